@@ -1,0 +1,51 @@
+# Four verbs for every developer: serve, export, lint, test. CI calls the last two.
+PYTHON ?= python3
+HOST ?= 127.0.0.1
+PORT ?= 8000
+WORKERS ?= 1
+MODELS ?= models
+DATA ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+LOCK = uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --custom-compile-command "make lock" --quiet --upgrade
+
+.PHONY: serve export lint test format lock docs bench clean
+
+serve: $(VENV)/serve.stamp
+	@$(BIN)/python -m service serve --host $(HOST) --port $(PORT) --workers $(WORKERS) --models $(MODELS)
+
+export: $(VENV)/dev.stamp
+	$(BIN)/python -m export convnet $(if $(DATA),--data $(DATA))
+
+lint: $(VENV)/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy service export tests benchmarks
+
+test: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest $(ARGS)
+
+format: $(VENV)/dev.stamp
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# The environment grows in two steps: serving needs no TensorFlow, the workshop and the tests do.
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/serve.stamp: requirements/serve.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	touch $@
+
+$(VENV)/dev.stamp: requirements/dev.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	touch $@
+
+lock:
+	$(LOCK) --output-file requirements/serve.txt
+	$(LOCK) --extra export --group dev --constraint requirements/serve.txt --output-file requirements/dev.txt
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
