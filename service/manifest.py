@@ -1,0 +1,122 @@
+"""What a model version says of itself: `manifest.json`, as models/README.md describes it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, StringConstraints, model_validator
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Version = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,17}$")]
+FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class InputSpec(Part):
+    """The graph's input, and how a picture becomes it."""
+
+    name: str
+    dtype: Literal["uint8", "float32"]
+    layout: Literal["NHWC", "NCHW"]
+    height: PositiveInt
+    width: PositiveInt
+    channels: Literal[1, 3]
+    resize: Literal["fit", "stretch", "crop"]
+    polarity: Literal["light-on-dark", "dark-on-light"] | None
+    scale: float | None
+    mean: list[float] | None
+    std: list[float] | None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """The shape of one picture, without the batch axis."""
+        if self.layout == "NHWC":
+            return (self.height, self.width, self.channels)
+        return (self.channels, self.height, self.width)
+
+    @model_validator(mode="after")
+    def _normalisation_fits(self) -> Self:
+        if self.dtype == "uint8" and (self.scale, self.mean, self.std) != (None, None, None):
+            raise ValueError("scale, mean and std are for float32 inputs; a uint8 graph rescales by itself")
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if values is not None and len(values) != self.channels:
+                raise ValueError(f"{name} has {len(values)} values for {self.channels} channels")
+        if self.std is not None and not all(self.std):
+            raise ValueError("std holds a zero")
+        return self
+
+
+class OutputSpec(Part):
+    """The graph's output: `[batch, classes]`, float32."""
+
+    name: str
+    kind: Literal["probabilities", "logits"]
+
+
+class Onnx(Part):
+    file: FileName
+    sha256: Digest
+    opset: PositiveInt
+    parameters: Annotated[int, Field(ge=0)]
+
+
+class Golden(Part):
+    file: FileName
+    tolerance: Annotated[float, Field(gt=0)]
+
+
+class Example(Part):
+    """A picture to try, and the label it gets."""
+
+    file: FileName
+    label: str
+
+
+class Training(Part):
+    dataset: str
+    dataset_sha256: Digest
+    examples: PositiveInt
+    epochs: Annotated[int, Field(ge=0)]
+    seed: int
+    seconds: Annotated[float, Field(ge=0)]
+    libraries: dict[str, str]
+
+
+class Evaluation(Part):
+    """Of the ONNX file itself, on the test set."""
+
+    dataset: str
+    examples: PositiveInt
+    accuracy: Fraction
+    top5: Fraction
+    calibration_error: Fraction
+
+
+class Parity(Part):
+    """Keras against ONNX Runtime on real pictures."""
+
+    examples: PositiveInt
+    max_abs_difference: Annotated[float, Field(ge=0)]
+    argmax_equal: bool
+
+
+class Manifest(Part):
+    format: Literal[1]
+    name: Name
+    version: Version
+    description: str
+    input: InputSpec
+    output: OutputSpec
+    labels: Annotated[list[str], Field(min_length=1)]
+    max_batch_size: PositiveInt
+    onnx: Onnx
+    golden: Golden
+    example: Example | None
+    training: Training | None
+    evaluation: Evaluation | None
+    parity: Parity | None

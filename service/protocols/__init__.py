@@ -1,0 +1,1 @@
+"""One thin file a dialect, all on the same data plane."""
