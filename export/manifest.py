@@ -1,0 +1,164 @@
+"""What a model version says of itself: the fields of models/README.md, as the export fills them in.
+
+The caller of `publish` writes a `Manifest`; the version, the digest and the names of the files are known only
+when it is published, and come in with `Manifest.document`.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Final, Literal
+
+from .errors import ManifestError
+
+FORMAT: Final = 1
+GRAPH_FILE: Final = "model.onnx"
+GOLDEN_FILE: Final = "golden.npz"
+MANIFEST_FILE: Final = "manifest.json"
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """What the graph takes, and what must be done to a picture before it."""
+
+    name: str
+    dtype: Literal["uint8", "float32"]
+    layout: Literal["NHWC", "NCHW"]
+    height: int
+    width: int
+    channels: int
+    resize: Literal["fit", "stretch", "crop"]
+    polarity: Literal["light-on-dark", "dark-on-light"] | None = None
+    scale: float | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if min(self.height, self.width) < 1 or self.channels not in (1, 3):
+            raise ManifestError(
+                f"an input of {self.height}x{self.width}x{self.channels} is no picture: "
+                "height and width are at least 1, channels 1 or 3"
+            )
+        if self.dtype == "uint8" and not self.scale is self.mean is self.std is None:
+            raise ManifestError(
+                "scale, mean and std are for float32 inputs: a uint8 graph rescales by itself"
+            )
+        for field, values in (("mean", self.mean), ("std", self.std)):
+            if values is not None and len(values) != self.channels:
+                raise ManifestError(f"{field} has {len(values)} values for {self.channels} channels")
+
+    def shape(self) -> tuple[int, int, int]:
+        """The axes after the batch, in the order of the layout."""
+        if self.layout == "NHWC":
+            return (self.height, self.width, self.channels)
+        return (self.channels, self.height, self.width)
+
+
+@dataclass(frozen=True)
+class OutputSpec:
+    """What the graph gives: float32 of [batch, classes]."""
+
+    name: str
+    kind: Literal["probabilities", "logits"]
+
+
+@dataclass(frozen=True)
+class Example:
+    """A picture to try, and the label the model gives it."""
+
+    file: str
+    label: str
+
+
+@dataclass(frozen=True)
+class Training:
+    """Where the weights come from. `examples` counts the pictures trained on, `seconds` is wall time."""
+
+    dataset: str
+    dataset_sha256: str
+    examples: int
+    epochs: int
+    seed: int
+    seconds: float
+    libraries: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Of the ONNX file itself on the test set; all but `examples` lie between 0 and 1."""
+
+    dataset: str
+    examples: int
+    accuracy: float
+    top5: float
+    calibration_error: float
+
+
+@dataclass(frozen=True)
+class Parity:
+    """Keras against ONNX Runtime on real pictures."""
+
+    examples: int
+    max_abs_difference: float
+    argmax_equal: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """Everything a version says of itself but what publishing decides (version, digest, file names).
+
+    `opset` is that of the default domain, `parameters` the number of trained values, `tolerance` the largest
+    absolute difference from the golden answers that the server lets pass.
+    """
+
+    name: str
+    description: str
+    input: InputSpec
+    output: OutputSpec
+    labels: tuple[str, ...]
+    max_batch_size: int
+    opset: int
+    parameters: int
+    tolerance: float
+    example: Example | None = None
+    training: Training | None = None
+    evaluation: Evaluation | None = None
+    parity: Parity | None = None
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise ManifestError(
+                f"{self.name!r} cannot be a model's name: letters, digits, '.', '_' and '-', at most 64, "
+                "beginning with a letter or digit"
+            )
+        if not self.labels:
+            raise ManifestError(f"model {self.name} has no labels: a classifier has one a class")
+        if self.max_batch_size < 1:
+            raise ManifestError(f"max_batch_size is {self.max_batch_size}: it must be at least 1")
+
+    def document(self, version: int, sha256: str) -> dict[str, object]:
+        """The content of manifest.json for this version, whose graph has this digest (hexadecimal)."""
+        fields = asdict(self)
+        return {
+            "format": FORMAT,
+            "name": self.name,
+            "version": str(version),
+            "description": self.description,
+            "input": fields["input"],
+            "output": fields["output"],
+            "labels": list(self.labels),
+            "max_batch_size": self.max_batch_size,
+            "onnx": {
+                "file": GRAPH_FILE,
+                "sha256": sha256,
+                "opset": self.opset,
+                "parameters": self.parameters,
+            },
+            "golden": {"file": GOLDEN_FILE, "tolerance": self.tolerance},
+            "example": fields["example"],
+            "training": fields["training"],
+            "evaluation": fields["evaluation"],
+            "parity": fields["parity"],
+        }
