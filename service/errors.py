@@ -12,7 +12,8 @@
     ├── InferenceFailed         the engine raised; the cause is logged, never sent
     ├── InvalidModel            a version on disk that must not be served
     ├── NothingToServe          no version at all could be loaded
-    └── ConfigurationError      a setting that cannot be honoured on this machine
+    ├── ConfigurationError      a setting that cannot be honoured on this machine
+    └── ServerRefused           another server, asked by the shell command, gave no answer
 
 Each protocol maps these to its own codes in one table, `protocols/status.py`.
 """
@@ -74,3 +75,7 @@ class NothingToServe(ConvserveError):
 
 class ConfigurationError(ConvserveError):
     """A setting that cannot be honoured on this machine."""
+
+
+class ServerRefused(ConvserveError):
+    """The server that `convserve classify --url` asked cannot be reached, or answered with an error."""

@@ -1,0 +1,81 @@
+"""The composition root: every part made and joined here, nothing opened before the lifespan begins."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI, Request
+from prometheus_client import CollectorRegistry
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from . import __version__
+from .dataplane import DataPlane
+from .errors import ConvserveError
+from .exposition import Exposition
+from .openapi import describe_with_examples
+from .protocols.native import Native
+from .protocols.operations import Operations
+from .protocols.replies import error_reply, json_reply
+from .settings import Settings
+from .telemetry import Telemetry
+
+
+def create_app(settings: Settings, *, metrics_dir: Path | None = None) -> FastAPI:
+    """The server as an ASGI application.
+
+    Args:
+        metrics_dir: the folder through which several workers share their metrics; None with one process.
+
+    Raises:
+        ConfigurationError: a setting that this machine cannot honour.
+    """
+    metrics = CollectorRegistry()
+    telemetry = Telemetry(metrics)
+    plane = DataPlane.build(settings, telemetry)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with plane.opened():
+            yield
+
+    app = FastAPI(
+        title="convserve",
+        version=__version__,
+        summary="Batched image classification with ONNX Runtime.",
+        lifespan=lifespan,
+        redoc_url=None,
+    )
+    app.state.registry = plane.registry
+    native = Native(
+        plane.registry,
+        plane.classifier,
+        request_timeout=settings.request_timeout_ms / 1000,
+        max_body_bytes=settings.max_body_bytes,
+        max_images=settings.max_images,
+    )
+    native.mount(app, telemetry)
+    Operations(plane.registry, Exposition(metrics, metrics_dir)).mount(app)
+    app.add_exception_handler(ConvserveError, _domain_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _unforeseen)
+    describe_with_examples(app, plane.registry)
+    return app
+
+
+async def _domain_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ConvserveError)
+    return error_reply(error)
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    sentence = f"{request.method} {request.url.path}: {error.detail}; GET /docs lists what there is"
+    return json_reply({"error": sentence}, error.status_code, error.headers)
+
+
+async def _unforeseen(request: Request, error: Exception) -> Response:
+    """The outermost: starlette raises the error again after this reply, so that it is logged."""
+    return json_reply({"error": "an unforeseen error; it has been logged"}, 500)

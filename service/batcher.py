@@ -1,0 +1,255 @@
+"""Rows in, batches through one engine, each caller's own rows out.
+
+A batch leaves when the engine is free and takes what waits, up to `max_batch_size`. Nobody waits for company
+on an idle engine (unless `max_queue_delay` asks for it), and under load batches grow by themselves.
+
+There is no task that could die: every step is a callback of the event loop, and the outermost step of each
+answers all waiters of its batch, whatever was raised.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import DeadlineExceeded, InferenceFailed, ModelNotReady
+
+Rows = NDArray[np.uint8 | np.float32]
+Scores = NDArray[np.float32]
+Run = Callable[[Rows], Scores]
+Observer = Callable[[int, float], None]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One caller's rows, with the time they waited and the time their batches ran, in seconds."""
+
+    scores: Scores
+    queue_seconds: float
+    infer_seconds: float
+
+
+class _Waiter:
+    """One caller's rows on their way through one or more batches."""
+
+    __slots__ = ("expiry", "future", "infer_seconds", "pieces", "rows", "since", "started", "taken")
+
+    def __init__(self, rows: Rows, future: asyncio.Future[Answer]) -> None:
+        self.rows = rows
+        self.future = future
+        self.expiry: asyncio.TimerHandle | None = None
+        self.since = time.perf_counter()
+        self.started = 0.0
+        self.taken = 0
+        self.pieces: list[Scores] = []
+        self.infer_seconds = 0.0
+
+    def take(self, room: int, now: float) -> Rows:
+        if self.taken == 0:
+            self.started = now
+        piece = self.rows[self.taken : self.taken + room]
+        self.taken += len(piece)
+        return piece
+
+    def give(self, scores: Scores, seconds: float) -> None:
+        self.pieces.append(scores)
+        self.infer_seconds += seconds
+        if self.future.done() or sum(map(len, self.pieces)) < len(self.rows):
+            return
+        whole = self.pieces[0] if len(self.pieces) == 1 else np.concatenate(self.pieces)
+        self.future.set_result(Answer(whole, self.started - self.since, self.infer_seconds))
+
+    def fail(self, error: Exception) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
+
+    def expire(self) -> None:
+        self.fail(DeadlineExceeded("the deadline passed before the answer was there"))
+
+
+class _Batch:
+    """Rows of several waiters, side by side."""
+
+    __slots__ = ("parts", "waiters")
+
+    def __init__(self) -> None:
+        self.waiters: list[_Waiter] = []
+        self.parts: list[Rows] = []
+
+    def rows(self) -> Rows:
+        return self.parts[0] if len(self.parts) == 1 else np.concatenate(self.parts)
+
+    def give(self, scores: Scores, seconds: float) -> None:
+        start = 0
+        for waiter, part in zip(self.waiters, self.parts, strict=True):
+            waiter.give(scores[start : start + len(part)], seconds)
+            start += len(part)
+
+
+class Batcher:
+    """Gathers the rows of many callers into batches for one engine.
+
+    Args:
+        run: `(n, …)` rows to `(n, classes)` scores, n from 1 to `max_batch_size`.
+        max_batch_size: rows in one run at the most; longer requests run in several.
+        max_queue_delay: seconds a lone request may wait for company; 0 means none.
+        executor: where `run` is called; None calls it in the event loop's own turn, which is right for
+            an engine that takes less time than the hop to a thread costs.
+        observe: told the size and the seconds of every batch that ran.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        *,
+        max_batch_size: int,
+        max_queue_delay: float = 0.0,
+        executor: Executor | None = None,
+        observe: Observer = lambda size, seconds: None,
+    ) -> None:
+        self._run = run
+        self._max_batch_size = max_batch_size
+        self._max_queue_delay = max_queue_delay
+        self._executor = executor
+        self._observe = observe
+        self._waiting: deque[_Waiter] = deque()
+        self._rows_waiting = 0
+        self._wake: asyncio.Handle | None = None
+        self._wake_is_soon = False
+        self._running: asyncio.Future[tuple[Scores, float]] | None = None
+        self._closed = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def submit(self, rows: Rows, *, deadline: float | None = None) -> Answer:
+        """The scores of `rows`, shape `(n, …)`, n at least 1; `deadline` is in the event loop's time.
+
+        Raises:
+            DeadlineExceeded: the deadline came before the answer.
+            InferenceFailed: the engine raised on a batch that held some of these rows.
+            ModelNotReady: the batcher was closed.
+        """
+        if self._closed:
+            raise ModelNotReady("the model is being unloaded")
+        loop = asyncio.get_running_loop()
+        waiter = _Waiter(rows, loop.create_future())
+        if deadline is not None:
+            if deadline <= loop.time():
+                raise DeadlineExceeded("the deadline passed before the request reached the engine")
+            waiter.expiry = loop.call_at(deadline, waiter.expire)
+        self._waiting.append(waiter)
+        self._rows_waiting += len(rows)
+        self._idle.clear()
+        self._wake_up()
+        try:
+            return await waiter.future
+        finally:
+            if waiter.expiry is not None:
+                waiter.expiry.cancel()
+
+    async def drain(self) -> None:
+        """Refuse new rows, and return when every admitted one has been answered."""
+        self._closed = True
+        self._wake_up()
+        await self._idle.wait()
+
+    def _wake_up(self) -> None:
+        """See to it that `_flush` is called: in this turn of the loop, or when the delay is over."""
+        if self._running is not None or self._wake_is_soon or not self._waiting:
+            return
+        soon = self._closed or not self._max_queue_delay or self._rows_waiting >= self._max_batch_size
+        if not soon and self._wake is not None:
+            return
+        if self._wake is not None:
+            self._wake.cancel()
+        loop = asyncio.get_running_loop()
+        # call_soon and not a call: what other requests of this turn submit shares the batch.
+        self._wake = (
+            loop.call_soon(self._flush) if soon else loop.call_later(self._max_queue_delay, self._flush)
+        )
+        self._wake_is_soon = soon
+
+    def _flush(self) -> None:
+        self._wake, self._wake_is_soon = None, False
+        batch = self._form()
+        if not batch.waiters:
+            self._settle()
+        elif self._executor is None:
+            self._conclude(batch, functools.partial(self._timed_run, batch))
+        else:
+            self._run_elsewhere(batch, self._executor)
+
+    def _form(self) -> _Batch:
+        """Take what waits, skipping callers who went away or whose time is over."""
+        batch = _Batch()
+        room = self._max_batch_size
+        now = time.perf_counter()
+        while room and self._waiting:
+            waiter = self._waiting[0]
+            if not waiter.future.done():
+                piece = waiter.take(room, now)
+                batch.waiters.append(waiter)
+                batch.parts.append(piece)
+                room -= len(piece)
+                self._rows_waiting -= len(piece)
+                if waiter.taken < len(waiter.rows):
+                    break
+            else:
+                self._rows_waiting -= len(waiter.rows) - waiter.taken
+            self._waiting.popleft()
+        return batch
+
+    def _timed_run(self, batch: _Batch) -> tuple[Scores, float]:
+        rows = batch.rows()
+        started = time.perf_counter()
+        scores = self._run(rows)
+        if len(scores) != len(rows):
+            raise ValueError(f"the engine answered {len(scores)} rows for {len(rows)}")
+        return scores, time.perf_counter() - started
+
+    def _run_elsewhere(self, batch: _Batch, executor: Executor) -> None:
+        try:
+            running = asyncio.get_running_loop().run_in_executor(executor, self._timed_run, batch)
+        except RuntimeError as error:  # the executor was shut down
+            self._fail(batch, error)
+            self._settle()
+        else:
+            self._running = running
+            running.add_done_callback(functools.partial(self._finished, batch))
+
+    def _finished(self, batch: _Batch, running: asyncio.Future[tuple[Scores, float]]) -> None:
+        self._running = None
+        self._conclude(batch, running.result)
+
+    def _conclude(self, batch: _Batch, result: Callable[[], tuple[Scores, float]]) -> None:
+        """Answer every waiter of the batch, come what may, and go on to the next."""
+        try:
+            scores, seconds = result()
+            batch.give(scores, seconds)
+            self._observe(len(scores), seconds)
+        except (Exception, asyncio.CancelledError) as error:
+            self._fail(batch, error)
+        finally:
+            self._settle()
+
+    def _fail(self, batch: _Batch, cause: BaseException) -> None:
+        logger.error("a batch of %d requests failed", len(batch.waiters), exc_info=cause)
+        for waiter in batch.waiters:
+            waiter.fail(InferenceFailed("the engine failed on the batch this request was in"))
+
+    def _settle(self) -> None:
+        if self._waiting:
+            self._wake_up()
+        elif self._running is None:
+            self._idle.set()

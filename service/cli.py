@@ -1,0 +1,165 @@
+"""`convserve serve | classify | check`: the only place that reads the environment and the arguments."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from . import __version__
+from .errors import ConfigurationError, ConvserveError, NothingToServe
+from .settings import Settings
+
+FAILED = 1
+MISUSED = 2
+NOTHING_TO_SERVE = 3
+
+# Settings that only make sense where a port is served.
+_ABOUT_MODELS = ("models", "provider", "threads", "max_pixels", "log_level")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the answer is the exit code.
+
+    0 all is well, 1 some of it failed, 2 it was called wrongly, 3 there is nothing to serve.
+    """
+    arguments = _parser().parse_args(argv)
+    try:
+        settings = _settings(arguments)
+        code: int = arguments.command(settings, arguments)
+    except NothingToServe as error:
+        return _complain(error, NOTHING_TO_SERVE)
+    except ConfigurationError as error:
+        return _complain(error, MISUSED)
+    except ConvserveError as error:
+        return _complain(error, FAILED)
+    except KeyboardInterrupt:
+        return _end_by(signal.SIGINT)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("convserve", description="Serve ONNX image classifiers.")
+    parser.add_argument("--version", action="version", version=f"convserve {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    serve = commands.add_parser("serve", help="serve a model repository over HTTP")
+    serve.set_defaults(command=_serve)
+    _add_settings(serve, tuple(Settings.model_fields))
+
+    classify = commands.add_parser("classify", help="label pictures, here or by a running server")
+    classify.set_defaults(command=_classify)
+    classify.add_argument("pictures", nargs="+", type=Path, metavar="PICTURE")
+    classify.add_argument("--url", help="ask the server at this address instead of loading the models")
+    classify.add_argument("--model", help="the model to ask; the server's default if not given")
+    classify.add_argument("--model-version", metavar="VERSION", help="its version; the highest if not given")
+    classify.add_argument("--top-k", type=int, default=1, metavar="K", help="classes to tell a picture")
+    classify.add_argument("--json", action="store_true", help="print the answers as the server gives them")
+    _add_settings(classify, _ABOUT_MODELS)
+
+    check = commands.add_parser("check", help="load every model and say what would be served")
+    check.set_defaults(command=_check)
+    _add_settings(check, _ABOUT_MODELS)
+    return parser
+
+
+def _add_settings(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
+    """One flag a setting; a flag outranks its environment variable."""
+    group = parser.add_argument_group("settings", "each can also be given as CONVSERVE_<NAME>")
+    for name in names:
+        help_text = (Settings.model_fields[name].description or "").replace("%", "%%")
+        flag = "--" + name.replace("_", "-")
+        group.add_argument(flag, dest=f"setting_{name}", default=argparse.SUPPRESS, help=help_text)
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    prefix = "setting_"
+    given = {
+        key.removeprefix(prefix): value for key, value in vars(arguments).items() if key.startswith(prefix)
+    }
+    try:
+        settings = Settings(**given)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = str(first["loc"][0]) if first["loc"] else ""
+        where = f"--{name.replace('_', '-')} or CONVSERVE_{name.upper()}: " if name else ""
+        raise ConfigurationError(f"{where}{first['msg']}") from error
+    _warn_of_unknown_variables()
+    return settings
+
+
+def _warn_of_unknown_variables() -> None:
+    """A misspelt variable would otherwise be ignored in silence."""
+    known = {f"CONVSERVE_{name.upper()}" for name in Settings.model_fields}
+    # The workshop's and the tests' own.
+    known |= {"CONVSERVE_DATA", "CONVSERVE_TEST_DATA"}
+    for name in sorted(os.environ):
+        if name.upper().startswith("CONVSERVE_") and name.upper() not in known:
+            print(f"convserve: {name} is set, but there is no such setting", file=sys.stderr)
+
+
+def _serve(settings: Settings, arguments: argparse.Namespace) -> int:
+    from .announcement import Announcement
+    from .listener import bind, url
+    from .logs import configure_logs
+
+    configure_logs(settings.log_level, settings.log_format)
+    # First without sharing the port: that fails where another server already listens on it.
+    listener = bind(settings.host, settings.port)
+    address = url(listener)
+
+    def announce(announcement: Announcement) -> None:
+        print(announcement.text(address), flush=True)
+
+    if settings.workers == 1:
+        from .server import serve
+
+        ended_by = serve(settings, listener, announce)
+    else:
+        from .supervisor import Supervisor
+
+        port = listener.getsockname()[1]
+        listener.close()
+        with bind(settings.host, port, shared=True) as keeper:
+            ended_by = Supervisor(settings, keeper).run(announce)
+    return _end_by(ended_by) if ended_by is not None else 0
+
+
+def _classify(settings: Settings, arguments: argparse.Namespace) -> int:
+    from .shell import classify
+
+    return asyncio.run(
+        classify(
+            settings,
+            arguments.pictures,
+            url=arguments.url,
+            model=arguments.model,
+            version=arguments.model_version,
+            top_k=arguments.top_k,
+            as_json=arguments.json,
+        )
+    )
+
+
+def _check(settings: Settings, arguments: argparse.Namespace) -> int:
+    from .shell import check
+
+    return asyncio.run(check(settings))
+
+
+def _complain(error: ConvserveError, code: int) -> int:
+    print(f"convserve: {error}", file=sys.stderr)
+    return code
+
+
+def _end_by(ended_by: signal.Signals) -> int:
+    """End as the signal would have ended the process, so that a shell or an init sees why."""
+    signal.signal(ended_by, signal.SIG_DFL)
+    signal.raise_signal(ended_by)
+    return 128 + ended_by

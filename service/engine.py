@@ -1,0 +1,151 @@
+"""One ONNX graph, opened on one execution provider. The only importer of onnxruntime."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from .errors import ConfigurationError, InvalidModel
+
+Rows = NDArray[np.uint8 | np.float32]
+Scores = NDArray[np.float32]
+Provider = Literal["cpu", "cuda"]
+
+_PROVIDER_NAMES = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+_TYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A named input or output of the graph; a free axis of `shape` is None."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | None, ...]
+
+
+def choose_provider(wanted: Literal["auto", "cpu", "cuda"]) -> Provider:
+    """The provider to use on this machine.
+
+    Raises:
+        ConfigurationError: CUDA was asked for and cannot be had.
+    """
+    missing = _why_no_cuda()
+    if wanted == "cuda" and missing:
+        raise ConfigurationError(f"CONVSERVE_PROVIDER=cuda cannot be honoured: {missing}")
+    return "cuda" if wanted != "cpu" and not missing else "cpu"
+
+
+def _why_no_cuda() -> str | None:
+    if _PROVIDER_NAMES["cuda"] not in onnxruntime.get_available_providers():
+        return (
+            "the installed onnxruntime has no CUDA provider; uninstall onnxruntime, then install "
+            "onnxruntime-gpu (the extra convserve[gpu]): the two packages overwrite each other's files"
+        )
+    if onnxruntime.get_device() != "GPU" or not any(Path("/dev").glob("nvidia[0-9]*")):
+        return "this machine has no CUDA device"
+    return None
+
+
+class Engine:
+    """An open session that maps one input to one output.
+
+    Raises:
+        InvalidModel: ONNX Runtime cannot open the file, or it has no such output, or several inputs.
+
+    Attributes:
+        input, output: the two ports.
+        threads: intra-op threads of the session.
+        row_seconds: the measured time of one row; infinite before `warm_up`.
+    """
+
+    def __init__(self, path: Path, output: str, provider: Provider, threads: int) -> None:
+        self.provider: Provider = provider
+        self.threads = threads
+        self.row_seconds = float("inf")
+        self._session = _open_session(path, provider, threads)
+        self.input = _only_input(path, self._session)
+        self.output = _named_output(path, self._session, output)
+
+    @property
+    def device(self) -> str:
+        """Where rows are computed, in words."""
+        return "CUDA device 0" if self.provider == "cuda" else "CPU"
+
+    def run(self, rows: Rows) -> Scores:
+        """`(n, …)` rows in, `(n, classes)` scores out; raises whatever ONNX Runtime raises."""
+        if self.provider == "cuda":
+            return self._run_bound(rows)
+        scores: Scores = self._session.run([self.output.name], {self.input.name: rows})[0]
+        return scores
+
+    def _run_bound(self, rows: Rows) -> Scores:
+        """One copy to the device and one back, both issued by the session on its own stream."""
+        binding = self._session.io_binding()
+        binding.bind_cpu_input(self.input.name, np.ascontiguousarray(rows))
+        binding.bind_output(self.output.name)
+        self._session.run_with_iobinding(binding)
+        scores: Scores = binding.copy_outputs_to_cpu()[0]
+        return scores
+
+    def warm_up(self, row: Rows, max_batch_size: int) -> None:
+        """Run every power of two up to `max_batch_size`, then measure one row; `row` has shape `(1, …)`."""
+        powers = (2**power for power in range(max_batch_size.bit_length()))
+        for size in sorted({*powers, max_batch_size}):
+            self.run(np.repeat(row, size, axis=0))
+        self.row_seconds = min(self._seconds(row) for _ in range(5))
+
+    def _seconds(self, rows: Rows) -> float:
+        started = time.perf_counter()
+        self.run(rows)
+        return time.perf_counter() - started
+
+
+def _open_session(path: Path, provider: Provider, threads: int) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # A spinning pool takes the core that decodes the next pictures, and a whole CPU quota in a container.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    providers: list[Any] = [_PROVIDER_NAMES["cpu"]]
+    if provider == "cuda":
+        # TF32 would be faster and would miss the golden answers in the third digit.
+        cuda = {"arena_extend_strategy": "kSameAsRequested", "use_tf32": "0"}
+        providers = [(_PROVIDER_NAMES["cuda"], cuda), *providers]
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+    except Exception as error:  # its exceptions share no base but Exception
+        raise InvalidModel(f"{path.name} cannot be opened by ONNX Runtime: {_first_line(error)}") from error
+    if _PROVIDER_NAMES[provider] not in session.get_providers():
+        raise ConfigurationError(f"ONNX Runtime fell back from {provider}; see its messages above")
+    return session
+
+
+def _only_input(path: Path, session: onnxruntime.InferenceSession) -> Port:
+    ports = [_port(node) for node in session.get_inputs()]
+    if len(ports) != 1:
+        raise InvalidModel(f"{path.name} has {len(ports)} inputs; an image classifier has one")
+    return ports[0]
+
+
+def _named_output(path: Path, session: onnxruntime.InferenceSession, name: str) -> Port:
+    ports = {node.name: _port(node) for node in session.get_outputs()}
+    if name not in ports:
+        raise InvalidModel(f"{path.name} has no output {name!r}; it has {', '.join(ports)}")
+    return ports[name]
+
+
+def _port(node: Any) -> Port:
+    shape = tuple(axis if isinstance(axis, int) else None for axis in node.shape)
+    return Port(node.name, _TYPES.get(node.type, node.type), shape)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n", 1)[0][:300]

@@ -1,0 +1,180 @@
+"""One version in memory: its manifest, its engine, and the road of its requests."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from .admission import Admission
+from .batcher import Batcher, Rows, Scores
+from .engine import Engine, Port, Provider
+from .errors import InvalidModel
+from .imaging import Decoder
+from .manifest import Manifest
+from .repository import VersionFolder
+from .telemetry import ModelMetrics, Telemetry
+
+# A network whose single row takes longer than this on one thread is given all its worker's cores: below it,
+# waking the other threads costs as much as they save.
+HEAVY_ROW_SECONDS = 2e-3
+
+# A run this short is made in the event loop's own turn: handing it to a thread and back costs as much.
+INLINE_ROW_SECONDS = 5e-4
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """Everything one version needs to answer; made whole by `Loader`, never changed, drained once."""
+
+    folder: VersionFolder
+    manifest: Manifest
+    engine: Engine
+    decoder: Decoder
+    admission: Admission
+    batcher: Batcher
+    metrics: ModelMetrics
+    load_seconds: float
+    executor: Executor | None
+
+    @property
+    def name(self) -> str:
+        return self.manifest.name
+
+    @property
+    def version(self) -> str:
+        return self.manifest.version
+
+    async def close(self) -> None:
+        """Answer what was admitted, then let go of the engine's thread."""
+        await self.batcher.drain()
+        if self.executor is not None:
+            self.executor.shutdown()
+
+
+@dataclass(frozen=True, slots=True)
+class Loader:
+    """Opens version folders, each checked against its own manifest and golden answers before it is let in.
+
+    Args:
+        provider: where the graphs run.
+        threads: intra-op threads a graph, or 0 to choose by the graph's weight.
+        cores: the cores this process may use.
+        queue_limit: images a version may have admitted and unanswered.
+        max_queue_delay: seconds an image may wait for company.
+        max_pixels: pixels of a picture, by its header, at the most.
+    """
+
+    telemetry: Telemetry
+    provider: Provider
+    threads: int
+    cores: int
+    queue_limit: int
+    max_queue_delay: float
+    max_pixels: int
+
+    def __call__(self, folder: VersionFolder) -> LoadedModel:
+        """Open, check and warm up one version.
+
+        Raises:
+            InvalidModel: it must not be served; the message says why.
+        """
+        started = time.perf_counter()
+        manifest = folder.manifest()
+        engine = self._engine(folder, manifest)
+        seconds = time.perf_counter() - started
+        executor = self._executor(engine, manifest)
+        admission = Admission(self.queue_limit)
+        metrics = self.telemetry.model(manifest.name, manifest.version, manifest.labels, self.queue_limit)
+        self.telemetry.loaded(
+            manifest.name,
+            manifest.version,
+            provider=engine.provider,
+            sha256=manifest.onnx.sha256,
+            seconds=seconds,
+        )
+        return LoadedModel(
+            folder=folder,
+            manifest=manifest,
+            engine=engine,
+            decoder=Decoder(manifest.input, max_pixels=self.max_pixels),
+            admission=admission,
+            batcher=Batcher(
+                engine.run,
+                max_batch_size=manifest.max_batch_size,
+                max_queue_delay=self.max_queue_delay,
+                executor=executor,
+                observe=_observer(admission, metrics),
+            ),
+            metrics=metrics,
+            load_seconds=seconds,
+            executor=executor,
+        )
+
+    def _engine(self, folder: VersionFolder, manifest: Manifest) -> Engine:
+        path = folder.graph(manifest)
+        inputs, expected = folder.golden(manifest)
+        engine = Engine(path, manifest.output.name, self.provider, self.threads or 1)
+        _check_ports(engine, manifest)
+        try:
+            if not self.threads and self._is_heavy(engine, inputs[:1]):
+                engine = Engine(path, manifest.output.name, self.provider, self.cores)
+            engine.warm_up(inputs[:1], manifest.max_batch_size)
+            _check_answers(engine, manifest, inputs, expected)
+        except InvalidModel:
+            raise
+        except Exception as error:  # ONNX Runtime's exceptions share no base but Exception
+            raise InvalidModel(f"{path.name} cannot be run: {error}") from error
+        return engine
+
+    def _is_heavy(self, engine: Engine, row: Rows) -> bool:
+        if self.cores == 1 or engine.provider != "cpu":
+            return False
+        engine.warm_up(row, 1)
+        return engine.row_seconds > HEAVY_ROW_SECONDS
+
+    def _executor(self, engine: Engine, manifest: Manifest) -> Executor | None:
+        if engine.provider == "cpu" and engine.row_seconds <= INLINE_ROW_SECONDS:
+            return None
+        return ThreadPoolExecutor(1, thread_name_prefix=f"engine {manifest.name} {manifest.version}")
+
+
+def _observer(admission: Admission, metrics: ModelMetrics) -> Callable[[int, float], None]:
+    def observe(size: int, seconds: float) -> None:
+        admission.served(size, seconds)
+        metrics.batch_size.observe(size)
+
+    return observe
+
+
+def _check_ports(engine: Engine, manifest: Manifest) -> None:
+    batch = 1 if manifest.max_batch_size == 1 else None
+    expected = (
+        Port(manifest.input.name, manifest.input.dtype, (batch, *manifest.input.shape)),
+        Port(manifest.output.name, "float32", (batch, len(manifest.labels))),
+    )
+    for actual, wanted in zip((engine.input, engine.output), expected, strict=True):
+        if (actual.name, actual.dtype) != (wanted.name, wanted.dtype) or not _shapes_agree(actual, wanted):
+            raise InvalidModel(f"the graph has {actual}, the manifest says {wanted}")
+
+
+def _shapes_agree(actual: Port, wanted: Port) -> bool:
+    """A free axis of the graph takes any size; the batch axis has to be free unless batches are of one."""
+    return len(actual.shape) == len(wanted.shape) and all(
+        axis is None or axis == size for axis, size in zip(actual.shape, wanted.shape, strict=True)
+    )
+
+
+def _check_answers(engine: Engine, manifest: Manifest, inputs: Rows, expected: Scores) -> None:
+    """Replay the golden inputs `(n, …)` against the golden scores `(n, classes)`."""
+    step = manifest.max_batch_size
+    answers = [engine.run(inputs[start : start + step]) for start in range(0, len(inputs), step)]
+    difference = float(np.max(np.abs(np.concatenate(answers) - expected)))
+    if not difference <= manifest.golden.tolerance:  # NaN is a mismatch too
+        raise InvalidModel(
+            f"the golden answers are missed by {difference:.2g}, "
+            f"which is more than {manifest.golden.tolerance:g}"
+        )

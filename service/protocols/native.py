@@ -1,0 +1,121 @@
+"""The project's own dialect: pictures in, labels out."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ..classifier import Classifier, Image, Timings
+from ..errors import InvalidInput, PayloadTooLarge, UnsupportedContent
+from ..registry import Registry
+from ..telemetry import Telemetry
+from .body import read_body
+from .exchange import Exchange, InferenceRoute, counted
+from .json_images import read_json_images
+from .multipart import read_files
+from .native_openapi import DESCRIPTION, PATHS, request_body, responses
+from .replies import json_reply
+
+DEFAULT_TOP_K = 5
+
+
+class Native:
+    """`POST /classify`, `/models/{name}/classify` and `/models/{name}/versions/{version}/classify`.
+
+    Args:
+        request_timeout: seconds until the deadline of a request that names none.
+        max_body_bytes, max_images: what one request may bring.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        classifier: Classifier,
+        *,
+        request_timeout: float,
+        max_body_bytes: int,
+        max_images: int,
+    ) -> None:
+        self._registry = registry
+        self._classifier = classifier
+        self._request_timeout = request_timeout
+        self._max_body_bytes = max_body_bytes
+        self._max_images = max_images
+
+    def mount(self, app: FastAPI, telemetry: Telemetry) -> None:
+        endpoint = counted(telemetry, "native", self.classify)
+        for path, parameters in PATHS.items():
+            app.router.add_api_route(
+                path,
+                endpoint,
+                methods=["POST"],
+                route_class_override=InferenceRoute,
+                name="classify",
+                summary="Classify images",
+                description=DESCRIPTION,
+                responses=responses(),
+                openapi_extra={"parameters": parameters, "requestBody": request_body()},
+                operation_id="_".join(["classify", *(p["name"] for p in parameters if p["in"] == "path")]),
+                tags=["classify"],
+            )
+
+    async def classify(self, exchange: Exchange) -> Response:
+        request = exchange.request
+        names = request.path_params
+        model = exchange.model = self._registry.resolve(names.get("name"), names.get("version"))
+        exchange.set_deadline(self._request_timeout)
+        top_k = _top_k(request)
+        images = self._images(request, await read_body(request, self._max_body_bytes))
+        classification = await self._classifier.classify(
+            model, images, top_k=top_k, deadline=exchange.deadline
+        )
+        return json_reply(
+            classification.as_dict(), headers={"Server-Timing": _server_timing(classification.timings)}
+        )
+
+    def _images(self, request: Request, body: bytes) -> list[Image]:
+        images = _read_images(request, body)
+        if not images:
+            raise InvalidInput("the request holds no image")
+        if len(images) > self._max_images:
+            raise PayloadTooLarge(
+                f"the request holds {len(images)} images; at most {self._max_images} are taken at once "
+                "(CONVSERVE_MAX_IMAGES)"
+            )
+        return images
+
+
+def _read_images(request: Request, body: bytes) -> list[Image]:
+    content_type = request.headers.get("content-type", "")
+    encoding = request.headers.get("content-encoding", "identity")
+    if encoding != "identity":
+        raise UnsupportedContent(f"a body with Content-Encoding {encoding!r} is not taken; send it plain")
+    if not body:
+        raise InvalidInput("the body is empty; send a picture, a form with files, or JSON")
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type.startswith("image/") or media_type in ("application/octet-stream", ""):
+        return [Image(body)]
+    if media_type == "multipart/form-data":
+        return read_files(content_type, body)
+    if media_type == "application/json":
+        return read_json_images(body)
+    raise UnsupportedContent(
+        f"the Content-Type {media_type!r} is not taken; send a picture as image/*, a form as "
+        "multipart/form-data, or base64 in application/json"
+    )
+
+
+def _top_k(request: Request) -> int:
+    text = request.query_params.get("top_k")
+    if text is None:
+        return DEFAULT_TOP_K
+    if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text) > 0):
+        raise InvalidInput(f"top_k must be a whole number from 1, not {text!r}")
+    return int(text)
+
+
+def _server_timing(timings: Timings) -> str:
+    """https://www.w3.org/TR/server-timing/: durations in milliseconds."""
+    stages = (("decode", timings.decode), ("queue", timings.queue), ("infer", timings.infer))
+    return ", ".join(f"{stage};dur={seconds * 1e3:.3f}" for stage, seconds in stages)

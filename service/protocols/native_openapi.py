@@ -1,0 +1,114 @@
+"""How the native dialect is described in OpenAPI: parameters, the three forms of a body, answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+DESCRIPTION = """The most probable classes of each picture, in the order the pictures came.
+
+Send one picture as the body, one or many as a form, or base64 in JSON. PNG, JPEG, WebP, BMP, GIF (its first
+frame) and TIFF are read, in any colour mode. The `Server-Timing` header tells the milliseconds of each stage.
+"""
+
+
+class Ranked(BaseModel):
+    label: str
+    index: int = Field(description="The class's place in the model's output.")
+    probability: float
+
+
+class Predicted(Ranked):
+    filename: str | None
+    top_k: list[Ranked] = Field(description="The most probable classes, best first.")
+
+
+class Classified(BaseModel):
+    """The answer to a request for classification."""
+
+    model: str
+    version: str
+    predictions: list[Predicted] = Field(description="One a picture, in order.")
+
+
+class Error(BaseModel):
+    error: str = Field(description="What is wrong, where, and what was expected.")
+
+
+_TOP_K = {
+    "name": "top_k",
+    "in": "query",
+    "description": "How many classes to tell; more than the model has is all of them.",
+    "schema": {"type": "integer", "minimum": 1, "default": 5},
+}
+_TIMEOUT = {
+    "name": "X-Request-Timeout-Ms",
+    "in": "header",
+    "description": "Milliseconds after which the answer is of no use any more.",
+    "schema": {"type": "number", "exclusiveMinimum": 0},
+}
+_JSON_IMAGES = {
+    "type": "object",
+    "required": ["images"],
+    "additionalProperties": False,
+    "properties": {
+        "images": {
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "type": "object",
+                "required": ["b64"],
+                "additionalProperties": False,
+                "properties": {
+                    "b64": {
+                        "type": "string",
+                        "description": "The encoded picture in base64; a data: URI is taken too.",
+                    },
+                    "filename": {"type": ["string", "null"], "description": "Given back with the answer."},
+                },
+            },
+        }
+    },
+}
+_NAME = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
+_VERSION = {"name": "version", "in": "path", "required": True, "schema": {"type": "string"}}
+
+PATHS: dict[str, list[dict[str, Any]]] = {
+    "/classify": [_TOP_K, _TIMEOUT],
+    "/models/{name}/classify": [_NAME, _TOP_K, _TIMEOUT],
+    "/models/{name}/versions/{version}/classify": [_NAME, _VERSION, _TOP_K, _TIMEOUT],
+}
+
+_ERRORS = {
+    400: "The picture or the request cannot be read.",
+    404: "No such model or version.",
+    413: "More bytes or images than the limit.",
+    415: "A media type that is not taken.",
+    429: "The queue is full; `Retry-After` tells when to come back.",
+    503: "The model is not ready, or the server is shutting down.",
+    504: "The deadline passed.",
+}
+
+
+def responses() -> dict[int | str, dict[str, Any]]:
+    table: dict[int | str, dict[str, Any]] = {200: {"description": "The labels.", "model": Classified}}
+    return table | {code: {"description": text, "model": Error} for code, text in _ERRORS.items()}
+
+
+def request_body() -> dict[str, Any]:
+    picture = {"schema": {"type": "string", "format": "binary"}}
+    form = {
+        "type": "object",
+        "properties": {"images": {"type": "array", "items": {"type": "string", "format": "binary"}}},
+    }
+    return {
+        "required": True,
+        "content": {
+            "application/json": {"schema": _JSON_IMAGES},
+            "multipart/form-data": {"schema": form},
+            "image/png": picture,
+            "image/jpeg": picture,
+            "application/octet-stream": picture,
+        },
+    }

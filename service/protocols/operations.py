@@ -1,0 +1,109 @@
+"""What an operator asks: is it alive, is it ready, what does it serve, what has it counted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from .. import __version__
+from ..errors import ModelNotFound
+from ..exposition import Exposition
+from ..loaded_model import LoadedModel
+from ..registry import Registry
+from .replies import json_reply
+
+LINKS = {
+    "classify": "/classify",
+    "models": "/models",
+    "docs": "/docs",
+    "metrics": "/metrics",
+    "live": "/livez",
+    "ready": "/readyz",
+}
+
+
+class Operations:
+    """`GET /`, `/livez`, `/readyz`, `/metrics`, `/models` and `/models/{name}`."""
+
+    def __init__(self, registry: Registry, exposition: Exposition) -> None:
+        self._registry = registry
+        self._exposition = exposition
+
+    def mount(self, app: FastAPI) -> None:
+        router: APIRouter = app.router
+        for path, endpoint, summary in (
+            ("/", self.root, "Where things are"),
+            ("/livez", self.live, "Is the process alive"),
+            ("/readyz", self.ready, "Should requests be sent here; 503 if not"),
+            ("/metrics", self.metrics, "Prometheus metrics"),
+            ("/models", self.models, "What is served, and what failed to load"),
+            ("/models/{name}", self.model, "Every version of one model"),
+        ):
+            router.add_api_route(path, endpoint, methods=["GET"], summary=summary, tags=["operations"])
+
+    async def root(self) -> Response:
+        return json_reply({"status": "alive", "name": "convserve", "version": __version__, "links": LINKS})
+
+    async def live(self) -> Response:
+        return json_reply({"status": "alive"})
+
+    async def ready(self) -> Response:
+        registry = self._registry
+        status = "ready" if registry.ready else "draining" if registry.draining else "loading"
+        models = [{"name": model.name, "version": model.version} for model in registry.models]
+        content = {"status": status, "models": models, "failed": self._failed()}
+        return json_reply(content, 200 if registry.ready else 503)
+
+    async def metrics(self, request: Request) -> Response:
+        page, content_type = await run_in_threadpool(self._exposition.render, request.headers.get("accept"))
+        return Response(page, media_type=content_type)
+
+    async def models(self) -> Response:
+        registry = self._registry
+        return json_reply(
+            {
+                "default": registry.default_name,
+                "models": [describe(model) for model in registry.models],
+                "failed": self._failed(),
+            }
+        )
+
+    async def model(self, name: str) -> Response:
+        versions = [describe(model) for model in self._registry.models if model.name == name]
+        failed = [failure for failure in self._failed() if failure["name"] == name]
+        if not versions and not failed:
+            raise ModelNotFound(f"there is no model {name!r}")
+        return json_reply({"name": name, "versions": versions, "failed": failed})
+
+    def _failed(self) -> Sequence[dict[str, Any]]:
+        return [asdict(failure) for failure in self._registry.failures]
+
+
+def describe(model: LoadedModel) -> dict[str, Any]:
+    """A version as its manifest tells of it, and what it runs on."""
+    manifest = model.manifest
+    return {
+        "name": model.name,
+        "version": model.version,
+        "description": manifest.description,
+        "accuracy": manifest.evaluation.accuracy if manifest.evaluation else None,
+        "labels": manifest.labels,
+        "input": manifest.input,
+        "output": manifest.output,
+        "max_batch_size": manifest.max_batch_size,
+        "provider": model.engine.provider,
+        "device": model.engine.device,
+        "threads": model.engine.threads,
+        "load_seconds": round(model.load_seconds, 3),
+        "provenance": {
+            "onnx": manifest.onnx,
+            "training": manifest.training,
+            "evaluation": manifest.evaluation,
+            "parity": manifest.parity,
+        },
+    }

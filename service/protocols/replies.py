@@ -1,0 +1,25 @@
+"""JSON answers, and errors in the one form that every REST dialect's clients read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic_core import to_json
+from starlette.responses import Response
+
+from ..errors import ConvserveError, Overloaded
+from .status import TABLE
+
+
+def json_reply(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(to_json(content), status, headers, media_type="application/json")
+
+
+def error_reply(error: ConvserveError) -> Response:
+    """`{"error": "<sentence>"}` with the status of the table; a refusal for overload says when to return."""
+    headers = {}
+    if isinstance(error, Overloaded):
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
+    return json_reply({"error": str(error)}, TABLE[type(error)].http, headers)

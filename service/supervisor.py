@@ -1,0 +1,193 @@
+"""Several server processes on one port: started, watched, restarted and ended together."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from types import FrameType
+
+from prometheus_client.multiprocess import mark_process_dead
+
+from .announcement import Announcement
+from .errors import ConvserveError, NothingToServe
+from .listener import bind
+from .logs import configure_logs
+from .settings import Settings
+
+STARTUP_FAILED = 3
+SLOWEST_RESTART_SECONDS = 30.0
+STEADY_SECONDS = 60.0
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Worker:
+    """One place among the workers, and the process that fills it now."""
+
+    process: SpawnProcess
+    news: Connection
+    started: float = field(default_factory=time.monotonic)
+    failures: int = 0
+
+
+class Supervisor:
+    """Keeps `settings.workers` processes alive until a signal comes.
+
+    Each worker binds its own socket with SO_REUSEPORT, so that the kernel deals connections out evenly and
+    takes a dead worker out of the deal by itself. The supervisor loads no model and takes no request.
+    """
+
+    def __init__(self, settings: Settings, listener: socket.socket) -> None:
+        """`listener` is bound with SO_REUSEPORT and never listens: it keeps the port while workers change."""
+        self._settings = settings
+        self._port = listener.getsockname()[1]
+        self._context = multiprocessing.get_context("spawn")
+        self._workers: dict[int, _Worker] = {}
+        self._restarts: dict[int, tuple[float, int]] = {}
+        self._ended_by: signal.Signals | None = None
+
+    def run(self, announce: Callable[[Announcement], None]) -> signal.Signals | None:
+        """Start the workers and stay until a signal comes; which one is the answer.
+
+        Raises:
+            NothingToServe: the first workers could not start.
+        """
+        with tempfile.TemporaryDirectory(prefix="convserve-metrics-") as folder:
+            # prometheus_client reads this when a worker imports it.
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+            wake, waker = socket.socketpair()
+            with wake, waker:
+                waker.setblocking(False)
+                signal.set_wakeup_fd(waker.fileno())
+                for wanted in (signal.SIGTERM, signal.SIGINT):
+                    signal.signal(wanted, self._end)
+                try:
+                    self._start_all(wake, announce)
+                    self._watch(wake, Path(folder))
+                finally:
+                    signal.set_wakeup_fd(-1)
+                    self._stop_all()
+        return self._ended_by
+
+    def _end(self, sig: int, frame: FrameType | None) -> None:
+        self._ended_by = self._ended_by or signal.Signals(sig)
+
+    def _start(self, index: int, failures: int = 0) -> None:
+        ours, theirs = self._context.Pipe(duplex=False)
+        process = self._context.Process(
+            target=_work, args=(self._settings, self._port, theirs), name=f"worker {index}"
+        )
+        process.start()
+        theirs.close()
+        self._workers[index] = _Worker(process, ours, failures=failures)
+
+    def _start_all(self, wake: socket.socket, announce: Callable[[Announcement], None]) -> None:
+        for index in range(self._settings.workers):
+            self._start(index)
+        announcements = []
+        for worker in self._workers.values():
+            multiprocessing.connection.wait([worker.news, wake])
+            if self._ended_by is not None:
+                return
+            try:
+                news = worker.news.recv()
+            except EOFError:
+                raise NothingToServe("a worker died while starting") from None
+            if isinstance(news, ConvserveError):
+                raise news
+            announcements.append(news)
+        announce(announcements[0])
+
+    def _watch(self, wake: socket.socket, metrics_dir: Path) -> None:
+        while self._ended_by is None:
+            sentinels = [worker.process.sentinel for worker in self._workers.values()]
+            due = [when for when, _ in self._restarts.values()]
+            timeout = max(0.0, min(due) - time.monotonic()) if due else None
+            multiprocessing.connection.wait([wake, *sentinels], timeout)
+            if self._ended_by is None:
+                self._bury_the_dead(metrics_dir)
+                self._restart_the_due()
+
+    def _bury_the_dead(self, metrics_dir: Path) -> None:
+        for index, worker in list(self._workers.items()):
+            if worker.process.is_alive():
+                continue
+            mark_process_dead(worker.process.pid, str(metrics_dir))  # type: ignore[no-untyped-call]
+            lived = time.monotonic() - worker.started
+            failures = 0 if lived > STEADY_SECONDS else worker.failures
+            delay = min(SLOWEST_RESTART_SECONDS, 0.1 * 4**failures) if failures else 0.0
+            logger.error(
+                "%s (process %s) ended with code %s%s; starting another in %.1f s",
+                worker.process.name,
+                worker.process.pid,
+                worker.process.exitcode,
+                _last_words(worker.news),
+                delay,
+            )
+            worker.process.close()
+            worker.news.close()
+            del self._workers[index]
+            self._restarts[index] = (time.monotonic() + delay, failures + 1)
+
+    def _restart_the_due(self) -> None:
+        for index, (when, failures) in list(self._restarts.items()):
+            if when <= time.monotonic():
+                del self._restarts[index]
+                self._start(index, failures)
+
+    def _stop_all(self) -> None:
+        """Let every worker answer what it admitted; kill those that take too long."""
+        for worker in self._workers.values():
+            worker.process.terminate()
+        grace = self._settings.drain_delay_s + self._settings.shutdown_timeout_s + 5.0
+        deadline = time.monotonic() + grace
+        for worker in self._workers.values():
+            worker.process.join(max(0.0, deadline - time.monotonic()))
+            if worker.process.is_alive():
+                logger.error("%s did not end within %.0f s and is killed", worker.process.name, grace)
+                worker.process.kill()
+                worker.process.join()
+
+
+def _last_words(news: Connection) -> str:
+    """Why a worker could not start, where it said so."""
+    try:
+        last = news.recv() if news.poll() else None
+    except EOFError:
+        last = None
+    return f" ({last})" if isinstance(last, ConvserveError) else ""
+
+
+def _work(settings: Settings, port: int, news: Connection) -> None:
+    """A worker's life; what it imports, the supervisor does not need."""
+    from .server import serve
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    configure_logs(settings.log_level, settings.log_format)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    try:
+        listener = bind(settings.host, port, shared=True)
+        serve(
+            settings,
+            listener,
+            news.send,
+            metrics_dir=Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]),
+            parent=parent.sentinel,
+        )
+    except ConvserveError as error:
+        news.send(error)
+        sys.exit(STARTUP_FAILED)
