@@ -41,7 +41,7 @@ class InputSpec:
                 f"an input of {self.height}x{self.width}x{self.channels} is no picture: "
                 "height and width are at least 1, channels 1 or 3"
             )
-        if self.dtype == "uint8" and not self.scale is self.mean is self.std is None:
+        if self.dtype == "uint8" and any(value is not None for value in (self.scale, self.mean, self.std)):
             raise ManifestError(
                 "scale, mean and std are for float32 inputs: a uint8 graph rescales by itself"
             )

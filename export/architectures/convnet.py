@@ -1,0 +1,23 @@
+"""The convnet of F. Chollet, Deep Learning with Python, 2nd edition (Manning, 2021), Listing 8.1."""
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import keras
+
+PARAMETERS: Final = 104_202
+
+
+def build() -> "keras.Model":
+    """The untrained network: pictures of 28x28x1 in, ten probabilities out."""
+    from keras import Input, Model, layers
+
+    inputs = Input(shape=(28, 28, 1))
+    x = layers.Conv2D(filters=32, kernel_size=3, activation="relu")(inputs)
+    x = layers.MaxPooling2D(pool_size=2)(x)
+    x = layers.Conv2D(filters=64, kernel_size=3, activation="relu")(x)
+    x = layers.MaxPooling2D(pool_size=2)(x)
+    x = layers.Conv2D(filters=128, kernel_size=3, activation="relu")(x)
+    x = layers.Flatten()(x)
+    outputs = layers.Dense(10, activation="softmax")(x)
+    return Model(inputs, outputs, name="convnet")

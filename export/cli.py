@@ -1,0 +1,112 @@
+"""The command: `convserve-export NETWORK`, or `python -m export NETWORK` in a clone.
+
+Exit codes: 0 published, 1 not published (one sentence on stderr says why), 2 wrong usage, 130 interrupted.
+"""
+
+# Only what is quick to import stands up here, so that Ctrl-C finds `main` already running.
+import argparse
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from .recipes import Recipe
+
+DATA_VARIABLE: Final = "CONVSERVE_DATA"
+INTERRUPTED: Final = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Export what the arguments ask for (None: those of the process) and return the exit code."""
+    try:
+        return _run(argv)
+    except KeyboardInterrupt:
+        if sys.stderr.isatty():
+            print(file=sys.stderr)  # below the progress bar
+        print("convserve-export: interrupted, nothing published", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    from .errors import ExportError
+    from .recipes import RECIPES
+
+    arguments = _parser(RECIPES).parse_args(argv)
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # it greets with pages on what it was built for
+
+    from .pipeline import Order, export
+
+    order = Order(
+        data=arguments.data,
+        models=arguments.models,
+        epochs=arguments.epochs,
+        batch_size=arguments.batch_size,
+        seed=arguments.seed,
+        limit=arguments.limit,
+    )
+    try:
+        published = export(arguments.network, RECIPES[arguments.network], order, sys.stderr)
+    except ExportError as error:
+        print(f"convserve-export: {error}", file=sys.stderr)
+        return 1
+    print(published)
+    return 0
+
+
+def _parser(recipes: Mapping[str, "Recipe"]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="convserve-export",
+        description="Train a network in Keras and publish it as a verified ONNX model.",
+    )
+    networks = parser.add_subparsers(dest="network", metavar="NETWORK", required=True)
+    for name, recipe in recipes.items():
+        command = networks.add_parser(name, help=recipe.description, description=recipe.description)
+        _add_options(command, recipe)
+    return parser
+
+
+def _add_options(command: argparse.ArgumentParser, recipe: "Recipe") -> None:
+    command.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        default=os.environ.get(DATA_VARIABLE) or None,
+        help=f"folder of the data set (else {DATA_VARIABLE}, else it is downloaded where that can be done)",
+    )
+    command.add_argument(
+        "--models",
+        type=Path,
+        metavar="DIR",
+        default=Path("models"),
+        help="model repository (default: models)",
+    )
+    for option, default, meaning in (
+        ("--epochs", recipe.plan.epochs, "times over the training pictures"),
+        ("--batch-size", recipe.plan.batch_size, "pictures a step"),
+    ):
+        command.add_argument(
+            option, type=_at_least(1), metavar="N", default=default, help=f"{meaning} (default: {default})"
+        )
+    command.add_argument(
+        "--seed",
+        type=_at_least(0),
+        metavar="N",
+        default=0,
+        help="the same seed, the same weights (default: 0)",
+    )
+    command.add_argument(
+        "--limit", type=_at_least(2), metavar="N", help="keep N training pictures a class, for a quick trial"
+    )
+
+
+def _at_least(smallest: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        value = int(text)
+        if value < smallest:
+            raise argparse.ArgumentTypeError(f"{value} is less than {smallest}")
+        return value
+
+    return number

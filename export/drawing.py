@@ -1,0 +1,124 @@
+"""Handwritten-looking digits drawn by code, as MNIST has them: 28x28, light on dark, smooth, centred by mass.
+
+They stand in for data-set pictures wherever a picture is committed.
+"""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import cos, radians, sin, tan
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFilter
+
+SIDE: Final = 28
+
+_BOX = 20  # MNIST fits its digits into the middle 20x20
+_SAMPLES = 8  # drawn so many times larger, then averaged
+_SMOOTH = 0.45  # of the blur, in pixels
+
+_Point = tuple[float, float]
+_Stroke = Sequence[_Point]
+
+# Where the pen goes, in a square from (0, 0) top left to (1, 1); corners are rounded, and a point that stands
+# twice keeps its corner.
+_STROKES: Final[Sequence[Sequence[_Stroke]]] = (
+    [[(0.5, 0), (0.2, 0.05), (0.15, 0.5), (0.2, 0.95), (0.5, 1), (0.8, 0.95), (0.85, 0.5), (0.8, 0.05),
+      (0.5, 0)]],
+    [[(0.55, 0), (0.52, 0.5), (0.48, 1)]],
+    [[(0.15, 0.25), (0.2, 0), (0.8, 0), (0.85, 0.4), (0.4, 0.75), (0.1, 1), (0.1, 1), (0.5, 0.95), (0.9, 1)]],
+    [[(0.2, 0.08), (0.5, 0), (0.85, 0.1), (0.8, 0.4), (0.4, 0.47), (0.4, 0.47), (0.9, 0.55), (0.85, 0.95),
+      (0.5, 1), (0.15, 0.9)]],
+    [[(0.25, 0), (0.15, 0.5), (0.15, 0.5), (0.85, 0.48)], [(0.75, 0.05), (0.7, 0.5), (0.65, 1)]],
+    [[(0.85, 0), (0.3, 0.02), (0.3, 0.02), (0.22, 0.45), (0.22, 0.45), (0.6, 0.35), (0.9, 0.6), (0.75, 1),
+      (0.4, 1), (0.15, 0.9)]],
+    [[(0.7, 0), (0.35, 0.2), (0.15, 0.65), (0.25, 1), (0.65, 1), (0.85, 0.75), (0.65, 0.5), (0.35, 0.55),
+      (0.2, 0.75)]],
+    [[(0.12, 0.08), (0.5, 0.04), (0.88, 0.02), (0.88, 0.02), (0.62, 0.45), (0.42, 1)]],
+    [[(0.8, 0.1), (0.5, 0), (0.2, 0.08), (0.25, 0.4), (0.75, 0.6), (0.85, 0.9), (0.5, 1), (0.15, 0.9),
+      (0.25, 0.6), (0.7, 0.4), (0.8, 0.1)]],
+    [[(0.8, 0.2), (0.55, 0), (0.2, 0.1), (0.2, 0.42), (0.55, 0.48), (0.8, 0.2), (0.8, 0.2), (0.76, 0.6),
+      (0.62, 1)]],
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Hand:
+    """How somebody writes: `width` of the pen in pixels, `slant` and `turn` in degrees, relative `size`."""
+
+    width: float = 2.2
+    slant: float = 8.0
+    turn: float = 0.0
+    size: float = 1.0
+
+
+PLAIN: Final = Hand()
+
+
+def digit(value: int, hand: Hand = PLAIN) -> NDArray[np.uint8]:
+    """One digit: uint8, [28, 28, 1]."""
+    canvas = Image.new("L", (SIDE * _SAMPLES, SIDE * _SAMPLES))
+    pen = ImageDraw.Draw(canvas)
+    radius = hand.width * _SAMPLES / 2
+    for stroke in _STROKES[value]:
+        points = [_place(point, hand) for point in _rounded(stroke)]
+        pen.line(points, fill=255, width=round(2 * radius), joint="curve")
+        for x, y in points:
+            pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=255)
+    smooth = canvas.filter(ImageFilter.GaussianBlur(_SMOOTH * _SAMPLES))
+    return np.asarray(_centred(smooth).resize((SIDE, SIDE), Image.Resampling.BOX))[..., np.newaxis]
+
+
+def png(picture: NDArray[np.uint8]) -> bytes:
+    """A picture, uint8 of [height, width, channels], as a PNG file: grey of one channel, RGB of three."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture.squeeze(-1) if picture.shape[-1] == 1 else picture).save(
+        buffer, format="PNG", optimize=True
+    )
+    return buffer.getvalue()
+
+
+def digits_and_none(seed: int) -> NDArray[np.uint8]:
+    """All ten digits in two hands, then black, white and noise: uint8, [23, 28, 28, 1]."""
+    random = np.random.default_rng(seed)
+    pictures = [digit(value) for value in range(10)]
+    for value in range(10):
+        width, slant, turn, size = random.uniform((1.6, -10, -8, 0.85), (3.2, 20, 8, 1.05))
+        pictures.append(digit(value, Hand(width, slant, turn, size)))
+    shape = pictures[0].shape
+    pictures.append(np.zeros(shape, np.uint8))
+    pictures.append(np.full(shape, 255, np.uint8))
+    pictures.append(random.integers(0, 256, shape, np.uint8))
+    return np.stack(pictures)
+
+
+def _rounded(stroke: _Stroke) -> Sequence[_Point]:
+    """Cut the corners four times over (G. Chaikin, An algorithm for high-speed curve generation, 1974)."""
+    for _ in range(4):
+        cut = [
+            (p[0] + (q[0] - p[0]) * part, p[1] + (q[1] - p[1]) * part)
+            for p, q in pairwise(stroke)
+            for part in (0.25, 0.75)
+        ]
+        stroke = [stroke[0], *cut, stroke[-1]]
+    return stroke
+
+
+def _place(point: _Point, hand: Hand) -> _Point:
+    """From the unit square to the canvas."""
+    x, y = (point[0] - 0.5) * 0.8, point[1] - 0.5
+    x -= y * tan(radians(hand.slant))
+    turn = radians(hand.turn)
+    x, y = x * cos(turn) - y * sin(turn), x * sin(turn) + y * cos(turn)
+    scale = (_BOX - hand.width) * hand.size * _SAMPLES
+    return x * scale + SIDE * _SAMPLES / 2, y * scale + SIDE * _SAMPLES / 2
+
+
+def _centred(canvas: Image.Image) -> Image.Image:
+    mass = np.asarray(canvas, dtype=np.float64)
+    y, x = (np.indices(mass.shape) * mass).sum(axis=(1, 2)) / mass.sum()
+    middle = (SIDE * _SAMPLES - 1) / 2
+    return canvas.transform(canvas.size, Image.Transform.AFFINE, (1, 0, x - middle, 0, 1, y - middle))

@@ -1,0 +1,40 @@
+"""How good a classifier's answers are: probabilities, [examples, classes], against the true classes."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Probabilities = NDArray[np.floating[Any]]
+Labels = NDArray[np.integer[Any]]
+
+
+def accuracy(probabilities: Probabilities, labels: Labels) -> float:
+    """The part of the examples whose most probable class is the true one."""
+    return float(np.mean(probabilities.argmax(axis=1) == labels))
+
+
+def top_k_accuracy(probabilities: Probabilities, labels: Labels, k: int) -> float:
+    """The part of the examples whose true class is among the `k` most probable."""
+    best = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
+    return float(np.mean(np.any(best == labels[:, np.newaxis], axis=1)))
+
+
+def calibration_error(probabilities: Probabilities, labels: Labels, bins: int = 15) -> float:
+    """How far, on average, the confidence lies from the accuracy (expected calibration error).
+
+    C. Guo, G. Pleiss, Y. Sun, K. Weinberger, On calibration of modern neural networks, ICML 2017, section 2,
+    equation 3: answers are grouped by their highest probability into `bins` of equal width.
+    """
+    confidence = probabilities.max(axis=1).astype(np.float64)
+    correct = probabilities.argmax(axis=1) == labels
+    group = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    gaps = np.bincount(group, weights=correct - confidence, minlength=bins)
+    return float(np.abs(gaps).sum() / len(labels))
+
+
+def confusion(probabilities: Probabilities, labels: Labels) -> NDArray[np.int64]:
+    """How often each class (row) was taken for each class (column)."""
+    classes = probabilities.shape[1]
+    pairs = labels * classes + probabilities.argmax(axis=1)
+    return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)

@@ -1,0 +1,77 @@
+"""Holds the ONNX file against the network it was made from, and against the test set."""
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from . import metrics
+from .architectures.pixels import INPUT
+from .convert import OUTPUT
+from .datasets import Split
+from .errors import VerificationError
+from .manifest import Evaluation, Parity
+
+if TYPE_CHECKING:
+    import keras
+
+# Float32 sums in another order differ by about 1e-7 here; a wrong layer by far more than this.
+PARITY_TOLERANCE: Final = 1e-5
+
+_BATCH = 500
+
+
+def check_parameters(network: "keras.Model", expected: int) -> None:
+    """Raise `VerificationError` unless the network has exactly the published number of trained values."""
+    found = network.count_params()
+    if found != expected:
+        raise VerificationError(
+            f"{network.name} has {found:,} parameters, not the {expected:,} of its description"
+        )
+
+
+def keras_answers(network: "keras.Model", pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """What Keras gives for these pictures: [pictures, classes]."""
+    return np.asarray(network.predict(pixels, batch_size=_BATCH, verbose=0), dtype=np.float32)
+
+
+def onnx_answers(graph: bytes, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """What ONNX Runtime gives for these pictures on the CPU: [pictures, classes]."""
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    batches: list[NDArray[Any]] = [
+        session.run([OUTPUT], {INPUT: pixels[start : start + _BATCH]})[0]
+        for start in range(0, len(pixels), _BATCH)
+    ]
+    return np.concatenate(batches)
+
+
+def check_parity(expected: NDArray[np.float32], found: NDArray[np.float32]) -> Parity:
+    """Compare the answers of Keras and of ONNX Runtime to the same pictures.
+
+    Raises `VerificationError` where a probability differs by more than `PARITY_TOLERANCE` or a decision is
+    not the same.
+    """
+    difference = float(np.max(np.abs(expected - found)))
+    if not difference <= PARITY_TOLERANCE:  # so that NaN fails too
+        raise VerificationError(
+            f"the graph is not the network: its probabilities differ by up to {difference:.1e} "
+            f"on {len(expected):,} pictures, {PARITY_TOLERANCE:.0e} is allowed"
+        )
+    unequal = int(np.sum(expected.argmax(axis=1) != found.argmax(axis=1)))
+    if unequal:
+        raise VerificationError(
+            f"the graph is not the network: it decides otherwise on {unequal:,} of {len(expected):,} pictures"
+        )
+    return Parity(examples=len(expected), max_abs_difference=difference, argmax_equal=True)
+
+
+def evaluate(answers: NDArray[np.float32], test: Split, dataset: str) -> Evaluation:
+    """Score the graph's answers to a test set."""
+    return Evaluation(
+        dataset=dataset,
+        examples=len(test),
+        accuracy=metrics.accuracy(answers, test.labels),
+        top5=metrics.top_k_accuracy(answers, test.labels, 5),
+        calibration_error=metrics.calibration_error(answers, test.labels),
+    )
