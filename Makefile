@@ -31,6 +31,9 @@ format: $(VENV)/dev.stamp
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(VENV)/serve.stamp
+	$(BIN)/python docs/generate_settings.py
+
 # The environment grows in two steps: serving needs no TensorFlow, the workshop and the tests do.
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

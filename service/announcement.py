@@ -6,9 +6,11 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from .loaded_model import LoadedModel
-from .registry import Failure, Registry
+if TYPE_CHECKING:  # the supervisor passes announcements on and needs nothing of what they tell about
+    from .loaded_model import LoadedModel
+    from .registry import Failure, Registry
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ MISUSED = 2
 NOTHING_TO_SERVE = 3
 
 # Settings that only make sense where a port is served.
-_ABOUT_MODELS = ("models", "provider", "threads", "max_pixels", "log_level")
+_ABOUT_MODELS = ("models", "provider", "threads", "max_pixels", "log_level", "log_format")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -132,8 +132,10 @@ def _serve(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 def _classify(settings: Settings, arguments: argparse.Namespace) -> int:
+    from .logs import configure_logs
     from .shell import classify
 
+    configure_logs(settings.log_level, settings.log_format)
     return asyncio.run(
         classify(
             settings,
@@ -148,8 +150,10 @@ def _classify(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 def _check(settings: Settings, arguments: argparse.Namespace) -> int:
+    from .logs import configure_logs
     from .shell import check
 
+    configure_logs(settings.log_level, settings.log_format)
     return asyncio.run(check(settings))
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import FrameType
 
 import uvicorn
+from prometheus_client import disable_created_metrics
 
 from .announcement import Announcement
 from .app import create_app
@@ -71,6 +72,7 @@ def serve(
     Raises:
         ConfigurationError, NothingToServe: it could not start.
     """
+    disable_created_metrics()  # a second series beside every counter, which nothing here reads
     app = create_app(settings, metrics_dir=metrics_dir)
     registry: Registry = app.state.registry
     config = uvicorn.Config(
@@ -79,6 +81,7 @@ def serve(
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=int(settings.shutdown_timeout_s) or 1,

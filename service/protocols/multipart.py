@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from email.message import Message
+from typing import TYPE_CHECKING
 
 from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartCallbacks
 
 from ..classifier import Image
 from ..errors import InvalidInput
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
 
 
 def read_files(content_type: str, body: bytes) -> list[Image]:

@@ -101,8 +101,8 @@ def _read_images(request: Request, body: bytes) -> list[Image]:
     if media_type == "application/json":
         return read_json_images(body)
     raise UnsupportedContent(
-        f"the Content-Type {media_type!r} is not taken; send a picture as image/*, a form as "
-        "multipart/form-data, or base64 in application/json"
+        f"the Content-Type {media_type!r} is not taken; send a picture as image/* (with curl: "
+        "-H 'Content-Type: image/png'), files as multipart/form-data, or base64 in application/json"
     )
 
 

@@ -1,0 +1,48 @@
+"""What every test may ask for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from service.app import create_app
+from service.settings import Settings
+from tests.shades import publish_shades
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A developer's own settings change no test."""
+    for name in os.environ:
+        if name.startswith("CONVSERVE_") and name != "CONVSERVE_TEST_DATA":
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A model repository that holds `shades`, version 1."""
+    models = tmp_path / "models"
+    publish_shades(models)
+    return models
+
+
+@pytest.fixture
+def client(repository: Path) -> Iterator[TestClient]:
+    """The application with `shades` served, its lifespan really run."""
+    with TestClient(create_app(Settings(models=repository))) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real data sets, where there is one."""
+    folder = Path(os.environ.get("CONVSERVE_TEST_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real data in {folder}; name its folder in CONVSERVE_TEST_DATA")
+    return folder

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import pytest
+
+from service import errors
+from service.errors import ConvserveError
+from service.protocols.status import TABLE
+
+GRPC = {
+    "INVALID_ARGUMENT",
+    "NOT_FOUND",
+    "RESOURCE_EXHAUSTED",
+    "UNAVAILABLE",
+    "DEADLINE_EXCEEDED",
+    "INTERNAL",
+}
+
+
+def family(root: type[ConvserveError]) -> list[type[ConvserveError]]:
+    return [root, *(error for child in root.__subclasses__() for error in family(child))]
+
+
+@pytest.mark.parametrize("error", family(ConvserveError))
+def test_every_error_has_its_row(error: type[ConvserveError]) -> None:
+    status = TABLE[error]
+    assert 400 <= status.http < 600
+    assert status.grpc in GRPC
+
+
+@pytest.mark.parametrize("error", family(ConvserveError))
+def test_the_tree_in_the_docstring_names_every_error(error: type[ConvserveError]) -> None:
+    assert error.__name__ in (errors.__doc__ or "")

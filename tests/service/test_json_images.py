@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import base64
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.errors import InvalidInput
+from service.protocols.json_images import read_json_images
+
+
+def body(*images: object) -> bytes:
+    return json.dumps({"images": images}).encode()
+
+
+@given(st.binary(max_size=200))
+def test_base64_comes_back_as_it_went_in(data: bytes) -> None:
+    text = base64.b64encode(data).decode()
+    wrapped = base64.encodebytes(data).decode()
+    document = body(
+        {"b64": text}, {"b64": f"data:image/png;base64,{text}", "filename": "a.png"}, {"b64": wrapped}
+    )
+    assert read_json_images(document) == [(data, None), (data, "a.png"), (data, None)]
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (b"", "the body: Invalid JSON"),
+        (b"[]", "the body: Input should be an object"),
+        (b"{}", "images: Field required"),
+        (b'{"images": [{"b64": "AA"}], "more": 1}', "more: Extra inputs"),
+        (body({"b64": 7}), "images.0.b64: Input should be a valid string"),
+        (body({"b64": "AAAA"}, {"data": "AAAA"}), "images.1.b64: Field required"),
+        (body({"b64": "AAAA"}, {"b64": "!!!!"}), "images.1.b64 is not valid base64"),
+        (body({"b64": "AAAAA"}), "images.0.b64 is not valid base64"),
+        (body({"b64": "ÄÖ"}), "images.0.b64 is not valid base64"),
+        (b'{"images": ' + b"[" * 100_000, "Invalid JSON"),
+        (b'{"images": "\xff\xfe"}', "Invalid JSON"),
+    ],
+)
+def test_the_message_says_where_and_what(data: bytes, sentence: str) -> None:
+    with pytest.raises(InvalidInput, match=sentence):
+        read_json_images(data)
+
+
+@given(st.binary(max_size=200))
+def test_nothing_else_is_ever_raised(data: bytes) -> None:
+    with pytest.raises(InvalidInput):
+        read_json_images(data)

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.errors import InvalidInput
+from service.protocols.multipart import read_files
+
+FORM = "multipart/form-data; boundary=frontier"
+
+
+def part(data: bytes, *headers: str) -> bytes:
+    return b"--frontier\r\n" + "".join(f"{line}\r\n" for line in headers).encode() + b"\r\n" + data + b"\r\n"
+
+
+def body(*parts: bytes) -> bytes:
+    return b"".join(parts) + b"--frontier--\r\n"
+
+
+def test_files_come_in_order_with_their_names_whatever_the_field() -> None:
+    files = read_files(
+        FORM,
+        body(
+            part(b"one", 'Content-Disposition: form-data; name="images"; filename="a.png"'),
+            part(
+                b"t\r\nwo",
+                'content-disposition: form-data; name="x"; filename="b c.png"',
+                "Content-Type: image/png",
+            ),
+        ),
+    )
+    assert files == [(b"one", "a.png"), (b"t\r\nwo", "b c.png")]
+
+
+def test_text_fields_are_passed_over_and_a_nameless_picture_is_not() -> None:
+    files = read_files(
+        FORM,
+        body(
+            part(b"send", 'Content-Disposition: form-data; name="button"'),
+            part(b"png", 'Content-Disposition: form-data; name="image"', "Content-Type: image/png"),
+        ),
+    )
+    assert files == [(b"png", None)]
+
+
+def test_a_quoted_boundary_and_a_utf8_file_name() -> None:
+    disposition = 'Content-Disposition: form-data; name="images"; filename="sieben-é七.png"'
+    files = read_files('multipart/form-data; boundary="frontier"', body(part(b"x", disposition)))
+    assert files == [(b"x", "sieben-é七.png")]
+
+
+def test_an_empty_form_has_no_files() -> None:
+    assert read_files(FORM, body()) == []
+
+
+@pytest.mark.parametrize(
+    ("content_type", "data", "sentence"),
+    [
+        ("multipart/form-data", body(), "has no boundary"),
+        ("multipart/form-data; boundary=ä→", body(), "cannot be read"),
+        (FORM, b"no boundary anywhere", "cannot be read"),
+        (FORM, part(b"x", 'Content-Disposition: form-data; filename="a"'), "before its closing boundary"),
+        (FORM, b"", "before its closing boundary"),
+        (FORM, b"--frontier\r\nbroken header\r\n\r\nx\r\n--frontier--\r\n", "cannot be read"),
+        ("multipart/form-data; boundary=" + "x" * 999, b"", "cannot be read"),
+    ],
+)
+def test_what_is_not_a_form_is_refused(content_type: str, data: bytes, sentence: str) -> None:
+    with pytest.raises(InvalidInput, match=sentence):
+        read_files(content_type, data)
+
+
+@given(st.binary(max_size=300), st.text(max_size=60))
+def test_nothing_else_is_ever_raised(data: bytes, tail: str) -> None:
+    whole = body(part(data, 'Content-Disposition: form-data; filename="a"'))
+    for content_type in (FORM, f"multipart/form-data; boundary={tail}", f"multipart/form-data; {tail}"):
+        for form in (data, b"--frontier\r\n" + data, whole):
+            try:
+                files = read_files(content_type, form)
+            except InvalidInput:
+                continue
+            assert all(isinstance(file.data, bytes) for file in files)
