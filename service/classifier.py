@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,9 @@ from .loaded_model import LoadedModel
 INLINE_PIXELS = 64 * 1024
 
 Rows = NDArray[np.uint8 | np.float32]
-T = TypeVar("T")
+# What became of an image: the next form of it, or why there is none.
+Opened = Picture | InvalidImage
+Decoded = Rows | InvalidImage
 
 
 class Image(NamedTuple):
@@ -113,22 +115,24 @@ class Classifier:
     async def _decode(self, decoder: Decoder, images: Sequence[Image], deadline: float) -> Rows:
         """The images as rows `(n, …)` of the model's input."""
         _check_deadline(deadline)
-        pictures = _all_or_invalid(images, [_attempt_open(decoder, image) for image in images])
-        if sum(picture.pixels for picture in pictures) <= INLINE_PIXELS:
-            outcomes = [_attempt_decode(decoder, picture) for picture in pictures]
+        opened = [_attempt_open(decoder, image) for image in images]
+        if sum(picture.pixels for picture in opened if isinstance(picture, Picture)) <= INLINE_PIXELS:
+            outcomes = [_attempt_decode(decoder, picture) for picture in opened]
         else:
-            outcomes = await self._decode_in_pool(decoder, pictures)
+            outcomes = await self._decode_in_pool(decoder, opened)
             _check_deadline(deadline)
-        return np.stack(_all_or_invalid(images, outcomes))
+        rows = [row for row in outcomes if not isinstance(row, InvalidImage)]
+        if len(rows) < len(images):
+            raise _complaint(images, outcomes)
+        return np.stack(rows)
 
-    async def _decode_in_pool(
-        self, decoder: Decoder, pictures: Sequence[Picture]
-    ) -> list[Rows | InvalidImage]:
+    async def _decode_in_pool(self, decoder: Decoder, opened: Sequence[Opened]) -> list[Decoded]:
+        """Each thread takes an equal share; one hop there and back for all of it."""
         loop = asyncio.get_running_loop()
-        shares = np.array_split(np.arange(len(pictures)), min(self._decoders, len(pictures)))
+        shares = np.array_split(np.arange(len(opened)), min(self._decoders, len(opened)))
 
-        def decode(share: NDArray[np.intp]) -> list[Rows | InvalidImage]:
-            return [_attempt_decode(decoder, pictures[index]) for index in share]
+        def decode(share: NDArray[np.intp]) -> list[Decoded]:
+            return [_attempt_decode(decoder, opened[index]) for index in share]
 
         done = await asyncio.gather(*(loop.run_in_executor(self._pool, decode, share) for share in shares))
         return [outcome for outcomes in done for outcome in outcomes]
@@ -156,36 +160,30 @@ def _check_deadline(deadline: float) -> None:
         raise DeadlineExceeded("the deadline passed before the request reached the engine")
 
 
-def _attempt_open(decoder: Decoder, image: Image) -> Picture | InvalidImage:
+def _attempt_open(decoder: Decoder, image: Image) -> Opened:
     try:
         return decoder.open(image.data)
     except InvalidImage as error:
         return error
 
 
-def _attempt_decode(decoder: Decoder, picture: Picture) -> Rows | InvalidImage:
+def _attempt_decode(decoder: Decoder, opened: Opened) -> Decoded:
+    if isinstance(opened, InvalidImage):
+        return opened
     try:
-        return decoder.decode(picture)
+        return decoder.decode(opened)
     except InvalidImage as error:
         return error
 
 
-def _all_or_invalid(images: Sequence[Image], outcomes: Sequence[T | InvalidImage]) -> list[T]:
-    """The outcomes, if every one is good; else one error that names every image that is not."""
-    good = [outcome for outcome in outcomes if not isinstance(outcome, InvalidImage)]
-    if len(good) == len(outcomes):
-        return good
+def _complaint(images: Sequence[Image], outcomes: Sequence[Decoded]) -> InvalidImage:
+    """One error that names every image that is not good, by its place and its file name."""
+    errors = {index: outcome for index, outcome in enumerate(outcomes) if isinstance(outcome, InvalidImage)}
     if len(images) == 1:
-        raise next(outcome for outcome in outcomes if isinstance(outcome, InvalidImage))
-    bad = "; ".join(_complaints(images, outcomes))
-    raise InvalidImage(f"{len(outcomes) - len(good)} of {len(images)} images cannot be read: {bad}")
-
-
-def _complaints(images: Sequence[Image], outcomes: Sequence[object]) -> Iterator[str]:
-    for index, (image, outcome) in enumerate(zip(images, outcomes, strict=True)):
-        if isinstance(outcome, InvalidImage):
-            name = f" ({image.filename})" if image.filename else ""
-            yield f"image {index}{name}: {outcome}"
+        return errors[0]
+    names = {index: f" ({images[index].filename})" if images[index].filename else "" for index in errors}
+    listed = "; ".join(f"image {index}{names[index]}: {error}" for index, error in errors.items())
+    return InvalidImage(f"{len(errors)} of {len(images)} images cannot be read: {listed}")
 
 
 def _observe(model: LoadedModel, timings: Timings, ranked: Sequence[Sequence[Prediction]]) -> None:

@@ -21,50 +21,60 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="CONVSERVE_", frozen=True, extra="forbid")
 
-    host: str = Field("127.0.0.1", description="Address to listen on.")
-    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
-    workers: PositiveInt = Field(1, description="Server processes, each with its own copy of the models.")
+    host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    workers: PositiveInt = Field(
+        default=1, description="Server processes, each with its own copy of the models."
+    )
     models: Path = Field(
         default_factory=shipped_models,
         description="The model repository to serve; the models that ship with the project if unset.",
     )
     default_model: str | None = Field(
-        None,
+        default=None,
         description="The model `POST /classify` asks; if unset `convnet` where it is served, "
         "else the first by name.",
     )
     provider: Literal["auto", "cpu", "cuda"] = Field(
-        "auto", description="ONNX Runtime's execution provider; auto takes CUDA where it can be had."
+        default="auto", description="ONNX Runtime's execution provider; auto takes CUDA where it can be had."
     )
     threads: NonNegativeInt = Field(
-        0,
+        default=0,
         description="Intra-op threads a model; 0 gives a light network one and a heavy one its worker's "
         "share of the cores that the CPU quota and affinity allow.",
     )
     queue_limit: PositiveInt = Field(
-        1024, description="Images a model may have admitted and unanswered; past that a request gets 429."
+        default=1024,
+        description="Images a model may have admitted and unanswered; past that a request gets 429.",
     )
     max_queue_delay_ms: NonNegativeFloat = Field(
-        0.0, description="How long an image may wait for company in its batch while the engine is free."
+        default=0.0,
+        description="How long an image may wait for company in its batch while the engine is free.",
     )
     request_timeout_ms: PositiveFloat = Field(
-        30_000.0, description="Deadline of a request that names none in X-Request-Timeout-Ms."
+        default=30_000.0, description="Deadline of a request that names none in X-Request-Timeout-Ms."
     )
-    max_body_bytes: PositiveInt = Field(32 * MEBIBYTE, description="Largest request body; past that 413.")
-    max_images: PositiveInt = Field(256, description="Most images in one request; past that 413.")
+    max_body_bytes: PositiveInt = Field(
+        default=32 * MEBIBYTE, description="Largest request body; past that 413."
+    )
+    max_images: PositiveInt = Field(default=256, description="Most images in one request; past that 413.")
     max_pixels: PositiveInt = Field(
-        50_000_000, description="Most pixels of one image by its header, before it is decoded; past that 400."
+        default=50_000_000,
+        description="Most pixels of one image by its header, before it is decoded; past that 400.",
     )
     drain_delay_s: NonNegativeFloat = Field(
-        0.0,
+        default=0.0,
         description="After SIGTERM: how long to go on serving while /readyz already says no, so that load "
         "balancers notice before the port closes.",
     )
     shutdown_timeout_s: PositiveFloat = Field(
-        30.0, description="After the port is closed: how long admitted requests may take to be answered."
+        default=30.0,
+        description="After the port is closed: how long admitted requests may take to be answered.",
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
-    log_format: Literal["text", "json"] = Field("text", description="Form of a log line.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least level logged."
+    )
+    log_format: Literal["text", "json"] = Field(default="text", description="Form of a log line.")
 
     @model_validator(mode="after")
     def _a_full_request_fits_the_queue(self) -> Self:

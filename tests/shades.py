@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -38,7 +39,7 @@ def scores(rows: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 def graph() -> bytes:
     """Mean of the pixels, distance to each centre, softmax."""
-    constants = {
+    constants: dict[str, NDArray[Any]] = {
         "axes": np.array([1, 2, 3], dtype=np.int64),
         "row": np.array([-1, 1], dtype=np.int64),
         "centres": CENTRES.reshape(1, CLASSES),

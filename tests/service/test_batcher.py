@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ class GatedEngine:
 
     def __init__(self) -> None:
         self.gate = threading.Event()
-        self.batches: list[list[int]] = []
+        self.batches: list[list[float]] = []
 
     def run(self, batch: Rows) -> Scores:
         assert self.gate.wait(timeout=30)
@@ -65,8 +66,8 @@ async def turns(count: int = 5) -> None:
         await asyncio.sleep(0)
 
 
-def run(test: Callable[[], AsyncIterator[None]] | Callable[[], object]) -> None:
-    asyncio.run(test())  # type: ignore[arg-type]
+def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    asyncio.run(test())
 
 
 def test_a_lone_request_leaves_at_once() -> None:
@@ -318,7 +319,7 @@ def test_every_answer_depends_on_its_own_rows_alone(
 ) -> None:
     """Random sizes, departures and failures: whoever stays gets its own rows doubled, or the failure of a
     batch that it shared; nobody is left waiting."""
-    failed: list[set[int]] = []
+    failed: list[set[float]] = []
 
     def engine(batch: Rows) -> Scores:
         if poison in batch:

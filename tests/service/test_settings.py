@@ -40,4 +40,4 @@ def test_what_cannot_be_is_refused(wrong: dict[str, object]) -> None:
 
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(ValidationError):
-        Settings().port = 1  # type: ignore[misc]
+        Settings().port = 1

@@ -1,0 +1,276 @@
+"""The bytes of an encoded picture → one array of the model's input. The only importer of PIL.
+
+Only the plugins named here are ever loaded, and they are called by themselves rather than through
+`Image.open`, which reports oversized pictures through the process-wide `warnings` and a process-wide limit
+before anybody could read the size.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from .bombs import Source, refuse_bombs, too_many_pixels
+from .errors import InvalidImage
+from .manifest import InputSpec
+from .paper import Pixels, is_light, padded
+
+# How often a file may be read: for its header, which one may want to know at once, and for the rest of it.
+HEADER_READS = 20_000
+BODY_READS = 500_000
+
+# Sharp both ways, and without the rings that Lanczos draws around ink. Reducing by whole numbers first, as
+# long as three times the target remains, is four times as fast on a photograph, and within 3 of 255 of the
+# full sum; a picture one pixel wide and millions high would otherwise be stretched before it is shrunk.
+FILTER = Image.Resampling.BICUBIC
+REDUCING_GAP = 3.0
+
+_SIGNATURE = re.compile(
+    rb"(?P<PNG>\x89PNG\r\n\x1a\n)|(?P<JPEG>\xff\xd8\xff)|(?P<WebP>RIFF.{4}WEBP)"
+    rb"|(?P<BMP>BM)|(?P<GIF>GIF8[79]a)|(?P<TIFF>II[*+]\0|MM\0[*+])",
+    re.DOTALL,
+)
+
+_PLUGINS: Mapping[str, type[ImageFile.ImageFile]] = MappingProxyType(
+    {
+        "PNG": PngImageFile,
+        "JPEG": JpegImageFile,
+        "WebP": WebPImageFile,
+        "BMP": BmpImageFile,
+        "GIF": GifImageFile,
+        "TIFF": TiffImageFile,
+    }
+)
+
+BITS_PER_SAMPLE, PHOTOMETRIC, ORIENTATION = 258, 262, 274
+WHITE_IS_ZERO = 0
+
+# By EXIF orientation: how the stored picture is turned to stand upright.
+_TURNS: Mapping[object, Image.Transpose] = MappingProxyType(
+    {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_270,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_90,
+    }
+)
+# Where Pillow keeps what may hold an orientation; reading it costs more than decoding a small picture.
+_TURNING_KEYS = frozenset({"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"})
+
+# A reason worth repeating to the caller: words, not the representation of some object or path.
+_PLAIN = re.compile(r"[A-Za-z][\w ,.:;()'-]{2,99}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An opened, not yet decoded picture: what its header says. It is decoded once."""
+
+    form: str
+    pixels: int
+    image: ImageFile.ImageFile
+
+
+class Decoder:
+    """Makes pictures into the input that `spec` describes. Immutable; any number of threads may share one."""
+
+    def __init__(self, spec: InputSpec, *, max_pixels: int) -> None:
+        self._spec = spec
+        self._max_pixels = max_pixels
+        self._scale = None if spec.scale is None else np.float32(spec.scale)
+        channelwise = (-1,) if spec.layout == "NHWC" else (-1, 1, 1)
+        self._mean = None if spec.mean is None else np.array(spec.mean, np.float32).reshape(channelwise)
+        self._std = None if spec.std is None else np.array(spec.std, np.float32).reshape(channelwise)
+
+    def open(self, data: bytes) -> Picture:
+        """Read the header only. Raises InvalidImage if there is none, or one of more than `max_pixels`."""
+        form = _recognise(data)
+        try:
+            refuse_bombs(form, data, self._max_pixels)
+            # So few bytes cannot be read too often, and a plain buffer is quicker.
+            small = len(data) <= HEADER_READS
+            source = io.BytesIO(data) if small else Source(data, reads=HEADER_READS)
+            image = _PLUGINS[form](source)
+        except InvalidImage:
+            raise
+        except Exception as error:  # see decode
+            raise self._refusal(form, error) from error
+        width, height = image.size
+        if width * height > self._max_pixels:
+            raise too_many_pixels(width, height, self._max_pixels)
+        if isinstance(source, Source):
+            source.reads = BODY_READS
+        return Picture(form, width * height, image)
+
+    def decode(self, picture: Picture) -> Pixels | NDArray[np.float32]:
+        """The picture as a C-contiguous array of `spec.shape` and `spec.dtype`, which may be read-only.
+
+        Raises InvalidImage. The picture is closed, and cannot be decoded again.
+        """
+        with closing(picture.image):
+            try:
+                image = _upright(_opaque(picture.image), picture.image)
+                image = _coloured(image, self._spec.channels)
+            except Exception as error:
+                # Pillow lets a dozen kinds of exception out on hostile bytes, and each plugin its own. This
+                # is the one place that knows that whatever it was, the picture is to blame.
+                raise self._refusal(picture.form, error) from error
+            pixels = _sized(image, self._spec)
+        if self._spec.polarity and is_light(pixels) == (self._spec.polarity == "light-on-dark"):
+            pixels = 255 - pixels
+        if self._spec.layout == "NCHW":
+            pixels = np.ascontiguousarray(pixels.transpose(2, 0, 1))
+        return pixels if self._spec.dtype == "uint8" else self._normalised(pixels)
+
+    def _normalised(self, pixels: Pixels) -> NDArray[np.float32]:
+        values = pixels.astype(np.float32)
+        if self._scale is not None:
+            values *= self._scale
+        if self._mean is not None:
+            values -= self._mean
+        if self._std is not None:
+            values /= self._std
+        return values
+
+    def _refusal(self, form: str, error: Exception) -> InvalidImage:
+        if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
+            return InvalidImage(f"the picture has too many pixels; at most {self._max_pixels:,} are decoded")
+        reason = str(error)
+        said = f": {reason}" if _PLAIN.fullmatch(reason) else ""
+        return InvalidImage(f"the {form} is truncated or corrupt{said}")
+
+
+def _recognise(data: bytes) -> str:
+    if not data:
+        raise InvalidImage("the picture is empty: it has no bytes at all")
+    found = _SIGNATURE.match(data)
+    if found is None or found.lastgroup is None:
+        start = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in data[:12])
+        raise InvalidImage(
+            "this is not a picture in a format the server reads "
+            f"({', '.join(_PLUGINS)}); it begins with '{start}'"
+        )
+    return found.lastgroup
+
+
+def _opaque(image: ImageFile.ImageFile) -> Image.Image:
+    """`image` decoded, as "L" or "RGB" of eight bits, with what is transparent laid over white."""
+    if "transparency" in image.info:
+        _mend_key_colour(image)
+    image.load()
+    if image.mode.startswith(("I", "F")):
+        return _eight_bits(image)
+    if image.has_transparency_data:
+        layer = image.convert("LA" if image.mode == "La" else "RGBA").convert("RGBA")
+        paper = Image.new("RGB", layer.size, (255, 255, 255))
+        paper.paste(layer, mask=layer)
+        return paper
+    return _coloured(image, 1 if image.mode in ("1", "L") else 3)
+
+
+def _coloured(image: Image.Image, channels: int) -> Image.Image:
+    mode = "L" if channels == 1 else "RGB"
+    return image if image.mode == mode else image.convert(mode)
+
+
+def _mend_key_colour(image: ImageFile.ImageFile) -> None:
+    # Pillow brings the pixels of these PNGs to eight bits, but not the colour that is to be transparent.
+    key = image.info["transparency"]
+    match image.tile[0].args:
+        case "L;2":
+            image.info["transparency"] = (key & 3) * 85
+        case "L;4":
+            image.info["transparency"] = (key & 15) * 17
+        case "RGB;16B":
+            image.info["transparency"] = tuple(value >> 8 for value in key)
+
+
+def _eight_bits(image: ImageFile.ImageFile) -> Image.Image:
+    """A picture of one channel of more than eight bits, which Pillow would clip, as "L"."""
+    values = np.asarray(image)
+    tags = image.tag_v2 if isinstance(image, TiffImageFile) else {}
+    if image.mode.startswith("I;16"):
+        # The upper eight of the bits, as Pillow does with 16-bit colour: exact for 8-bit pictures that were
+        # widened, whether by 257 or by 256.
+        bits = tags.get(BITS_PER_SAMPLE, (16,))[0]
+        grey = (values >> (bits - 8)).astype(np.uint8)
+        if "transparency" in image.info:
+            grey[values == image.info["transparency"]] = 255
+    else:
+        grey = _from_open_scale(values, (255, 65535) if image.mode == "I" else (1, 255, 65535))
+    if tags and tags.get(PHOTOMETRIC, WHITE_IS_ZERO) == WHITE_IS_ZERO:
+        grey = 255 - grey
+    return Image.fromarray(grey)
+
+
+def _from_open_scale(values: NDArray[np.float32 | np.int32], whites: tuple[int, ...]) -> Pixels:
+    """Pixels whose format does not say what white is: the least of `whites` that none of them exceeds, or
+    else the brightest. Black is 0, and so is what lies below it and what is not a number.
+    """
+    peak = float(np.max(values, where=np.isfinite(values), initial=0))
+    white = next((white for white in whites if peak <= white), peak)
+    scaled: NDArray[np.float64] = np.rint(np.clip(values, 0, white) * (255 / white))
+    return np.nan_to_num(scaled).astype(np.uint8)
+
+
+def _upright(image: Image.Image, original: ImageFile.ImageFile) -> Image.Image:
+    """`image` turned as the EXIF data of `original` asks; TIFFs Pillow has turned already."""
+    if _TURNING_KEYS.isdisjoint(original.info):
+        return image
+    turn = None
+    # The pixels are good whatever the metadata looks like.
+    with suppress(Exception):
+        turn = _TURNS.get(original.getexif().get(ORIENTATION))
+    return image if turn is None else image.transpose(turn)
+
+
+def _sized(image: Image.Image, spec: InputSpec) -> Pixels:
+    """Height, width, channels as in `spec`; a picture that has them already keeps every bit."""
+    target = spec.width, spec.height
+    if image.size == target:
+        return _pixels(image)
+    match spec.resize:
+        case "stretch":
+            return _pixels(image.resize(target, FILTER, reducing_gap=REDUCING_GAP))
+        case "crop":
+            box = _centre(image.size, target)
+            return _pixels(image.resize(target, FILTER, box, reducing_gap=REDUCING_GAP))
+        case "fit":
+            return padded(_pixels(_within(image, target)), spec.height, spec.width)
+
+
+def _centre(size: tuple[int, int], target: tuple[int, int]) -> tuple[float, float, float, float]:
+    """The largest box of the shape of `target` in the middle of a picture of `size`."""
+    width, height = size
+    if width * target[1] > height * target[0]:
+        left, top = (width - height * target[0] / target[1]) / 2, 0.0
+    else:
+        left, top = 0.0, (height - width * target[1] / target[0]) / 2
+    return left, top, width - left, height - top
+
+
+def _within(image: Image.Image, target: tuple[int, int]) -> Image.Image:
+    scale = min(target[0] / image.width, target[1] / image.height)
+    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    return image if size == image.size else image.resize(size, FILTER, reducing_gap=REDUCING_GAP)
+
+
+def _pixels(image: Image.Image) -> Pixels:
+    channels = len(image.getbands())
+    return np.frombuffer(image.tobytes(), np.uint8).reshape(image.height, image.width, channels)
