@@ -18,32 +18,42 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 from PIL.BmpImagePlugin import BmpImageFile
+from PIL.ExifTags import Base as Tag
 from PIL.GifImagePlugin import GifImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from .bombs import Source, refuse_bombs, too_many_pixels
 from .errors import InvalidImage
+from .formats import Source, recognise, refuse_bombs, refuse_size
 from .manifest import InputSpec
 from .paper import Pixels, is_light, padded
 
 # How often a file may be read: for its header, which one may want to know at once, and for the rest of it.
 HEADER_READS = 20_000
-BODY_READS = 500_000
+BODY_READS = 200_000
 
 # Sharp both ways, and without the rings that Lanczos draws around ink. Reducing by whole numbers first, as
-# long as three times the target remains, is four times as fast on a photograph, and within 3 of 255 of the
-# full sum; a picture one pixel wide and millions high would otherwise be stretched before it is shrunk.
+# long as three times the target remains, is four times as fast on a photograph and within 3 of 255 of the
+# full sum.
 FILTER = Image.Resampling.BICUBIC
 REDUCING_GAP = 3.0
 
-_SIGNATURE = re.compile(
-    rb"(?P<PNG>\x89PNG\r\n\x1a\n)|(?P<JPEG>\xff\xd8\xff)|(?P<WebP>RIFF.{4}WEBP)"
-    rb"|(?P<BMP>BM)|(?P<GIF>GIF8[79]a)|(?P<TIFF>II[*+]\0|MM\0[*+])",
-    re.DOTALL,
-)
+
+class _FirstFrame(GifImageFile):
+    """A GIF whose first frame is never followed: Pillow would make ready for that as it opens the file,
+    filling as many pixels as the header asks for.
+    """
+
+    @property
+    def disposal_method(self) -> int:
+        return 0
+
+    @disposal_method.setter
+    def disposal_method(self, method: int) -> None:
+        pass
+
 
 _PLUGINS: Mapping[str, type[ImageFile.ImageFile]] = MappingProxyType(
     {
@@ -51,13 +61,12 @@ _PLUGINS: Mapping[str, type[ImageFile.ImageFile]] = MappingProxyType(
         "JPEG": JpegImageFile,
         "WebP": WebPImageFile,
         "BMP": BmpImageFile,
-        "GIF": GifImageFile,
+        "GIF": _FirstFrame,
         "TIFF": TiffImageFile,
     }
 )
 
-BITS_PER_SAMPLE, PHOTOMETRIC, ORIENTATION = 258, 262, 274
-WHITE_IS_ZERO = 0
+WHITE_IS_ZERO = 0  # of the photometric interpretations, and the one where none is named
 
 # By EXIF orientation: how the stored picture is turned to stand upright.
 _TURNS: Mapping[object, Image.Transpose] = MappingProxyType(
@@ -100,7 +109,7 @@ class Decoder:
 
     def open(self, data: bytes) -> Picture:
         """Read the header only. Raises InvalidImage if there is none, or one of more than `max_pixels`."""
-        form = _recognise(data)
+        form = recognise(data)
         try:
             refuse_bombs(form, data, self._max_pixels)
             # So few bytes cannot be read too often, and a plain buffer is quicker.
@@ -111,12 +120,10 @@ class Decoder:
             raise
         except Exception as error:  # see decode
             raise self._refusal(form, error) from error
-        width, height = image.size
-        if width * height > self._max_pixels:
-            raise too_many_pixels(width, height, self._max_pixels)
+        refuse_size(*image.size, self._max_pixels)
         if isinstance(source, Source):
             source.reads = BODY_READS
-        return Picture(form, width * height, image)
+        return Picture(form, image.width * image.height, image)
 
     def decode(self, picture: Picture) -> Pixels | NDArray[np.float32]:
         """The picture as a C-contiguous array of `spec.shape` and `spec.dtype`, which may be read-only.
@@ -156,19 +163,6 @@ class Decoder:
         return InvalidImage(f"the {form} is truncated or corrupt{said}")
 
 
-def _recognise(data: bytes) -> str:
-    if not data:
-        raise InvalidImage("the picture is empty: it has no bytes at all")
-    found = _SIGNATURE.match(data)
-    if found is None or found.lastgroup is None:
-        start = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in data[:12])
-        raise InvalidImage(
-            "this is not a picture in a format the server reads "
-            f"({', '.join(_PLUGINS)}); it begins with '{start}'"
-        )
-    return found.lastgroup
-
-
 def _opaque(image: ImageFile.ImageFile) -> Image.Image:
     """`image` decoded, as "L" or "RGB" of eight bits, with what is transparent laid over white."""
     if "transparency" in image.info:
@@ -177,7 +171,8 @@ def _opaque(image: ImageFile.ImageFile) -> Image.Image:
     if image.mode.startswith(("I", "F")):
         return _eight_bits(image)
     if image.has_transparency_data:
-        layer = image.convert("LA" if image.mode == "La" else "RGBA").convert("RGBA")
+        plain = image.convert("LA") if image.mode == "La" else image
+        layer = plain if plain.mode == "RGBA" else plain.convert("RGBA")
         paper = Image.new("RGB", layer.size, (255, 255, 255))
         paper.paste(layer, mask=layer)
         return paper
@@ -203,30 +198,33 @@ def _mend_key_colour(image: ImageFile.ImageFile) -> None:
 
 def _eight_bits(image: ImageFile.ImageFile) -> Image.Image:
     """A picture of one channel of more than eight bits, which Pillow would clip, as "L"."""
-    values = np.asarray(image)
     tags = image.tag_v2 if isinstance(image, TiffImageFile) else {}
     if image.mode.startswith("I;16"):
         # The upper eight of the bits, as Pillow does with 16-bit colour: exact for 8-bit pictures that were
         # widened, whether by 257 or by 256.
-        bits = tags.get(BITS_PER_SAMPLE, (16,))[0]
+        values = np.asarray(image)
+        bits = tags.get(Tag.BitsPerSample, (16,))[0]
         grey = (values >> (bits - 8)).astype(np.uint8)
         if "transparency" in image.info:
             grey[values == image.info["transparency"]] = 255
     else:
-        grey = _from_open_scale(values, (255, 65535) if image.mode == "I" else (1, 255, 65535))
-    if tags and tags.get(PHOTOMETRIC, WHITE_IS_ZERO) == WHITE_IS_ZERO:
+        whites = (255, 65535) if image.mode == "I" else (1, 255, 65535)
+        grey = _from_open_scale(np.array(image, np.float32), whites)
+    if tags and tags.get(Tag.PhotometricInterpretation, WHITE_IS_ZERO) == WHITE_IS_ZERO:
         grey = 255 - grey
     return Image.fromarray(grey)
 
 
-def _from_open_scale(values: NDArray[np.float32 | np.int32], whites: tuple[int, ...]) -> Pixels:
+def _from_open_scale(values: NDArray[np.float32], whites: tuple[int, ...]) -> Pixels:
     """Pixels whose format does not say what white is: the least of `whites` that none of them exceeds, or
-    else the brightest. Black is 0, and so is what lies below it and what is not a number.
+    else the brightest. Black is 0, and so is what lies below it and what is not finite. Works in place.
     """
-    peak = float(np.max(values, where=np.isfinite(values), initial=0))
+    np.nan_to_num(values, copy=False, nan=0, posinf=0, neginf=0)
+    peak = float(values.max())
     white = next((white for white in whites if peak <= white), peak)
-    scaled: NDArray[np.float64] = np.rint(np.clip(values, 0, white) * (255 / white))
-    return np.nan_to_num(scaled).astype(np.uint8)
+    np.clip(values, 0, white, out=values)
+    values *= 255 / white
+    return np.rint(values, out=values).astype(np.uint8)
 
 
 def _upright(image: Image.Image, original: ImageFile.ImageFile) -> Image.Image:
@@ -236,7 +234,7 @@ def _upright(image: Image.Image, original: ImageFile.ImageFile) -> Image.Image:
     turn = None
     # The pixels are good whatever the metadata looks like.
     with suppress(Exception):
-        turn = _TURNS.get(original.getexif().get(ORIENTATION))
+        turn = _TURNS.get(original.getexif().get(Tag.Orientation))
     return image if turn is None else image.transpose(turn)
 
 

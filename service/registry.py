@@ -61,6 +61,12 @@ class Registry:
                 failures.append(Failure(folder.name, folder.version, str(error)))
             else:
                 self._models.setdefault(folder.name, {})[folder.version] = model
+                engine = model.engine
+                logger.info(
+                    "%s version %s is ready: %s, provider %s, %d intra-op threads, loaded in %.2f s",
+                    *(folder.name, folder.version, engine.device, engine.provider, engine.threads),
+                    model.load_seconds,
+                )
         self.failures = tuple(failures)
         if not self._models:
             raise NothingToServe(_nothing_to_serve(self.repository, failures))

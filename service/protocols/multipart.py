@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from email.message import Message
+from email.utils import collapse_rfc2231_value
 from typing import TYPE_CHECKING
 
 from python_multipart import MultipartParser
@@ -89,4 +90,4 @@ def _parameters(header: str, value: str) -> dict[str, str]:
     message = Message()
     message[header] = value.replace("\r", "").replace("\n", "")
     parameters = message.get_params(header=header, unquote=True) or []
-    return {name.lower(): text for name, text in parameters[1:]}
+    return {name.lower(): collapse_rfc2231_value(text) for name, text in parameters[1:]}

@@ -14,7 +14,8 @@ from .status import TABLE
 
 
 def json_reply(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    return Response(to_json(content), status, headers, media_type="application/json")
+    """`content` in JSON, which has no word for infinity or for what is not a number: these become null."""
+    return Response(to_json(content, inf_nan_mode="null"), status, headers, media_type="application/json")
 
 
 def error_reply(error: ConvserveError) -> Response:

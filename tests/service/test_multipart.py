@@ -50,6 +50,21 @@ def test_a_quoted_boundary_and_a_utf8_file_name() -> None:
     assert files == [(b"x", "sieben-é七.png")]
 
 
+@pytest.mark.parametrize(
+    ("parameter", "name"),
+    [
+        ("filename*=utf-8''sieben-%C3%A9.png", "sieben-é.png"),
+        ("filename*=nonsense''%FF.png", "ÿ.png"),
+        ('filename=""', None),
+        ("filename=plain.png", "plain.png"),
+        ('filename="a\\"b.png"', 'a"b.png'),
+    ],
+)
+def test_forms_of_a_file_name(parameter: str, name: str | None) -> None:
+    disposition = f"Content-Disposition: form-data; name=images; {parameter}"
+    assert read_files(FORM, body(part(b"x", disposition))) == [(b"x", name)]
+
+
 def test_an_empty_form_has_no_files() -> None:
     assert read_files(FORM, body()) == []
 

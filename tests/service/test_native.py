@@ -214,6 +214,13 @@ def test_a_timeout_that_cannot_be(client: TestClient, header: str) -> None:
     refused(answer, 400, "X-Request-Timeout-Ms must be a positive number")
 
 
+def test_a_timeout_of_ages(client: TestClient) -> None:
+    answer = client.post(
+        "/classify", content=picture(level(1)), headers=PNG | {"X-Request-Timeout-Ms": "1e300"}
+    )
+    assert labels(answer) == ["shade 1"]
+
+
 def test_a_deadline_that_has_passed(client: TestClient) -> None:
     answer = client.post("/classify", content=picture(0), headers=PNG | {"X-Request-Timeout-Ms": "0.0001"})
     refused(answer, 504, "the deadline passed")

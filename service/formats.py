@@ -1,25 +1,40 @@
-"""Pictures that would cost far more than their pixels, told by their bytes before Pillow sees them.
+"""The formats a picture may come in, told by its bytes before Pillow sees them, and the bombs among them.
 
-Counting pixels bounds what most pictures cost. What follows are the ways round it: a few hundred bytes that
-keep a core busy for minutes, or a file of a few pixels that asks for gigabytes.
+Counting pixels bounds what most pictures cost. There are ways round that: a few hundred bytes that keep a
+core busy for minutes, or a file of a few pixels that asks for gigabytes. Those known are refused here.
 """
 
 from __future__ import annotations
 
 import io
+import re
 import struct
 
 from .errors import InvalidImage
 
+FORMATS = ("PNG", "JPEG", "WebP", "BMP", "GIF", "TIFF")
+
 # Each bound is far beyond what any camera or drawing program writes.
+MAX_SIDE = 65_535
+MAX_JPEG_SEGMENTS = 10_000
 MAX_JPEG_SCANS = 100
 MAX_PNG_PACKED_CHUNKS = 256
-MAX_BMP_RUN_LENGTH_PIXELS = 4_000_000
+MAX_BMP_RUN_LENGTH_PIXELS = 2_000_000
 MAX_TIFF_FIELDS = 4096
 MAX_TIFF_STRIPS = 65_536
 
 TIFF_STRIPS = (273, 324)  # StripOffsets, TileOffsets
 TIFF_TILE_SIDES = (322, 323)
+
+_SIGNATURE = re.compile(
+    rb"(?P<PNG>\x89PNG\r\n\x1a\n)|(?P<JPEG>\xff\xd8\xff)|(?P<WebP>RIFF.{4}WEBP)"
+    rb"|(?P<BMP>BM)|(?P<GIF>GIF8[79]a)|(?P<TIFF>II[*+]\0|MM\0[*+])",
+    re.DOTALL,
+)
+
+# A segment follows; stuffed bytes, restarts and padding are passed over.
+_JPEG_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
+START_OF_SCAN, END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"
 
 
 class Source(io.BytesIO):
@@ -40,10 +55,27 @@ class Source(io.BytesIO):
         return super().read(size)
 
 
-def too_many_pixels(width: int, height: int, max_pixels: int) -> InvalidImage:
-    return InvalidImage(
-        f"the picture has {width}x{height} = {width * height:,} pixels; at most {max_pixels:,} are decoded"
-    )
+def recognise(data: bytes) -> str:
+    """One of FORMATS. Raises InvalidImage."""
+    if not data:
+        raise InvalidImage("the picture is empty: it has no bytes at all")
+    found = _SIGNATURE.match(data)
+    if found is None or found.lastgroup is None:
+        start = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in data[:12])
+        raise InvalidImage(
+            f"this is not a picture in a format the server reads ({', '.join(FORMATS)}); "
+            f"it begins with '{start}'"
+        )
+    return found.lastgroup
+
+
+def refuse_size(width: int, height: int, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise InvalidImage(f"the picture has {width}x{height} pixels; at most {max_pixels:,} are decoded")
+    if max(width, height) > MAX_SIDE:
+        raise InvalidImage(
+            f"the picture has {width}x{height} pixels; no side may have more than {MAX_SIDE:,}"
+        )
 
 
 def refuse_bombs(form: str, data: bytes, max_pixels: int) -> None:
@@ -53,8 +85,6 @@ def refuse_bombs(form: str, data: bytes, max_pixels: int) -> None:
             _refuse_packed_chunks(data)
         case "JPEG":
             _refuse_scans(data)
-        case "GIF":
-            _refuse_screen(data, max_pixels)
         case "BMP":
             _refuse_runs(data)
         case "TIFF":
@@ -72,16 +102,16 @@ def _refuse_packed_chunks(data: bytes) -> None:
 
 def _refuse_scans(data: bytes) -> None:
     # Each scan of a progressive JPEG goes over all pixels, and may be a few bytes long.
-    scans = data.count(b"\xff\xda")
-    if scans > MAX_JPEG_SCANS:
-        raise InvalidImage(f"the JPEG has {scans:,} scans; at most {MAX_JPEG_SCANS} are decoded")
-
-
-def _refuse_screen(data: bytes, max_pixels: int) -> None:
-    # Pillow may fill the whole screen with the background as soon as it opens the file.
-    width, height = struct.unpack_from("<HH", data, 6)
-    if width * height > max_pixels:
-        raise too_many_pixels(width, height, max_pixels)
+    scans, position = 0, 2
+    for _ in range(MAX_JPEG_SEGMENTS):
+        marker = _JPEG_MARKER.search(data, position)
+        if marker is None or marker[0] == END_OF_IMAGE:
+            return
+        scans += marker[0] == START_OF_SCAN
+        if scans > MAX_JPEG_SCANS:
+            raise InvalidImage(f"the JPEG has more than {MAX_JPEG_SCANS} scans")
+        position = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2])
+    raise InvalidImage(f"the JPEG has more than {MAX_JPEG_SEGMENTS:,} segments")
 
 
 def _refuse_runs(data: bytes) -> None:
@@ -120,5 +150,4 @@ def _refuse_directory(data: bytes, max_pixels: int) -> None:
             (side,) = struct.unpack_from(order + ("H" if kind == 3 else "L"), value)
             tile[tag] = max(tile[tag], side)
     width, height = tile.values()
-    if width * height > max_pixels:
-        raise too_many_pixels(width, height, max_pixels)
+    refuse_size(width, height, max_pixels)
