@@ -5,6 +5,8 @@ convolutional neural networks applied to visual document analysis, ICDAR 2003, s
 elastic part.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from math import pi
 from typing import TYPE_CHECKING
@@ -26,7 +28,7 @@ class Affine:
     shear: float = 0.0
     translation: float = 0.0
 
-    def warp(self, images: "tf.Tensor", seed: "tf.Tensor") -> "tf.Tensor":
+    def warp(self, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Warp each of these pictures about its middle, each in its own way.
 
         Takes and gives uint8 of [batch, height, width, channels]. The same `seed` (two integers) gives the
@@ -49,7 +51,7 @@ class Affine:
             tf.uint8,
         )
 
-    def _transforms(self, count: "tf.Tensor", size: "tf.Tensor", seed: "tf.Tensor") -> "tf.Tensor":
+    def _transforms(self, count: tf.Tensor, size: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """From each place in the result to the place in the picture: rows of a0 a1 a2 b0 b1 b2 0 0, where
         x' = a0 x + a1 y + a2 and y' = b0 x + b1 y + b2.
         """

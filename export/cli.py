@@ -3,9 +3,12 @@
 Exit codes: 0 published, 1 not published (one sentence on stderr says why), 2 wrong usage, 130 interrupted.
 """
 
+from __future__ import annotations
+
 # Only what is quick to import stands up here, so that Ctrl-C finds `main` already running.
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -23,6 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(argv)
     except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not disturb the leaving
         if sys.stderr.isatty():
             print(file=sys.stderr)  # below the progress bar
         print("convserve-export: interrupted, nothing published", file=sys.stderr)
@@ -56,7 +60,7 @@ def _run(argv: Sequence[str] | None) -> int:
     return 0
 
 
-def _parser(recipes: Mapping[str, "Recipe"]) -> argparse.ArgumentParser:
+def _parser(recipes: Mapping[str, Recipe]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="convserve-export",
         description="Train a network in Keras and publish it as a verified ONNX model.",
@@ -68,7 +72,7 @@ def _parser(recipes: Mapping[str, "Recipe"]) -> argparse.ArgumentParser:
     return parser
 
 
-def _add_options(command: argparse.ArgumentParser, recipe: "Recipe") -> None:
+def _add_options(command: argparse.ArgumentParser, recipe: Recipe) -> None:
     command.add_argument(
         "--data",
         type=Path,

@@ -1,5 +1,7 @@
 """Labelled pictures in memory."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,16 +18,16 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def take(self, indices: NDArray[np.intp]) -> "Split":
+    def take(self, indices: NDArray[np.intp]) -> Split:
         """These examples, in this order."""
         return Split(self.images[indices], self.labels[indices])
 
-    def limit(self, per_class: int) -> "Split":
+    def limit(self, per_class: int) -> Split:
         """The first `per_class` examples of each class, in their order."""
         firsts = [np.flatnonzero(self.labels == label)[:per_class] for label in np.unique(self.labels)]
         return self.take(np.sort(np.concatenate(firsts)))
 
-    def hold_out(self, fraction: float, seed: int) -> tuple["Split", "Split"]:
+    def hold_out(self, fraction: float, seed: int) -> tuple[Split, Split]:
         """Set a fraction aside, drawn by the seed, at least one example: (the rest, what was set aside)."""
         order = np.random.default_rng(seed).permutation(len(self))
         held = max(1, round(len(self) * fraction))

@@ -3,6 +3,8 @@
 They stand in for data-set pictures wherever a picture is committed.
 """
 
+from __future__ import annotations
+
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -5,6 +5,8 @@ batch; all axes but the batch are known, so the shape is a constant with -1 in i
 TensorFlow that change from one process to the next; here they follow from the graph alone.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 import numpy as np

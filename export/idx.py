@@ -4,6 +4,8 @@ Y. LeCun, C. Cortes, C. Burges, The MNIST database of handwritten digits, "File 
 Only unsigned bytes (type 8) are read here.
 """
 
+from __future__ import annotations
+
 import gzip
 import struct
 import zlib
@@ -21,8 +23,9 @@ _GZIP_MAGIC = b"\x1f\x8b"
 def read(path: Path, axes: int) -> NDArray[np.uint8]:
     """The array in an IDX file, plain or gzipped.
 
-    Raises `DatasetError` where the file cannot be read, is of another kind, has another number of axes, or
-    holds fewer or more values than its header says.
+    Raises:
+        DatasetError: the file cannot be read, is of another kind, has another number of axes, or holds fewer
+            or more values than its header says.
     """
     content = _content(path)
     length = 4 + 4 * axes

@@ -4,6 +4,8 @@ The caller of `publish` writes a `Manifest`; the version, the digest and the nam
 when it is published, and come in with `Manifest.document`.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass

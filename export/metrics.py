@@ -1,5 +1,7 @@
 """How good a classifier's answers are: probabilities, [examples, classes], against the true classes."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np

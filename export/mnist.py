@@ -4,7 +4,11 @@ Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, Gradient-based learning applied to d
 Proceedings of the IEEE 86(11), 1998, section III.
 """
 
+from __future__ import annotations
+
 import hashlib
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Final
 
@@ -35,7 +39,8 @@ def load(folder: Path | None) -> Dataset:
     The digest is that of the four files' uncompressed contents, one after the other: train images, train
     labels, test images, test labels. It does not depend on where they come from.
 
-    Raises `DatasetError` where a file is missing or not what it should be, and where there is no network.
+    Raises:
+        DatasetError: a file is missing or not what it should be, or there is no network.
     """
     arrays = _download() if folder is None else _read(folder)
     sha256 = hashlib.sha256(b"".join(map(idx.encode, arrays))).hexdigest()
@@ -67,7 +72,8 @@ def _download() -> list[NDArray[np.uint8]]:
     import keras
 
     try:
-        (train_images, train_labels), (test_images, test_labels) = keras.datasets.mnist.load_data()
+        with redirect_stdout(sys.stderr):  # where Keras tells of its progress
+            (train_images, train_labels), (test_images, test_labels) = keras.datasets.mnist.load_data()
     except Exception as error:  # Keras raises bare Exception where a download fails
         raise DatasetError(
             "MNIST could not be downloaded; pass --data DIR (or set CONVSERVE_DATA) with a folder "

@@ -1,5 +1,7 @@
 """The road of one network: data, training, graph, evidence, model repository. Told in order."""
 
+from __future__ import annotations
+
 import platform
 import time
 from collections.abc import Mapping
@@ -44,7 +46,7 @@ class Order:
 class Trained:
     """A network after its last epoch, how it got there, and what the manifest will say of it."""
 
-    network: "keras.Model"
+    network: keras.Model
     curves: Curves
     record: Training
 
@@ -62,8 +64,10 @@ class Verified:
 def export(name: str, recipe: Recipe, order: Order, report: TextIO) -> Path:
     """Train, convert, verify and publish a network as the next version of `name`; return its directory.
 
-    What happens is told on `report`. Raises an `ExportError` where a step fails; then, as after Ctrl-C,
-    nothing is published.
+    What happens is told on `report`.
+
+    Raises:
+        ExportError: a step failed. Then, as after Ctrl-C, nothing is published.
     """
     check_writable(order.models)
     dataset = recipe.load(order.data)
@@ -110,13 +114,13 @@ def _train(recipe: Recipe, dataset: Dataset, order: Order, report: TextIO) -> Tr
     return Trained(network, curves, record)
 
 
-def _build(recipe: Recipe) -> "keras.Model":
+def _build(recipe: Recipe) -> keras.Model:
     network = recipe.build()
     verify.check_parameters(network, recipe.parameters)
     return from_pixels(network)
 
 
-def _verify(network: "keras.Model", dataset: Dataset, report: TextIO) -> Verified:
+def _verify(network: keras.Model, dataset: Dataset, report: TextIO) -> Verified:
     graph = convert(network)
     answers = verify.onnx_answers(graph, dataset.test.images)
     parity = verify.check_parity(verify.keras_answers(network, dataset.test.images), answers)

@@ -1,5 +1,7 @@
 """What people look at beside a model: the course of the training, and which classes are taken for which."""
 
+from __future__ import annotations
+
 import io
 from collections.abc import Sequence
 from typing import Final

@@ -1,5 +1,7 @@
 """A progress bar over the whole of a training, with the time that is left."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TextIO
@@ -45,7 +47,7 @@ def _duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def keras_callback(bar: Bar) -> "keras.callbacks.Callback":
+def keras_callback(bar: Bar) -> keras.callbacks.Callback:
     """What `fit` calls to drive the bar."""
     import keras
 

@@ -4,6 +4,8 @@ models/.incoming-<random>/    everything is written and synced here, then rename
 models/<name>/<version>/      the next free number; whoever loses a race takes the number after it
 """
 
+from __future__ import annotations
+
 import errno
 import hashlib
 import io
@@ -36,8 +38,9 @@ def publish(
     `golden_inputs` have the shape and dtype of the manifest's input, `golden_outputs` are float32 of
     [inputs, labels]; `files` are further files by name, such as the example and the plots.
 
-    Raises `ManifestError` where these contradict the manifest and `PublishError` where the repository cannot
-    be written; after either, as after Ctrl-C, nothing is left behind.
+    Raises:
+        ManifestError: these contradict the manifest.
+        PublishError: the repository cannot be written. After either, as after Ctrl-C, nothing is left behind.
     """
     _check_golden(manifest, golden_inputs, golden_outputs)
     _check_files(manifest, files)
@@ -53,7 +56,11 @@ def publish(
 
 
 def check_writable(models: Path) -> None:
-    """Raise `PublishError` now, rather than after an hour of training, where `models` cannot be written."""
+    """Find out now, rather than after an hour of training.
+
+    Raises:
+        PublishError: `models` cannot be written.
+    """
     with _staging(models) as staging:
         _write(staging / MANIFEST_FILE, b"")
 
@@ -140,7 +147,7 @@ def _check_golden(manifest: Manifest, inputs: NDArray[Any], outputs: NDArray[Any
 def _check_files(manifest: Manifest, files: Mapping[str, bytes]) -> None:
     taken = (GRAPH_FILE, GOLDEN_FILE, MANIFEST_FILE)
     for name in files:
-        if name in taken or name.startswith(".") or Path(name).name != name:
+        if not name or name in taken or name.startswith(".") or Path(name).name != name:
             raise ManifestError(f"{name!r} cannot stand beside a model: it is taken, hidden or no plain name")
     example = manifest.example
     if example is not None and example.file not in files:

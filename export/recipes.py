@@ -1,5 +1,7 @@
 """What can be exported: one row a network, with its data set and how it is trained on it."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +32,7 @@ class Recipe:
     """
 
     description: str
-    build: Callable[[], "keras.Model"]
+    build: Callable[[], keras.Model]
     parameters: int
     input: InputSpec
     load: Callable[[Path | None], Dataset]

@@ -1,5 +1,7 @@
 """Fits a network to a data set: affine warps on the fly, Adam, a learning rate that falls along a cosine."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -41,13 +43,13 @@ class Curves:
 
 
 def train(
-    build: Callable[[], "keras.Model"],
+    build: Callable[[], keras.Model],
     training: Split,
     validation: Split,
     plan: Plan,
     seed: int,
-    callbacks: Sequence["keras.callbacks.Callback"] = (),
-) -> tuple["keras.Model", Curves]:
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> tuple[keras.Model, Curves]:
     """Build a network and fit it: (the network after the last epoch, its curves).
 
     The seed decides the first weights, the order of the pictures and their warps; on the same machine with
@@ -78,7 +80,7 @@ def train(
     return network, Curves(*(tuple(map(float, history[name])) for name in names))
 
 
-def _batches(split: Split, batch_size: int, warp: Affine, seed: int) -> "tf.data.Dataset":
+def _batches(split: Split, batch_size: int, warp: Affine, seed: int) -> tf.data.Dataset:
     """Endless batches of warped pictures and labels, all of the split in another order each time round."""
     import tensorflow as tf
 

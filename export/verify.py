@@ -1,5 +1,7 @@
 """Holds the ONNX file against the network it was made from, and against the test set."""
 
+from __future__ import annotations
+
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -22,8 +24,12 @@ PARITY_TOLERANCE: Final = 1e-5
 _BATCH = 500
 
 
-def check_parameters(network: "keras.Model", expected: int) -> None:
-    """Raise `VerificationError` unless the network has exactly the published number of trained values."""
+def check_parameters(network: keras.Model, expected: int) -> None:
+    """Count the trained values.
+
+    Raises:
+        VerificationError: they are not as many as those of the published network.
+    """
     found = network.count_params()
     if found != expected:
         raise VerificationError(
@@ -31,7 +37,7 @@ def check_parameters(network: "keras.Model", expected: int) -> None:
         )
 
 
-def keras_answers(network: "keras.Model", pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+def keras_answers(network: keras.Model, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """What Keras gives for these pictures: [pictures, classes]."""
     return np.asarray(network.predict(pixels, batch_size=_BATCH, verbose=0), dtype=np.float32)
 
@@ -49,8 +55,8 @@ def onnx_answers(graph: bytes, pixels: NDArray[np.uint8]) -> NDArray[np.float32]
 def check_parity(expected: NDArray[np.float32], found: NDArray[np.float32]) -> Parity:
     """Compare the answers of Keras and of ONNX Runtime to the same pictures.
 
-    Raises `VerificationError` where a probability differs by more than `PARITY_TOLERANCE` or a decision is
-    not the same.
+    Raises:
+        VerificationError: a probability differs by more than `PARITY_TOLERANCE`, or a decision differs.
     """
     difference = float(np.max(np.abs(expected - found)))
     if not difference <= PARITY_TOLERANCE:  # so that NaN fails too

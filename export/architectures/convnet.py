@@ -1,5 +1,7 @@
 """The convnet of F. Chollet, Deep Learning with Python, 2nd edition (Manning, 2021), Listing 8.1."""
 
+from __future__ import annotations
+
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -8,7 +10,7 @@ if TYPE_CHECKING:
 PARAMETERS: Final = 104_202
 
 
-def build() -> "keras.Model":
+def build() -> keras.Model:
     """The untrained network: pictures of 28x28x1 in, ten probabilities out."""
     from keras import Input, Model, layers
 

@@ -1,5 +1,7 @@
 """The way in, the same for every network."""
 
+from __future__ import annotations
+
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -9,7 +11,7 @@ if TYPE_CHECKING:
 INPUT: Final = "pixels"
 
 
-def from_pixels(network: "keras.Model") -> "keras.Model":
+def from_pixels(network: keras.Model) -> keras.Model:
     """The same network, sharing its weights, for pixels as they lie in a picture: uint8 from 0 to 255.
 
     The rescaling becomes a part of the graph, so there is nothing to keep equal on the other side.

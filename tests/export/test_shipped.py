@@ -1,0 +1,77 @@
+"""The models committed under models/, against real data where it is there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from PIL import Image
+
+from export import drawing, metrics, mnist
+from export.recipes import RECIPES
+from export.verify import onnx_answers
+from tests.export.conftest import ROOT
+
+SHIPPED = sorted(path.parent for path in (ROOT / "models").glob("*/*/manifest.json"))
+CONVNET = ROOT / "models" / "convnet" / "1"
+
+
+def document(version: Path) -> Any:
+    return json.loads((version / "manifest.json").read_text())
+
+
+def identify(version: Path) -> str:
+    return f"{version.parent.name}-{version.name}"
+
+
+@pytest.mark.parametrize("version", SHIPPED, ids=identify)
+def test_a_shipped_version_is_whole_and_answers_as_keras_did(version: Path) -> None:
+    manifest, graph = document(version), (version / "model.onnx").read_bytes()
+    assert (manifest["name"], manifest["version"]) == (version.parent.name, version.name)
+    assert hashlib.sha256(graph).hexdigest() == manifest["onnx"]["sha256"]
+    onnx.checker.check_model(graph, full_check=True)
+    with np.load(version / "golden.npz", allow_pickle=False) as golden:
+        assert len(golden["inputs"]) >= 20
+        difference = np.abs(onnx_answers(graph, golden["inputs"]) - golden["outputs"]).max()
+    assert difference <= manifest["golden"]["tolerance"]
+    assert all(plot.stat().st_size < 100_000 for plot in version.glob("*.png"))
+
+
+def test_the_shipped_convnet_was_made_by_the_command_as_it_stands() -> None:
+    manifest, plan = document(CONVNET), RECIPES["convnet"].plan
+    assert manifest["training"]["dataset"] == "MNIST"
+    assert manifest["training"]["epochs"] == plan.epochs
+    assert manifest["training"]["seed"] == 0
+    assert manifest["description"] == RECIPES["convnet"].description
+    assert manifest["onnx"]["parameters"] == 104_202
+
+
+def test_the_shipped_convnet_knows_its_example() -> None:
+    with Image.open(CONVNET / "example.png") as image:
+        pixels = np.asarray(image)[np.newaxis, ..., np.newaxis]
+    (answer,) = onnx_answers((CONVNET / "model.onnx").read_bytes(), pixels)
+    assert document(CONVNET)["example"]["label"] == "7"
+    assert answer[7] > 0.99
+
+
+def test_the_shipped_convnet_reads_drawn_digits() -> None:
+    answers = onnx_answers((CONVNET / "model.onnx").read_bytes(), drawing.digits_and_none(0)[:10])
+    assert answers.argmax(axis=1).tolist() == list(range(10))
+
+
+def test_the_shipped_convnet_is_as_good_as_it_says(real_data: Path) -> None:
+    test = mnist.load(real_data / "mnist").test
+    answers = onnx_answers((CONVNET / "model.onnx").read_bytes(), test.images)
+    evaluation = document(CONVNET)["evaluation"]
+    assert evaluation["examples"] == len(test) == 10_000
+    assert metrics.accuracy(answers, test.labels) == evaluation["accuracy"]
+    assert metrics.top_k_accuracy(answers, test.labels, 5) == evaluation["top5"]
+    assert metrics.calibration_error(answers, test.labels) == pytest.approx(
+        evaluation["calibration_error"], abs=1e-6
+    )
+    assert evaluation["accuracy"] >= 0.993
