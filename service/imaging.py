@@ -25,13 +25,13 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from .bombs import Source, recognise, refuse_bombs, refuse_size
 from .errors import InvalidImage
-from .formats import Source, recognise, refuse_bombs, refuse_size
 from .manifest import InputSpec
 from .paper import Pixels, is_light, padded
 
 # How often a file may be read: for its header, which one may want to know at once, and for the rest of it.
-HEADER_READS = 20_000
+HEADER_READS = 10_000
 BODY_READS = 200_000
 
 # Sharp both ways, and without the rings that Lanczos draws around ink. Reducing by whole numbers first, as
@@ -158,9 +158,11 @@ class Decoder:
     def _refusal(self, form: str, error: Exception) -> InvalidImage:
         if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
             return InvalidImage(f"the picture has too many pixels; at most {self._max_pixels:,} are decoded")
-        reason = str(error)
-        said = f": {reason}" if _PLAIN.fullmatch(reason) else ""
-        return InvalidImage(f"the {form} is truncated or corrupt{said}")
+        reason = str(error).replace(
+            "not identified by this driver", "it has no header that says what it shows"
+        )
+        told = isinstance(error, OSError | SyntaxError | ValueError) and _PLAIN.fullmatch(reason)
+        return InvalidImage(f"the {form} is truncated or corrupt" + (f": {reason}" if told else ""))
 
 
 def _opaque(image: ImageFile.ImageFile) -> Image.Image:

@@ -1,4 +1,4 @@
-"""The formats a picture may come in, told by its bytes before Pillow sees them, and the bombs among them.
+"""What the bytes of a picture tell before Pillow sees them: its format, and whether it is a bomb.
 
 Counting pixels bounds what most pictures cost. There are ways round that: a few hundred bytes that keep a
 core busy for minutes, or a file of a few pixels that asks for gigabytes. Those known are refused here.
@@ -18,7 +18,7 @@ FORMATS = ("PNG", "JPEG", "WebP", "BMP", "GIF", "TIFF")
 MAX_SIDE = 65_535
 MAX_JPEG_SEGMENTS = 10_000
 MAX_JPEG_SCANS = 100
-MAX_PNG_PACKED_CHUNKS = 256
+MAX_PNG_PACKED_CHUNKS = 32
 MAX_BMP_RUN_LENGTH_PIXELS = 2_000_000
 MAX_TIFF_FIELDS = 4096
 MAX_TIFF_STRIPS = 65_536
