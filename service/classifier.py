@@ -2,51 +2,33 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from .errors import DeadlineExceeded, InvalidImage
-from .imaging import Decoder, Picture
+from .batcher import Rows, Scores
+from .decoding import DecodePool, Image
 from .loaded_model import LoadedModel
-
-# Pictures of a request with no more pixels than this in all are decoded in the event loop's own turn; a
-# hop to a thread and back costs about as much as decoding this many.
-INLINE_PIXELS = 64 * 1024
-
-Rows = NDArray[np.uint8 | np.float32]
-# What became of an image: the next form of it, or why there is none.
-Opened = Picture | InvalidImage
-Decoded = Rows | InvalidImage
-
-
-class Image(NamedTuple):
-    """An encoded picture as a caller sent it, with the name it gave it."""
-
-    data: bytes
-    filename: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    label: str
-    index: int
-    probability: float
+from .ranking import Prediction, rank, softmax
 
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """Seconds a request spent in each stage."""
+    """Seconds a request spent in each stage; tensors are not decoded and spend none there."""
 
     decode: float
     queue: float
     infer: float
+
+
+@dataclass(frozen=True, slots=True)
+class Inference:
+    """The model's output for each row, `(n, classes)`, as the graph gave it."""
+
+    scores: Scores
+    timings: Timings
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,129 +51,86 @@ class Classification:
 
 
 class Classifier:
-    """Encoded pictures in, labels out.
+    """Pictures or tensors in, scores or labels out.
 
-    Args:
-        decoders: threads that decode large pictures.
+    Every method takes a deadline in the event loop's time, and raises:
+
+        Overloaded: the model's queue has no room for this many images.
+        DeadlineExceeded, InferenceFailed, ModelNotReady: as the batcher raises them.
     """
 
-    def __init__(self, decoders: int) -> None:
-        self._pool = ThreadPoolExecutor(decoders, thread_name_prefix="decoder")
-        self._decoders = decoders
+    def __init__(self, pool: DecodePool) -> None:
+        self._pool = pool
 
     def close(self) -> None:
-        self._pool.shutdown()
+        self._pool.close()
 
     async def classify(
         self, model: LoadedModel, images: Sequence[Image], *, top_k: int, deadline: float
     ) -> Classification:
         """The `top_k` most probable classes of each image, all of them where the model has fewer.
 
-        `deadline` is in the event loop's time.
-
         Raises:
-            Overloaded: the model's queue has no room for this many images.
             InvalidImage: some images cannot be decoded; the message names each of them.
-            DeadlineExceeded, InferenceFailed, ModelNotReady: as the batcher raises them.
         """
-        metrics = model.metrics
-        with model.admission.admit(len(images)):
-            metrics.depth.inc(len(images))
-            try:
-                started = time.perf_counter()
-                rows = await self._decode(model.decoder, images, deadline)
-                decoded = time.perf_counter()
-                answer = await model.batcher.submit(rows, deadline=deadline)
-            finally:
-                metrics.depth.dec(len(images))
-        timings = Timings(decoded - started, answer.queue_seconds, answer.infer_seconds)
-        probabilities = softmax(answer.scores) if model.manifest.output.kind == "logits" else answer.scores
-        ranked = rank(probabilities, model.manifest.labels, top_k)
-        _observe(model, timings, ranked)
+        inference = await self.infer_images(model, images, deadline=deadline)
         return Classification(
-            model.name, model.version, [image.filename for image in images], ranked, timings
+            model=model.name,
+            version=model.version,
+            filenames=[image.filename for image in images],
+            ranked=rank(_probabilities(model, inference.scores), model.manifest.labels, top_k),
+            timings=inference.timings,
         )
 
-    async def _decode(self, decoder: Decoder, images: Sequence[Image], deadline: float) -> Rows:
-        """The images as rows `(n, …)` of the model's input."""
-        _check_deadline(deadline)
-        opened = [_attempt_open(decoder, image) for image in images]
-        if sum(picture.pixels for picture in opened if isinstance(picture, Picture)) <= INLINE_PIXELS:
-            outcomes = [_attempt_decode(decoder, picture) for picture in opened]
-        else:
-            outcomes = await self._decode_in_pool(decoder, opened)
-            _check_deadline(deadline)
-        rows = [row for row in outcomes if not isinstance(row, InvalidImage)]
-        if len(rows) < len(images):
-            raise _complaint(images, outcomes)
-        return np.stack(rows)
+    async def infer_images(
+        self, model: LoadedModel, images: Sequence[Image], *, deadline: float
+    ) -> Inference:
+        """The scores of each image.
 
-    async def _decode_in_pool(self, decoder: Decoder, opened: Sequence[Opened]) -> list[Decoded]:
-        """Each thread takes an equal share; one hop there and back for all of it."""
-        loop = asyncio.get_running_loop()
-        shares = np.array_split(np.arange(len(opened)), min(self._decoders, len(opened)))
+        Raises:
+            InvalidImage: some images cannot be decoded; the message names each of them.
+        """
+        with _admitted(model, len(images)):
+            started = time.perf_counter()
+            rows = await self._pool.decode(model.decoder, images, deadline=deadline)
+            seconds = time.perf_counter() - started
+            model.metrics.decode.observe(seconds)
+            return await _infer(model, rows, seconds, deadline)
 
-        def decode(share: NDArray[np.intp]) -> list[Decoded]:
-            return [_attempt_decode(decoder, opened[index]) for index in share]
-
-        done = await asyncio.gather(*(loop.run_in_executor(self._pool, decode, share) for share in shares))
-        return [outcome for outcomes in done for outcome in outcomes]
+    async def infer_rows(self, model: LoadedModel, rows: Rows, *, deadline: float) -> Inference:
+        """The scores of each row of `(n, …)`, which has the shape and type of the model's input."""
+        with _admitted(model, len(rows)):
+            return await _infer(model, rows, 0.0, deadline)
 
 
-def rank(probabilities: NDArray[np.float32], labels: Sequence[str], top_k: int) -> list[list[Prediction]]:
-    """The `top_k` best classes of each row of `(n, classes)`, best first, and of equals the lowest index."""
-    best = np.argsort(-probabilities, axis=1, kind="stable")[:, :top_k]
-    values = np.take_along_axis(probabilities, best, axis=1)
-    return [
-        [Prediction(labels[i], i, p) for i, p in zip(indices, row, strict=True)]
-        for indices, row in zip(best.tolist(), values.tolist(), strict=True)
-    ]
+@contextmanager
+def _admitted(model: LoadedModel, images: int) -> Iterator[None]:
+    """A permit for the images, taken at once or not at all, and seen in the queue's gauge."""
+    with model.admission.admit(images):
+        model.metrics.depth.inc(images)
+        try:
+            yield
+        finally:
+            model.metrics.depth.dec(images)
 
 
-def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Rows of `(n, classes)` as probabilities; shifted by the largest, so nothing overflows."""
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    probabilities: NDArray[np.float32] = powers / powers.sum(axis=1, keepdims=True)
-    return probabilities
+async def _infer(model: LoadedModel, rows: Rows, decode_seconds: float, deadline: float) -> Inference:
+    answer = await model.batcher.submit(rows, deadline=deadline)
+    _observe(model, answer.queue_seconds, answer.infer_seconds, answer.scores)
+    return Inference(answer.scores, Timings(decode_seconds, answer.queue_seconds, answer.infer_seconds))
 
 
-def _check_deadline(deadline: float) -> None:
-    if asyncio.get_running_loop().time() >= deadline:
-        raise DeadlineExceeded("the deadline passed before the request reached the engine")
-
-
-def _attempt_open(decoder: Decoder, image: Image) -> Opened:
-    try:
-        return decoder.open(image.data)
-    except InvalidImage as error:
-        return error
-
-
-def _attempt_decode(decoder: Decoder, opened: Opened) -> Decoded:
-    if isinstance(opened, InvalidImage):
-        return opened
-    try:
-        return decoder.decode(opened)
-    except InvalidImage as error:
-        return error
-
-
-def _complaint(images: Sequence[Image], outcomes: Sequence[Decoded]) -> InvalidImage:
-    """One error that names every image that is not good, by its place and its file name."""
-    errors = {index: outcome for index, outcome in enumerate(outcomes) if isinstance(outcome, InvalidImage)}
-    if len(images) == 1:
-        return errors[0]
-    names = {index: f" ({images[index].filename})" if images[index].filename else "" for index in errors}
-    listed = "; ".join(f"image {index}{names[index]}: {error}" for index, error in errors.items())
-    return InvalidImage(f"{len(errors)} of {len(images)} images cannot be read: {listed}")
-
-
-def _observe(model: LoadedModel, timings: Timings, ranked: Sequence[Sequence[Prediction]]) -> None:
+def _observe(model: LoadedModel, queue_seconds: float, infer_seconds: float, scores: Scores) -> None:
     metrics = model.metrics
-    metrics.decode.observe(timings.decode)
-    metrics.queue.observe(timings.queue)
-    metrics.infer.observe(timings.infer)
-    metrics.images.inc(len(ranked))
-    for best, *_ in ranked:
-        metrics.predictions[best.index].inc()
-        metrics.confidence.observe(best.probability)
+    metrics.queue.observe(queue_seconds)
+    metrics.infer.observe(infer_seconds)
+    metrics.images.inc(len(scores))
+    probabilities = _probabilities(model, scores)
+    best = probabilities.argmax(axis=1)
+    for index, confidence in zip(best.tolist(), probabilities.max(axis=1).tolist(), strict=True):
+        metrics.predictions[index].inc()
+        metrics.confidence.observe(confidence)
+
+
+def _probabilities(model: LoadedModel, scores: Scores) -> Scores:
+    return softmax(scores) if model.manifest.output.kind == "logits" else scores

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote, urlsplit
 
-from .classifier import Image
+from .decoding import Image
 from .errors import ConfigurationError, InvalidImage, ServerRefused
 
 TIMEOUT_SECONDS = 60.0

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from .classifier import Classifier
 from .cores import available_cores
+from .decoding import DecodePool
 from .engine import choose_provider
 from .loaded_model import Loader
 from .registry import Registry
@@ -40,7 +41,7 @@ class DataPlane:
             max_pixels=settings.max_pixels,
         )
         registry = Registry(settings.models, loader, settings.default_model)
-        return cls(registry, Classifier(decoders=cores))
+        return cls(registry, Classifier(DecodePool(cores)))
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:

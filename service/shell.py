@@ -12,9 +12,9 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from .announcement import Announcement
-from .classifier import Image
 from .client import Client
 from .dataplane import DataPlane
+from .decoding import Image
 from .errors import InvalidImage, InvalidInput
 from .settings import Settings
 from .telemetry import Telemetry

@@ -7,7 +7,7 @@ import re
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from ..classifier import Image
+from ..decoding import Image
 from ..errors import InvalidInput
 
 _DATA_URI = re.compile(r"data:[^,]{0,200};base64,", re.IGNORECASE)

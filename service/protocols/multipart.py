@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
 
-from ..classifier import Image
+from ..decoding import Image
 from ..errors import InvalidInput
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..classifier import Classifier, Image, Timings
+from ..classifier import Classifier, Timings
+from ..decoding import Image
 from ..errors import InvalidInput, PayloadTooLarge, UnsupportedContent
 from ..registry import Registry
 from ..telemetry import Telemetry

@@ -45,7 +45,9 @@ ALLOWED: dict[str, set[str]] = {
         "telemetry",
     },
     "registry": {"errors", "loaded_model", "repository"},
-    "classifier": {"errors", "imaging", "loaded_model"},
+    "decoding": {"errors", "imaging"},
+    "ranking": set(),
+    "classifier": {"batcher", "decoding", "loaded_model", "ranking"},
 }
 ONLY_IMPORTERS = {"onnxruntime": {"engine"}, "PIL": {"imaging"}, "uvicorn": {"server"}}
 

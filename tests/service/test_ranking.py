@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from service.classifier import rank, softmax
+from service.ranking import rank, softmax
 
 LABELS = ["a", "b", "c", "d"]
 

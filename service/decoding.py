@@ -1,0 +1,104 @@
+"""The pictures of a request, decoded side by side: here if they are small, in a pool of threads if not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import DeadlineExceeded, InvalidImage
+from .imaging import Decoder, Picture
+
+# Pictures of a request with no more pixels than this in all are decoded in the event loop's own turn; a
+# hop to a thread and back costs about as much as decoding this many.
+INLINE_PIXELS = 64 * 1024
+
+Rows = NDArray[np.uint8 | np.float32]
+# What became of an image: the next form of it, or why there is none.
+Opened = Picture | InvalidImage
+Decoded = Rows | InvalidImage
+
+
+class Image(NamedTuple):
+    """An encoded picture as a caller sent it, with the name it gave it."""
+
+    data: bytes
+    filename: str | None = None
+
+
+class DecodePool:
+    """Threads that decode large pictures, shared by every model."""
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="decoder")
+
+    def close(self) -> None:
+        self._executor.shutdown()
+
+    async def decode(self, decoder: Decoder, images: Sequence[Image], *, deadline: float) -> Rows:
+        """The images as rows `(n, …)` of the model's input; `deadline` is in the event loop's time.
+
+        Raises:
+            InvalidImage: some images cannot be decoded; the message names each of them.
+            DeadlineExceeded: the time was over before or after.
+        """
+        _check_deadline(deadline)
+        opened = [_attempt_open(decoder, image) for image in images]
+        if sum(picture.pixels for picture in opened if isinstance(picture, Picture)) <= INLINE_PIXELS:
+            outcomes = [_attempt_decode(decoder, picture) for picture in opened]
+        else:
+            outcomes = await self._decode_elsewhere(decoder, opened)
+            _check_deadline(deadline)
+        rows = [row for row in outcomes if not isinstance(row, InvalidImage)]
+        if len(rows) < len(images):
+            raise _complaint(images, outcomes)
+        return np.stack(rows)
+
+    async def _decode_elsewhere(self, decoder: Decoder, opened: Sequence[Opened]) -> list[Decoded]:
+        """Each thread takes an equal share; one hop there and back for all of it."""
+        loop = asyncio.get_running_loop()
+        shares = np.array_split(np.arange(len(opened)), min(self._threads, len(opened)))
+
+        def decode(share: NDArray[np.intp]) -> list[Decoded]:
+            return [_attempt_decode(decoder, opened[index]) for index in share]
+
+        done = await asyncio.gather(
+            *(loop.run_in_executor(self._executor, decode, share) for share in shares)
+        )
+        return [outcome for outcomes in done for outcome in outcomes]
+
+
+def _check_deadline(deadline: float) -> None:
+    if asyncio.get_running_loop().time() >= deadline:
+        raise DeadlineExceeded("the deadline passed before the request reached the engine")
+
+
+def _attempt_open(decoder: Decoder, image: Image) -> Opened:
+    try:
+        return decoder.open(image.data)
+    except InvalidImage as error:
+        return error
+
+
+def _attempt_decode(decoder: Decoder, opened: Opened) -> Decoded:
+    if isinstance(opened, InvalidImage):
+        return opened
+    try:
+        return decoder.decode(opened)
+    except InvalidImage as error:
+        return error
+
+
+def _complaint(images: Sequence[Image], outcomes: Sequence[Decoded]) -> InvalidImage:
+    """One error that names every image that is not good, by its place and its file name."""
+    errors = {index: outcome for index, outcome in enumerate(outcomes) if isinstance(outcome, InvalidImage)}
+    if len(images) == 1:
+        return errors[0]
+    names = {index: f" ({images[index].filename})" if images[index].filename else "" for index in errors}
+    listed = "; ".join(f"image {index}{names[index]}: {error}" for index, error in errors.items())
+    return InvalidImage(f"{len(errors)} of {len(images)} images cannot be read: {listed}")

@@ -1,0 +1,35 @@
+"""Scores of classes made probabilities, and the best of them named."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A class of the model, and how probable it is."""
+
+    label: str
+    index: int
+    probability: float
+
+
+def rank(probabilities: NDArray[np.float32], labels: Sequence[str], top_k: int) -> list[list[Prediction]]:
+    """The `top_k` best classes of each row of `(n, classes)`, best first, and of equals the lowest index."""
+    best = np.argsort(-probabilities, axis=1, kind="stable")[:, :top_k]
+    values = np.take_along_axis(probabilities, best, axis=1)
+    return [
+        [Prediction(labels[i], i, p) for i, p in zip(indices, row, strict=True)]
+        for indices, row in zip(best.tolist(), values.tolist(), strict=True)
+    ]
+
+
+def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Rows of `(n, classes)` as probabilities; shifted by the largest, so nothing overflows."""
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities: NDArray[np.float32] = powers / powers.sum(axis=1, keepdims=True)
+    return probabilities
