@@ -34,7 +34,7 @@ def convert(network: keras.Model) -> bytes:
     import tf2onnx
 
     signature = [tf.TensorSpec([None, *network.input_shape[1:]], tf.uint8, name=INPUT)]
-    function = tf.function(lambda pixels: network(pixels, training=False), input_signature=signature)
+    function = tf.function(lambda pixels: network(pixels, training=False), signature, autograph=False)
     try:
         model, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)
         model = tidy(model, name=network.name, inputs=[INPUT], outputs=[OUTPUT])

@@ -69,11 +69,12 @@ def _rename(model: onnx.ModelProto, inputs: Sequence[str], outputs: Sequence[str
     for place, node in enumerate(graph.node):
         node.name = f"{node.op_type}_{place}"
         schema = onnx.defs.get_schema(node.op_type, versions[node.domain], node.domain)
-        for position, value in enumerate(node.input):
-            part = schema.inputs[min(position, len(schema.inputs) - 1)].name
+        parts = [part.name for part in schema.inputs]
+        parts += [f"{parts[-1]}.{position}" for position in range(len(parts), len(node.input))]  # Concat
+        for value, part in zip(node.input, parts, strict=False):
             names.setdefault(value, f"{node.name}.{part}")
-        for value in node.output:
-            names.setdefault(value, node.name)
+        for position, value in enumerate(node.output):
+            names.setdefault(value, f"{node.name}.{position}" if position else node.name)  # Split
         node.input[:] = [names[value] for value in node.input]
         node.output[:] = [names[value] for value in node.output]
     for tensor in graph.initializer:

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 from numpy.typing import NDArray
 
 from .train import Curves
@@ -35,8 +35,9 @@ def curves(curves: Curves, title: str) -> bytes:
         axes.grid(alpha=0.3)
     loss.set_ylabel("cross-entropy (nats, logarithmic scale)")
     loss.set_yscale("log")
+    loss.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
     loss.yaxis.set_major_formatter("{x:g}")
-    loss.yaxis.set_minor_formatter("{x:g}")
+    loss.yaxis.set_minor_formatter(NullFormatter())
     loss.legend(loc="upper right")
     accuracy.set_ylabel("accuracy")
     accuracy.legend(loc="lower right")
