@@ -65,7 +65,7 @@ async def check(settings: Settings) -> int:
     plane = DataPlane.build(settings, Telemetry(CollectorRegistry()))
     async with plane.opened():
         announcement = Announcement.of(plane.registry)
-        print(f"{settings.models}", *announcement.models, *announcement.failures, sep="\n")
+        print(*announcement.models, *announcement.failures, sep="\n")
         return 1 if plane.registry.failures else 0
 
 

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import binascii
-import re
-
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from ..decoding import Image
 from ..errors import InvalidInput
-
-_DATA_URI = re.compile(r"data:[^,]{0,200};base64,", re.IGNORECASE)
+from .base64_text import decode_base64
 
 
 class JsonImage(BaseModel):
@@ -42,15 +38,6 @@ def read_json_images(body: bytes) -> list[Image]:
         where = ".".join(map(str, first["loc"])) or "the body"
         raise InvalidInput(f'{where}: {first["msg"]}; expected {{"images": [{{"b64": "…"}}, …]}}') from error
     return [
-        Image(_decode(image.b64, f"images.{index}.b64"), image.filename)
+        Image(decode_base64(image.b64, f"images.{index}.b64"), image.filename)
         for index, image in enumerate(document.images)
     ]
-
-
-def _decode(text: str, where: str) -> bytes:
-    prefix = _DATA_URI.match(text)
-    encoded = text[prefix.end() :] if prefix else text
-    try:
-        return binascii.a2b_base64("".join(encoded.split()), strict_mode=True)
-    except ValueError as error:
-        raise InvalidInput(f"{where} is not valid base64: {error}") from error

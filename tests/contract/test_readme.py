@@ -42,7 +42,12 @@ def served() -> Iterator[tuple[str, str]]:
     # The environment is this one, already installed, and not the one that make would make.
     given = [f"BIN={Path(sys.executable).parent}", "PORT=0", "--old-file=.venv/serve.stamp", "--silent"]
     process = subprocess.Popen(
-        [*SERVE[0].split(), *given], cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True
+        [*SERVE[0].split(), *given],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
     )
     assert process.stdout is not None
     with process.stdout:
@@ -72,10 +77,12 @@ def path(tmp_path: Path) -> str:
 
 
 def alike(text: str) -> Any:
-    """Output in a form that compares: JSON by value, other text with its percentages rounded."""
+    """Output in a form that compares: JSON by value, percentages rounded, times left out."""
     if text.startswith("{"):
         return rounded(json.loads(text))
-    return re.sub(r"\d+\.\d+%", lambda match: f"{float(match[0][:-1]):.1f}%", text.rstrip())
+    text = re.sub(r"\d+\.\d+%", lambda match: f"{float(match[0][:-1]):.1f}%", text.rstrip())
+    text = re.sub(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}", "TIME", text, flags=re.MULTILINE)
+    return re.sub(r"loaded in \d+\.\d+ s", "loaded in SECONDS s", text)
 
 
 def rounded(value: Any) -> Any:

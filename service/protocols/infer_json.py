@@ -1,0 +1,221 @@
+"""An inference request and its answer over REST: JSON, with tensors as raw bytes behind it if asked for."""
+
+from __future__ import annotations
+
+import math
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic_core import to_json
+
+from ..batcher import Rows
+from ..decoding import Image
+from ..errors import InvalidInput
+from ..loaded_model import LoadedModel
+from ..manifest import InputSpec, Manifest
+from .base64_text import decode_base64
+from .inference import (
+    InferRequest,
+    OutputTensor,
+    RequestedOutput,
+    check_outputs,
+    check_parameters,
+    classes_wanted,
+)
+from .tensors import (
+    DATATYPES,
+    NAMES,
+    check_count,
+    check_shape,
+    elements_from_bytes,
+    elements_to_bytes,
+    expected,
+    rows_from_bytes,
+    rows_from_json,
+)
+
+HEADER_LENGTH = "Inference-Header-Content-Length"
+
+
+class JsonInput(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    name: str
+    shape: list[int]
+    datatype: str
+    parameters: dict[str, Any] = {}
+    data: Any = None
+
+
+class JsonOutput(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    name: str
+    parameters: dict[str, Any] = {}
+
+
+class JsonRequest(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    id: str | None = None
+    parameters: dict[str, Any] | None = None
+    inputs: list[JsonInput]
+    outputs: list[JsonOutput] | None = None
+
+
+_ADAPTER = TypeAdapter(JsonRequest)
+
+
+def read_request(body: bytes, header_length: str | None, manifest: Manifest, max_images: int) -> InferRequest:
+    """The request in a body, whose first `header_length` bytes are JSON, all of it where that is not told.
+
+    Raises:
+        InvalidInput: it cannot be understood, or does not fit the model.
+    """
+    if header_length is None:
+        return _read(body, memoryview(b""), manifest, max_images)
+    if not (header_length.isascii() and header_length.isdecimal() and int(header_length) <= len(body)):
+        raise InvalidInput(
+            f"{HEADER_LENGTH} must be a number from 0 to the body's {len(body)} bytes, not {header_length!r}"
+        )
+    length = int(header_length)
+    if length == 0:
+        return _read_raw(body, manifest)
+    return _read(body[:length], memoryview(body)[length:], manifest, max_images)
+
+
+def _read_raw(body: bytes, manifest: Manifest) -> InferRequest:
+    """A raw binary request: the body is the one input's data, a row of pixels or an encoded picture."""
+    spec = manifest.input
+    size = math.prod(spec.shape) * np.dtype(spec.dtype).itemsize
+    content: Rows | list[Image] = rows_from_bytes(body, 1, spec) if len(body) == size else [Image(body)]
+    return InferRequest(_new_id(), content, [RequestedOutput(manifest.output.name, binary=True)], None)
+
+
+def _read(text: bytes, binary: memoryview, manifest: Manifest, max_images: int) -> InferRequest:
+    request = _parse(text)
+    timeout = check_parameters(request.parameters)
+    names = [tensor.name for tensor in request.inputs]
+    if names != [manifest.input.name]:
+        raise InvalidInput(
+            f"{manifest.name} takes one input, {manifest.input.name!r}; the request has {names}"
+        )
+    content = _content(request.inputs[0], binary, manifest.input, max_images)
+    default = _boolean((request.parameters or {}).get("binary_data_output", False), "binary_data_output")
+    outputs = [_requested(output, default) for output in request.outputs or []]
+    if not outputs:
+        outputs = [RequestedOutput(manifest.output.name, default)]
+    return InferRequest(request.id or _new_id(), content, check_outputs(outputs, manifest), timeout)
+
+
+def _parse(text: bytes) -> JsonRequest:
+    try:
+        return _ADAPTER.validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the body"
+        raise InvalidInput(f"{where}: {first['msg']}") from error
+
+
+def _content(tensor: JsonInput, binary: memoryview, spec: InputSpec, most: int) -> Rows | list[Image]:
+    given: list[str] = [
+        name for name in ("binary_data_size", "shared_memory_region") if name in tensor.parameters
+    ]
+    if "data" in tensor.model_fields_set:
+        given.append("data")
+    if len(given) != 1 or "shared_memory_region" in given:
+        raise InvalidInput(
+            f"input {tensor.name!r} needs exactly one of data and binary_data_size; "
+            f"it has {', '.join(given) or 'neither'}"
+        )
+    if "data" in given and len(binary):
+        raise InvalidInput(f"unexpected additional input data: {len(binary)} bytes follow the JSON")
+    if tensor.datatype == "BYTES":
+        return _pictures(tensor, binary, spec, most)
+    if tensor.datatype != NAMES[spec.dtype]:
+        known = "" if tensor.datatype in DATATYPES else ", which the protocol does not know"
+        raise InvalidInput(
+            f"input {tensor.name!r} has datatype {tensor.datatype}{known}; expected {expected(spec)}"
+        )
+    count = check_shape(tensor.shape, spec, most)
+    if "data" in given:
+        return rows_from_json(tensor.data, count, spec)
+    return rows_from_bytes(_binary_of(tensor, binary), count, spec)
+
+
+def _pictures(tensor: JsonInput, binary: memoryview, spec: InputSpec, most: int) -> list[Image]:
+    """A BYTES tensor `[n]` or `[n, 1]` of encoded pictures; in JSON, which has no bytes, of base64."""
+    if tensor.shape[1:] not in ([], [1]) or not tensor.shape:
+        raise InvalidInput(f"input {tensor.name!r} has shape {tensor.shape}; expected {expected(spec)}")
+    count = check_count(tensor.shape[0], spec, most)
+    if "data" not in tensor.model_fields_set:
+        elements = elements_from_bytes(_binary_of(tensor, binary), count, tensor.name)
+        return [Image(element) for element in elements]
+    texts = tensor.data
+    if not isinstance(texts, list) or len(texts) != count or not all(isinstance(text, str) for text in texts):
+        raise InvalidInput(f"the data of input {tensor.name!r} is not a list of {count} base64 strings")
+    return [Image(decode_base64(text, f"inputs.0.data.{index}")) for index, text in enumerate(texts)]
+
+
+def _binary_of(tensor: JsonInput, binary: memoryview) -> memoryview:
+    size = tensor.parameters["binary_data_size"]
+    if isinstance(size, bool) or not isinstance(size, int) or size < 0:
+        raise InvalidInput(f"binary_data_size of input {tensor.name!r} must be a whole number, not {size!r}")
+    if size > len(binary):
+        raise InvalidInput(f"expecting {size - len(binary)} additional bytes for input {tensor.name!r}")
+    if size < len(binary):
+        raise InvalidInput(f"unexpected additional input data: {len(binary) - size} bytes are left over")
+    return binary
+
+
+def _requested(output: JsonOutput, default: bool) -> RequestedOutput:
+    parameters = output.parameters
+    if "shared_memory_region" in parameters:
+        raise InvalidInput("shared memory is not offered; the answer comes in the body")
+    classification = classes_wanted(parameters["classification"]) if "classification" in parameters else 0
+    binary = _boolean(parameters.get("binary_data", default), "binary_data")
+    return RequestedOutput(output.name, binary, classification)
+
+
+def _boolean(value: Any, name: str) -> bool:
+    if not isinstance(value, bool):
+        raise InvalidInput(f"the parameter {name!r} must be true or false, not {value!r}")
+    return value
+
+
+def _new_id() -> str:
+    return uuid.uuid4().hex
+
+
+def write_answer(
+    request: InferRequest, model: LoadedModel, outputs: Sequence[OutputTensor]
+) -> tuple[bytes, Mapping[str, str]]:
+    """The answer's body, and the headers that say how to read it."""
+    described = [_describe(output) for output in outputs]
+    document: dict[str, Any] = {"id": request.id, "model_name": model.name, "model_version": model.version}
+    if any(output.scores is not None and not np.isfinite(output.scores).all() for output in outputs):
+        document["parameters"] = {"non_finite_as": "null"}  # JSON has no word for them
+    head = to_json(document | {"outputs": described}, inf_nan_mode="null")
+    tail = [_bytes(output) for output in outputs if output.binary]
+    if not tail:
+        return head, {"Content-Type": "application/json"}
+    headers = {"Content-Type": "application/octet-stream", HEADER_LENGTH: str(len(head))}
+    return b"".join([head, *tail]), headers
+
+
+def _describe(output: OutputTensor) -> dict[str, Any]:
+    described: dict[str, Any] = {"name": output.name, "datatype": output.datatype, "shape": output.shape}
+    if output.binary:
+        return described | {"parameters": {"binary_data_size": len(_bytes(output))}}
+    if output.scores is not None:
+        return described | {"data": output.scores.ravel().tolist()}
+    return described | {"data": [element.decode() for element in output.elements]}
+
+
+def _bytes(output: OutputTensor) -> bytes:
+    if output.scores is not None:
+        return np.ascontiguousarray(output.scores, "<f4").tobytes()
+    return elements_to_bytes(output.elements)
