@@ -33,7 +33,7 @@ def create_app(settings: Settings, *, metrics_dir: Path | None = None) -> FastAP
         ConfigurationError: a setting that this machine cannot honour.
     """
     metrics = CollectorRegistry()
-    telemetry = Telemetry(metrics)
+    telemetry = Telemetry(metrics, metrics_dir)
     plane = DataPlane.build(settings, telemetry)
 
     @asynccontextmanager

@@ -16,6 +16,7 @@ from .errors import InvalidModel
 from .imaging import Decoder
 from .manifest import Manifest
 from .repository import VersionFolder
+from .statistics import Statistics
 from .telemetry import ModelMetrics, Telemetry
 
 # A network whose single row takes longer than this on one thread is given all its worker's cores: below it,
@@ -37,6 +38,7 @@ class LoadedModel:
     admission: Admission
     batcher: Batcher
     metrics: ModelMetrics
+    statistics: Statistics
     load_seconds: float
     executor: Executor | None
 
@@ -89,6 +91,9 @@ class Loader:
         executor = self._executor(engine, manifest)
         admission = Admission(self.queue_limit)
         metrics = self.telemetry.model(manifest.name, manifest.version, manifest.labels, self.queue_limit)
+        statistics = Statistics(
+            f"{manifest.name}-{manifest.version}", manifest.max_batch_size, self.telemetry.shared
+        )
         self.telemetry.loaded(
             manifest.name,
             manifest.version,
@@ -107,9 +112,10 @@ class Loader:
                 max_batch_size=manifest.max_batch_size,
                 max_queue_delay=self.max_queue_delay,
                 executor=executor,
-                observe=_observer(admission, metrics),
+                observe=_observer(admission, metrics, statistics),
             ),
             metrics=metrics,
+            statistics=statistics,
             load_seconds=seconds,
             executor=executor,
         )
@@ -142,9 +148,12 @@ class Loader:
         return ThreadPoolExecutor(1, thread_name_prefix=f"engine {manifest.name} {manifest.version}")
 
 
-def _observer(admission: Admission, metrics: ModelMetrics) -> Callable[[int, float], None]:
+def _observer(
+    admission: Admission, metrics: ModelMetrics, statistics: Statistics
+) -> Callable[[int, float], None]:
     def observe(size: int, seconds: float) -> None:
         admission.served(size, seconds)
+        statistics.ran(size, seconds)
         metrics.batch_size.observe(size)
 
     return observe

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -34,10 +35,12 @@ class Telemetry:
     """Every metric family of the server.
 
     With several workers each writes its share to files in `PROMETHEUS_MULTIPROC_DIR`, and whichever answers
-    a scrape adds them up; gauges therefore say how.
+    a scrape adds them up; gauges therefore say how. `shared` is that folder, or None with one process.
     """
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, shared: Path | None = None) -> None:
+        self.shared = shared
+
         def options(*labels: str) -> dict[str, Any]:
             return {"registry": registry, "namespace": "convserve", "labelnames": labels}
 

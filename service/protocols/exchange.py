@@ -11,6 +11,7 @@ from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from ..classifier import Timings
 from ..errors import ConvserveError, DeadlineExceeded, InvalidInput, ModelNotReady, Overloaded
 from ..loaded_model import LoadedModel
 from ..telemetry import Telemetry
@@ -23,13 +24,20 @@ _REASONS = {Overloaded: "overloaded", DeadlineExceeded: "deadline", ModelNotRead
 
 
 class Exchange:
-    """What is known of a request while it is answered; `model` from the moment its name is resolved."""
+    """What is known of a request while it is answered.
 
-    __slots__ = ("deadline", "model", "request")
+    Attributes:
+        model: what was asked, from the moment its name is resolved.
+        timings: where the time went, once there is an answer.
+        deadline: in the event loop's time.
+    """
+
+    __slots__ = ("deadline", "model", "request", "timings")
 
     def __init__(self, request: Request) -> None:
         self.request = request
         self.model: LoadedModel | None = None
+        self.timings: Timings | None = None
         self.deadline = float("inf")
 
     def set_deadline(self, default_seconds: float) -> None:
@@ -77,7 +85,7 @@ def counted(
             response = Response(status_code=code)
         finally:
             telemetry.inflight.dec()
-            _count(telemetry, protocol, exchange.model, code, time.perf_counter() - started)
+            _count(telemetry, protocol, exchange, code, time.perf_counter() - started)
         return response
 
     return endpoint
@@ -89,9 +97,15 @@ def _count_rejection(model: LoadedModel | None, error: ConvserveError) -> None:
         model.metrics.rejected[reason].inc()
 
 
-def _count(telemetry: Telemetry, protocol: str, model: LoadedModel | None, code: int, seconds: float) -> None:
+def _count(telemetry: Telemetry, protocol: str, exchange: Exchange, code: int, seconds: float) -> None:
     """A name that no model bears never becomes a label: such requests are counted under the empty name."""
-    name, version = (model.name, model.version) if model is not None else ("", "")
+    name = version = ""
+    if (model := exchange.model) is not None:
+        name, version = model.name, model.version
+        if (spent := exchange.timings) is None:
+            model.statistics.failed(seconds)
+        else:
+            model.statistics.answered(seconds, decode=spent.decode, queue=spent.queue, infer=spent.infer)
     telemetry.requests.labels(name, version, protocol, str(code)).inc()
     telemetry.request_duration.labels(name, protocol).observe(seconds)
 

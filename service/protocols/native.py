@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..classifier import Classifier, Timings
+from ..classifier import Classifier
 from ..decoding import Image
 from ..errors import InvalidInput, PayloadTooLarge, UnsupportedContent
 from ..registry import Registry
@@ -16,7 +16,7 @@ from .exchange import Exchange, InferenceRoute, counted
 from .json_images import read_json_images
 from .multipart import read_files
 from .native_openapi import DESCRIPTION, PATHS, request_body, responses
-from .replies import json_reply
+from .replies import json_reply, server_timing
 
 DEFAULT_TOP_K = 5
 
@@ -71,8 +71,9 @@ class Native:
         classification = await self._classifier.classify(
             model, images, top_k=top_k, deadline=exchange.deadline
         )
+        exchange.timings = classification.timings
         return json_reply(
-            classification.as_dict(), headers={"Server-Timing": _server_timing(classification.timings)}
+            classification.as_dict(), headers={"Server-Timing": server_timing(classification.timings)}
         )
 
     def _images(self, request: Request, body: bytes) -> list[Image]:
@@ -114,9 +115,3 @@ def _top_k(request: Request) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text) > 0):
         raise InvalidInput(f"top_k must be a whole number from 1, not {text!r}")
     return int(text)
-
-
-def _server_timing(timings: Timings) -> str:
-    """https://www.w3.org/TR/server-timing/: durations in milliseconds."""
-    stages = (("decode", timings.decode), ("queue", timings.queue), ("infer", timings.infer))
-    return ", ".join(f"{stage};dur={seconds * 1e3:.3f}" for stage, seconds in stages)

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic_core import to_json
 from starlette.responses import Response
 
+from ..classifier import Timings
 from ..errors import ConvserveError, Overloaded
 from .status import TABLE
 
@@ -24,3 +25,9 @@ def error_reply(error: ConvserveError) -> Response:
     if isinstance(error, Overloaded):
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
     return json_reply({"error": str(error)}, TABLE[type(error)].http, headers)
+
+
+def server_timing(timings: Timings) -> str:
+    """https://www.w3.org/TR/server-timing/: durations in milliseconds."""
+    stages = (("decode", timings.decode), ("queue", timings.queue), ("infer", timings.infer))
+    return ", ".join(f"{stage};dur={seconds * 1e3:.3f}" for stage, seconds in stages)
