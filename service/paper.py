@@ -16,9 +16,16 @@ DARK, LIGHT = 64, 191
 LUMA = (0.299, 0.587, 0.114)
 
 
-def background(pixels: Pixels) -> Pixels:
-    """The colour of the border of a picture (height, width, channels), one value a channel."""
-    return _median(_border(pixels))
+def background(pixels: NDArray[Any]) -> NDArray[Any]:
+    """The median of the outermost ring of a picture (height, width[, channels]): a value a channel.
+
+    It is the upper of two, so that it always is a value that occurs.
+    """
+    ring = np.concatenate((pixels[0], pixels[-1], pixels[1:-1, 0], pixels[1:-1, -1]))
+    middle = len(ring) // 2
+    ring.partition(middle, axis=0)
+    median: NDArray[Any] = ring[middle]
+    return median
 
 
 def is_light(pixels: Pixels) -> bool:
@@ -29,7 +36,7 @@ def is_light(pixels: Pixels) -> bool:
     the darkest and the lightest pixel, so that paper in the shade counts as light beside its ink.
     """
     luma = pixels[..., 0] if pixels.shape[2] == 1 else pixels @ LUMA
-    paper = float(_median(_border(luma)))
+    paper = float(background(luma))
     if not DARK < paper < LIGHT:
         return paper >= LIGHT
     return paper > (float(luma.min()) + float(luma.max())) / 2
@@ -42,15 +49,3 @@ def padded(pixels: Pixels, height: int, width: int) -> Pixels:
     sheet[:] = background(pixels)
     sheet[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
     return sheet
-
-
-def _border(pixels: NDArray[Any]) -> NDArray[Any]:
-    """The outermost ring of pixels, one after the other."""
-    return np.concatenate((pixels[0], pixels[-1], pixels[1:-1, 0], pixels[1:-1, -1]))
-
-
-def _median(values: NDArray[Any]) -> NDArray[Any]:
-    """The median along the first axis; the upper of two, so that it is always a value that occurs."""
-    middle = len(values) // 2
-    median: NDArray[Any] = np.partition(values, middle, axis=0)[middle]
-    return median
