@@ -17,8 +17,9 @@ from .errors import ConvserveError
 from .exposition import Exposition
 from .openapi import describe_with_examples
 from .protocols.native import Native
+from .protocols.open_inference import OpenInference
 from .protocols.operations import Operations
-from .protocols.replies import error_reply, json_reply
+from .protocols.replies import error_json, error_reply
 from .settings import Settings
 from .telemetry import Telemetry
 
@@ -49,14 +50,14 @@ def create_app(settings: Settings, *, metrics_dir: Path | None = None) -> FastAP
         redoc_url=None,
     )
     app.state.registry = plane.registry
-    native = Native(
-        plane.registry,
-        plane.classifier,
-        request_timeout=settings.request_timeout_ms / 1000,
-        max_body_bytes=settings.max_body_bytes,
-        max_images=settings.max_images,
-    )
-    native.mount(app, telemetry)
+    for protocol in (Native, OpenInference):
+        protocol(
+            plane.registry,
+            plane.classifier,
+            request_timeout=settings.request_timeout_ms / 1000,
+            max_body_bytes=settings.max_body_bytes,
+            max_images=settings.max_images,
+        ).mount(app, telemetry)
     Operations(plane.registry, Exposition(metrics, metrics_dir)).mount(app)
     app.add_exception_handler(ConvserveError, _domain_error)
     app.add_exception_handler(HTTPException, _http_error)
@@ -73,9 +74,9 @@ async def _domain_error(request: Request, error: Exception) -> Response:
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     sentence = f"{request.method} {request.url.path}: {error.detail}; GET /docs lists what there is"
-    return json_reply({"error": sentence}, error.status_code, error.headers)
+    return error_json(sentence, error.status_code, error.headers)
 
 
 async def _unforeseen(request: Request, error: Exception) -> Response:
     """The outermost: starlette raises the error again after this reply, so that it is logged."""
-    return json_reply({"error": "an unforeseen error; it has been logged"}, 500)
+    return error_json("an unforeseen error; it has been logged", 500)

@@ -120,7 +120,7 @@ class Batcher:
     ) -> None:
         self._run = run
         self._max_batch_size = max_batch_size
-        self._max_queue_delay = max_queue_delay
+        self.max_queue_delay = max_queue_delay
         self._executor = executor
         self._observe = observe
         self._waiting: deque[_Waiter] = deque()
@@ -168,7 +168,7 @@ class Batcher:
         """See to it that `_flush` is called: in this turn of the loop, or when the delay is over."""
         if self._running is not None or self._wake_is_soon or not self._waiting:
             return
-        soon = self._closed or not self._max_queue_delay or self._rows_waiting >= self._max_batch_size
+        soon = self._closed or not self.max_queue_delay or self._rows_waiting >= self._max_batch_size
         if not soon and self._wake is not None:
             return
         if self._wake is not None:
@@ -176,7 +176,7 @@ class Batcher:
         loop = asyncio.get_running_loop()
         # call_soon and not a call: what other requests of this turn submit shares the batch.
         self._wake = (
-            loop.call_soon(self._flush) if soon else loop.call_later(self._max_queue_delay, self._flush)
+            loop.call_soon(self._flush) if soon else loop.call_later(self.max_queue_delay, self._flush)
         )
         self._wake_is_soon = soon
 

@@ -29,21 +29,22 @@ def describe_with_examples(app: FastAPI, registry: Registry) -> None:
 def _add_examples(schema: dict[str, Any], registry: Registry) -> None:
     example = _example(registry)
     for path, operations in schema["paths"].items():
-        content = operations.get("post", {}).get("requestBody", {}).get("content", {})
-        if example is not None and path.endswith("classify"):
-            content["application/json"]["example"] = {"images": [{"b64": example}]}
-    for operations in schema["paths"].values():
         for operation in operations.values():
             # The endpoints read their requests themselves and never answer FastAPI's own 422.
             operation["responses"].pop("422", None)
+        content = operations.get("post", {}).get("requestBody", {}).get("content", {})
+        if example is not None and "application/json" in content:
+            content["application/json"]["example"] = example[path.rpartition("/")[2]]
 
 
-def _example(registry: Registry) -> str | None:
+def _example(registry: Registry) -> dict[str, Any] | None:
+    """By the last part of a path, a body that asks for the default model's example picture."""
     try:
         model = registry.resolve()
     except ConvserveError:
         return None
     if model.manifest.example is None:
         return None
-    path = model.folder.path / model.manifest.example.file
-    return base64.b64encode(path.read_bytes()).decode()
+    picture = base64.b64encode((model.folder.path / model.manifest.example.file).read_bytes()).decode()
+    tensor = {"name": model.manifest.input.name, "shape": [1], "datatype": "BYTES", "data": [picture]}
+    return {"classify": {"images": [{"b64": picture}]}, "infer": {"inputs": [tensor]}}

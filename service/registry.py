@@ -100,6 +100,10 @@ class Registry:
         """Every version that answers, by name and version."""
         return [model for versions in self._models.values() for model in versions.values()]
 
+    def versions(self, name: str) -> Sequence[str]:
+        """The versions of this name that answer, lowest first."""
+        return list(self._models.get(name, {}))
+
     @property
     def default_name(self) -> str:
         if self._default_model is not None:

@@ -19,12 +19,17 @@ def json_reply(content: Any, status: int = 200, headers: Mapping[str, str] | Non
     return Response(to_json(content, inf_nan_mode="null"), status, headers, media_type="application/json")
 
 
+def error_json(sentence: str, status: int, headers: Mapping[str, str] | None = None) -> Response:
+    """`{"error": "<sentence>"}`: the one form of an error that the clients of every dialect read."""
+    return json_reply({"error": sentence}, status, headers)
+
+
 def error_reply(error: ConvserveError) -> Response:
-    """`{"error": "<sentence>"}` with the status of the table; a refusal for overload says when to return."""
+    """The error with the status of the table; a refusal for overload says when to return."""
     headers = {}
     if isinstance(error, Overloaded):
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
-    return json_reply({"error": str(error)}, TABLE[type(error)].http, headers)
+    return error_json(str(error), TABLE[type(error)].http, headers)
 
 
 def server_timing(timings: Timings) -> str:

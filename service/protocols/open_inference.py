@@ -1,0 +1,200 @@
+"""The Open Inference Protocol v2 over REST, as clients of Triton and KServe speak it.
+
+https://kserve.github.io/website/docs/concepts/architecture/data-plane/v2-protocol, with Triton's extensions:
+binary tensor data, classification, statistics, model configuration, model repository.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from fastapi import FastAPI, Request
+from pydantic import BaseModel, ConfigDict, ValidationError
+from starlette.responses import Response
+
+from .. import __version__
+from ..classifier import Classifier
+from ..errors import InvalidInput, ModelNotFound
+from ..loaded_model import LoadedModel
+from ..registry import Registry
+from ..telemetry import Telemetry
+from .body import read_body
+from .content_coding import compress, decompress
+from .exchange import Exchange, InferenceRoute, counted
+from .infer_json import HEADER_LENGTH, read_request, write_answer
+from .inference import infer
+from .model_config import config_of, metadata_of, statistics_of
+from .open_inference_openapi import INFER_DESCRIPTION, infer_body, infer_parameters, responses
+from .replies import error_json, json_reply, server_timing
+
+EXTENSIONS = [
+    "binary_tensor_data",
+    "classification",
+    "model_configuration",
+    "model_repository",
+    "parameters",
+    "statistics",
+]
+NOT_OFFERED = 501
+TAG = "Open Inference Protocol"
+
+
+class IndexRequest(BaseModel):
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    ready: bool = False
+
+
+class OpenInference:
+    """Everything below `/v2`."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        classifier: Classifier,
+        *,
+        request_timeout: float,
+        max_body_bytes: int,
+        max_images: int,
+    ) -> None:
+        self._registry = registry
+        self._classifier = classifier
+        self._request_timeout = request_timeout
+        self._max_body_bytes = max_body_bytes
+        self._max_images = max_images
+
+    def mount(self, app: FastAPI, telemetry: Telemetry) -> None:
+        for path, answer in self._pages().items():
+            app.router.add_api_route(
+                path, answer, methods=["GET"], tags=[TAG], include_in_schema=path != "/v2/"
+            )
+        app.router.add_api_route("/v2/repository/index", self.index, methods=["POST"], tags=[TAG])
+        for path in NOT_OFFERED_PATHS:
+            app.router.add_api_route(path, self.not_offered, methods=["GET", "POST"], include_in_schema=False)
+        endpoint = counted(telemetry, "open_inference", self.infer)
+        for path in ("/v2/models/{name}/infer", "/v2/models/{name}/versions/{version}/infer"):
+            app.router.add_api_route(
+                path,
+                endpoint,
+                methods=["POST"],
+                route_class_override=InferenceRoute,
+                summary="Infer",
+                description=INFER_DESCRIPTION,
+                responses=responses(),
+                openapi_extra={"parameters": infer_parameters(path), "requestBody": infer_body()},
+                tags=[TAG],
+            )
+
+    def _pages(self) -> dict[str, Callable[..., Awaitable[Response]]]:
+        pages: dict[str, Callable[..., Awaitable[Response]]] = {
+            "/v2": self.server,
+            "/v2/": self.server,  # a redirect between the two would be an error to some clients
+            "/v2/health/live": self.live,
+            "/v2/health/ready": self.ready,
+            "/v2/models": self.models,
+            "/v2/models/stats": self.all_statistics,
+        }
+        for model in ("/v2/models/{name}", "/v2/models/{name}/versions/{version}"):
+            pages[model] = self.metadata
+            pages[f"{model}/ready"] = self.model_ready
+            pages[f"{model}/config"] = self.config
+            pages[f"{model}/stats"] = self.statistics
+        return pages
+
+    async def infer(self, exchange: Exchange) -> Response:
+        request = exchange.request
+        model = exchange.model = self._resolve(request)
+        exchange.set_deadline(self._request_timeout)
+        received = await read_body(request, self._max_body_bytes)
+        body = decompress(received, request.headers.get("content-encoding", ""), self._max_body_bytes)
+        asked = read_request(body, request.headers.get(HEADER_LENGTH), model.manifest, self._max_images)
+        if asked.timeout is not None:
+            exchange.set_deadline(asked.timeout)
+        outputs, inference = await infer(self._classifier, model, asked, deadline=exchange.deadline)
+        exchange.timings = inference.timings
+        answer, headers = write_answer(asked, model, outputs)
+        answer, coding = compress(answer, request.headers.get("accept-encoding", ""))
+        coded = {} if coding is None else {"Content-Encoding": coding}
+        timing = {"Server-Timing": server_timing(inference.timings)}
+        return Response(answer, headers={**headers, **coded, **timing})
+
+    async def server(self) -> Response:
+        return json_reply({"name": "convserve", "version": __version__, "extensions": EXTENSIONS})
+
+    async def live(self) -> Response:
+        return json_reply({"live": True})
+
+    async def ready(self) -> Response:
+        ready = self._registry.ready
+        # The specification names the member "live" in one place and "ready" in another.
+        return json_reply({"ready": ready, "live": True}, 200 if ready else 503)
+
+    async def models(self) -> Response:
+        return json_reply({"models": list(dict.fromkeys(model.name for model in self._registry.models))})
+
+    async def model_ready(self, request: Request) -> Response:
+        return json_reply({"name": self._resolve(request).name, "ready": True})
+
+    async def metadata(self, request: Request) -> Response:
+        model = self._resolve(request)
+        return json_reply(metadata_of(model, self._registry.versions(model.name)))
+
+    async def config(self, request: Request) -> Response:
+        return json_reply(config_of(self._resolve(request)))
+
+    async def statistics(self, request: Request) -> Response:
+        model = self._resolve(request)
+        named = request.path_params.get("version")
+        chosen = [m for m in self._registry.models if m.name == model.name and named in (None, m.version)]
+        return json_reply({"model_stats": [statistics_of(model) for model in chosen]})
+
+    async def all_statistics(self) -> Response:
+        return json_reply({"model_stats": [statistics_of(model) for model in self._registry.models]})
+
+    async def index(self, request: Request) -> Response:
+        """Tritonclient sends no Content-Type, and an empty body where it asks for nothing in particular."""
+        body = await read_body(request, self._max_body_bytes)
+        try:
+            asked = IndexRequest.model_validate_json(body or b"{}")
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            raise InvalidInput(f"{'.'.join(map(str, first['loc'])) or 'the body'}: {first['msg']}") from error
+        rows: list[dict[str, Any]] = [
+            {"name": model.name, "version": model.version, "state": "READY", "reason": ""}
+            for model in self._registry.models
+        ]
+        if not asked.ready:
+            rows += [
+                {
+                    "name": failed.name,
+                    "version": failed.version,
+                    "state": "UNAVAILABLE",
+                    "reason": failed.reason,
+                }
+                for failed in self._registry.failures
+            ]
+        return json_reply(rows)
+
+    async def not_offered(self, request: Request) -> Response:
+        return error_json(f"{request.url.path} is not offered by this server", NOT_OFFERED)
+
+    def _resolve(self, request: Request) -> LoadedModel:
+        names = request.path_params
+        if not names["name"]:
+            raise ModelNotFound("the path names no model")
+        return self._registry.resolve(names["name"], names.get("version"))
+
+
+NOT_OFFERED_PATHS = (
+    "/v2/repository/models/{name}/load",
+    "/v2/repository/models/{name}/unload",
+    "/v2/repository/{repository}/index",
+    "/v2/repository/{repository}/models/{name}/load",
+    "/v2/repository/{repository}/models/{name}/unload",
+    "/v2/logging",
+    "/v2/trace/setting",
+    "/v2/models/{name}/trace/setting",
+    "/v2/systemsharedmemory/{rest:path}",
+    "/v2/cudasharedmemory/{rest:path}",
+)
