@@ -20,6 +20,8 @@ from .protocols.native import Native
 from .protocols.open_inference import OpenInference
 from .protocols.operations import Operations
 from .protocols.replies import error_json, error_reply
+from .protocols.tensorflow_serving import TensorFlowServing
+from .protocols.torchserve import TorchServe
 from .settings import Settings
 from .telemetry import Telemetry
 
@@ -50,7 +52,7 @@ def create_app(settings: Settings, *, metrics_dir: Path | None = None) -> FastAP
         redoc_url=None,
     )
     app.state.registry = plane.registry
-    for protocol in (Native, OpenInference):
+    for protocol in (Native, OpenInference, TensorFlowServing, TorchServe):
         protocol(
             plane.registry,
             plane.classifier,

@@ -82,6 +82,12 @@ class Classifier:
             timings=inference.timings,
         )
 
+    async def infer(self, model: LoadedModel, content: Rows | list[Image], *, deadline: float) -> Inference:
+        """The scores of rows of the model's input, or of encoded pictures, whichever came."""
+        if isinstance(content, list):
+            return await self.infer_images(model, content, deadline=deadline)
+        return await self.infer_rows(model, content, deadline=deadline)
+
     async def infer_images(
         self, model: LoadedModel, images: Sequence[Image], *, deadline: float
     ) -> Inference:

@@ -16,6 +16,8 @@ from .imaging import Decoder, Picture
 # Pictures of a request with no more pixels than this in all are decoded in the event loop's own turn; a
 # hop to a thread and back costs about as much as decoding this many.
 INLINE_PIXELS = 64 * 1024
+# A file that is large for its pixels holds much else to read, which no header tells.
+INLINE_BYTES = 64 * 1024
 
 Rows = NDArray[np.uint8 | np.float32]
 # What became of an image: the next form of it, or why there is none.
@@ -48,29 +50,37 @@ class DecodePool:
             DeadlineExceeded: the time was over before or after.
         """
         _check_deadline(deadline)
-        opened = [_attempt_open(decoder, image) for image in images]
-        if sum(picture.pixels for picture in opened if isinstance(picture, Picture)) <= INLINE_PIXELS:
-            outcomes = [_attempt_decode(decoder, picture) for picture in opened]
-        else:
-            outcomes = await self._decode_elsewhere(decoder, opened)
+        outcomes = self._decode_here(decoder, images)
+        if outcomes is None:
+            outcomes = await self._decode_elsewhere(decoder, images)
             _check_deadline(deadline)
         rows = [row for row in outcomes if not isinstance(row, InvalidImage)]
         if len(rows) < len(images):
             raise _complaint(images, outcomes)
         return np.stack(rows)
 
-    async def _decode_elsewhere(self, decoder: Decoder, opened: Sequence[Opened]) -> list[Decoded]:
+    def _decode_here(self, decoder: Decoder, images: Sequence[Image]) -> list[Decoded] | None:
+        """What became of each image; None if they are too much work for the event loop's turn."""
+        if sum(len(image.data) for image in images) > INLINE_BYTES:
+            return None
+        opened = [_attempt_open(decoder, image) for image in images]
+        if sum(picture.pixels for picture in opened if isinstance(picture, Picture)) > INLINE_PIXELS:
+            return None
+        return [_attempt_decode(decoder, picture) for picture in opened]
+
+    async def _decode_elsewhere(self, decoder: Decoder, images: Sequence[Image]) -> list[Decoded]:
         """Each thread takes an equal share; one hop there and back for all of it."""
         loop = asyncio.get_running_loop()
-        shares = np.array_split(np.arange(len(opened)), min(self._threads, len(opened)))
+        count = min(self._threads, len(images))
+        shares = [images[start::count] for start in range(count)]
 
-        def decode(share: NDArray[np.intp]) -> list[Decoded]:
-            return [_attempt_decode(decoder, opened[index]) for index in share]
+        def decode(share: Sequence[Image]) -> list[Decoded]:
+            return [_attempt_decode(decoder, _attempt_open(decoder, image)) for image in share]
 
         done = await asyncio.gather(
             *(loop.run_in_executor(self._executor, decode, share) for share in shares)
         )
-        return [outcome for outcomes in done for outcome in outcomes]
+        return [done[index % count][index // count] for index in range(len(images))]
 
 
 def _check_deadline(deadline: float) -> None:

@@ -34,7 +34,8 @@ def _add_examples(schema: dict[str, Any], registry: Registry) -> None:
             operation["responses"].pop("422", None)
         content = operations.get("post", {}).get("requestBody", {}).get("content", {})
         if example is not None and "application/json" in content:
-            content["application/json"]["example"] = example[path.rpartition("/")[2]]
+            verb = path[max(path.rfind("/"), path.rfind(":")) :]
+            content["application/json"]["example"] = example[verb]
 
 
 def _example(registry: Registry) -> dict[str, Any] | None:
@@ -47,4 +48,9 @@ def _example(registry: Registry) -> dict[str, Any] | None:
         return None
     picture = base64.b64encode((model.folder.path / model.manifest.example.file).read_bytes()).decode()
     tensor = {"name": model.manifest.input.name, "shape": [1], "datatype": "BYTES", "data": [picture]}
-    return {"classify": {"images": [{"b64": picture}]}, "infer": {"inputs": [tensor]}}
+    return {
+        "/classify": {"images": [{"b64": picture}]},
+        "/infer": {"inputs": [tensor]},
+        ":predict": {"instances": [{"b64": picture}]},
+        ":classify": {"examples": [{"image": {"b64": picture}}]},
+    }

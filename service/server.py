@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -72,6 +73,8 @@ def serve(
     Raises:
         ConfigurationError, NothingToServe: it could not start.
     """
+    # Pillow warns of odd metadata in words that a client chose.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     # It would put a second series beside every counter, which nothing here reads.
     disable_created_metrics()  # type: ignore[no-untyped-call]
     app = create_app(settings, metrics_dir=metrics_dir)

@@ -60,6 +60,7 @@ class Settings(BaseSettings):
     max_images: PositiveInt = Field(default=256, description="Most images in one request; past that 413.")
     max_pixels: PositiveInt = Field(
         default=50_000_000,
+        le=178_956_970,  # where Pillow itself refuses
         description="Most pixels of one image by its header, before it is decoded; past that 400.",
     )
     drain_delay_s: NonNegativeFloat = Field(

@@ -56,10 +56,7 @@ async def infer(
     classifier: Classifier, model: LoadedModel, request: InferRequest, *, deadline: float
 ) -> tuple[list[OutputTensor], Inference]:
     """The requested outputs in their order; `deadline` is in the event loop's time."""
-    if isinstance(request.content, list):
-        inference = await classifier.infer_images(model, request.content, deadline=deadline)
-    else:
-        inference = await classifier.infer_rows(model, request.content, deadline=deadline)
+    inference = await classifier.infer(model, request.content, deadline=deadline)
     return [_output(wanted, inference.scores, model.manifest) for wanted in request.outputs], inference
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..batcher import Rows
-from ..errors import InvalidInput
+from ..errors import InvalidInput, PayloadTooLarge
 from ..manifest import InputSpec
 
 # By the protocol's name: the element's type, little-endian. BYTES has no fixed size and BF16 no NumPy type.
@@ -47,7 +47,8 @@ def check_shape(shape: Sequence[int], spec: InputSpec, most: int) -> int:
     """The number of rows of a tensor of this shape.
 
     Raises:
-        InvalidInput: it is not `[n, …]` of the model's input, n from 1 to `most`.
+        InvalidInput: it is not `[n, …]` of the model's input, n at least 1.
+        PayloadTooLarge: n is more than `most`.
     """
     if tuple(shape[1:]) != spec.shape or len(shape) != 1 + len(spec.shape):
         raise InvalidInput(f"input {spec.name!r} has shape {list(shape)}; expected {expected(spec)}")
@@ -58,12 +59,14 @@ def check_count(count: int, spec: InputSpec, most: int) -> int:
     """`count`, if a request may hold that many rows.
 
     Raises:
-        InvalidInput: less than 1 or more than `most`.
+        InvalidInput: less than 1.
+        PayloadTooLarge: more than `most`.
     """
-    if not 1 <= count <= most:
-        raise InvalidInput(
-            f"input {spec.name!r} has {count} rows; a request holds at least 1 and at most {most} "
-            "(CONVSERVE_MAX_IMAGES)"
+    if count < 1:
+        raise InvalidInput(f"input {spec.name!r} has {count} rows; a request holds at least 1")
+    if count > most:
+        raise PayloadTooLarge(
+            f"input {spec.name!r} has {count} rows; a request holds at most {most} (CONVSERVE_MAX_IMAGES)"
         )
     return count
 

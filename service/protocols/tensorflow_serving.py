@@ -1,0 +1,176 @@
+"""TensorFlow Serving's REST API, and KServe's v1 protocol: the same paths with a few members more."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI, Request
+from pydantic_core import to_json
+from starlette.responses import Response
+
+from ..classifier import Classifier, Inference
+from ..errors import InvalidInput, ModelNotFound
+from ..loaded_model import LoadedModel
+from ..ranking import rank
+from ..registry import Registry
+from ..telemetry import Telemetry
+from .body import read_body
+from .exchange import Exchange, InferenceRoute, counted
+from .instances_json import SIGNATURE, Content, read_classify, read_predict
+from .native_openapi import Error
+from .replies import error_json, json_reply, server_timing
+
+TAG = "TensorFlow Serving"
+_TYPES = {"uint8": "DT_UINT8", "float32": "DT_FLOAT"}
+_PLACES = ("/v1/models/{name}", "/v1/models/{name}/versions/{version}", "/v1/models/{name}/labels/{label}")
+
+
+class TensorFlowServing:
+    """Everything below `/v1`."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        classifier: Classifier,
+        *,
+        request_timeout: float,
+        max_body_bytes: int,
+        max_images: int,
+    ) -> None:
+        self._registry = registry
+        self._classifier = classifier
+        self._request_timeout = request_timeout
+        self._max_body_bytes = max_body_bytes
+        self._max_images = max_images
+
+    def mount(self, app: FastAPI, telemetry: Telemetry) -> None:
+        router = app.router
+        router.add_api_route("/v1/models", self.models, methods=["GET"], tags=[TAG])
+        verbs = {"predict": self.predict, "classify": self.classify, "{verb}": self.other}
+        for place in _PLACES:
+            router.add_api_route(f"{place}/metadata", self.metadata, methods=["GET"], tags=[TAG])
+            router.add_api_route(place, self.status, methods=["GET"], tags=[TAG])
+            for verb, answer in verbs.items():
+                router.add_api_route(
+                    f"{place}:{verb}",
+                    counted(telemetry, "tensorflow_serving", answer),
+                    methods=["POST"],
+                    route_class_override=InferenceRoute,
+                    include_in_schema=verb != "{verb}",
+                    summary=verb.capitalize(),
+                    openapi_extra=_described(place, verb),
+                    responses={400: {"model": Error}, 404: {"model": Error}},
+                    tags=[TAG],
+                )
+
+    async def models(self) -> Response:
+        return json_reply({"models": list(dict.fromkeys(model.name for model in self._registry.models))})
+
+    async def status(self, request: Request) -> Response:
+        """TensorFlow Serving's list of versions and KServe's readiness, in one object."""
+        named = request.path_params.get("version")
+        model = self._resolve(request)
+        states = [
+            _state(version, "AVAILABLE", "OK", "")
+            for version in reversed(self._registry.versions(model.name))
+            if named in (None, version)
+        ]
+        if named is None:
+            failures = [failure for failure in self._registry.failures if failure.name == model.name]
+            states += [_state(failure.version, "END", "INTERNAL", failure.reason) for failure in failures]
+        return json_reply({"model_version_status": states, "name": model.name, "ready": True})
+
+    async def metadata(self, request: Request) -> Response:
+        model = self._resolve(request)
+        manifest = model.manifest
+        signature = {
+            "inputs": {
+                manifest.input.name: _tensor(
+                    manifest.input.name, _TYPES[manifest.input.dtype], *manifest.input.shape
+                )
+            },
+            "outputs": {
+                manifest.output.name: _tensor(manifest.output.name, "DT_FLOAT", len(manifest.labels))
+            },
+            "method_name": "tensorflow/serving/predict",
+            "defaults": {},
+        }
+        return json_reply(
+            {
+                "model_spec": {"name": model.name, "signature_name": "", "version": model.version},
+                "metadata": {"signature_def": {"signature_def": {SIGNATURE: signature}}},
+            }
+        )
+
+    async def predict(self, exchange: Exchange) -> Response:
+        model, body = await self._begin(exchange)
+        content, key = read_predict(body, model.manifest.input, self._max_images)
+        inference = await self._infer(exchange, model, content)
+        return _reply({key: inference.scores.tolist()}, inference)
+
+    async def classify(self, exchange: Exchange) -> Response:
+        model, body = await self._begin(exchange)
+        content = read_classify(body, model.manifest.input, self._max_images)
+        inference = await self._infer(exchange, model, content)
+        ranked = rank(inference.scores, model.manifest.labels, len(model.manifest.labels))
+        results = [[[each.label, each.probability] for each in row] for row in ranked]
+        return _reply({"results": results}, inference)
+
+    async def other(self, exchange: Exchange) -> Response:
+        """The verbs in another case, as TensorFlow Serving takes them, and those that are not offered."""
+        verb = exchange.request.path_params["verb"].lower()
+        if verb == "predict":
+            return await self.predict(exchange)
+        if verb == "classify":
+            return await self.classify(exchange)
+        if verb in ("regress", "explain"):
+            return error_json(f"a classifier does not {verb}; it offers :predict and :classify", 501)
+        raise InvalidInput(f"there is no :{verb}; there are :predict and :classify")
+
+    async def _begin(self, exchange: Exchange) -> tuple[LoadedModel, bytes]:
+        model = exchange.model = self._resolve(exchange.request)
+        exchange.set_deadline(self._request_timeout)
+        return model, await read_body(exchange.request, self._max_body_bytes)
+
+    async def _infer(self, exchange: Exchange, model: LoadedModel, content: Content) -> Inference:
+        inference = await self._classifier.infer(model, content, deadline=exchange.deadline)
+        exchange.timings = inference.timings
+        return inference
+
+    def _resolve(self, request: Request) -> LoadedModel:
+        names = request.path_params
+        if "label" in names:
+            raise ModelNotFound(
+                f"{names['name']} has no version labelled {names['label']!r}; name its number"
+            )
+        return self._registry.resolve(names["name"], names.get("version"))
+
+
+def _reply(content: dict[str, Any], inference: Inference) -> Response:
+    """TensorFlow Serving writes NaN and Infinity as these words, which JSON does not know."""
+    timing = {"Server-Timing": server_timing(inference.timings)}
+    return Response(to_json(content, inf_nan_mode="constants"), 200, timing, "application/json")
+
+
+def _state(version: str, state: str, code: str, message: str) -> dict[str, Any]:
+    return {"version": version, "state": state, "status": {"error_code": code, "error_message": message}}
+
+
+def _tensor(name: str, dtype: str, *axes: int) -> dict[str, Any]:
+    """A TensorInfo as protobuf writes it in JSON: 64-bit integers are strings."""
+    dims = [{"size": str(axis), "name": ""} for axis in (-1, *axes)]
+    return {
+        "dtype": dtype,
+        "tensor_shape": {"dim": dims, "unknown_rank": False},
+        "name": f"{name}:0",
+    }
+
+
+def _described(place: str, verb: str) -> dict[str, Any]:
+    names = [part[1:-1] for part in place.split("/") if part.startswith("{")]
+    parameters = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names
+    ]
+    members = {"predict": ["instances", "inputs"], "classify": ["examples"]}.get(verb, [])
+    schema = {"type": "object", "properties": {member: {} for member in members}}
+    return {"parameters": parameters, "requestBody": {"content": {"application/json": {"schema": schema}}}}
