@@ -1,0 +1,210 @@
+"""What the workshop publishes, the server serves: every form of input and output, against plain numpy."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from numpy.typing import NDArray
+from PIL import Image
+
+from export.errors import ManifestError
+from export.manifest import Evaluation, Example, InputSpec, Manifest, OutputSpec, Parity, Training
+from export.publish import publish
+from service.app import create_app
+from service.settings import Settings
+from tests.contract import linear
+from tests.contract.linear import HEIGHT, WIDTH, Linear
+from tests.shades import LABELS, graph, level, picture, rows, scores
+
+PARTS = {
+    "training": Training("drawn greys", "0" * 64, 10, 0, 7, 0.5, {"numpy": np.__version__}),
+    "evaluation": Evaluation("drawn greys", 10, accuracy=1, top5=0.995, calibration_error=0.0),
+    "parity": Parity(10, 0.0, argmax_equal=True),
+}
+SHADES = Manifest(
+    name="shades",
+    description="Tells ten shades of grey apart.",
+    input=InputSpec("pixels", "uint8", "NHWC", 8, 8, 1, "stretch"),
+    output=OutputSpec("probabilities", "probabilities"),
+    labels=LABELS,
+    max_batch_size=16,
+    opset=18,
+    parameters=0,
+    tolerance=1e-5,
+)
+
+
+def inputs() -> Iterator[InputSpec]:
+    """Each type, layout and number of channels, and each kind of normalisation."""
+    for layout, channels in product(("NHWC", "NCHW"), (1, 3)):
+        plain = InputSpec("pixels", "uint8", layout, HEIGHT, WIDTH, channels, "fit")  # type: ignore[arg-type]
+        floats = replace(plain, dtype="float32")
+        mean, std = (0.5, 0.4, 0.3)[:channels], (0.2, 0.25, 0.3)[:channels]
+        yield from (plain, floats, replace(floats, scale=1 / 255))
+        yield replace(floats, scale=1 / 127.5, mean=(1.0,) * channels)
+        yield replace(floats, scale=1 / 255, mean=mean, std=std)
+
+
+def describe(value: object) -> str:
+    if not isinstance(value, InputSpec):
+        return str(value)
+    normalised = "+".join(name for name in ("scale", "mean", "std") if getattr(value, name) is not None)
+    return f"{value.dtype} {value.layout} {value.channels} {normalised or 'plain'}"
+
+
+@contextmanager
+def served(models: Path) -> Iterator[TestClient]:
+    with TestClient(create_app(Settings(models=models))) as client:
+        yield client
+
+
+def post(client: TestClient, pixels: NDArray[np.uint8]) -> list[dict[str, Any]]:
+    """The classes of one picture, `(height, width)` or `(height, width, 3)`, best first."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    answer = client.post("/classify", content=buffer.getvalue(), headers={"Content-Type": "image/png"})
+    assert answer.status_code == 200, answer.text
+    ranked: list[dict[str, Any]] = answer.json()["predictions"][0]["top_k"]
+    return ranked
+
+
+@pytest.mark.parametrize("kind", ["probabilities", "logits"])
+@pytest.mark.parametrize("spec", list(inputs()), ids=describe)
+def test_answers_are_those_of_plain_numpy(
+    tmp_path: Path, spec: InputSpec, kind: Literal["probabilities", "logits"]
+) -> None:
+    model = Linear(spec, kind)
+    model.publish(tmp_path)
+    with served(tmp_path) as client:
+        for seed in range(3):
+            pixels = np.random.default_rng(seed).integers(0, 256, (HEIGHT, WIDTH, 3)).astype(np.uint8)
+            if spec.channels == 1:
+                pixels = pixels[..., :1]
+            expected = model.probabilities(pixels)
+            ranked = post(client, pixels.squeeze())
+            assert [each["index"] for each in ranked] == np.argsort(-expected).tolist()
+            assert [each["label"] for each in ranked] == [linear.LABELS[each["index"]] for each in ranked]
+            answered = [each["probability"] for each in ranked]
+            np.testing.assert_allclose(answered, -np.sort(-expected), rtol=0, atol=1e-6)
+
+
+def test_a_grey_model_sees_the_luma_of_colours(tmp_path: Path) -> None:
+    model = Linear(InputSpec("pixels", "uint8", "NHWC", HEIGHT, WIDTH, 1, "fit"), "logits")
+    model.publish(tmp_path)
+    pixels = np.random.default_rng(3).integers(0, 256, (HEIGHT, WIDTH, 3)).astype(np.uint8)
+    luma = np.rint(pixels @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)  # ITU-R 601-2
+    with served(tmp_path) as client:
+        best = post(client, pixels)[0]
+    assert best["probability"] == pytest.approx(model.probabilities(luma[..., np.newaxis]).max(), abs=1e-2)
+
+
+def test_a_colour_model_sees_grey_in_each_channel(tmp_path: Path) -> None:
+    model = Linear(InputSpec("pixels", "uint8", "NCHW", HEIGHT, WIDTH, 3, "fit"), "probabilities")
+    model.publish(tmp_path)
+    pixels = np.random.default_rng(4).integers(0, 256, (HEIGHT, WIDTH)).astype(np.uint8)
+    with served(tmp_path) as client:
+        best = post(client, pixels)[0]
+    thrice = np.repeat(pixels[..., np.newaxis], 3, axis=2)
+    assert best["probability"] == pytest.approx(model.probabilities(thrice).max(), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("resize", "label"),
+    [
+        ("crop", "shade 9"),  # the middle third alone
+        ("stretch", "shade 3"),  # a third of white
+        ("fit", "shade 1"),  # a third of white on three lines of eight
+    ],
+)
+def test_another_size_is_brought_in_as_the_manifest_says(
+    tmp_path: Path, resize: Literal["crop", "stretch", "fit"], label: str
+) -> None:
+    publish_greys(tmp_path, replace(SHADES, input=replace(SHADES.input, resize=resize)))
+    stripes = np.zeros((8, 24), np.uint8)
+    stripes[:, 8:16] = 255
+    with served(tmp_path) as client:
+        assert post(client, stripes)[0]["label"] == label
+
+
+@pytest.mark.parametrize(
+    ("polarity", "on_light", "on_dark"),
+    [
+        (None, "shade 7", "shade 2"),
+        ("light-on-dark", "shade 2", "shade 2"),
+        ("dark-on-light", "shade 7", "shade 7"),
+    ],
+)
+def test_ink_and_paper_are_brought_in_as_the_manifest_says(
+    tmp_path: Path, polarity: Literal["light-on-dark", "dark-on-light"] | None, on_light: str, on_dark: str
+) -> None:
+    publish_greys(tmp_path, replace(SHADES, input=replace(SHADES.input, polarity=polarity)))
+    sheet = np.full((8, 8), 255, np.uint8)
+    sheet[2:6, 2:6] = 0
+    with served(tmp_path) as client:
+        assert post(client, sheet)[0]["label"] == on_light
+        assert post(client, 255 - sheet)[0]["label"] == on_dark
+
+
+def publish_greys(models: Path, manifest: Manifest, files: dict[str, bytes] | None = None) -> None:
+    golden = rows(*(level(index) for index in range(len(LABELS))))
+    publish(models, manifest, graph(), golden, scores(golden), files or {})
+
+
+@pytest.mark.parametrize("there", [[], *([part] for part in PARTS), list(PARTS)], ids="+".join)
+def test_what_is_known_of_a_model_is_passed_on(tmp_path: Path, there: list[str]) -> None:
+    parts: dict[str, Any] = {part: PARTS[part] for part in there}
+    publish_greys(tmp_path, replace(SHADES, **parts))
+    with served(tmp_path) as client:
+        (model,) = client.get("/models").json()["models"]
+    for part in PARTS:
+        told = model["provenance"][part]
+        assert told == (asdict(parts[part]) if part in parts else None)
+    assert model["accuracy"] == (1 if "evaluation" in parts else None)
+
+
+def test_the_example_is_in_the_description(tmp_path: Path) -> None:
+    manifest = replace(SHADES, example=Example("seven.png", LABELS[7]))
+    publish_greys(tmp_path, manifest, {"seven.png": picture(level(7)), "plot.png": b"for people"})
+    with served(tmp_path) as client:
+        paths = client.get("/openapi.json").json()["paths"]
+        example = paths["/classify"]["post"]["requestBody"]["content"]["application/json"]["example"]
+        assert client.post("/classify", json=example).json()["predictions"][0]["label"] == LABELS[7]
+
+
+refused_only_by_the_server = pytest.mark.xfail(strict=True, reason="the publisher lets it pass")
+
+
+@refused_only_by_the_server
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"tolerance": 0.0},
+        {"tolerance": float("nan")},
+        {"opset": 0},
+        {"parameters": -1},
+        {"evaluation": Evaluation("drawn greys", 10, accuracy=99.5, top5=1.0, calibration_error=0.0)},
+        {"evaluation": Evaluation("drawn greys", 0, accuracy=float("nan"), top5=1.0, calibration_error=0.0)},
+        {"training": Training("drawn greys", "unknown", 10, 0, 7, 0.5, {})},
+        {"example": Example("a picture.png", LABELS[7])},
+    ],
+    ids=lambda change: " ".join(change),
+)
+def test_what_the_server_would_refuse_is_not_published(tmp_path: Path, change: dict[str, Any]) -> None:
+    with pytest.raises(ManifestError):
+        publish_greys(tmp_path, replace(SHADES, **change), {"a picture.png": picture(level(7))})
+
+
+@refused_only_by_the_server
+def test_without_golden_answers_nothing_is_published(tmp_path: Path) -> None:
+    none = rows(0)[:0]
+    with pytest.raises(ManifestError):
+        publish(tmp_path, SHADES, graph(), none, scores(none))

@@ -1,0 +1,29 @@
+"""A server that many tests may ask, as long as none of them harms it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.shades import publish_shades
+
+from .server_process import ServerProcess
+
+MAX_BODY_BYTES = 1_000_000
+
+
+@pytest.fixture(scope="session")
+def shades(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository that holds `shades`, version 1; not to be written to."""
+    models = tmp_path_factory.mktemp("shades")
+    publish_shades(models)
+    return models
+
+
+@pytest.fixture(scope="session")
+def server(shades: Path) -> Iterator[ServerProcess]:
+    """One process that serves `shades` and takes bodies of up to MAX_BODY_BYTES."""
+    with ServerProcess(shades, "--max-body-bytes", str(MAX_BODY_BYTES)) as server:
+        yield server

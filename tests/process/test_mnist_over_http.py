@@ -1,0 +1,121 @@
+"""The convnet that ships with the project, over HTTP, on all the digits it was evaluated on."""
+
+from __future__ import annotations
+
+import gzip
+import http.client
+import io
+import json
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from .answer import Answer
+from .lines import DEADLINE
+from .server_process import ROOT, ServerProcess
+
+CONNECTIONS = 4
+PICTURES_A_REQUEST = 100
+BOUNDARY = "between-two-digits"
+
+
+@pytest.fixture(scope="module")
+def convnet() -> Path:
+    """The folder of the convnet's highest version."""
+    versions = list((ROOT / "models" / "convnet").glob("[1-9]*"))
+    if not versions:
+        pytest.skip("no convnet has been published in models/")
+    return max(versions, key=lambda entry: int(entry.name))
+
+
+@pytest.fixture(scope="module")
+def digits(real_data: Path) -> NDArray[np.uint8]:
+    """The 10,000 test images of MNIST, light on dark."""
+    return idx(real_data / "mnist" / "t10k-images-idx3-ubyte.gz", offset=16).reshape(-1, 28, 28)
+
+
+@pytest.fixture(scope="module")
+def truth(real_data: Path) -> NDArray[np.uint8]:
+    return idx(real_data / "mnist" / "t10k-labels-idx1-ubyte.gz", offset=8)
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Iterator[ServerProcess]:
+    with ServerProcess(None) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def answers(convnet: Path, shipped: ServerProcess, digits: NDArray[np.uint8]) -> list[int]:
+    """The label each digit is given."""
+    return classify(shipped, digits)
+
+
+def idx(path: Path, offset: int) -> NDArray[np.uint8]:
+    if not path.exists():
+        pytest.skip(f"{path} is missing")
+    return np.frombuffer(gzip.decompress(path.read_bytes()), np.uint8, offset=offset)
+
+
+def png(pixels: NDArray[np.uint8]) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+def form(pictures: Sequence[bytes]) -> bytes:
+    """A multipart/form-data body of files."""
+    disposition = 'Content-Disposition: form-data; name="images"; filename="{}.png"'
+    parts = [
+        f"--{BOUNDARY}\r\n{disposition.format(index)}\r\n\r\n".encode() + picture + b"\r\n"
+        for index, picture in enumerate(pictures)
+    ]
+    return b"".join([*parts, f"--{BOUNDARY}--\r\n".encode()])
+
+
+def classify(server: ServerProcess, pictures: NDArray[np.uint8]) -> list[int]:
+    """Over a few connections at once, each of them kept for many requests."""
+    bodies = [
+        form([png(picture) for picture in pictures[start : start + PICTURES_A_REQUEST]])
+        for start in range(0, len(pictures), PICTURES_A_REQUEST)
+    ]
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        shares = pool.map(lambda first: converse(server, bodies[first::CONNECTIONS]), range(CONNECTIONS))
+        labels = np.empty((len(bodies), PICTURES_A_REQUEST), np.uint8)
+        for first, share in enumerate(shares):
+            labels[first::CONNECTIONS] = share
+    return [int(label) for label in labels.ravel()]
+
+
+def converse(server: ServerProcess, bodies: Sequence[bytes]) -> list[list[int]]:
+    """Post each body over one connection."""
+    headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
+    labels = []
+    with closing(http.client.HTTPConnection(*server.address, timeout=DEADLINE)) as connection:
+        for body in bodies:
+            connection.request("POST", "/models/convnet/classify", body, headers)
+            answer = Answer.read(connection.getresponse())
+            assert answer.status == 200, answer.body
+            labels.append([int(prediction["label"]) for prediction in answer.json["predictions"]])
+    return labels
+
+
+def test_its_accuracy_is_what_its_manifest_promises(
+    convnet: Path, answers: list[int], truth: NDArray[np.uint8]
+) -> None:
+    right = int(np.sum(np.array(answers) == truth))
+    promised = json.loads((convnet / "manifest.json").read_text())["evaluation"]["accuracy"]
+    assert right >= 0.993 * len(truth)
+    assert abs(right - promised * len(truth)) <= 1
+
+
+def test_dark_on_light_is_read_exactly_as_light_on_dark(
+    shipped: ServerProcess, answers: list[int], digits: NDArray[np.uint8]
+) -> None:
+    assert classify(shipped, 255 - digits) == answers

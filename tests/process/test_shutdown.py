@@ -1,0 +1,118 @@
+"""The end of a server: nothing admitted is lost, and the process ends as its signal says."""
+
+from __future__ import annotations
+
+import http.client
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.shades import level, picture
+
+from .answer import get, post
+from .eventually import eventually
+from .lines import DEADLINE
+from .load import WARM_UP, Load
+from .metrics_page import scrape_until
+from .server_process import ServerProcess
+
+BODY = picture(level(7))
+CLIENTS = 8
+
+both_signals = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+one_or_two_workers = pytest.mark.parametrize("workers", ["1", "2"])
+
+
+@contextmanager
+def half_sent(server: ServerProcess) -> Iterator[http.client.HTTPConnection]:
+    """A request that the server is reading, and half of whose body is still to come."""
+    with closing(http.client.HTTPConnection(*server.address, timeout=DEADLINE)) as connection:
+        connection.putrequest("POST", "/classify")
+        connection.putheader("Content-Type", "image/png")
+        connection.putheader("Content-Length", str(len(BODY)))
+        connection.endheaders(BODY[: len(BODY) // 2])
+        scrape_until(server.url, lambda page: page.total("convserve_inflight_requests") == 1)
+        yield connection
+
+
+def readiness(server: ServerProcess) -> tuple[int, str]:
+    answer = get(f"{server.url}/readyz")
+    return answer.status, answer.json["status"]
+
+
+def refuses_connections(server: ServerProcess) -> bool:
+    try:
+        socket.create_connection(server.address, timeout=DEADLINE).close()
+    except ConnectionError:
+        return True
+    return False
+
+
+@both_signals
+@one_or_two_workers
+def test_under_load_no_answer_is_cut_off(shades: Path, number: signal.Signals, workers: str) -> None:
+    with ServerProcess(shades, "--workers", workers) as server:
+        with Load(server.url, BODY, clients=CLIENTS) as load:
+            assert server.stop(number) == -number
+            load.join()  # each was let down by a server that is gone, and by nothing else
+        assert load.broken == []
+        assert load.answers[200] >= CLIENTS * WARM_UP
+        assert set(load.answers) <= {200, 503}
+        assert server.stderr.text == ""
+
+
+@both_signals
+def test_what_was_begun_is_answered(shades: Path, number: signal.Signals) -> None:
+    with ServerProcess(shades) as server:
+        with half_sent(server) as connection:
+            server.send(number)
+            eventually(lambda: refuses_connections(server))
+            connection.send(BODY[len(BODY) // 2 :])
+            response = connection.getresponse()
+            assert response.status == 200
+            assert b'"label":"shade 7"' in response.read()
+        assert server.wait() == -number
+
+
+def test_a_client_that_never_ends_its_request_holds_nobody_up(shades: Path) -> None:
+    with ServerProcess(shades, "--shutdown-timeout-s", "1") as server, half_sent(server):
+        assert server.stop() == -signal.SIGTERM
+
+
+@one_or_two_workers
+def test_load_balancers_are_told_before_the_port_closes(shades: Path, workers: str) -> None:
+    with ServerProcess(shades, "--drain-delay-s", "3600", "--workers", workers) as server:
+        assert readiness(server) == (200, "ready")
+        server.send(signal.SIGTERM)
+        eventually(lambda: readiness(server) == (503, "draining"))
+        assert post(f"{server.url}/classify", BODY).status == 200
+
+
+def test_after_the_drain_delay_it_ends_by_itself(shades: Path) -> None:
+    with ServerProcess(shades, "--drain-delay-s", "0.2") as server:
+        assert readiness(server) == (200, "ready")
+        assert server.stop() == -signal.SIGTERM
+
+
+def test_an_interrupt_cuts_the_drain_delay_short(shades: Path) -> None:
+    with ServerProcess(shades, "--drain-delay-s", "3600") as server:
+        assert readiness(server) == (200, "ready")
+        server.send(signal.SIGTERM)
+        eventually(lambda: readiness(server) == (503, "draining"))
+        assert server.stop(signal.SIGINT) == -signal.SIGTERM
+
+
+@both_signals
+def test_workers_answer_what_was_begun_when_all_get_the_signal(shades: Path, number: signal.Signals) -> None:
+    with ServerProcess(shades, "--workers", "2") as server:
+        with half_sent(server) as connection:
+            server.send(number, to_group=True)
+            eventually(lambda: refuses_connections(server))
+            connection.send(BODY[len(BODY) // 2 :])
+            assert connection.getresponse().status == 200
+        assert server.wait() == -number
+        assert server.stderr.text == ""

@@ -1,0 +1,125 @@
+"""Several processes on one port: one page of metrics, and no worker missed for long."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from service.settings import Settings
+from tests.shades import level, picture
+
+from .answer import post
+from .lines import DEADLINE
+from .load import Load
+from .metrics_page import MetricsPage, scrape_until
+from .procfs import connections, needs_procfs, wait_for_end, workers
+from .server_process import ServerProcess
+
+BODY = picture(level(7))
+# That the kernel deals all of them to the same of two workers happens once in 2^63 times.
+CONNECTIONS = 64
+QUEUE_LIMIT = int(Settings.model_fields["queue_limit"].default)
+
+pytestmark = needs_procfs
+
+
+@pytest.fixture
+def pair(shades: Path) -> Iterator[ServerProcess]:
+    with ServerProcess(shades, "--workers", "2") as server:
+        yield server
+
+
+def classify_once(server: ServerProcess) -> None:
+    assert post(f"{server.url}/classify", BODY).status == 200
+
+
+def open_connections(server: ServerProcess, stack: ExitStack) -> None:
+    """CONNECTIONS of them, each answered once and then kept."""
+    for _ in range(CONNECTIONS):
+        client = stack.enter_context(socket.create_connection(server.address, timeout=DEADLINE))
+        client.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert client.recv(1024).startswith(b"HTTP/1.1 200")
+
+
+def both_have_loaded(page: MetricsPage) -> bool:
+    """By a gauge to which each living worker adds its share."""
+    return page.total("convserve_queue_limit") == 2 * QUEUE_LIMIT
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_each_gets_connections_and_the_metrics_are_the_sum_of_all(shades: Path, count: int) -> None:
+    with ServerProcess(shades, "--workers", str(count)) as server:
+        with ExitStack() as stack:
+            open_connections(server, stack)
+            shares = [connections(pid, server.address[1]) for pid in workers(server.pid)]
+        assert len(shares) == count
+        assert sum(shares) == CONNECTIONS
+        assert all(shares), shares
+        for _ in range(CONNECTIONS):
+            classify_once(server)
+        for _ in range(8):  # whoever answers
+            page = MetricsPage.scrape(server.url)
+            assert page.total("convserve_requests_total") == CONNECTIONS
+            assert page.total("convserve_images_total") == CONNECTIONS
+            assert page.total("convserve_request_duration_seconds_count") == CONNECTIONS
+            assert page.total("convserve_predictions_total", label="shade 7") == CONNECTIONS
+            assert page.total("convserve_inflight_requests") == 0
+            assert page.total("convserve_model_info") == 1
+            assert page.total("convserve_queue_limit") == count * QUEUE_LIMIT
+
+
+def test_while_one_is_dead_the_others_answer(pair: ServerProcess) -> None:
+    first, _ = workers(pair.pid)
+    pair.send(signal.SIGSTOP)  # nobody can take its place meanwhile
+    kill(first)
+    for _ in range(CONNECTIONS):
+        classify_once(pair)
+    assert MetricsPage.scrape(pair.url).total("convserve_requests_total") == CONNECTIONS
+    pair.send(signal.SIGCONT)
+    pair.stderr.wait_for(rf"process {first}\) ended with code -9")
+    page = scrape_until(pair.url, both_have_loaded)
+    assert page.total("convserve_requests_total") == CONNECTIONS
+    assert len(workers(pair.pid) - {first}) == 2
+    assert pair.stop() == -signal.SIGTERM
+
+
+def test_no_counter_ever_falls(pair: ServerProcess) -> None:
+    with Load(pair.url, BODY, clients=4, reconnect=True) as load:
+        page = scrape_often(pair, MetricsPage.scrape(pair.url))
+        first, _ = workers(pair.pid)
+        kill(first)
+        pair.stderr.wait_for(rf"process {first}\) ended with code -9")
+        page = scrape_often(pair, page)
+        scrape_until(pair.url, both_have_loaded)
+        page = scrape_often(pair, page)
+    last = scrape_until(pair.url, MetricsPage.is_idle)
+    assert last.fallen_since(page) == []
+    assert last.total("convserve_requests_total", code="200") >= load.answers[200]
+    assert set(load.answers) == {200}
+
+
+def test_they_end_with_their_supervisor(pair: ServerProcess) -> None:
+    kin = workers(pair.pid)
+    assert pair.stop(signal.SIGKILL) == -signal.SIGKILL  # when nobody holds its standard error any more
+    for pid in kin:
+        wait_for_end(pid)
+
+
+def kill(worker: int) -> None:
+    os.kill(worker, signal.SIGKILL)
+    wait_for_end(worker)
+
+
+def scrape_often(server: ServerProcess, page: MetricsPage) -> MetricsPage:
+    """The last of many pages, none of which counts less than the one before."""
+    for _ in range(10):
+        later = MetricsPage.scrape(server.url)
+        assert later.fallen_since(page) == []
+        page = later
+    return page
