@@ -4,14 +4,16 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 WORKERS ?= 1
 MODELS ?= models
+GRPC_PORT ?= 8001
 DATA ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
 LOCK = uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --custom-compile-command "make lock" --quiet --upgrade
+	--no-emit-index-url --custom-compile-command "make lock" --quiet --upgrade \
+	--constraint requirements/constraints.txt
 
-.PHONY: serve export lint test format lock docs bench clean
+.PHONY: serve export lint test format lock docs proto bench clean
 
 serve: $(VENV)/serve.stamp
 	@$(BIN)/python -m service serve --host $(HOST) --port $(PORT) --workers $(WORKERS) --models $(MODELS)
@@ -30,6 +32,11 @@ test: $(VENV)/dev.stamp
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# The generated messages; tests/contract holds that they are fresh.
+proto: $(VENV)/dev.stamp
+	$(BIN)/python -m grpc_tools.protoc --proto_path=service/protocols --python_out=service/protocols \
+		--pyi_out=service/protocols service/protocols/inference.proto
 
 docs: $(VENV)/serve.stamp
 	$(BIN)/python docs/generate_settings.py
