@@ -65,7 +65,7 @@ RECIPES: Final[Mapping[str, Recipe]] = {
             epochs=40,
             batch_size=128,
             learning_rate=2e-3,
-            warp=Affine(rotation=15, scale=0.15, shear=12, translation=3),
+            warp=Affine(rotation=10, scale=0.1, shear=8, translation=2),
         ),
         golden=drawing.digits_and_none,
         example=lambda: drawing.digit(7),
