@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,18 +20,17 @@ from .inference import (
     InferRequest,
     OutputTensor,
     RequestedOutput,
+    check_inputs,
     check_outputs,
     check_parameters,
     classes_wanted,
+    new_id,
 )
 from .tensors import (
-    DATATYPES,
-    NAMES,
-    check_count,
+    check_datatype,
+    check_picture_shape,
     check_shape,
     elements_from_bytes,
-    elements_to_bytes,
-    expected,
     rows_from_bytes,
     rows_from_json,
 )
@@ -92,23 +90,19 @@ def _read_raw(body: bytes, manifest: Manifest) -> InferRequest:
     spec = manifest.input
     size = math.prod(spec.shape) * np.dtype(spec.dtype).itemsize
     content: Rows | list[Image] = rows_from_bytes(body, 1, spec) if len(body) == size else [Image(body)]
-    return InferRequest(_new_id(), content, [RequestedOutput(manifest.output.name, binary=True)], None)
+    return InferRequest(new_id(), content, [RequestedOutput(manifest.output.name, binary=True)], None)
 
 
 def _read(text: bytes, binary: memoryview, manifest: Manifest, max_images: int) -> InferRequest:
     request = _parse(text)
     timeout = check_parameters(request.parameters)
-    names = [tensor.name for tensor in request.inputs]
-    if names != [manifest.input.name]:
-        raise InvalidInput(
-            f"{manifest.name} takes one input, {manifest.input.name!r}; the request has {names}"
-        )
+    check_inputs([tensor.name for tensor in request.inputs], manifest)
     content = _content(request.inputs[0], binary, manifest.input, max_images)
     default = _boolean((request.parameters or {}).get("binary_data_output", False), "binary_data_output")
     outputs = [_requested(output, default) for output in request.outputs or []]
     if not outputs:
         outputs = [RequestedOutput(manifest.output.name, default)]
-    return InferRequest(request.id or _new_id(), content, check_outputs(outputs, manifest), timeout)
+    return InferRequest(request.id or new_id(), content, check_outputs(outputs, manifest), timeout)
 
 
 def _parse(text: bytes) -> JsonRequest:
@@ -135,11 +129,7 @@ def _content(tensor: JsonInput, binary: memoryview, spec: InputSpec, most: int) 
         raise InvalidInput(f"unexpected additional input data: {len(binary)} bytes follow the JSON")
     if tensor.datatype == "BYTES":
         return _pictures(tensor, binary, spec, most)
-    if tensor.datatype != NAMES[spec.dtype]:
-        known = "" if tensor.datatype in DATATYPES else ", which the protocol does not know"
-        raise InvalidInput(
-            f"input {tensor.name!r} has datatype {tensor.datatype}{known}; expected {expected(spec)}"
-        )
+    check_datatype(tensor.datatype, spec)
     count = check_shape(tensor.shape, spec, most)
     if "data" in given:
         return rows_from_json(tensor.data, count, spec)
@@ -148,9 +138,7 @@ def _content(tensor: JsonInput, binary: memoryview, spec: InputSpec, most: int) 
 
 def _pictures(tensor: JsonInput, binary: memoryview, spec: InputSpec, most: int) -> list[Image]:
     """A BYTES tensor `[n]` or `[n, 1]` of encoded pictures; in JSON, which has no bytes, of base64."""
-    if tensor.shape[1:] not in ([], [1]) or not tensor.shape:
-        raise InvalidInput(f"input {tensor.name!r} has shape {tensor.shape}; expected {expected(spec)}")
-    count = check_count(tensor.shape[0], spec, most)
+    count = check_picture_shape(tensor.shape, spec, most)
     if "data" not in tensor.model_fields_set:
         elements = elements_from_bytes(_binary_of(tensor, binary), count, tensor.name)
         return [Image(element) for element in elements]
@@ -186,10 +174,6 @@ def _boolean(value: Any, name: str) -> bool:
     return value
 
 
-def _new_id() -> str:
-    return uuid.uuid4().hex
-
-
 def write_answer(
     request: InferRequest, model: LoadedModel, outputs: Sequence[OutputTensor]
 ) -> tuple[bytes, Mapping[str, str]]:
@@ -199,7 +183,7 @@ def write_answer(
     if any(output.scores is not None and not np.isfinite(output.scores).all() for output in outputs):
         document["parameters"] = {"non_finite_as": "null"}  # JSON has no word for them
     head = to_json(document | {"outputs": described}, inf_nan_mode="null")
-    tail = [_bytes(output) for output in outputs if output.binary]
+    tail = [output.as_bytes() for output in outputs if output.binary]
     if not tail:
         return head, {"Content-Type": "application/json"}
     headers = {"Content-Type": "application/octet-stream", HEADER_LENGTH: str(len(head))}
@@ -209,13 +193,7 @@ def write_answer(
 def _describe(output: OutputTensor) -> dict[str, Any]:
     described: dict[str, Any] = {"name": output.name, "datatype": output.datatype, "shape": output.shape}
     if output.binary:
-        return described | {"parameters": {"binary_data_size": len(_bytes(output))}}
+        return described | {"parameters": {"binary_data_size": len(output.as_bytes())}}
     if output.scores is not None:
         return described | {"data": output.scores.ravel().tolist()}
     return described | {"data": [element.decode() for element in output.elements]}
-
-
-def _bytes(output: OutputTensor) -> bytes:
-    if output.scores is not None:
-        return np.ascontiguousarray(output.scores, "<f4").tobytes()
-    return elements_to_bytes(output.elements)

@@ -6,9 +6,12 @@ between is here, so that both answer alike.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from ..batcher import Rows, Scores
 from ..classifier import Classifier, Inference
@@ -16,6 +19,7 @@ from ..decoding import Image
 from ..errors import InvalidInput
 from ..loaded_model import LoadedModel
 from ..manifest import Manifest
+from .tensors import elements_to_bytes
 
 # The classification extension's own bound: not more scores than this are sorted for one answer.
 MAX_CLASSIFICATION_ELEMENTS = 1_000_000
@@ -51,6 +55,12 @@ class OutputTensor:
     scores: Scores | None = None
     elements: Sequence[bytes] = ()
 
+    def as_bytes(self) -> bytes:
+        """The raw form: little-endian scores, or each element behind its length."""
+        if self.scores is not None:
+            return np.ascontiguousarray(self.scores, "<f4").tobytes()
+        return elements_to_bytes(self.elements)
+
 
 async def infer(
     classifier: Classifier, model: LoadedModel, request: InferRequest, *, deadline: float
@@ -58,6 +68,17 @@ async def infer(
     """The requested outputs in their order; `deadline` is in the event loop's time."""
     inference = await classifier.infer(model, request.content, deadline=deadline)
     return [_output(wanted, inference.scores, model.manifest) for wanted in request.outputs], inference
+
+
+def check_inputs(names: Sequence[str], manifest: Manifest) -> None:
+    """
+    Raises:
+        InvalidInput: these are not the inputs of the model, which has one.
+    """
+    if names != [manifest.input.name]:
+        raise InvalidInput(
+            f"{manifest.name} takes one input, {manifest.input.name!r}; the request has {names}"
+        )
 
 
 def check_outputs(outputs: Sequence[RequestedOutput], manifest: Manifest) -> Sequence[RequestedOutput]:
@@ -110,6 +131,11 @@ def classes_wanted(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise InvalidInput(f"the parameter 'classification' must be a whole number from 1, not {value!r}")
     return value
+
+
+def new_id() -> str:
+    """An identifier for a request that came without one: KServe's client wants one in every answer."""
+    return uuid.uuid4().hex
 
 
 def _output(wanted: RequestedOutput, scores: Scores, manifest: Manifest) -> OutputTensor:

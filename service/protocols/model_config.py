@@ -1,17 +1,55 @@
-"""A version as the Open Inference Protocol describes it: metadata, Triton's configuration, statistics."""
+"""What the Open Inference Protocol tells of a server and its models, for REST and gRPC alike.
+
+Metadata, Triton's configuration, statistics, and the index of the repository; each as a JSON object whose
+members are named as the fields of the gRPC message are.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+from .. import __version__
 from ..loaded_model import LoadedModel
+from ..registry import Registry
 from ..statistics import Field, Totals
 from .tensors import NAMES
 
 PLATFORM = "onnxruntime_onnx"
 BACKEND = "onnxruntime"
 LABEL_FILE = "labels.txt"
+EXTENSIONS = [
+    "binary_tensor_data",
+    "classification",
+    "model_configuration",
+    "model_repository",
+    "parameters",
+    "statistics",
+]
+
+
+def server_metadata() -> dict[str, Any]:
+    """The answer of `GET /v2`."""
+    return {"name": "convserve", "version": __version__, "extensions": EXTENSIONS}
+
+
+def index_of(registry: Registry, *, ready_only: bool) -> list[dict[str, Any]]:
+    """The answer of `POST /v2/repository/index`: every version found, and whether it is served."""
+    rows: list[dict[str, Any]] = [
+        {"name": model.name, "version": model.version, "state": "READY", "reason": ""}
+        for model in registry.models
+    ]
+    if not ready_only:
+        rows += [
+            {
+                "name": failed.name,
+                "version": failed.version,
+                "state": "UNAVAILABLE",
+                "reason": failed.reason,
+            }
+            for failed in registry.failures
+        ]
+    return rows
 
 
 def metadata_of(model: LoadedModel, versions: Sequence[str]) -> dict[str, Any]:
@@ -83,6 +121,22 @@ def config_of(model: LoadedModel) -> dict[str, Any]:
         },
         "response_cache": {"enable": False},
     }
+
+
+def all_statistics(registry: Registry) -> dict[str, Any]:
+    """The answer of `GET /v2/models/stats`."""
+    return {"model_stats": [statistics_of(model) for model in registry.models]}
+
+
+def statistics_by_name(registry: Registry, name: str, version: str | None) -> dict[str, Any]:
+    """The answer of `GET /v2/models/{name}/stats`: of every version where none is named.
+
+    Raises:
+        ModelNotFound, ModelNotReady: as the registry raises them.
+    """
+    registry.resolve(name, version)
+    chosen = [model for model in registry.models if model.name == name and version in (None, model.version)]
+    return {"model_stats": [statistics_of(model) for model in chosen]}
 
 
 def statistics_of(model: LoadedModel) -> dict[str, Any]:

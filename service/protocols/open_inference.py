@@ -7,13 +7,11 @@ binary tensor data, classification, statistics, model configuration, model repos
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from fastapi import FastAPI, Request
 from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.responses import Response
 
-from .. import __version__
 from ..classifier import Classifier
 from ..errors import InvalidInput, ModelNotFound
 from ..loaded_model import LoadedModel
@@ -24,18 +22,17 @@ from .content_coding import compress, decompress
 from .exchange import Exchange, InferenceRoute, counted
 from .infer_json import HEADER_LENGTH, read_request, write_answer
 from .inference import infer
-from .model_config import config_of, metadata_of, statistics_of
+from .model_config import (
+    all_statistics,
+    config_of,
+    index_of,
+    metadata_of,
+    server_metadata,
+    statistics_by_name,
+)
 from .open_inference_openapi import INFER_DESCRIPTION, infer_body, infer_parameters, responses
 from .replies import error_json, json_reply, server_timing
 
-EXTENSIONS = [
-    "binary_tensor_data",
-    "classification",
-    "model_configuration",
-    "model_repository",
-    "parameters",
-    "statistics",
-]
 NOT_OFFERED = 501
 TAG = "Open Inference Protocol"
 
@@ -120,7 +117,7 @@ class OpenInference:
         return Response(answer, headers={**headers, **coded, **timing})
 
     async def server(self) -> Response:
-        return json_reply({"name": "convserve", "version": __version__, "extensions": EXTENSIONS})
+        return json_reply(server_metadata())
 
     async def live(self) -> Response:
         return json_reply({"live": True})
@@ -145,12 +142,11 @@ class OpenInference:
 
     async def statistics(self, request: Request) -> Response:
         model = self._resolve(request)
-        named = request.path_params.get("version")
-        chosen = [m for m in self._registry.models if m.name == model.name and named in (None, m.version)]
-        return json_reply({"model_stats": [statistics_of(model) for model in chosen]})
+        version = request.path_params.get("version")
+        return json_reply(statistics_by_name(self._registry, model.name, version))
 
     async def all_statistics(self) -> Response:
-        return json_reply({"model_stats": [statistics_of(model) for model in self._registry.models]})
+        return json_reply(all_statistics(self._registry))
 
     async def index(self, request: Request) -> Response:
         """Tritonclient sends no Content-Type, and an empty body where it asks for nothing in particular."""
@@ -160,21 +156,7 @@ class OpenInference:
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             raise InvalidInput(f"{'.'.join(map(str, first['loc'])) or 'the body'}: {first['msg']}") from error
-        rows: list[dict[str, Any]] = [
-            {"name": model.name, "version": model.version, "state": "READY", "reason": ""}
-            for model in self._registry.models
-        ]
-        if not asked.ready:
-            rows += [
-                {
-                    "name": failed.name,
-                    "version": failed.version,
-                    "state": "UNAVAILABLE",
-                    "reason": failed.reason,
-                }
-                for failed in self._registry.failures
-            ]
-        return json_reply(rows)
+        return json_reply(index_of(self._registry, ready_only=asked.ready))
 
     async def not_offered(self, request: Request) -> Response:
         return error_json(f"{request.url.path} is not offered by this server", NOT_OFFERED)

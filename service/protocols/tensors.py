@@ -43,6 +43,16 @@ def expected(spec: InputSpec) -> str:
     return f"{NAMES[spec.dtype]} of shape [n, {shape}] (or BYTES of shape [n], each an encoded picture)"
 
 
+def check_datatype(datatype: str, spec: InputSpec) -> None:
+    """
+    Raises:
+        InvalidInput: a tensor of this datatype is not what the model takes.
+    """
+    if datatype != NAMES[spec.dtype]:
+        known = "" if datatype in DATATYPES else ", which the protocol does not know"
+        raise InvalidInput(f"input {spec.name!r} has datatype {datatype}{known}; expected {expected(spec)}")
+
+
 def check_shape(shape: Sequence[int], spec: InputSpec, most: int) -> int:
     """The number of rows of a tensor of this shape.
 
@@ -51,6 +61,18 @@ def check_shape(shape: Sequence[int], spec: InputSpec, most: int) -> int:
         PayloadTooLarge: n is more than `most`.
     """
     if tuple(shape[1:]) != spec.shape or len(shape) != 1 + len(spec.shape):
+        raise InvalidInput(f"input {spec.name!r} has shape {list(shape)}; expected {expected(spec)}")
+    return check_count(shape[0], spec, most)
+
+
+def check_picture_shape(shape: Sequence[int], spec: InputSpec, most: int) -> int:
+    """The number of pictures in a BYTES tensor of this shape.
+
+    Raises:
+        InvalidInput: it is not `[n]` or `[n, 1]`, n at least 1.
+        PayloadTooLarge: n is more than `most`.
+    """
+    if len(shape) not in (1, 2) or tuple(shape[1:]) not in ((), (1,)):
         raise InvalidInput(f"input {spec.name!r} has shape {list(shape)}; expected {expected(spec)}")
     return check_count(shape[0], spec, most)
 
@@ -93,7 +115,15 @@ def rows_from_json(data: Any, count: int, spec: InputSpec) -> Rows:
     Raises:
         InvalidInput: not numbers, not that many, or not such as the input's type can hold.
     """
-    values = numbers(data, spec.name)
+    return rows_from_numbers(numbers(data, spec.name), count, spec)
+
+
+def rows_from_numbers(values: NDArray[Any], count: int, spec: InputSpec) -> Rows:
+    """`count` rows of the model's input from an array of that shape, or a flat one.
+
+    Raises:
+        InvalidInput: not that many, or not such as the input's type can hold.
+    """
     shape = (count, *spec.shape)
     if values.size != math.prod(shape) or (values.ndim != 1 and values.shape != shape):
         raise InvalidInput(
