@@ -14,16 +14,14 @@ async def read_body(request: Request, limit: int) -> bytes:
         PayloadTooLarge: by the Content-Length, before anything is read, or as soon as more has come.
     """
     length = request.headers.get("content-length", "")
-    if length.isdecimal() and int(length) > limit:
+    if length.isdecimal() and (len(length) > 18 or int(length) > limit):
         raise _too_large(limit)
-    chunks: list[bytes] = []
-    size = 0
+    body = bytearray()  # and no list of chunks, of which a client may send as many as there are bytes
     async for chunk in request.stream():
-        size += len(chunk)
-        if size > limit:
+        if len(body) + len(chunk) > limit:
             raise _too_large(limit)
-        chunks.append(chunk)
-    return b"".join(chunks)
+        body += chunk
+    return bytes(body)
 
 
 def _too_large(limit: int) -> PayloadTooLarge:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 
 from ..errors import InvalidInput, PayloadTooLarge, UnsupportedContent
 
 # zlib's window bits: 31 reads and writes gzip, 15 what HTTP calls deflate.
 _WINDOWS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
+_ANSWERS = ("gzip", "deflate")
+# RFC 9110, section 12.4.2: a weight of nothing.
+_FORBIDDEN = re.compile(r"q\s*=\s*0(\.0*)?", re.IGNORECASE)
 # An answer smaller than this is sent sooner than it is compressed.
 SMALL = 16 * 1024
 
@@ -44,9 +48,16 @@ def compress(body: bytes, accepted: str) -> tuple[bytes, str | None]:
 
     Small bodies stay as they are.
     """
-    names = (part.partition(";")[0].strip().lower() for part in accepted.split(","))
-    name = next((name for name in names if name in ("gzip", "deflate")), None)
-    if name is None or len(body) < SMALL:
+    if len(body) < SMALL:
+        return body, None
+    name = next((name for name in map(_accepted_name, accepted.split(",")) if name in _ANSWERS), None)
+    if name is None:
         return body, None
     deflater = zlib.compressobj(level=1, wbits=_WINDOWS[name])
     return deflater.compress(body) + deflater.flush(), name
+
+
+def _accepted_name(part: str) -> str | None:
+    """The coding that a part of an Accept-Encoding header names; None if its weight forbids it."""
+    name, _, weight = part.partition(";")
+    return None if _FORBIDDEN.fullmatch(weight.strip()) else name.strip().lower()

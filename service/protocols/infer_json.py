@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 from ..batcher import Rows
@@ -36,13 +37,16 @@ from .tensors import (
 )
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
+# Of what a request lists the first that is wrong is told of, and no more than this is looked at: a body has
+# room for millions, each of which would become an object or an error.
+MOST_LISTED = 64
 
 
 class JsonInput(BaseModel):
     model_config = ConfigDict(strict=True)
 
     name: str
-    shape: list[int]
+    shape: Annotated[list[int], Field(fail_fast=True, max_length=MOST_LISTED)]
     datatype: str
     parameters: dict[str, Any] = {}
     data: Any = None
@@ -60,11 +64,14 @@ class JsonRequest(BaseModel):
 
     id: str | None = None
     parameters: dict[str, Any] | None = None
-    inputs: list[JsonInput]
-    outputs: list[JsonOutput] | None = None
+    inputs: Annotated[list[JsonInput], Field(fail_fast=True, max_length=MOST_LISTED)]
+    outputs: Annotated[list[JsonOutput], Field(fail_fast=True, max_length=MOST_LISTED)] | None = None
 
 
 _ADAPTER = TypeAdapter(JsonRequest)
+# Of the formats whose first bytes no row of pixels is likely to have.
+_SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"\xff\xd8\xff\xe1", b"GIF87a", b"GIF89a", b"RIFF")
+_DIGITS = re.compile(r"[0-9]{1,18}")
 
 
 def read_request(body: bytes, header_length: str | None, manifest: Manifest, max_images: int) -> InferRequest:
@@ -75,21 +82,25 @@ def read_request(body: bytes, header_length: str | None, manifest: Manifest, max
     """
     if header_length is None:
         return _read(body, memoryview(b""), manifest, max_images)
-    if not (header_length.isascii() and header_length.isdecimal() and int(header_length) <= len(body)):
+    length = int(header_length) if _DIGITS.fullmatch(header_length) else -1
+    if not 0 <= length <= len(body):
         raise InvalidInput(
             f"{HEADER_LENGTH} must be a number from 0 to the body's {len(body)} bytes, not {header_length!r}"
         )
-    length = int(header_length)
     if length == 0:
         return _read_raw(body, manifest)
     return _read(body[:length], memoryview(body)[length:], manifest, max_images)
 
 
 def _read_raw(body: bytes, manifest: Manifest) -> InferRequest:
-    """A raw binary request: the body is the one input's data, a row of pixels or an encoded picture."""
+    """A raw binary request: the body is the one input's data, a row of pixels or an encoded picture.
+
+    A picture of just as many bytes as the row has is told by its signature, so that it is not misread.
+    """
     spec = manifest.input
     size = math.prod(spec.shape) * np.dtype(spec.dtype).itemsize
-    content: Rows | list[Image] = rows_from_bytes(body, 1, spec) if len(body) == size else [Image(body)]
+    is_row = len(body) == size and not body.startswith(_SIGNATURES)
+    content: Rows | list[Image] = rows_from_bytes(body, 1, spec) if is_row else [Image(body)]
     return InferRequest(new_id(), content, [RequestedOutput(manifest.output.name, binary=True)], None)
 
 

@@ -114,10 +114,10 @@ def check_parameters(parameters: Mapping[str, Any] | None) -> float | None:
         if not isinstance(value, str | int | float | bool):
             raise InvalidInput(f"the parameter {name!r} must be a string, a number or a boolean")
     timeout = (parameters or {}).get("timeout", 0)
-    if isinstance(timeout, bool) or not isinstance(timeout, int) or timeout < 0:
+    if isinstance(timeout, bool) or not isinstance(timeout, int) or not 0 <= timeout < 2**64:
         raise InvalidInput(f"the parameter 'timeout' must be a whole number of microseconds, not {timeout!r}")
     priority = (parameters or {}).get("priority", 0)
-    if isinstance(priority, bool) or not isinstance(priority, int) or priority < 0:
+    if isinstance(priority, bool) or not isinstance(priority, int) or not 0 <= priority < 2**64:
         raise InvalidInput(f"the parameter 'priority' must be a whole number from 0, not {priority!r}")
     return timeout / 1e6 or None
 

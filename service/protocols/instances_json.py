@@ -6,16 +6,16 @@ an object with the single member `b64` standing for bytes, which here are an enc
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from ..batcher import Rows
 from ..decoding import Image
 from ..errors import InvalidInput
 from ..manifest import InputSpec
 from .base64_text import decode_base64
-from .tensors import check_count, expected, numbers, rows_from_json
+from .tensors import check_count, expected, numbers, rows_from_numbers
 
 Content = Rows | list[Image]
 SIGNATURE = "serving_default"
@@ -35,7 +35,8 @@ class Classify(BaseModel):
 
     signature_name: str = ""
     context: dict[str, Any] = {}
-    examples: list[dict[str, Any]]
+    # The first that is wrong is told of: an error of each would take more memory than the body.
+    examples: Annotated[list[dict[str, Any]], Field(fail_fast=True)]
 
 
 _PREDICT = TypeAdapter(Predict)
@@ -68,9 +69,10 @@ def read_classify(body: bytes, spec: InputSpec, most: int) -> Content:
     """
     request = _parse(_CLASSIFY, body)
     _check_signature(request.signature_name)
-    examples = [{**request.context, **example} for example in request.examples]
-    if any(len(example) != 1 for example in examples):
+    check_count(len(request.examples), spec, most)
+    if any(len({**request.context, **example}) != 1 for example in request.examples):
         raise InvalidInput("each example must have one feature, the picture or its pixels")
+    examples = [{**request.context, **example} for example in request.examples]
     return _rows([value for example in examples for value in example.values()], spec, most, "examples")
 
 
@@ -109,7 +111,7 @@ def _rows(values: list[Any], spec: InputSpec, most: int, where: str) -> Content:
     tensor = numbers(values, spec.name)
     if tensor.shape[1:] != spec.shape:
         raise InvalidInput(f"{where} has shape {list(tensor.shape)}; expected {expected(spec)}")
-    return rows_from_json(tensor, count, spec)
+    return rows_from_numbers(tensor, count, spec)
 
 
 def _is_bytes(value: Any) -> bool:

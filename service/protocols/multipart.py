@@ -10,10 +10,14 @@ from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
 
 from ..decoding import Image
-from ..errors import InvalidInput
+from ..errors import InvalidInput, PayloadTooLarge
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
+
+
+# Reading a part costs microseconds, whatever is in it, and a body has room for a million.
+MAX_PARTS = 10_000
 
 
 def read_files(content_type: str, body: bytes) -> list[Image]:
@@ -21,6 +25,7 @@ def read_files(content_type: str, body: bytes) -> list[Image]:
 
     Raises:
         InvalidInput: no boundary, or a body that is not what the boundary promises.
+        PayloadTooLarge: more than MAX_PARTS parts.
     """
     boundary = _parameters("content-type", content_type).get("boundary")
     if not boundary:
@@ -43,6 +48,7 @@ class _Collector:
     def __init__(self) -> None:
         self.files: list[Image] = []
         self.ended = False
+        self._parts = -1  # the parser tells of the first like of any other
         self._start_part()
 
     def callbacks(self) -> MultipartCallbacks:
@@ -57,6 +63,9 @@ class _Collector:
         }
 
     def _start_part(self) -> None:
+        self._parts += 1
+        if self._parts > MAX_PARTS:
+            raise PayloadTooLarge(f"the multipart body has more than {MAX_PARTS:,} parts")
         self._data: list[bytes] = []
         self._headers: dict[str, str] = {}
         self._field = self._value = b""
@@ -86,8 +95,20 @@ class _Collector:
 
 
 def _parameters(header: str, value: str) -> dict[str, str]:
-    """The parameters of a MIME header's value, their names in lower case."""
+    """The parameters of a MIME header's value, their names in lower case.
+
+    Raises:
+        InvalidInput: one is in a charset that cannot be, or numbered beyond all numbers (RFC 2231).
+    """
     message = Message()
     message[header] = value.replace("\r", "").replace("\n", "")
-    parameters = message.get_params(header=header, unquote=True) or []
-    return {name.lower(): collapse_rfc2231_value(text) for name, text in parameters[1:]}
+    try:
+        parameters = message.get_params(header=header, unquote=True) or []
+        return {name.lower(): _text(text) for name, text in parameters[1:]}
+    except ValueError as error:
+        raise InvalidInput(f"the header {header} cannot be read: {error}") from error
+
+
+def _text(value: str | tuple[str | None, str | None, str]) -> str:
+    """A parameter's value; half a surrogate pair, which some charsets can spell, becomes a question mark."""
+    return collapse_rfc2231_value(value).encode(errors="replace").decode()

@@ -13,6 +13,9 @@ from ..classifier import Timings
 from ..errors import ConvserveError, Overloaded
 from .status import TABLE
 
+# Room to name every bad picture of a request, and not to send a client's megabytes back to it.
+LONGEST_SENTENCE = 64 * 1024
+
 
 def json_reply(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """`content` in JSON, which has no word for infinity or for what is not a number: these become null."""
@@ -21,6 +24,8 @@ def json_reply(content: Any, status: int = 200, headers: Mapping[str, str] | Non
 
 def error_json(sentence: str, status: int, headers: Mapping[str, str] | None = None) -> Response:
     """`{"error": "<sentence>"}`: the one form of an error that the clients of every dialect read."""
+    if len(sentence) > LONGEST_SENTENCE:
+        sentence = f"{sentence[:LONGEST_SENTENCE]}…"
     return json_reply({"error": sentence}, status, headers)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -139,24 +140,42 @@ def numbers(data: Any, name: str) -> NDArray[Any]:
     Raises:
         InvalidInput: it holds anything else, or lists of unequal lengths.
     """
+    values, shape = [data], []
+    while values and set(map(type, values)) == {list}:
+        lengths = set(map(len, values))
+        if len(lengths) > 1:
+            raise _not_numbers(name)
+        shape.append(lengths.pop())
+        values = list(chain.from_iterable(values))
+    # By their types and not by what NumPy makes of them: to it `true` among numbers is a 1.
+    if not {int, float}.issuperset(map(type, values)):
+        raise _not_numbers(name)
+    array = np.array(values)
+    if array.dtype.kind not in "iuf":  # an integer that no type of NumPy's can hold
+        raise _not_numbers(name)
     try:
-        values = np.array(data)
-    except (ValueError, OverflowError, RecursionError) as error:
-        raise InvalidInput(f"the data of input {name!r} is not a regular array of numbers") from error
-    if values.dtype.kind not in "iuf":
-        raise InvalidInput(f"the data of input {name!r} is not a regular array of numbers")
-    return values
+        return array.reshape(shape)
+    except ValueError as error:  # more axes than NumPy has
+        raise _not_numbers(name) from error
+
+
+def _not_numbers(name: str) -> InvalidInput:
+    return InvalidInput(f"the data of input {name!r} is not a regular array of numbers")
 
 
 def as_pixels(values: NDArray[Any], spec: InputSpec) -> Rows:
     """Numbers as the type of the model's input, refused where that would change them.
 
     Raises:
-        InvalidInput: for a uint8 input, values that are not whole or not from 0 to 255.
+        InvalidInput: for a uint8 input, values that are not whole or not from 0 to 255; for a float32 input,
+            numbers that become infinite.
     """
     if spec.dtype == "float32":
         with np.errstate(over="ignore"):
-            return values.astype(np.float32)
+            floats = values.astype(np.float32)
+        if np.any(np.isinf(floats) & np.isfinite(values)):
+            raise InvalidInput(f"input {spec.name!r} takes float32, and the data holds larger numbers")
+        return floats
     if values.dtype.kind == "f" and not np.array_equal(values, np.rint(values)):
         raise InvalidInput(
             f"input {spec.name!r} takes whole numbers from 0 to 255, and the data holds fractions: "
