@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from typing import Any
 
 from fastapi import FastAPI
@@ -26,12 +27,31 @@ def describe_with_examples(app: FastAPI, registry: Registry) -> None:
     app.openapi = openapi  # type: ignore[method-assign]  # the way FastAPI's documentation extends it
 
 
+_NAMES = re.compile(r"{(\w+)}")
+_ANY_ERROR = {
+    "description": "An error, told in a sentence.",
+    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+}
+
+
+def _complete(path: str, operation: dict[str, Any]) -> None:
+    """Say what FastAPI does not know: the endpoints take their requests as they are."""
+    operation["responses"].pop("422", None)
+    operation["responses"]["default"] = _ANY_ERROR
+    parameters = operation.setdefault("parameters", [])
+    told = {parameter["name"] for parameter in parameters}
+    parameters += [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in _NAMES.findall(path)
+        if name not in told
+    ]
+
+
 def _add_examples(schema: dict[str, Any], registry: Registry) -> None:
     example = _example(registry)
     for path, operations in schema["paths"].items():
         for operation in operations.values():
-            # The endpoints read their requests themselves and never answer FastAPI's own 422.
-            operation["responses"].pop("422", None)
+            _complete(path, operation)
         content = operations.get("post", {}).get("requestBody", {}).get("content", {})
         if example is not None and "application/json" in content:
             verb = path[max(path.rfind("/"), path.rfind(":")) :]

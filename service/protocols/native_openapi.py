@@ -42,7 +42,7 @@ _TOP_K = {
     "description": "How many classes to tell; more than the model has is all of them.",
     "schema": {"type": "integer", "minimum": 1, "default": 5},
 }
-_TIMEOUT = {
+TIMEOUT = {
     "name": "X-Request-Timeout-Ms",
     "in": "header",
     "description": "Milliseconds after which the answer is of no use any more.",
@@ -75,16 +75,16 @@ _NAME = {"name": "name", "in": "path", "required": True, "schema": {"type": "str
 _VERSION = {"name": "version", "in": "path", "required": True, "schema": {"type": "string"}}
 
 PATHS: dict[str, list[dict[str, Any]]] = {
-    "/classify": [_TOP_K, _TIMEOUT],
-    "/models/{name}/classify": [_NAME, _TOP_K, _TIMEOUT],
-    "/models/{name}/versions/{version}/classify": [_NAME, _VERSION, _TOP_K, _TIMEOUT],
+    "/classify": [_TOP_K, TIMEOUT],
+    "/models/{name}/classify": [_NAME, _TOP_K, TIMEOUT],
+    "/models/{name}/versions/{version}/classify": [_NAME, _VERSION, _TOP_K, TIMEOUT],
 }
 
 _ERRORS = {
-    400: "The picture or the request cannot be read.",
+    400: "The picture or the request cannot be read, or does not fit the model.",
     404: "No such model or version.",
     413: "More bytes or images than the limit.",
-    415: "A media type that is not taken.",
+    415: "A media type or a Content-Encoding that is not taken.",
     429: "The queue is full; `Retry-After` tells when to come back.",
     503: "The model is not ready, or the server is shutting down.",
     504: "The deadline passed.",
@@ -92,8 +92,12 @@ _ERRORS = {
 
 
 def responses() -> dict[int | str, dict[str, Any]]:
-    table: dict[int | str, dict[str, Any]] = {200: {"description": "The labels.", "model": Classified}}
-    return table | {code: {"description": text, "model": Error} for code, text in _ERRORS.items()}
+    return {200: {"description": "The labels.", "model": Classified}, **error_responses()}
+
+
+def error_responses() -> dict[int | str, dict[str, Any]]:
+    """How a request for inference may fail, in any dialect."""
+    return {code: {"description": text, "model": Error} for code, text in _ERRORS.items()}
 
 
 def request_body() -> dict[str, Any]:

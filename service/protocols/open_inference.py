@@ -62,6 +62,7 @@ class OpenInference:
         self._max_images = max_images
 
     def mount(self, app: FastAPI, telemetry: Telemetry) -> None:
+        app.router.redirect_slashes = False  # KServe's client follows no redirect
         for path, answer in self._pages().items():
             app.router.add_api_route(
                 path, answer, methods=["GET"], tags=[TAG], include_in_schema=path != "/v2/"
@@ -86,11 +87,13 @@ class OpenInference:
     def _pages(self) -> dict[str, Callable[..., Awaitable[Response]]]:
         pages: dict[str, Callable[..., Awaitable[Response]]] = {
             "/v2": self.server,
-            "/v2/": self.server,  # a redirect between the two would be an error to some clients
+            "/v2/": self.server,  # the specification writes both
             "/v2/health/live": self.live,
             "/v2/health/ready": self.ready,
             "/v2/models": self.models,
             "/v2/models/stats": self.all_statistics,
+            "/v2/systemsharedmemory/status": self.no_regions,
+            "/v2/cudasharedmemory/status": self.no_regions,
         }
         for model in ("/v2/models/{name}", "/v2/models/{name}/versions/{version}"):
             pages[model] = self.metadata
@@ -157,6 +160,10 @@ class OpenInference:
             first = error.errors(include_url=False)[0]
             raise InvalidInput(f"{'.'.join(map(str, first['loc'])) or 'the body'}: {first['msg']}") from error
         return json_reply(index_of(self._registry, ready_only=asked.ready))
+
+    async def no_regions(self) -> Response:
+        """Shared memory is not offered, and a client that asks what it has left there is told so kindly."""
+        return json_reply([])
 
     async def not_offered(self, request: Request) -> Response:
         return error_json(f"{request.url.path} is not offered by this server", NOT_OFFERED)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .infer_json import HEADER_LENGTH
-from .native_openapi import Error
+from .native_openapi import TIMEOUT, error_responses
 
 INFER_DESCRIPTION = f"""Pixels, or encoded pictures, in; the model's scores, or its best classes, out.
 
@@ -76,22 +76,11 @@ _ANSWER: dict[str, Any] = {
     },
 }
 
-_ERRORS = {
-    400: "The request cannot be read, or does not fit the model.",
-    404: "No such model or version.",
-    413: "More bytes than the limit.",
-    415: "A Content-Encoding that is not taken.",
-    429: "The queue is full; `Retry-After` tells when to come back.",
-    503: "The model is not ready, or the server is shutting down.",
-    504: "The deadline passed.",
-}
-
 
 def responses() -> dict[int | str, dict[str, Any]]:
     binary = {"schema": {"type": "string", "format": "binary"}}
     content = {"application/json": {"schema": _ANSWER}, "application/octet-stream": binary}
-    table: dict[int | str, dict[str, Any]] = {200: {"description": "The outputs.", "content": content}}
-    return table | {code: {"description": text, "model": Error} for code, text in _ERRORS.items()}
+    return {200: {"description": "The outputs.", "content": content}, **error_responses()}
 
 
 def infer_parameters(path: str) -> list[dict[str, Any]]:
@@ -103,7 +92,7 @@ def infer_parameters(path: str) -> list[dict[str, Any]]:
         "description": "Bytes of JSON before the raw tensors; 0 where the whole body is the one tensor.",
         "schema": {"type": "integer", "minimum": 0},
     }
-    return [*parameters, length]
+    return [*parameters, length, TIMEOUT]
 
 
 def infer_body() -> dict[str, Any]:

@@ -15,9 +15,10 @@ from ..ranking import rank
 from ..registry import Registry
 from ..telemetry import Telemetry
 from .body import read_body
+from .content_coding import decompress
 from .exchange import Exchange, InferenceRoute, counted
 from .instances_json import SIGNATURE, Content, read_classify, read_predict
-from .native_openapi import Error
+from .native_openapi import TIMEOUT, error_responses
 from .replies import error_json, json_reply, server_timing
 
 TAG = "TensorFlow Serving"
@@ -59,7 +60,7 @@ class TensorFlowServing:
                     include_in_schema=verb != "{verb}",
                     summary=verb.capitalize(),
                     openapi_extra=_described(place, verb),
-                    responses={400: {"model": Error}, 404: {"model": Error}},
+                    responses=error_responses(),
                     tags=[TAG],
                 )
 
@@ -130,7 +131,9 @@ class TensorFlowServing:
     async def _begin(self, exchange: Exchange) -> tuple[LoadedModel, bytes]:
         model = exchange.model = self._resolve(exchange.request)
         exchange.set_deadline(self._request_timeout)
-        return model, await read_body(exchange.request, self._max_body_bytes)
+        received = await read_body(exchange.request, self._max_body_bytes)
+        coding = exchange.request.headers.get("content-encoding", "")
+        return model, decompress(received, coding, self._max_body_bytes)
 
     async def _infer(self, exchange: Exchange, model: LoadedModel, content: Content) -> Inference:
         inference = await self._classifier.infer(model, content, deadline=exchange.deadline)
@@ -173,4 +176,5 @@ def _described(place: str, verb: str) -> dict[str, Any]:
     ]
     members = {"predict": ["instances", "inputs"], "classify": ["examples"]}.get(verb, [])
     schema = {"type": "object", "properties": {member: {} for member in members}}
-    return {"parameters": parameters, "requestBody": {"content": {"application/json": {"schema": schema}}}}
+    body = {"required": True, "content": {"application/json": {"schema": schema}}}
+    return {"parameters": [*parameters, TIMEOUT], "requestBody": body}

@@ -13,7 +13,7 @@ from ..telemetry import Telemetry
 from .body import read_body
 from .exchange import Exchange, InferenceRoute, counted
 from .multipart import read_files
-from .native_openapi import Error
+from .native_openapi import TIMEOUT, error_responses
 from .replies import json_reply, server_timing
 
 TAG = "TorchServe"
@@ -51,13 +51,10 @@ class TorchServe:
                     route_class_override=InferenceRoute,
                     summary="Predict",
                     openapi_extra={
-                        "parameters": [
-                            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
-                            for name in names
-                        ],
-                        "requestBody": {"content": {"application/octet-stream": picture}},
+                        "parameters": [TIMEOUT],
+                        "requestBody": {"required": True, "content": {"application/octet-stream": picture}},
                     },
-                    responses={400: {"model": Error}, 404: {"model": Error}},
+                    responses=error_responses(),
                     operation_id=f"torchserve_{method.lower()}_{len(names)}",
                     tags=[TAG],
                 )
