@@ -40,6 +40,7 @@ def _run(argv: Sequence[str] | None) -> int:
     arguments = _parser(RECIPES).parse_args(argv)
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # it greets with pages on what it was built for
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # it would report to its makers
 
     from .pipeline import Order, export
 

@@ -6,6 +6,7 @@ when it is published, and come in with `Manifest.document`.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -19,6 +20,8 @@ GOLDEN_FILE: Final = "golden.npz"
 MANIFEST_FILE: Final = "manifest.json"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,15 @@ class Training:
     seconds: float
     libraries: Mapping[str, str]
 
+    def __post_init__(self) -> None:
+        if not _DIGEST.fullmatch(self.dataset_sha256):
+            raise ManifestError(f"{self.dataset_sha256!r} is no SHA-256 digest in hexadecimal")
+        if self.examples < 1 or self.epochs < 0 or not 0 <= self.seconds < math.inf:
+            raise ManifestError(
+                f"a training of {self.examples} examples, {self.epochs} epochs and {self.seconds} seconds "
+                "cannot have been"
+            )
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -96,6 +108,14 @@ class Evaluation:
     accuracy: float
     top5: float
     calibration_error: float
+
+    def __post_init__(self) -> None:
+        shares = (self.accuracy, self.top5, self.calibration_error)
+        if self.examples < 1 or not all(0 <= share <= 1 for share in shares):
+            raise ManifestError(
+                f"an evaluation of {self.examples} examples with {shares} cannot have been: accuracy, top-5 and "
+                "calibration error lie between 0 and 1"
+            )
 
 
 @dataclass(frozen=True)
@@ -137,8 +157,15 @@ class Manifest:
             )
         if not self.labels:
             raise ManifestError(f"model {self.name} has no labels: a classifier has one a class")
-        if self.max_batch_size < 1:
-            raise ManifestError(f"max_batch_size is {self.max_batch_size}: it must be at least 1")
+        if min(self.max_batch_size, self.opset) < 1 or self.parameters < 0:
+            raise ManifestError(
+                f"max_batch_size {self.max_batch_size} and opset {self.opset} must be at least 1, "
+                f"parameters {self.parameters} at least 0"
+            )
+        if not 0 < self.tolerance < math.inf:
+            raise ManifestError(f"tolerance is {self.tolerance}: it must be a positive number")
+        if self.example is not None and not _FILE.fullmatch(self.example.file):
+            raise ManifestError(f"{self.example.file!r} cannot be the name of a file beside the model")
 
     def document(self, version: int, sha256: str) -> dict[str, object]:
         """The content of manifest.json for this version, whose graph has this digest (hexadecimal)."""

@@ -137,6 +137,8 @@ def _check_golden(manifest: Manifest, inputs: NDArray[Any], outputs: NDArray[Any
             f"the golden inputs are {inputs.dtype} {list(inputs.shape)}, "
             f"but the graph takes {manifest.input.dtype} pictures of {list(picture)}"
         )
+    if len(inputs) == 0:
+        raise ManifestError("there are no golden inputs: the server has nothing to check the graph by")
     if outputs.shape != (len(inputs), classes):
         raise ManifestError(
             f"the golden outputs are {list(outputs.shape)}, "

@@ -57,7 +57,6 @@ class Registry:
             try:
                 model = self._load(folder)
             except InvalidModel as error:
-                logger.error("%s version %s is not served: %s", folder.name, folder.version, error)
                 failures.append(Failure(folder.name, folder.version, str(error)))
             else:
                 self._models.setdefault(folder.name, {})[folder.version] = model
@@ -70,6 +69,8 @@ class Registry:
         self.failures = tuple(failures)
         if not self._models:
             raise NothingToServe(_nothing_to_serve(self.repository, failures))
+        for failure in failures:
+            logger.error("%s version %s is not served: %s", failure.name, failure.version, failure.reason)
         if self._default_model is not None and self._default_model not in self._models:
             logger.warning("the default model %r is not served", self._default_model)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,10 +77,11 @@ class VersionFolder:
         try:
             with np.load(self.path / name, allow_pickle=False) as arrays:
                 inputs, outputs = arrays["inputs"], arrays["outputs"]
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except Exception as error:  # zipfile, zlib and numpy each raise their own on a damaged archive
             raise InvalidModel(f"{name} cannot be read: {error}") from error
-        expected = (manifest.input.dtype, manifest.input.shape, (len(inputs), len(manifest.labels)))
-        if len(inputs) == 0 or (str(inputs.dtype), inputs.shape[1:], outputs.shape) != expected:
+        count = len(inputs) if inputs.ndim else 0
+        expected = (manifest.input.dtype, manifest.input.shape, (count, len(manifest.labels)))
+        if count == 0 or (str(inputs.dtype), inputs.shape[1:], outputs.shape) != expected:
             raise InvalidModel(
                 f"{name} holds inputs {inputs.dtype}{inputs.shape} and outputs {outputs.shape}, which do not "
                 f"fit a model of input {manifest.input.dtype}{manifest.input.shape} "

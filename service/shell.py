@@ -15,7 +15,7 @@ from .announcement import Announcement
 from .client import Client
 from .dataplane import DataPlane
 from .decoding import Image
-from .errors import InvalidImage, InvalidInput
+from .errors import ConfigurationError, InvalidImage
 from .settings import Settings
 from .telemetry import Telemetry
 
@@ -38,9 +38,9 @@ async def classify(
         ConvserveError: no picture can be answered, whichever it is.
     """
     if top_k < 1:
-        raise InvalidInput(f"--top-k must be a whole number from 1, not {top_k}")
+        raise ConfigurationError(f"--top-k must be a whole number from 1, not {top_k}")
     if version is not None and model is None:
-        raise InvalidInput("--model-version needs --model")
+        raise ConfigurationError("--model-version needs --model")
     if url is not None:
         with Client(url, model, version, top_k) as client:
             return await _print_answers(pictures, client.classify, as_json)

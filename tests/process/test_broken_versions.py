@@ -69,7 +69,6 @@ def test_below_a_broken_version_the_next_lower_answers(mixed: ServerProcess) -> 
     assert answer.status == 503
 
 
-@pytest.mark.xfail(strict=True, reason="numpy's errors on golden.npz get past the registry")
 @pytest.mark.parametrize("name", UNREADABLE)
 def test_golden_answers_that_cannot_be_read_are_told_like_any_breakage(tmp_path: Path, name: str) -> None:
     breaks, word = UNREADABLE[name]

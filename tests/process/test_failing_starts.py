@@ -31,7 +31,6 @@ def test_an_empty_repository(tmp_path: Path, workers: str) -> None:
     assert line.startswith(f"convserve: nothing to serve: {tmp_path} holds")
 
 
-@pytest.mark.xfail(strict=True, reason="each failure is logged as well, by each worker")
 @one_or_two_workers
 def test_nothing_but_broken_versions(tmp_path: Path, workers: str) -> None:
     change_the_graph(publish_shades(tmp_path, "changed"))

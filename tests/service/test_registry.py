@@ -187,8 +187,15 @@ def test_a_repository_that_vanished_is_a_wrong_setting(tmp_path: Path, repositor
         opened(repository)
 
 
-def test_failures_are_logged_as_errors(repository: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_failures_are_logged_once_something_is_served(
+    repository: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where nothing is, the one line of NothingToServe tells them all."""
     (repository / "shades/1/manifest.json").unlink()
-    with caplog.at_level(logging.ERROR), pytest.raises(NothingToServe):
+    with caplog.at_level(logging.ERROR):
+        with pytest.raises(NothingToServe, match=r"manifest\.json cannot be read"):
+            opened(repository)
+        assert caplog.records == []
+        publish_shades(repository)
         opened(repository)
     assert len(caplog.records) == 1
