@@ -71,10 +71,10 @@ def _rename(model: onnx.ModelProto, inputs: Sequence[str], outputs: Sequence[str
         schema = onnx.defs.get_schema(node.op_type, versions[node.domain], node.domain)
         parts = [part.name for part in schema.inputs]
         parts += [f"{parts[-1]}.{position}" for position in range(len(parts), len(node.input))]  # Concat
-        for value, part in zip(node.input, parts, strict=False):
-            names.setdefault(value, f"{node.name}.{part}")
-        for position, value in enumerate(node.output):
-            names.setdefault(value, f"{node.name}.{position}" if position else node.name)  # Split
+        for taken, part in zip(node.input, parts, strict=False):
+            names.setdefault(taken, f"{node.name}.{part}")
+        for position, given in enumerate(node.output):
+            names.setdefault(given, f"{node.name}.{position}" if position else node.name)  # Split
         node.input[:] = [names[value] for value in node.input]
         node.output[:] = [names[value] for value in node.output]
     for tensor in graph.initializer:

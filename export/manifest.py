@@ -113,8 +113,8 @@ class Evaluation:
         shares = (self.accuracy, self.top5, self.calibration_error)
         if self.examples < 1 or not all(0 <= share <= 1 for share in shares):
             raise ManifestError(
-                f"an evaluation of {self.examples} examples with {shares} cannot have been: accuracy, top-5 and "
-                "calibration error lie between 0 and 1"
+                f"an evaluation of {self.examples} examples with {shares} cannot have been: accuracy, "
+                "top-5 and calibration error lie between 0 and 1"
             )
 
 

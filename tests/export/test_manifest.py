@@ -13,7 +13,7 @@ from export.manifest import Evaluation, Example, InputSpec, Manifest, Parity, Tr
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
-TRAINING = Training("d", "00", 1, 1, 0, 1.5, {"keras": "3"})
+TRAINING = Training("d", "0" * 64, 1, 1, 0, 1.5, {"keras": "3"})
 EVALUATION = Evaluation("d", 1, 1.0, 1.0, 0.0)
 PARITY = Parity(1, 0.0, True)
 
