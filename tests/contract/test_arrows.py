@@ -51,7 +51,14 @@ ALLOWED: dict[str, set[str]] = {
     "ranking": set(),
     "classifier": {"batcher", "decoding", "loaded_model", "ranking"},
 }
-ONLY_IMPORTERS = {"onnxruntime": {"engine"}, "PIL": {"imaging"}, "uvicorn": {"server"}}
+ONLY_IMPORTERS = {
+    "onnxruntime": {"engine"},
+    "PIL": {"imaging"},
+    "uvicorn": {"server"},
+    "grpc": {"grpc_server", "rpc"},
+    "grpc_health": {"health_grpc"},
+    "grpc_reflection": {"reflection_grpc"},
+}
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -96,15 +103,16 @@ def test_one_file_owns_each_runtime_library(library: str, importers: set[str]) -
 
 @pytest.mark.parametrize("part", ["batcher", "classifier", "registry", "loaded_model"])
 def test_the_data_plane_knows_no_protocol(part: str) -> None:
-    assert not tops(ROOT / "service" / f"{part}.py") & {"fastapi", "starlette", "uvicorn"}
+    assert not tops(ROOT / "service" / f"{part}.py") & {"fastapi", "grpc", "starlette", "uvicorn"}
 
 
 @pytest.mark.parametrize(
     ("module", "absent"),
     [
         ("service.app", ["tensorflow", "keras", "onnx", "matplotlib"]),
-        ("service.supervisor", ["fastapi", "onnxruntime", "PIL"]),
-        ("service.cli", ["fastapi", "onnxruntime", "PIL", "numpy"]),
+        ("service.server", ["grpc", "google.protobuf"]),
+        ("service.supervisor", ["fastapi", "grpc", "onnxruntime", "PIL"]),
+        ("service.cli", ["fastapi", "grpc", "onnxruntime", "PIL", "numpy"]),
         ("export.publish", ["tensorflow", "keras"]),
     ],
 )

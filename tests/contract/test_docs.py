@@ -14,6 +14,12 @@ def test_the_settings_page_is_fresh() -> None:
     assert (ROOT / "docs" / "settings.md").read_text() == generator["settings_page"]()
 
 
+def test_the_protobuf_messages_are_fresh() -> None:
+    generator = runpy.run_path(str(ROOT / "docs" / "generate_protobuf.py"))
+    for name, text in generator["generated"]().items():
+        assert (ROOT / "service" / "protocols" / name).read_text() == text
+
+
 def test_the_changelog_begins_with_the_version() -> None:
     from service import __version__
 

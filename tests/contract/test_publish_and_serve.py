@@ -202,4 +202,4 @@ def test_what_the_server_would_refuse_is_not_published(tmp_path: Path, wrong: Ca
 def test_without_golden_answers_nothing_is_published(tmp_path: Path) -> None:
     none = rows(0)[:0]
     with pytest.raises(ManifestError):
-        publish(tmp_path, SHADES, graph(), none, scores(none))
+        publish(tmp_path, SHADES, graph(), none, np.empty((0, len(LABELS)), np.float32))

@@ -18,6 +18,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent.parent
 README = (ROOT / "README.md").read_text()
 PRINTED_URL = "http://127.0.0.1:8000"
+PRINTED_GRPC = "grpc: 127.0.0.1:8001"
 LAST_LINE = "  docs: "
 
 
@@ -36,11 +37,17 @@ SERVE, *OTHERS = console()
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[tuple[str, str]]:
-    """`make serve` on a free port: its address, and what it printed with the usual address put back."""
+    """`make serve` on free ports: its URL, and what it printed with the usual addresses put back."""
     if shutil.which("make") is None:
         pytest.skip("make is not installed")
     # The environment is this one, already installed, and not the one that make would make.
-    given = [f"BIN={Path(sys.executable).parent}", "PORT=0", "--old-file=.venv/serve.stamp", "--silent"]
+    given = [
+        f"BIN={Path(sys.executable).parent}",
+        "PORT=0",
+        "GRPC_PORT=-1",
+        "--old-file=.venv/serve.stamp",
+        "--silent",
+    ]
     process = subprocess.Popen(
         [*SERVE[0].split(), *given],
         cwd=ROOT,
@@ -60,7 +67,7 @@ def served() -> Iterator[tuple[str, str]]:
         found = re.search(r"http://\S+", text)
         assert found is not None, f"make serve announced nothing: {text}"
         try:
-            yield found[0], text.replace(found[0], PRINTED_URL)
+            yield found[0], re.sub(r"grpc: \S+", PRINTED_GRPC, text.replace(found[0], PRINTED_URL))
         finally:
             os.killpg(process.pid, signal.SIGTERM)
             process.wait(timeout=30)

@@ -69,7 +69,7 @@ def test_a_name_that_is_no_folder_is_refused(manifest: Manifest, name: str) -> N
 def test_a_classifier_has_labels_and_a_batch(manifest: Manifest) -> None:
     with pytest.raises(ManifestError, match="no labels"):
         replace(manifest, labels=())
-    with pytest.raises(ManifestError, match="max_batch_size is 0"):
+    with pytest.raises(ManifestError, match="max_batch_size 0"):
         replace(manifest, max_batch_size=0)
 
 
