@@ -51,7 +51,9 @@ def create_app(settings: Settings, *, metrics_dir: Path | None = None) -> FastAP
         lifespan=lifespan,
         redoc_url=None,
     )
+    app.state.plane = plane
     app.state.registry = plane.registry
+    app.state.telemetry = telemetry
     for protocol in (Native, OpenInference, TensorFlowServing, TorchServe):
         protocol(
             plane.registry,

@@ -6,8 +6,10 @@ import argparse
 import asyncio
 import os
 import signal
+import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -49,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"convserve {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    serve = commands.add_parser("serve", help="serve a model repository over HTTP")
+    serve = commands.add_parser("serve", help="serve a model repository over HTTP and gRPC")
     serve.set_defaults(command=_serve)
     _add_settings(serve, tuple(Settings.model_fields))
 
@@ -106,29 +108,45 @@ def _warn_of_unknown_variables() -> None:
 
 def _serve(settings: Settings, arguments: argparse.Namespace) -> int:
     from .announcement import Announcement
-    from .listener import bind, url
+    from .listener import address, address_to_ask, bind, reserved
     from .logs import configure_logs
 
     configure_logs(settings.log_level, settings.log_format)
-    # First without sharing the port: that fails where another server already listens on it.
-    listener = bind(settings.host, settings.port)
-    address = url(listener)
+    with ExitStack() as stack:
+        take = bind if settings.workers == 1 else reserved
+        listener = stack.enter_context(take(settings.host, settings.port))
+        grpc_keeper = stack.enter_context(_reserved_for_grpc(settings))
 
-    def announce(announcement: Announcement) -> None:
-        print(announcement.text(address), flush=True)
+        def announce(announcement: Announcement) -> None:
+            grpc_address = None if grpc_keeper is None else address_to_ask(grpc_keeper)
+            print(announcement.text(f"http://{address_to_ask(listener)}", grpc_address), flush=True)
 
-    if settings.workers == 1:
-        from .server import serve
+        grpc_address = None if grpc_keeper is None else address(grpc_keeper)
+        if settings.workers == 1:
+            from .server import serve
 
-        ended_by = serve(settings, listener, announce)
-    else:
-        from .supervisor import Supervisor
+            ended_by = serve(settings, listener, announce, grpc_address=grpc_address)
+        else:
+            from .supervisor import Supervisor
 
-        port = listener.getsockname()[1]
-        listener.close()
-        with bind(settings.host, port, shared=True) as keeper:
-            ended_by = Supervisor(settings, keeper).run(announce)
+            ended_by = Supervisor(settings, listener, grpc_address).run(announce)
     return _end_by(ended_by) if ended_by is not None else 0
+
+
+@contextmanager
+def _reserved_for_grpc(settings: Settings) -> Iterator[socket.socket | None]:
+    """The port that gRPC's own library binds, held; None where there is to be no gRPC."""
+    from .listener import reserved
+
+    if not settings.grpc_port:
+        yield None
+        return
+    with ExitStack() as stack:
+        try:
+            keeper = stack.enter_context(reserved(settings.host, max(0, settings.grpc_port)))
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{error} (for gRPC, which --grpc-port 0 turns off)") from error
+        yield keeper
 
 
 def _classify(settings: Settings, arguments: argparse.Namespace) -> int:

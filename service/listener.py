@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from .errors import ConfigurationError
 
@@ -36,8 +38,30 @@ def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
     return listener
 
 
-def url(listener: socket.socket) -> str:
-    """The address to ask, as a URL; a wildcard address is asked by way of loopback."""
+@contextmanager
+def reserved(host: str, port: int) -> Iterator[socket.socket]:
+    """Hold a port, 0 for a free one, for servers that bind it themselves with SO_REUSEPORT.
+
+    Raises:
+        ConfigurationError: the address cannot be had, or another server listens there.
+    """
+    # First without sharing the port: that fails where another server already listens on it.
+    with bind(host, port) as guard:
+        port = guard.getsockname()[1]
+    with bind(host, port, shared=True) as keeper:
+        yield keeper
+
+
+def address(listener: socket.socket) -> str:
+    """Where it is bound, in numbers, as `host:port`."""
+    return _joined(*listener.getsockname()[:2])
+
+
+def address_to_ask(listener: socket.socket) -> str:
+    """The same, but for a wildcard, which is asked by way of loopback."""
     host, port = listener.getsockname()[:2]
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return _joined({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port)
+
+
+def _joined(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

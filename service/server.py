@@ -6,32 +6,45 @@ import asyncio
 import signal
 import socket
 import warnings
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import uvicorn
+from fastapi import FastAPI
 from prometheus_client import disable_created_metrics
 
 from .announcement import Announcement
 from .app import create_app
+from .dataplane import DataPlane
 from .registry import Registry
 from .settings import Settings
+
+if TYPE_CHECKING:  # a server without gRPC shall not pay for its import
+    from .grpc_server import GrpcServer
 
 BACKLOG = 2048
 KEEP_ALIVE_SECONDS = 75  # longer than the idle time of common load balancers, so that they close first
 
 
 class Server(uvicorn.Server):
-    """uvicorn, but not ready before it closes its port, and ended by its caller and not by the signal."""
+    """uvicorn, but not ready before it closes its port, and ended by its caller and not by the signal.
+
+    Attributes:
+        grpc: what is to be drained and stopped with it.
+    """
 
     def __init__(
-        self, config: uvicorn.Config, registry: Registry, *, drain_delay: float, obey_interrupt: bool
+        self, config: uvicorn.Config, registry: Registry, settings: Settings, *, obey_interrupt: bool
     ) -> None:
         super().__init__(config)
+        self.grpc: GrpcServer | None = None
         self.ended_by: signal.Signals | None = None
         self._registry = registry
-        self._drain_delay = drain_delay
+        self._drain_delay = settings.drain_delay_s
+        self._shutdown_timeout = settings.shutdown_timeout_s
         self._obey_interrupt = obey_interrupt
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -44,13 +57,17 @@ class Server(uvicorn.Server):
             delay = self._drain_delay if sig == signal.SIGTERM else 0.0
             loop = asyncio.get_running_loop()
             loop.call_soon_threadsafe(loop.call_later, delay, self.stop)
+            if self.grpc is not None:
+                loop.call_soon_threadsafe(self.grpc.drain)
         elif sig == signal.SIGINT:
             self.force_exit = True
-            self.stop()
+            asyncio.get_running_loop().call_soon_threadsafe(self.stop)
 
     def stop(self) -> None:
         """Refuse new requests, answer the admitted ones, return from `serve`."""
         self._registry.stop()
+        if self.grpc is not None and (self.force_exit or not self.should_exit):
+            self.grpc.stop(None if self.force_exit else self._shutdown_timeout)
         self.should_exit = True
 
 
@@ -59,6 +76,7 @@ def serve(
     listener: socket.socket,
     announce: Callable[[Announcement], None],
     *,
+    grpc_address: str | None = None,
     metrics_dir: Path | None = None,
     parent: int | None = None,
 ) -> signal.Signals | None:
@@ -66,6 +84,7 @@ def serve(
 
     Args:
         announce: called when the models are loaded and the socket listens.
+        grpc_address: where to answer gRPC, in numbers; somebody holds the port until this returns.
         metrics_dir: the folder through which several workers share their metrics.
         parent: a file descriptor that becomes readable when the supervisor is gone; given to a worker, which
             leaves it to its supervisor to answer to the terminal's interrupts.
@@ -78,7 +97,7 @@ def serve(
     # It would put a second series beside every counter, which nothing here reads.
     disable_created_metrics()  # type: ignore[no-untyped-call]
     app = create_app(settings, metrics_dir=metrics_dir)
-    registry: Registry = app.state.registry
+    plane: DataPlane = app.state.plane
     config = uvicorn.Config(
         app,
         lifespan="off",  # entered below, where an error at start is ours to tell
@@ -90,12 +109,12 @@ def serve(
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=int(settings.shutdown_timeout_s) or 1,
     )
-    server = Server(config, registry, drain_delay=settings.drain_delay_s, obey_interrupt=parent is None)
+    server = Server(config, plane.registry, settings, obey_interrupt=parent is None)
 
     async def run() -> None:
-        async with app.router.lifespan_context(app):
+        async with app.router.lifespan_context(app), _grpc(grpc_address, app, settings) as server.grpc:
             listener.listen(BACKLOG)
-            announce(Announcement.of(registry))
+            announce(Announcement.of(plane.registry))
             if parent is not None:
                 asyncio.get_running_loop().add_reader(parent, server.stop)
             await server.serve(sockets=[listener])
@@ -103,3 +122,21 @@ def serve(
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         runner.run(run())
     return server.ended_by
+
+
+@asynccontextmanager
+async def _grpc(address: str | None, app: FastAPI, settings: Settings) -> AsyncIterator[GrpcServer | None]:
+    """gRPC on the same data plane; None, and nothing of its library in memory, where there is no address."""
+    if address is None:
+        yield None
+        return
+    from .grpc_server import GrpcServer
+
+    server = GrpcServer(
+        app.state.plane,
+        app.state.telemetry,
+        request_timeout=settings.request_timeout_ms / 1000,
+        max_images=settings.max_images,
+    )
+    async with server.serving(address):
+        yield server

@@ -23,6 +23,12 @@ class Settings(BaseSettings):
 
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    grpc_port: int = Field(
+        default=8001,
+        ge=-1,
+        le=65535,
+        description="Port of gRPC, on the same address; 0 for none, -1 takes a free one.",
+    )
     workers: PositiveInt = Field(
         default=1, description="Server processes, each with its own copy of the models."
     )

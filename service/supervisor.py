@@ -50,10 +50,14 @@ class Supervisor:
     takes a dead worker out of the deal by itself. The supervisor loads no model and takes no request.
     """
 
-    def __init__(self, settings: Settings, listener: socket.socket) -> None:
-        """`listener` is bound with SO_REUSEPORT and never listens: it keeps the port while workers change."""
+    def __init__(self, settings: Settings, listener: socket.socket, grpc_address: str | None) -> None:
+        """`listener` is bound with SO_REUSEPORT and never listens: it keeps the port while workers change.
+
+        `grpc_address`, if there is to be gRPC, is kept by the caller in the same way.
+        """
         self._settings = settings
         self._port = listener.getsockname()[1]
+        self._grpc_address = grpc_address
         self._context = multiprocessing.get_context("spawn")
         self._workers: dict[int, _Worker] = {}
         self._restarts: dict[int, tuple[float, int]] = {}
@@ -88,7 +92,9 @@ class Supervisor:
     def _start(self, index: int, failures: int = 0) -> None:
         ours, theirs = self._context.Pipe(duplex=False)
         process = self._context.Process(
-            target=_work, args=(self._settings, self._port, theirs), name=f"worker {index}"
+            target=_work,
+            args=(self._settings, self._port, self._grpc_address, theirs),
+            name=f"worker {index}",
         )
         process.start()
         theirs.close()
@@ -171,7 +177,7 @@ def _last_words(news: Connection) -> str:
     return f" ({last})" if isinstance(last, ConvserveError) else ""
 
 
-def _work(settings: Settings, port: int, news: Connection) -> None:
+def _work(settings: Settings, port: int, grpc_address: str | None, news: Connection) -> None:
     """A worker's life; what it imports, the supervisor does not need."""
     from .server import serve
 
@@ -185,6 +191,7 @@ def _work(settings: Settings, port: int, news: Connection) -> None:
             settings,
             listener,
             news.send,
+            grpc_address=grpc_address,
             metrics_dir=Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]),
             parent=parent.sentinel,
         )

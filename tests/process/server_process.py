@@ -20,10 +20,13 @@ PYTHON_M_SERVICE = (sys.executable, "-m", "service")
 
 
 def environment(own: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The developer's environment, with `own` and without what would steer the server or its clients."""
+    """The developer's environment, with `own` and without what would steer the server or its clients.
+
+    No gRPC where nobody asks for it: many servers run at a time, and its usual port is one.
+    """
     foreign = ("convserve_", "http_proxy", "https_proxy", "all_proxy", "ort_")
     inherited = {name: value for name, value in os.environ.items() if not name.lower().startswith(foreign)}
-    return {**inherited, **(own or {})}
+    return {**inherited, "CONVSERVE_GRPC_PORT": "0", **(own or {})}
 
 
 def convserve(

@@ -1,0 +1,78 @@
+"""The gRPC port: inference, health and reflection on the data plane that HTTP answers from."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import grpc
+
+from .dataplane import DataPlane
+from .errors import ConfigurationError
+from .protocols import health_grpc, open_inference_grpc
+from .protocols.health_grpc import Health
+from .protocols.open_inference_grpc import OpenInferenceGrpc
+from .protocols.reflection_grpc import Reflection
+from .settings import MEBIBYTE
+from .telemetry import Telemetry
+
+# What Triton's server takes; its clients set no bound at all.
+MAX_MESSAGE_BYTES = 64 * MEBIBYTE
+OPTIONS = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    # Several workers share the port; that no other server does, the holder of the port sees to.
+    ("grpc.so_reuseport", 1),
+)
+
+
+class GrpcServer:
+    """A gRPC server in the event loop it is made in."""
+
+    def __init__(
+        self, plane: DataPlane, telemetry: Telemetry, *, request_timeout: float, max_images: int
+    ) -> None:
+        self._closing = asyncio.Event()
+        self._stops: list[asyncio.Task[None]] = []
+        inference = OpenInferenceGrpc(
+            plane.registry,
+            plane.classifier,
+            telemetry,
+            request_timeout=request_timeout,
+            max_images=max_images,
+            closing=self._closing,
+        )
+        self._health = Health(plane.registry, open_inference_grpc.SERVICE.full_name)
+        described = (open_inference_grpc.SERVICE.file, health_grpc.SERVICE.file)
+        parts = (inference, self._health, Reflection(described, self._closing))
+        self._server = grpc.aio.server(handlers=[part.handler() for part in parts], options=OPTIONS)
+
+    @asynccontextmanager
+    async def serving(self, address: str) -> AsyncIterator[int]:
+        """Answer calls to a numeric `host:port` while the block runs; yields the port, which 0 leaves open.
+
+        Raises:
+            ConfigurationError: the address cannot be had.
+        """
+        try:
+            port = self._server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise ConfigurationError(f"cannot listen on {address} for gRPC") from error
+        await self._server.start()
+        try:
+            yield port
+        finally:
+            if not self._stops:
+                self.stop(None)
+            await asyncio.gather(*self._stops)
+
+    def drain(self) -> None:
+        """Tell those that watch the server's health; the registry has turned it off already."""
+        self._health.changed()
+
+    def stop(self, grace: float | None) -> None:
+        """Refuse new calls, answer those under way for `grace` seconds at the most; returns at once."""
+        self._closing.set()
+        self._health.close()
+        self._stops.append(asyncio.create_task(self._server.stop(grace)))

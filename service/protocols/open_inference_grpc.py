@@ -1,0 +1,189 @@
+"""The Open Inference Protocol v2 over gRPC, as clients of Triton and KServe speak it; see inference.proto."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, TypeVar
+
+from google.protobuf.json_format import ParseDict
+from google.protobuf.message import Message
+
+from ..classifier import Classifier
+from ..errors import ConvserveError, InvalidInput, ModelNotFound, ModelNotReady
+from ..loaded_model import LoadedModel
+from ..registry import Registry
+from ..telemetry import Telemetry
+from . import inference_pb2 as messages
+from .infer_proto import read_request, write_answer
+from .inference import infer
+from .model_config import (
+    all_statistics,
+    config_of,
+    index_of,
+    metadata_of,
+    server_metadata,
+    statistics_by_name,
+)
+from .rpc import Behaviour, Context, Handler, parse, service_handler
+from .status import TABLE
+from .streams import until
+from .tally import Tally
+
+SERVICE = messages.DESCRIPTOR.services_by_name["GRPCInferenceService"]
+PROTOCOL = "open_inference_grpc"
+
+# A client's wish to be told which answer of a stream is the last for its request; here each is.
+FINAL_WISHED = "triton_enable_empty_final_response"
+FINAL = "triton_final_response"
+
+M = TypeVar("M", bound=Message)
+
+
+class OpenInferenceGrpc:
+    """The methods of `inference.GRPCInferenceService`.
+
+    Args:
+        closing: set when the server stops; a stream then ends with the answer under way.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        classifier: Classifier,
+        telemetry: Telemetry,
+        *,
+        request_timeout: float,
+        max_images: int,
+        closing: asyncio.Event,
+    ) -> None:
+        self._registry = registry
+        self._classifier = classifier
+        self._telemetry = telemetry
+        self._request_timeout = request_timeout
+        self._max_images = max_images
+        self._closing = closing
+
+    def handler(self) -> Handler:
+        return service_handler(SERVICE, self._behaviours())
+
+    def _behaviours(self) -> Mapping[str, Behaviour]:
+        return {
+            "ServerLive": self.server_live,
+            "ServerReady": self.server_ready,
+            "ModelReady": self.model_ready,
+            "ServerMetadata": self.server_metadata,
+            "ModelMetadata": self.model_metadata,
+            "ModelInfer": self.model_infer,
+            "ModelStreamInfer": self.model_stream_infer,
+            "ModelConfig": self.model_config,
+            "ModelStatistics": self.model_statistics,
+            "RepositoryIndex": self.repository_index,
+        }
+
+    async def model_infer(
+        self, request: messages.ModelInferRequest, context: Context
+    ) -> messages.ModelInferResponse:
+        """Infer, count it, and remember how it ended; a client that leaves cancels this coroutine."""
+        with Tally(self._telemetry, PROTOCOL, code="INTERNAL") as tally:
+            try:
+                response = await self._infer(tally, request, context)
+                tally.code = "OK"
+            except ConvserveError as error:
+                tally.refuse(error, TABLE[type(error)].grpc)
+                raise
+            except asyncio.CancelledError:
+                expired = asyncio.get_running_loop().time() >= tally.deadline
+                tally.code = "DEADLINE_EXCEEDED" if expired else "CANCELLED"
+                raise
+        return response
+
+    async def model_stream_infer(
+        self, received: AsyncIterator[bytes], context: Context
+    ) -> AsyncIterator[messages.ModelStreamInferResponse]:
+        """One answer a request, in their order; an error is an answer and does not end the stream."""
+        async for data in until(self._closing, received):
+            try:
+                request = parse(messages.ModelInferRequest, data)
+                final = request.parameters.pop(FINAL_WISHED, None)
+                response = await self.model_infer(request, context)
+            except ConvserveError as error:
+                yield messages.ModelStreamInferResponse(error_message=str(error))
+            else:
+                if final is not None and final.bool_param:
+                    response.parameters[FINAL].bool_param = True
+                yield messages.ModelStreamInferResponse(infer_response=response)
+
+    async def _infer(
+        self, tally: Tally, request: messages.ModelInferRequest, context: Context
+    ) -> messages.ModelInferResponse:
+        model = tally.model = self._resolve(request.model_name, request.model_version)
+        asked = read_request(request, model.manifest, self._max_images)
+        left: float | None = context.time_remaining()
+        named = [seconds for seconds in (asked.timeout, left) if seconds is not None]
+        tally.expire_in(min(named, default=self._request_timeout))
+        outputs, inference = await infer(self._classifier, model, asked, deadline=tally.deadline)
+        tally.timings = inference.timings
+        return write_answer(asked, model, outputs)
+
+    async def server_live(
+        self, request: messages.ServerLiveRequest, context: Context
+    ) -> messages.ServerLiveResponse:
+        return messages.ServerLiveResponse(live=True)
+
+    async def server_ready(
+        self, request: messages.ServerReadyRequest, context: Context
+    ) -> messages.ServerReadyResponse:
+        return messages.ServerReadyResponse(ready=self._registry.ready)
+
+    async def model_ready(
+        self, request: messages.ModelReadyRequest, context: Context
+    ) -> messages.ModelReadyResponse:
+        """Never an error, as with Triton: its client's `is_model_ready` is False here as it is over REST."""
+        try:
+            self._resolve(request.name, request.version)
+        except (ModelNotFound, ModelNotReady):
+            return messages.ModelReadyResponse(ready=False)
+        return messages.ModelReadyResponse(ready=True)
+
+    async def server_metadata(
+        self, request: messages.ServerMetadataRequest, context: Context
+    ) -> messages.ServerMetadataResponse:
+        return _filled(messages.ServerMetadataResponse(), server_metadata())
+
+    async def model_metadata(
+        self, request: messages.ModelMetadataRequest, context: Context
+    ) -> messages.ModelMetadataResponse:
+        model = self._resolve(request.name, request.version)
+        versions = self._registry.versions(model.name)
+        return _filled(messages.ModelMetadataResponse(), metadata_of(model, versions))
+
+    async def model_config(
+        self, request: messages.ModelConfigRequest, context: Context
+    ) -> messages.ModelConfigResponse:
+        model = self._resolve(request.name, request.version)
+        return _filled(messages.ModelConfigResponse(), {"config": config_of(model)})
+
+    async def model_statistics(
+        self, request: messages.ModelStatisticsRequest, context: Context
+    ) -> messages.ModelStatisticsResponse:
+        if request.name:
+            statistics = statistics_by_name(self._registry, request.name, request.version or None)
+        else:
+            statistics = all_statistics(self._registry)
+        return _filled(messages.ModelStatisticsResponse(), statistics)
+
+    async def repository_index(
+        self, request: messages.RepositoryIndexRequest, context: Context
+    ) -> messages.RepositoryIndexResponse:
+        if request.repository_name:
+            raise InvalidInput("this server has one repository, which bears no name")
+        rows = index_of(self._registry, ready_only=request.ready)
+        return _filled(messages.RepositoryIndexResponse(), {"models": rows})
+
+    def _resolve(self, name: str, version: str) -> LoadedModel:
+        return self._registry.resolve(name, version or None)
+
+
+def _filled(message: M, content: dict[str, Any]) -> M:
+    return ParseDict(content, message)
