@@ -8,25 +8,24 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).resolve().parent.parent
 DEADLINE = 60.0
 PAUSE = 0.002
 BOUNDARY = "part"
 
-Command = Callable[[int], Sequence[str]]
-
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """A server by its name and by the command that starts it on a port."""
+    """A server by its name and by the command that starts it, but for its port."""
 
     name: str
-    command: Command
+    command: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +47,20 @@ class Running:
             raise RuntimeError(f"/classify answered {status}")
 
 
-def contenders(model: Path) -> Sequence[Contender]:
-    """This server and the peer; `model` is a version's folder, `<repository>/<name>/<version>/`."""
-
-    def convserve(port: int) -> Sequence[str]:
-        return (sys.executable, "-m", "service", "serve", "--port", str(port), "--models", str(repository))
-
-    def naive(port: int) -> Sequence[str]:
-        return (sys.executable, "-m", "benchmarks.naive", str(model / "model.onnx"), "--port", str(port))
-
-    repository = model.parent.parent
-    return (Contender("convserve", convserve), Contender("naive FastAPI", naive))
+@contextmanager
+def contenders(model: Path) -> Iterator[Sequence[Contender]]:
+    """This server, with gRPC and without, and the peer; `model` is a version's folder, served alone."""
+    with TemporaryDirectory() as repository:
+        version = Path(repository, model.parent.name, model.name)
+        version.parent.mkdir()
+        version.symlink_to(model.resolve())
+        serve = [sys.executable, "-m", "service", "serve", "--models", repository, "--log-level", "warning"]
+        naive = [sys.executable, "-m", "benchmarks.naive", str(model.resolve() / "model.onnx")]
+        yield (
+            Contender("convserve", [*serve, "--grpc-port", "-1"]),
+            Contender("convserve without gRPC", [*serve, "--grpc-port", "0"]),
+            Contender("naive FastAPI", naive),
+        )
 
 
 @contextmanager
@@ -68,7 +70,8 @@ def running(contender: Contender) -> Iterator[Running]:
     # Compiled modules are kept, as an installed server has them.
     own = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     started = time.perf_counter()
-    process = subprocess.Popen(contender.command(port), cwd=ROOT, env=own, stdout=subprocess.DEVNULL)
+    command = [*contender.command, "--port", str(port)]
+    process = subprocess.Popen(command, cwd=ROOT, env=own, stdout=subprocess.DEVNULL)
     try:
         _wait_until_ready(process, port)
         yield Running(process.pid, port, time.perf_counter() - started)

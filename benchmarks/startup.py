@@ -44,12 +44,13 @@ def measure(contender: Contender, picture: bytes) -> Measurement:
 def measure_all(model: Path, rounds: int) -> Iterator[Measurement]:
     """`rounds` of each contender; who begins changes from round to round."""
     picture = (model / "example.png").read_bytes()
-    order = list(contenders(model))
-    for contender in order:
-        measure(contender, picture)
-    for _ in range(rounds):
-        yield from [measure(contender, picture) for contender in order]
-        order.reverse()
+    with contenders(model) as all_of_them:
+        order = list(all_of_them)
+        for contender in order:
+            measure(contender, picture)
+        for _ in range(rounds):
+            yield from [measure(contender, picture) for contender in order]
+            order.append(order.pop(0))
 
 
 def table(measurements: Sequence[Measurement]) -> str:
