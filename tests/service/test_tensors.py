@@ -102,7 +102,7 @@ def test_json_data_is_read_flat_and_nested(flat: list[int]) -> None:
     count = len(flat) // 6
     for data in (flat, nested(flat, (count, *SHAPE)), [float(value) for value in flat]):
         rows = rows_from_json(data, count, spec())
-        assert (rows.dtype, rows.shape) == (np.uint8, (count, *SHAPE))
+        assert (rows.dtype, rows.shape) == (np.dtype("uint8"), (count, *SHAPE))
         assert rows.ravel().tolist() == flat
 
 
