@@ -77,7 +77,9 @@ def _add_settings(parser: argparse.ArgumentParser, names: Sequence[str]) -> None
     for name in names:
         help_text = (Settings.model_fields[name].description or "").replace("%", "%%")
         flag = "--" + name.replace("_", "-")
-        group.add_argument(flag, dest=f"setting_{name}", default=argparse.SUPPRESS, help=help_text)
+        group.add_argument(
+            flag, dest=f"setting_{name}", metavar=name.upper(), default=argparse.SUPPRESS, help=help_text
+        )
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:

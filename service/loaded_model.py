@@ -92,7 +92,7 @@ class Loader:
         admission = Admission(self.queue_limit)
         metrics = self.telemetry.model(manifest.name, manifest.version, manifest.labels, self.queue_limit)
         statistics = Statistics(
-            f"{manifest.name}-{manifest.version}", manifest.max_batch_size, self.telemetry.shared
+            f"{manifest.name}@{manifest.version}", manifest.max_batch_size, self.telemetry.shared
         )
         self.telemetry.loaded(
             manifest.name,

@@ -46,7 +46,7 @@ class Statistics:
     """The numbers of one version; one writer a process.
 
     Args:
-        name: tells versions apart in `shared`.
+        name: tells versions apart in `shared`; no name is the beginning of another and a hyphen.
         max_batch_size: the largest batch there will be.
         shared: the folder of the workers' files; None keeps the numbers to this process.
     """
@@ -59,9 +59,12 @@ class Statistics:
         if shared is None:
             self._numbers = memoryview(bytearray(length)).cast("q")
         else:
-            with (shared / f"{self._prefix}{os.getpid()}").open("w+b") as file:
+            whole = shared / f"{self._prefix}{os.getpid()}"
+            unfinished = whole.with_name(f"unfinished-{whole.name}")
+            with unfinished.open("w+b") as file:
                 file.truncate(length)
                 self._numbers = memoryview(mmap.mmap(file.fileno(), length)).cast("q")
+            unfinished.rename(whole)  # so that no reader ever finds it empty
 
     def answered(self, seconds: float, *, decode: float, queue: float, infer: float) -> None:
         """A request was answered after `seconds`, of which these were spent in its stages."""
