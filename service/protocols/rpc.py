@@ -54,7 +54,7 @@ def parse(message: type[M], data: bytes) -> M:
     try:
         return message.FromString(data)
     except DecodeError as error:
-        raise InvalidInput(f"the request is not a {message.DESCRIPTOR.full_name} message") from error
+        raise InvalidInput(f"the request is no message of type {message.DESCRIPTOR.full_name}") from error
 
 
 def _handler(method: MethodDescriptor, behaviour: Behaviour) -> _MethodHandler:
