@@ -66,10 +66,7 @@ BREAKAGES = {
     "wrong-answers": (expect_other_answers, "golden answers"),
     "no-manifest": (remove_the_manifest, "manifest.json"),
     "misspelt-manifest": (misspell_the_manifest, "labels"),
-}
-
-# Of golden.npz, where numpy fails in ways of its own.
-UNREADABLE = {
+    # Here numpy fails in ways of its own.
     "torn-golden": (tear_the_golden_answers, "golden.npz"),
     "bare-golden": (put_a_bare_array_for_golden_answers, "golden.npz"),
     "flat-golden": (put_numbers_for_golden_answers, "golden.npz"),

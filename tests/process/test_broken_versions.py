@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.shades import level, picture, publish_shades
 
 from .answer import get, post
-from .breakage import BREAKAGES, UNREADABLE, change_the_graph
-from .server_process import ServerProcess, convserve
+from .breakage import BREAKAGES, change_the_graph
+from .server_process import ServerProcess
 
 each_breakage = pytest.mark.parametrize(("name", "word"), [(n, word) for n, (_, word) in BREAKAGES.items()])
 
@@ -67,14 +66,3 @@ def test_below_a_broken_version_the_next_lower_answers(mixed: ServerProcess) -> 
     assert answer.json["version"] == "1"
     answer = post(f"{mixed.url}/models/whole/versions/2/classify", picture(level(3)))
     assert answer.status == 503
-
-
-@pytest.mark.parametrize("name", UNREADABLE)
-def test_golden_answers_that_cannot_be_read_are_told_like_any_breakage(tmp_path: Path, name: str) -> None:
-    breaks, word = UNREADABLE[name]
-    publish_shades(tmp_path)
-    breaks(publish_shades(tmp_path, name))
-    result = convserve("check", "--models", tmp_path)
-    assert result.returncode == 1, result.stderr
-    assert "shades version 1: accuracy" in result.stdout
-    assert f"{name} version 1: NOT SERVED: {word}" in result.stdout

@@ -42,7 +42,8 @@ def test_classify_prints_a_line_a_picture(two: Path, where: list[str]) -> None:
 
 
 def test_classify_prints_the_servers_answer_as_json(two: Path, where: list[str]) -> None:
-    result = convserve("classify", *where, "--json", "--top-k", "3", "--model", "shades", two / "one.png")
+    version = ["--model", "shades", "--model-version", "1"]
+    result = convserve("classify", *where, "--json", "--top-k", "3", *version, two / "one.png")
     assert (result.returncode, result.stderr) == (0, "")
     answer = json.loads(result.stdout)
     assert (answer["model"], answer["version"]) == ("shades", "1")
@@ -61,16 +62,15 @@ def test_classify_names_what_it_cannot_read_and_goes_on(two: Path, where: list[s
     assert result.stdout.startswith(f"{two / 'two.png'}: shade 2 (")
 
 
-def test_classify_by_a_model_that_is_not_there(two: Path, where: list[str]) -> None:
-    result = convserve("classify", *where, "--model", "hues", two / "one.png")
+def test_classify_by_a_model_that_is_not_there(two: Path, server: ServerProcess) -> None:
+    result = convserve("classify", "--url", server.url, "--model", "hues", two / "one.png")
     assert (result.returncode, result.stdout) == (1, "")
     assert "no model 'hues' is served; there are shades" in result.stderr
 
 
-def test_classify_by_a_version_of_a_model(two: Path, where: list[str]) -> None:
-    asked = ["--model", "shades", "--model-version"]
-    assert convserve("classify", *where, *asked, "1", two / "one.png").returncode == 0
-    result = convserve("classify", *where, *asked, "7", two / "one.png")
+def test_classify_by_a_version_that_is_not_there(two: Path, shades: Path) -> None:
+    asked = ["--model", "shades", "--model-version", "7"]
+    result = convserve("classify", "--models", shades, *asked, two / "one.png")
     assert (result.returncode, result.stdout) == (1, "")
     assert "shades has no version '7'" in result.stderr
 
@@ -119,13 +119,6 @@ def test_check_fails_where_something_would_not_be_served(tmp_path: Path) -> None
     assert result.returncode == 1
     assert "shades version 1: accuracy" in result.stdout
     assert "shades version 2: NOT SERVED: model.onnx is not the file that was published" in result.stdout
-
-
-@pytest.mark.parametrize(("folder", "code"), [(".", 3), ("nowhere", 2)])
-def test_check_of_nothing(tmp_path: Path, folder: str, code: int) -> None:
-    result = convserve("check", "--models", tmp_path / folder)
-    assert (result.returncode, result.stdout) == (code, "")
-    assert len(result.stderr.splitlines()) == 1
 
 
 def test_the_version() -> None:

@@ -99,7 +99,7 @@ def converse(server: ServerProcess, bodies: Sequence[bytes]) -> list[list[int]]:
     labels = []
     with closing(http.client.HTTPConnection(*server.address, timeout=DEADLINE)) as connection:
         for body in bodies:
-            connection.request("POST", "/models/convnet/classify", body, headers)
+            connection.request("POST", "/models/convnet/classify?top_k=1", body, headers)
             answer = Answer.read(connection.getresponse())
             assert answer.status == 200, answer.body
             labels.append([int(prediction["label"]) for prediction in answer.json["predictions"]])

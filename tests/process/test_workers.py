@@ -29,10 +29,23 @@ QUEUE_LIMIT = int(Settings.model_fields["queue_limit"].default)
 pytestmark = needs_procfs
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def pair(shades: Path) -> Iterator[ServerProcess]:
+    """A server of two workers, of which each test leaves two."""
     with ServerProcess(shades, "--workers", "2") as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def trio(shades: Path) -> Iterator[ServerProcess]:
+    with ServerProcess(shades, "--workers", "3") as server:
+        yield server
+
+
+@pytest.fixture(params=["pair", "trio"])
+def several(request: pytest.FixtureRequest) -> ServerProcess:
+    server: ServerProcess = request.getfixturevalue(request.param)
+    return server
 
 
 def classify_once(server: ServerProcess) -> None:
@@ -52,41 +65,41 @@ def both_have_loaded(page: MetricsPage) -> bool:
     return page.total("convserve_queue_limit") == 2 * QUEUE_LIMIT
 
 
-@pytest.mark.parametrize("count", [2, 3])
-def test_each_gets_connections_and_the_metrics_are_the_sum_of_all(shades: Path, count: int) -> None:
-    with ServerProcess(shades, "--workers", str(count)) as server:
-        with ExitStack() as stack:
-            open_connections(server, stack)
-            shares = [connections(pid, server.address[1]) for pid in workers(server.pid)]
-        assert len(shares) == count
-        assert sum(shares) == CONNECTIONS
-        assert all(shares), shares
-        for _ in range(CONNECTIONS):
-            classify_once(server)
-        for _ in range(8):  # whoever answers
-            page = MetricsPage.scrape(server.url)
-            assert page.total("convserve_requests_total") == CONNECTIONS
-            assert page.total("convserve_images_total") == CONNECTIONS
-            assert page.total("convserve_request_duration_seconds_count") == CONNECTIONS
-            assert page.total("convserve_predictions_total", label="shade 7") == CONNECTIONS
-            assert page.total("convserve_inflight_requests") == 0
-            assert page.total("convserve_model_info") == 1
-            assert page.total("convserve_queue_limit") == count * QUEUE_LIMIT
+def test_each_gets_connections(several: ServerProcess) -> None:
+    with ExitStack() as stack:
+        open_connections(several, stack)
+        shares = [connections(pid, several.address[1]) for pid in workers(several.pid)]
+    assert sum(shares) == CONNECTIONS
+    assert all(shares), shares
+
+
+def test_the_metrics_are_the_sum_of_all(several: ServerProcess) -> None:
+    before = MetricsPage.scrape(several.url)
+    for _ in range(CONNECTIONS):
+        classify_once(several)
+    for _ in range(8):  # whoever answers
+        page = MetricsPage.scrape(several.url)
+        for name in ("requests_total", "images_total", "request_duration_seconds_count", "predictions_total"):
+            assert page.total(f"convserve_{name}") - before.total(f"convserve_{name}") == CONNECTIONS
+        assert page.total("convserve_inflight_requests") == 0
+        assert page.total("convserve_model_info") == 1
+        assert page.total("convserve_queue_limit") == len(workers(several.pid)) * QUEUE_LIMIT
 
 
 def test_while_one_is_dead_the_others_answer(pair: ServerProcess) -> None:
+    before = MetricsPage.scrape(pair.url).total("convserve_requests_total")
     first, _ = workers(pair.pid)
     pair.send(signal.SIGSTOP)  # nobody can take its place meanwhile
     kill(first)
     for _ in range(CONNECTIONS):
         classify_once(pair)
-    assert MetricsPage.scrape(pair.url).total("convserve_requests_total") == CONNECTIONS
+    counted = MetricsPage.scrape(pair.url).total("convserve_requests_total")
+    assert counted == before + CONNECTIONS
     pair.send(signal.SIGCONT)
     pair.stderr.wait_for(rf"process {first}\) ended with code -9")
     page = scrape_until(pair.url, both_have_loaded)
-    assert page.total("convserve_requests_total") == CONNECTIONS
+    assert page.total("convserve_requests_total") == counted
     assert len(workers(pair.pid) - {first}) == 2
-    assert pair.stop() == -signal.SIGTERM
 
 
 def test_no_counter_ever_falls(pair: ServerProcess) -> None:
@@ -104,11 +117,11 @@ def test_no_counter_ever_falls(pair: ServerProcess) -> None:
     assert set(load.answers) == {200}
 
 
-def test_they_end_with_their_supervisor(pair: ServerProcess) -> None:
-    kin = workers(pair.pid)
-    assert pair.stop(signal.SIGKILL) == -signal.SIGKILL  # when nobody holds its standard error any more
-    for pid in kin:
-        wait_for_end(pid)
+def test_they_end_with_their_supervisor(shades: Path) -> None:
+    with ServerProcess(shades, "--workers", "2") as server:
+        assert len(workers(server.pid)) == 2
+        # It returns when none of them holds the standard error any more.
+        assert server.stop(signal.SIGKILL) == -signal.SIGKILL
 
 
 def kill(worker: int) -> None:
@@ -118,7 +131,7 @@ def kill(worker: int) -> None:
 
 def scrape_often(server: ServerProcess, page: MetricsPage) -> MetricsPage:
     """The last of many pages, none of which counts less than the one before."""
-    for _ in range(10):
+    for _ in range(5):
         later = MetricsPage.scrape(server.url)
         assert later.fallen_since(page) == []
         page = later
