@@ -1,0 +1,116 @@
+"""Calls as the pages of TensorFlow Serving and TorchServe show them, by plain HTTP."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import httpx2
+import numpy as np
+import pytest
+
+from tests.process.server_process import ServerProcess
+from tests.shades import CLASSES, SIDE, level, picture, rows
+
+from .native_answers import probabilities, ranked
+from .pixels import Pixels, png
+
+
+def post(server: ServerProcess, path: str, document: Any) -> Any:
+    """As `curl -d '…'` does, which calls everything a form."""
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    answer = httpx2.post(f"{server.url}{path}", content=json.dumps(document), headers=form)
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def b64(file: bytes) -> dict[str, str]:
+    return {"b64": base64.b64encode(file).decode()}
+
+
+@pytest.mark.parametrize("place", ["/v1/models/shades", "/v1/models/shades/versions/1"])
+def test_model_status(server: ServerProcess, place: str) -> None:
+    [state] = httpx2.get(f"{server.url}{place}").json()["model_version_status"]
+    assert state == {
+        "version": "1",
+        "state": "AVAILABLE",
+        "status": {"error_code": "OK", "error_message": ""},
+    }
+
+
+def test_model_metadata(server: ServerProcess) -> None:
+    document = httpx2.get(f"{server.url}/v1/models/shades/metadata").json()
+    signature = document["metadata"]["signature_def"]["signature_def"]["serving_default"]
+    shape = [int(dim["size"]) for dim in signature["inputs"]["pixels"]["tensor_shape"]["dim"]]
+    assert shape == [-1, SIDE, SIDE, 1]
+    assert signature["inputs"]["pixels"]["dtype"] == "DT_UINT8"
+
+
+def test_predict_in_row_format_and_in_column_format(server: ServerProcess) -> None:
+    both = rows(level(2), level(6)).tolist()
+    expected = np.stack([probabilities(server.url, "shades", picture(level(index))) for index in (2, 6)])
+    bodies: list[dict[str, Any]] = [
+        {"instances": both},
+        {"signature_name": "serving_default", "instances": [{"pixels": row} for row in both]},
+        {"inputs": both},
+        {"inputs": {"pixels": both}},
+    ]
+    for body in bodies:
+        answer = post(server, "/v1/models/shades:predict", body)
+        key = "predictions" if "instances" in body else "outputs"
+        assert list(answer) == [key]
+        np.testing.assert_array_equal(np.array(answer[key], np.float32), expected)
+
+
+def test_predict_of_encoded_pictures(server: ServerProcess) -> None:
+    files = [picture(level(index), side=50) for index in range(CLASSES)]
+    answer = post(server, "/v1/models/shades:predict", {"instances": [b64(file) for file in files]})
+    expected = np.stack([probabilities(server.url, "shades", file) for file in files])
+    np.testing.assert_array_equal(np.array(answer["predictions"], np.float32), expected)
+
+
+def test_classify(server: ServerProcess) -> None:
+    body = {"examples": [{"image": b64(picture(level(3)))}]}
+    answer = post(server, "/v1/models/shades:classify", body)
+    native = ranked(server.url, "shades", picture(level(3)))
+    assert answer == {"results": [[[each["label"], each["probability"]] for each in native]]}
+
+
+def digits_agree(server: ServerProcess, digits: Sequence[Pixels]) -> None:
+    body = {"instances": np.stack(digits)[..., np.newaxis].tolist()}
+    answer = post(server, "/v1/models/convnet:predict", body)
+    expected = np.stack([probabilities(server.url, "convnet", png(digit)) for digit in digits])
+    np.testing.assert_array_equal(np.array(answer["predictions"], np.float32), expected)
+
+
+def test_drawn_digits_bit_for_bit(shipped: ServerProcess, digits: Sequence[Pixels]) -> None:
+    digits_agree(shipped, digits)
+
+
+def test_digits_of_mnist_bit_for_bit(shipped: ServerProcess, mnist: Sequence[Pixels]) -> None:
+    digits_agree(shipped, mnist)
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/v1/models/none:predict", 404),
+        ("/v1/models/shades/versions/7:predict", 404),
+        ("/v1/models/shades:predict", 400),
+        ("/v1/models/shades:regress", 501),
+    ],
+)
+def test_errors_are_an_object_with_a_sentence(server: ServerProcess, path: str, status: int) -> None:
+    answer = httpx2.post(f"{server.url}{path}")
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/json")
+    assert isinstance(answer.json()["error"], str)
+
+
+def test_torchserve_with_a_file_put_by_curl(shipped: ServerProcess, digits: Sequence[Pixels]) -> None:
+    answer = httpx2.put(f"{shipped.url}/predictions/convnet", content=png(digits[5]))
+    native = ranked(shipped.url, "convnet", png(digits[5]))[:5]
+    assert answer.json() == {each["label"]: each["probability"] for each in native}
+    assert httpx2.get(f"{shipped.url}/ping").json() == {"status": "Healthy"}

@@ -1,0 +1,170 @@
+"""The way of Triton's image client: all it knows of a model it reads from metadata and configuration.
+
+It checks that the model is one it can serve, prepares pictures as the configuration says, asks for
+classification, and takes each answer apart as `value:index:label`.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from tests.contract.linear import HEIGHT, WIDTH
+from tests.process.server_process import ServerProcess
+from tests.shades import LABELS, SIDE, level, picture
+
+from .native_answers import ranked
+from .pixels import Pixels, png
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # what its dependencies complain of while they are imported
+    import tritonclient.http as triton  # type: ignore[import-untyped]
+
+
+@dataclass(frozen=True)
+class Ranked:
+    value: float
+    index: int
+    label: str
+
+
+@dataclass(frozen=True)
+class ImageModel:
+    """What the image client makes of metadata and configuration."""
+
+    name: str
+    input: str
+    output: str
+    channels: int
+    height: int
+    width: int
+    channels_first: bool
+    datatype: str
+    max_batch_size: int
+
+    @classmethod
+    def of(cls, metadata: dict[str, Any], config: dict[str, Any]) -> Self:
+        [entry], [output] = metadata["inputs"], metadata["outputs"]
+        [configured] = config["input"]
+        assert output["datatype"] == "FP32"
+        batched = config["max_batch_size"] > 0
+        # The output is a vector, the batch not counted; the input a picture.
+        assert len([size for size in output["shape"][batched:] if size != 1]) == 1
+        assert len(entry["shape"]) == 3 + batched
+        shape = entry["shape"][batched:]
+        assert configured["dims"] == shape
+        assert configured["format"] in ("FORMAT_NCHW", "FORMAT_NHWC")
+        first = configured["format"] == "FORMAT_NCHW"
+        channels, height, width = shape if first else (shape[2], *shape[:2])
+        return cls(
+            name=config["name"],
+            input=entry["name"],
+            output=output["name"],
+            channels=channels,
+            height=height,
+            width=width,
+            channels_first=first,
+            datatype=entry["datatype"],
+            max_batch_size=config["max_batch_size"],
+        )
+
+    def prepare(self, file: bytes) -> NDArray[Any]:
+        """A picture as the model's input."""
+        image = Image.open(io.BytesIO(file)).convert("L" if self.channels == 1 else "RGB")
+        resized = np.array(image.resize((self.width, self.height), Image.Resampling.BILINEAR))
+        pixels = resized.reshape(self.height, self.width, self.channels)
+        typed = pixels if self.datatype == "UINT8" else (pixels / 255).astype(np.float32)
+        return typed.transpose(2, 0, 1) if self.channels_first else typed
+
+
+class ImageClient:
+    def __init__(self, client: Any, name: str) -> None:
+        self._client = client
+        self.model = ImageModel.of(client.get_model_metadata(name), client.get_model_config(name))
+
+    def classify(self, files: Sequence[bytes], classes: int) -> list[list[Ranked]]:
+        """The best classes of each picture, in batches as large as the model takes."""
+        model = self.model
+        rows = [model.prepare(file) for file in files]
+        results: list[list[Ranked]] = []
+        for start in range(0, len(rows), model.max_batch_size):
+            batch = np.stack(rows[start : start + model.max_batch_size])
+            given = triton.InferInput(model.input, batch.shape, model.datatype)
+            given.set_data_from_numpy(batch)
+            wanted = triton.InferRequestedOutput(model.output, class_count=classes)
+            result = self._client.infer(model.name, [given], outputs=[wanted])
+            results += [[_ranked(each) for each in row] for row in result.as_numpy(model.output)]
+        return results
+
+
+def _ranked(element: bytes) -> Ranked:
+    value, index, label = element.decode().split(":")
+    return Ranked(float(value), int(index), label)
+
+
+def connected(server: ServerProcess, name: str) -> Iterator[ImageClient]:
+    with triton.InferenceServerClient(server.url.removeprefix("http://")) as client:
+        yield ImageClient(client, name)
+
+
+@pytest.fixture
+def shades(server: ServerProcess) -> Iterator[ImageClient]:
+    yield from connected(server, "shades")
+
+
+@pytest.fixture
+def linear(server: ServerProcess) -> Iterator[ImageClient]:
+    yield from connected(server, "linear")
+
+
+@pytest.fixture
+def convnet(shipped: ServerProcess) -> Iterator[ImageClient]:
+    yield from connected(shipped, "convnet")
+
+
+def agree(told: list[Ranked], native: list[dict[str, Any]]) -> None:
+    assert [(each.index, each.label) for each in told] == [(each["index"], each["label"]) for each in native]
+    # To the digits that the extension writes, and to what a client's own arithmetic moves.
+    assert [each.value for each in told] == pytest.approx([each["probability"] for each in native], abs=2e-6)
+
+
+def test_what_it_reads(shades: ImageClient, linear: ImageClient) -> None:
+    assert shades.model == ImageModel("shades", "pixels", "probabilities", 1, SIDE, SIDE, False, "UINT8", 16)
+    assert linear.model == ImageModel("linear", "pixels", "probabilities", 3, HEIGHT, WIDTH, True, "FP32", 16)
+
+
+def test_grey_pixels_with_the_channel_last(shades: ImageClient, server: ServerProcess) -> None:
+    files = [picture(level(index % 10), side=SIDE + index) for index in range(40)]
+    answers = shades.classify(files, 3)
+    assert [answer[0].label for answer in answers] == [LABELS[index % 10] for index in range(40)]
+    for file, answer in zip(files, answers, strict=True):
+        agree(answer, ranked(server.url, "shades", file)[:3])
+
+
+def test_floats_of_three_colours_with_the_channels_first(linear: ImageClient, server: ServerProcess) -> None:
+    random = np.random.default_rng(0)
+    files = [png(random.integers(0, 256, (HEIGHT, WIDTH, 3)).astype(np.uint8)) for _ in range(20)]
+    for file, answer in zip(files, linear.classify(files, 4), strict=True):
+        agree(answer, ranked(server.url, "linear", file))
+
+
+def test_drawn_digits(convnet: ImageClient, shipped: ServerProcess, digits: Sequence[Pixels]) -> None:
+    files = [png(digit) for digit in digits]
+    answers = convnet.classify(files, 1)
+    assert [int(answer[0].label) for answer in answers] == list(range(10))
+    for file, answer in zip(files, answers, strict=True):
+        agree(answer, ranked(shipped.url, "convnet", file)[:1])
+
+
+def test_digits_of_mnist(convnet: ImageClient, shipped: ServerProcess, mnist: Sequence[Pixels]) -> None:
+    files = [png(digit) for digit in mnist]
+    for file, answer in zip(files, convnet.classify(files, 10), strict=True):
+        agree(answer, ranked(shipped.url, "convnet", file))
