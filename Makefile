@@ -27,7 +27,7 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/mypy service export tests benchmarks
 
 test: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile $(ARGS)
 
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff check --fix .
