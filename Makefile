@@ -16,7 +16,8 @@ LOCK = uv pip compile pyproject.toml --universal --python-version 3.11 --generat
 .PHONY: serve export lint test format lock docs proto bench clean
 
 serve: $(VENV)/serve.stamp
-	@$(BIN)/python -m service serve --host $(HOST) --port $(PORT) --workers $(WORKERS) --models $(MODELS)
+	@$(BIN)/python -m service serve --host $(HOST) --port $(PORT) --grpc-port $(GRPC_PORT) \
+		--workers $(WORKERS) --models $(MODELS)
 
 export: $(VENV)/dev.stamp
 	$(BIN)/python -m export convnet $(if $(DATA),--data $(DATA))
