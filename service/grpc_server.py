@@ -19,6 +19,9 @@ from .telemetry import Telemetry
 
 # What Triton's server takes; its clients set no bound at all.
 MAX_MESSAGE_BYTES = 64 * MEBIBYTE
+# A call that has come and is not yet in our hands when the library stops is cut off with CANCELLED. For a
+# moment before, calls are told UNAVAILABLE instead, which their clients try again elsewhere.
+LAST_REFUSALS_SECONDS = 0.1
 OPTIONS = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
@@ -72,7 +75,15 @@ class GrpcServer:
         self._health.changed()
 
     def stop(self, grace: float | None) -> None:
-        """Refuse new calls, answer those under way for `grace` seconds at the most; returns at once."""
+        """Refuse new calls, answer those under way for `grace` seconds at the most; returns at once.
+
+        The registry refuses by now.
+        """
         self._closing.set()
         self._health.close()
-        self._stops.append(asyncio.create_task(self._server.stop(grace)))
+        self._stops.append(asyncio.create_task(self._stop(grace)))
+
+    async def _stop(self, grace: float | None) -> None:
+        if grace is not None:
+            await asyncio.sleep(LAST_REFUSALS_SECONDS)
+        await self._server.stop(grace)

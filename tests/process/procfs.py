@@ -6,6 +6,7 @@ import os
 import re
 import select
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -61,7 +62,9 @@ def _read(pid: int, name: str) -> bytes:
 
 
 def _accepted_inodes(port: int) -> Iterator[str]:
-    for line in (PROC / "net/tcp").read_text().splitlines()[1:]:
+    # gRPC listens at an IPv4 address by a socket of IPv6.
+    tables = [(PROC / "net" / name).read_text().splitlines()[1:] for name in ("tcp", "tcp6")]
+    for line in chain(*tables):
         fields = line.split()
         if fields[1].endswith(f":{port:04X}") and fields[3] == ESTABLISHED:
             yield f"socket:[{fields[9]}]"
