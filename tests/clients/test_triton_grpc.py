@@ -1,0 +1,252 @@
+"""tritonclient over gRPC, blocking and asynchronous, against a real server with the models that ship."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import shutil
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tests.process.grpc_address import FREE_PORT, grpc_address
+from tests.process.metrics_page import scrape_until
+from tests.process.server_process import ROOT, ServerProcess
+from tests.shades import SIDE, level, picture, publish_shades, rows
+
+from .native_answers import probabilities
+from .pixels import Pixels, png
+from .triton_grpc import asynchronous, blocking
+
+DEADLINE = 60.0
+FOREVER_MS = "3600000"
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """One that serves the convnet and `shades` over both protocols."""
+    models = tmp_path_factory.mktemp("models")
+    shutil.copytree(ROOT / "models" / "convnet", models / "convnet")
+    publish_shades(models)
+    with ServerProcess(models, *FREE_PORT) as server:
+        yield server
+        assert server.stderr.text == ""
+
+
+@pytest.fixture(scope="module")
+def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """One that serves `shades`, and waits for a full batch as if for ever."""
+    models = tmp_path_factory.mktemp("models")
+    publish_shades(models)
+    with ServerProcess(models, *FREE_PORT, "--max-queue-delay-ms", FOREVER_MS) as server:
+        yield server
+        assert server.stderr.text == ""
+
+
+@pytest.fixture
+def client(both: ServerProcess) -> Iterator[Any]:
+    with blocking.InferenceServerClient(grpc_address(both)) as client:
+        yield client
+
+
+@pytest.fixture
+def kept_waiting(patient: ServerProcess) -> Iterator[Any]:
+    with blocking.InferenceServerClient(grpc_address(patient)) as client:
+        yield client
+
+
+def pixels(array: NDArray[Any], datatype: str = "UINT8") -> Any:
+    tensor = blocking.InferInput("pixels", list(array.shape), datatype)
+    tensor.set_data_from_numpy(array)
+    return tensor
+
+
+def pictures(*files: bytes) -> Any:
+    tensor = blocking.InferInput("pixels", [len(files)], "BYTES")
+    tensor.set_data_from_numpy(np.array(files, dtype=np.object_))
+    return tensor
+
+
+def as_rows(digits: Sequence[Pixels]) -> NDArray[np.uint8]:
+    return np.stack(digits)[..., np.newaxis]
+
+
+def refused(status: str, sentence: str) -> Any:
+    """The next call is refused so."""
+    return pytest.raises(blocking.InferenceServerException, match=rf"\[StatusCode\.{status}\].*{sentence}")
+
+
+def test_health(client: Any) -> None:
+    assert client.is_server_live()
+    assert client.is_server_ready()
+    assert client.is_model_ready("convnet")
+    assert client.is_model_ready("convnet", "1")
+    assert not client.is_model_ready("convnet", "1000")
+    assert not client.is_model_ready("unknown")
+
+
+def test_metadata_and_configuration_as_image_client_reads_them(client: Any) -> None:
+    metadata = client.get_model_metadata("convnet", as_json=True)
+    config = client.get_model_config("convnet", as_json=True)["config"]
+    (source,), (target,) = metadata["inputs"], metadata["outputs"]
+    assert (source["datatype"], source["shape"]) == ("UINT8", ["-1", "28", "28", "1"])
+    assert (target["datatype"], target["shape"]) == ("FP32", ["-1", "10"])
+    assert config["input"][0]["format"] == "FORMAT_NHWC"
+    assert config["input"][0]["data_type"] == "TYPE_UINT8"
+    assert config["max_batch_size"] > 1
+    assert "classification" in client.get_server_metadata().extensions
+
+
+def test_the_repository(client: Any) -> None:
+    index = client.get_model_repository_index().models
+    assert {(row.name, row.version, row.state) for row in index} == {
+        ("convnet", "1", "READY"),
+        ("shades", "1", "READY"),
+    }
+    with refused("UNIMPLEMENTED", "RepositoryModelLoad is not offered"):
+        client.load_model("shades")
+    with refused("UNIMPLEMENTED", "RepositoryModelUnload is not offered"):
+        client.unload_model("shades")
+
+
+@pytest.mark.parametrize("compression", [None, "gzip", "deflate"])
+def test_pixels_get_the_answers_of_the_native_dialect_bit_for_bit(
+    both: ServerProcess, client: Any, digits: Sequence[Pixels], compression: str | None
+) -> None:
+    answer = client.infer("convnet", [pixels(as_rows(digits))], compression_algorithm=compression)
+    expected = [probabilities(both.url, "convnet", png(digit)) for digit in digits]
+    np.testing.assert_array_equal(answer.as_numpy("probabilities"), expected)
+
+
+def test_real_pictures_get_the_same_answers_as_pixels_and_as_files_over_rest_and_grpc(
+    both: ServerProcess, client: Any, mnist: Sequence[Pixels]
+) -> None:
+    http = pytest.importorskip("tritonclient.http")
+    tensor = http.InferInput("pixels", [len(mnist), 28, 28, 1], "UINT8")
+    tensor.set_data_from_numpy(as_rows(mnist))
+    with http.InferenceServerClient(both.url.removeprefix("http://")) as rest:
+        expected = rest.infer("convnet", [tensor]).as_numpy("probabilities")
+    for sent in (pixels(as_rows(mnist)), pictures(*map(png, mnist))):
+        answer = client.infer("convnet", [sent], request_id="mine")
+        assert answer.get_response().id == "mine"
+        np.testing.assert_array_equal(answer.as_numpy("probabilities"), expected)
+
+
+def test_classes_with_their_labels(client: Any) -> None:
+    wanted = blocking.InferRequestedOutput("probabilities", class_count=2)
+    answer = client.infer("shades", [pixels(rows(level(3), level(8)))], outputs=[wanted])
+    classes = answer.as_numpy("probabilities")
+    assert classes.shape == (2, 2)
+    assert [row[0].decode().split(":")[1:] for row in classes] == [["3", "shade 3"], ["8", "shade 8"]]
+
+
+def test_statistics_grow(client: Any) -> None:
+    def inferences() -> int:
+        (statistics,) = client.get_inference_statistics("shades").model_stats
+        count: int = statistics.inference_count
+        return count
+
+    before = inferences()
+    client.infer("shades", [pixels(rows(1, 2, 3))])
+    assert inferences() == before + 3
+    assert {each.name for each in client.get_inference_statistics().model_stats} == {"convnet", "shades"}
+
+
+def test_refusals(client: Any) -> None:
+    with refused("NOT_FOUND", "no model 'unknown' is served; there are convnet, shades"):
+        client.infer("unknown", [pixels(rows(1))])
+    with refused("NOT_FOUND", "has no version '7'"):
+        client.get_model_config("shades", "7")
+    with refused("INVALID_ARGUMENT", "datatype FP32; expected UINT8 of shape"):
+        client.infer("shades", [pixels(np.zeros((1, SIDE, SIDE, 1), np.float32), "FP32")])
+    with refused("INVALID_ARGUMENT", "not a picture"):
+        client.infer("shades", [pictures(b"no picture")])
+    with refused("RESOURCE_EXHAUSTED", "at most 256"):
+        client.infer("shades", [pixels(np.zeros((257, SIDE, SIDE, 1), np.uint8))])
+
+
+def test_priority_and_timeout_are_taken(client: Any) -> None:
+    answer = client.infer("shades", [pictures(picture(level(4)))], priority=1, timeout=10_000_000)
+    assert answer.as_numpy("probabilities").argmax() == 4
+
+
+def test_a_deadline_of_the_call_or_of_the_request(kept_waiting: Any, patient: ServerProcess) -> None:
+    with refused("DEADLINE_EXCEEDED", ""):
+        kept_waiting.infer("shades", [pixels(rows(1))], client_timeout=0.2)
+    with refused("DEADLINE_EXCEEDED", "the deadline passed"):
+        kept_waiting.infer("shades", [pixels(rows(1))], timeout=1000)
+    scrape_until(patient.url, lambda page: page.is_idle())
+
+
+def test_a_cancelled_call_gives_its_place_back(kept_waiting: Any, patient: ServerProcess) -> None:
+    answers: queue.Queue[Any] = queue.Queue()
+    call = kept_waiting.async_infer(
+        "shades", [pixels(rows(1))], callback=lambda result, error: answers.put(error)
+    )
+    scrape_until(patient.url, lambda page: page.total("convserve_queue_depth") == 1)
+    call.cancel()
+    assert "CANCELLED" in str(answers.get(timeout=DEADLINE))
+    page = scrape_until(patient.url, lambda page: page.is_idle())
+    assert page.total("convserve_requests_total", protocol="open_inference_grpc", code="CANCELLED") == 1
+
+
+def test_a_stream(client: Any) -> None:
+    answers: queue.Queue[Any] = queue.Queue()
+    client.start_stream(lambda result, error: answers.put((result, error)))
+    try:
+        for index in range(10):
+            client.async_stream_infer("shades", [pixels(rows(level(index)))], request_id=str(index))
+        client.async_stream_infer("unknown", [pixels(rows(0))])
+        for index in range(10):
+            result, error = answers.get(timeout=DEADLINE)
+            assert error is None
+            assert result.get_response().id == str(index)
+            assert result.as_numpy("probabilities").argmax() == index
+        result, error = answers.get(timeout=DEADLINE)
+        assert result is None
+        assert "no model 'unknown'" in str(error)
+    finally:
+        client.stop_stream()
+
+
+@asynccontextmanager
+async def connected(server: ServerProcess) -> AsyncIterator[Any]:
+    async with asynchronous.InferenceServerClient(grpc_address(server)) as client:
+        yield client
+
+
+def test_the_asynchronous_client(both: ServerProcess) -> None:
+    async def test() -> None:
+        async with connected(both) as client:
+            assert await client.is_server_live()
+            assert await client.is_model_ready("shades")
+            assert (await client.get_model_metadata("shades")).versions == ["1"]
+            assert (await client.get_model_config("shades")).config.max_batch_size == 16
+            calls = [client.infer("shades", [pixels(rows(level(index % 10)))]) for index in range(100)]
+            answers = await asyncio.gather(*calls)
+            best = [answer.as_numpy("probabilities").argmax() for answer in answers]
+            assert best == [index % 10 for index in range(100)]
+            with refused("NOT_FOUND", "no model"):
+                await client.infer("unknown", [pixels(rows(1))])
+
+    asyncio.run(test())
+
+
+def test_the_asynchronous_clients_stream(both: ServerProcess) -> None:
+    async def requests() -> AsyncIterator[dict[str, Any]]:
+        for index in range(10):
+            yield {"model_name": "shades", "inputs": [pixels(rows(level(index)))]}
+
+    async def test() -> None:
+        async with connected(both) as client:
+            best = []
+            async for result, error in client.stream_infer(requests()):
+                assert error is None
+                best.append(result.as_numpy("probabilities").argmax())
+            assert best == list(range(10))
+
+    asyncio.run(test())
