@@ -36,8 +36,7 @@ format: $(VENV)/dev.stamp
 
 # The generated messages; tests/contract holds that they are fresh.
 proto: $(VENV)/dev.stamp
-	$(BIN)/python -m grpc_tools.protoc --proto_path=service/protocols --python_out=service/protocols \
-		--pyi_out=service/protocols service/protocols/inference.proto
+	$(BIN)/python docs/generate_protobuf.py
 
 docs: $(VENV)/serve.stamp
 	$(BIN)/python docs/generate_settings.py
