@@ -38,6 +38,8 @@ def _complete(path: str, operation: dict[str, Any]) -> None:
     """Say what FastAPI does not know: the endpoints take their requests as they are."""
     operation["responses"].pop("422", None)
     operation["responses"]["default"] = _ANY_ERROR
+    if path == "/metrics":  # the one page that is not JSON
+        operation["responses"]["200"]["content"] = {"text/plain": {"schema": {"type": "string"}}}
     parameters = operation.setdefault("parameters", [])
     told = {parameter["name"] for parameter in parameters}
     parameters += [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from email.message import Message
 from email.utils import collapse_rfc2231_value
 from typing import TYPE_CHECKING
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
 
+# A client's mistakes go back to the client, and do not fill the server's log.
+_UNHEARD = logging.Logger("unheard", logging.CRITICAL)
 # Reading a part costs microseconds, whatever is in it, and a body has room for a million.
 MAX_PARTS = 10_000
 
@@ -33,6 +36,7 @@ def read_files(content_type: str, body: bytes) -> list[Image]:
     collector = _Collector()
     try:
         parser = MultipartParser(boundary.encode("latin-1"), collector.callbacks())
+        parser.logger = _UNHEARD
         parser.write(body)
         parser.finalize()
     except (FormParserError, UnicodeEncodeError) as error:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from http.client import HTTPConnection
 from typing import Any
+from urllib.parse import urlsplit
 
-import httpx2
 import numpy as np
 from numpy.typing import NDArray
+
+from tests.process.answer import Answer
+from tests.process.lines import DEADLINE
 
 Scores = NDArray[np.float32]
 
 
 def ranked(url: str, model: str, picture: bytes) -> list[dict[str, Any]]:
     """All classes of the picture, best first."""
-    answer = httpx2.post(f"{url}/models/{model}/classify?top_k=1000", content=picture)
-    assert answer.status_code == 200, answer.text
-    top_k: list[dict[str, Any]] = answer.json()["predictions"][0]["top_k"]
+    with closing(HTTPConnection(urlsplit(url).netloc, timeout=DEADLINE)) as connection:
+        path = f"/models/{model}/classify?top_k=1000"
+        connection.request("POST", path, picture, {"Content-Type": "image/png"})
+        answer = Answer.read(connection.getresponse())
+    assert answer.status == 200, answer.body
+    top_k: list[dict[str, Any]] = answer.json["predictions"][0]["top_k"]
     return top_k
 
 

@@ -1,0 +1,85 @@
+"""Bodies and headers of every kind, as bytes, against a server process that has to outlive them unharmed."""
+
+from __future__ import annotations
+
+import http.client
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import cycle, islice
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from tests.process.answer import Answer
+from tests.process.lines import DEADLINE
+from tests.process.metrics_page import MetricsPage, scrape_until
+from tests.process.procfs import memory, needs_procfs
+from tests.process.server_process import ServerProcess
+
+from .bodies import GOOD, Sent, requests
+from .conftest import FACTOR
+
+EXPECTED = {200, 400, 404, 413, 415, 504}
+MEBIBYTE = 1024 * 1024
+MAY_GROW = 4 * MEBIBYTE
+
+many = settings(max_examples=400 * FACTOR, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+@pytest.fixture(scope="module")
+def connection(server: ServerProcess) -> Iterator[http.client.HTTPConnection]:
+    """Kept, as a client's would be; a server that hangs is told by its timeout."""
+    with closing(http.client.HTTPConnection(*server.address, timeout=DEADLINE)) as connection:
+        yield connection
+
+
+def ask(connection: http.client.HTTPConnection, sent: Sent) -> Answer:
+    connection.request("POST", sent.path, sent.body, sent.headers)
+    return Answer.read(connection.getresponse())
+
+
+def check(answer: Answer) -> None:
+    assert answer.status in EXPECTED, answer.body
+    if answer.status != 200:
+        assert list(answer.json) == ["error"]
+        assert isinstance(answer.json["error"], str)
+
+
+def unharmed(server: ServerProcess, connection: http.client.HTTPConnection) -> None:
+    """Nothing is left in the queue, and every good request is answered as ever."""
+    scrape_until(server.url, MetricsPage.is_idle)
+    for sent in GOOD:
+        assert ask(connection, sent).status == 200
+
+
+@many
+@given(requests)
+def test_any_request_is_answered_or_refused_in_a_sentence(
+    connection: http.client.HTTPConnection, sent: Sent
+) -> None:
+    check(ask(connection, sent))
+
+
+def test_the_server_is_unharmed(server: ServerProcess, connection: http.client.HTTPConnection) -> None:
+    unharmed(server, connection)
+
+
+@needs_procfs
+def test_memory_is_back_where_it_was(server: ServerProcess, connection: http.client.HTTPConnection) -> None:
+    """Half of the requests to warm up, and as many again that may not make it grow."""
+    seen: list[Sent] = []
+
+    @settings(many, max_examples=200, database=None)
+    @given(requests)
+    def collect(sent: Sent) -> None:
+        seen.append(sent)
+
+    collect()
+    count = 1500 * FACTOR
+    sizes = []
+    for _ in range(2):
+        for sent in islice(cycle(seen), count):
+            check(ask(connection, sent))
+        unharmed(server, connection)
+        sizes.append(memory(server.pid, "VmRSS"))
+    assert sizes[1] - sizes[0] < MAY_GROW

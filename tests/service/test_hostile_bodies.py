@@ -1,0 +1,140 @@
+"""Bodies that are made to be dear, or to break what reads them: each costs no more than its size."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from fastapi.testclient import TestClient
+from starlette.requests import Request
+from starlette.types import Message
+
+from service.errors import InvalidInput, PayloadTooLarge
+from service.protocols.body import read_body
+from service.protocols.json_images import MAX_IMAGES, read_json_images
+from service.protocols.multipart import MAX_PARTS, read_files
+from tests.shades import level, picture
+
+from .refusal import refused
+
+FORM = {"Content-Type": "multipart/form-data; boundary=frontier"}
+MANY = 100_000
+
+
+@contextmanager
+def memory_below(limit: int) -> Iterator[None]:
+    tracemalloc.start()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < limit
+    finally:
+        tracemalloc.stop()
+
+
+def form(*headers: bytes, data: bytes = picture(level(1))) -> bytes:
+    parts = [b"--frontier\r\n%b\r\n\r\n%b\r\n" % (header, data) for header in headers]
+    return b"".join([*parts, b"--frontier--\r\n"])
+
+
+def disposition(parameter: bytes) -> bytes:
+    return b'Content-Disposition: form-data; name="a"; ' + parameter
+
+
+@pytest.mark.parametrize(
+    "parameter",
+    [
+        b"filename*=raw_unicode_escape''\\ud800.png",
+        b"filename*=unicode_escape''\\ud800.png",
+        b"filename*=utf-7''+2AA-.png",
+    ],
+)
+def test_a_file_name_of_half_a_surrogate_pair(client: TestClient, parameter: bytes) -> None:
+    answer = client.post("/classify", content=form(disposition(parameter)), headers=FORM)
+    assert answer.status_code == 200
+    [prediction] = answer.json()["predictions"]
+    assert prediction["label"] == "shade 1"
+    assert prediction["filename"].startswith("?")
+
+
+@pytest.mark.parametrize(
+    "parameter",
+    [
+        b"filename*=idna''x",
+        b"filename*=punycode''%ff",
+        b"filename*=undefined''x",
+        b"filename*=utf%008''x",
+    ],
+)
+@pytest.mark.parametrize("path", ["/classify", "/predictions/shades"])
+def test_a_file_name_in_a_charset_that_cannot_be(client: TestClient, path: str, parameter: bytes) -> None:
+    answer = client.post(path, content=form(disposition(parameter)), headers=FORM)
+    refused(answer, 400, "the header content-disposition cannot be read")
+
+
+@pytest.mark.parametrize("boundary", ["boundary*=idna''x", "boundary*" + "9" * 5000 + "=x"])
+def test_a_boundary_that_cannot_be(client: TestClient, boundary: str) -> None:
+    headers = {"Content-Type": f"multipart/form-data; {boundary}"}
+    answer = client.post("/classify", content=form(), headers=headers)
+    refused(answer, 400, "the header content-type cannot be read")
+
+
+def test_a_clients_mistakes_do_not_fill_the_log(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG, "python_multipart"):
+        answer = client.post("/classify", content=b"--frontier\r\nbroken header\r\n", headers=FORM)
+    refused(answer, 400, "the multipart body cannot be read")
+    assert caplog.text == ""
+
+
+def test_a_form_of_very_many_parts() -> None:
+    body = form(*[b"Content-Type: image/x"] * (MAX_PARTS + 1), data=b"")
+    with pytest.raises(PayloadTooLarge, match="the multipart body has more than 10,000 parts"):
+        read_files(FORM["Content-Type"], body)
+    fewer = form(*[b"Content-Type: image/x"] * MAX_PARTS, data=b"")
+    assert len(read_files(FORM["Content-Type"], fewer)) == MAX_PARTS
+
+
+def test_json_of_very_many_images() -> None:
+    body = json.dumps({"images": [{"b64": ""}] * (MAX_IMAGES + 1)}).encode()
+    with pytest.raises(PayloadTooLarge, match="images: List should have at most 10000 items"):
+        read_json_images(body)
+    assert len(read_json_images(json.dumps({"images": [{"b64": ""}] * MAX_IMAGES}).encode())) == MAX_IMAGES
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (b'{"images":[' + b"0," * MANY + b"0]}", r"images\.0: Input should be an object"),
+        (b'{"images":[' + b"{}," * MANY + b"{}]}", r"images\.0\.b64: Field required"),
+        (
+            b'{"images":[],' + b",".join(b'"%d":0' % n for n in range(MANY)) + b"}",
+            r"0: Extra inputs are not permitted; expected ",
+        ),
+        (
+            b'{"images":[{"b64":"",' + b",".join(b'"%d":0' % n for n in range(MANY)) + b"}]}",
+            r"images\.0\.0: Extra inputs are not permitted; expected ",
+        ),
+    ],
+    ids=["numbers", "empty", "members", "members of an image"],
+)
+def test_a_hundred_thousand_mistakes_cost_no_more_than_the_first(body: bytes, sentence: str) -> None:
+    with memory_below(25 * len(body)), pytest.raises(InvalidInput, match=sentence):
+        read_json_images(body)
+
+
+def test_a_body_in_very_many_chunks_takes_no_more_memory_than_in_one() -> None:
+    chunk, size = b"xy", 100_000
+
+    async def receive() -> Message:
+        nonlocal size
+        size -= len(chunk)
+        # A new object each time, as from a socket.
+        return {"type": "http.request", "body": bytes(bytearray(chunk)), "more_body": size > 0}
+
+    request = Request({"type": "http", "method": "POST", "headers": []}, receive)
+    with memory_below(1_000_000):
+        assert asyncio.run(read_body(request, size)) == chunk * 50_000
