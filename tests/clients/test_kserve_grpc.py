@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
-from kserve import InferenceGRPCClient, InferInput, InferRequest
+from kserve import InferenceGRPCClient, InferInput, InferRequest  # type: ignore[import-untyped]
 
 from tests.process.grpc_address import FREE_PORT, grpc_address
 from tests.process.server_process import ServerProcess

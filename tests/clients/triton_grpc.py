@@ -12,7 +12,7 @@ import grpc  # noqa: F401
 from google.protobuf import descriptor_pool
 
 with mock.patch.object(descriptor_pool, "Default", return_value=descriptor_pool.DescriptorPool()):
-    import tritonclient.grpc as blocking
-    import tritonclient.grpc.aio as asynchronous
+    import tritonclient.grpc as blocking  # type: ignore[import-untyped]
+    import tritonclient.grpc.aio as asynchronous  # type: ignore[import-untyped]
 
 __all__ = ["asynchronous", "blocking"]
