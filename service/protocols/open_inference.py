@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 
 from fastapi import FastAPI, Request
 from pydantic import BaseModel, ConfigDict, ValidationError
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from ..classifier import Classifier
@@ -19,7 +20,7 @@ from ..registry import Registry
 from ..telemetry import Telemetry
 from .body import read_body
 from .content_coding import compress, decompress
-from .exchange import Exchange, InferenceRoute, counted
+from .exchange import CLIENT_CLOSED_REQUEST, Exchange, InferenceRoute, counted
 from .infer_json import HEADER_LENGTH, read_request, write_answer
 from .inference import infer
 from .model_config import (
@@ -153,9 +154,11 @@ class OpenInference:
 
     async def index(self, request: Request) -> Response:
         """Tritonclient sends no Content-Type, and an empty body where it asks for nothing in particular."""
-        body = await read_body(request, self._max_body_bytes)
         try:
+            body = await read_body(request, self._max_body_bytes)
             asked = IndexRequest.model_validate_json(body or b"{}")
+        except ClientDisconnect:
+            return Response(status_code=CLIENT_CLOSED_REQUEST)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             raise InvalidInput(f"{'.'.join(map(str, first['loc'])) or 'the body'}: {first['msg']}") from error

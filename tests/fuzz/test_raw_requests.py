@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import socket
 from collections.abc import Iterator
 from contextlib import closing
 from itertools import cycle, islice
@@ -16,7 +17,7 @@ from tests.process.metrics_page import MetricsPage, scrape_until
 from tests.process.procfs import memory, needs_procfs
 from tests.process.server_process import ServerProcess
 
-from .bodies import GOOD, Sent, requests
+from .bodies import GOOD, PATHS, Sent, requests
 from .conftest import FACTOR
 
 EXPECTED = {200, 400, 404, 413, 415, 504}
@@ -58,6 +59,17 @@ def test_any_request_is_answered_or_refused_in_a_sentence(
     connection: http.client.HTTPConnection, sent: Sent
 ) -> None:
     check(ask(connection, sent))
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_client_that_leaves_in_the_middle_is_no_fault_of_the_servers(
+    server: ServerProcess, path: str
+) -> None:
+    """Nor is it worth a line in the log, which the server's fixture looks at."""
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n".encode()
+    with socket.create_connection(server.address, timeout=DEADLINE) as client:
+        client.sendall(head + b"{")
+    scrape_until(server.url, MetricsPage.is_idle)
 
 
 def test_the_server_is_unharmed(server: ServerProcess, connection: http.client.HTTPConnection) -> None:
