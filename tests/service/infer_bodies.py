@@ -1,0 +1,32 @@
+"""Inference requests of one row for `shades`, to be changed, written and read."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from service.manifest import Manifest
+from service.protocols.infer_json import read_request
+from service.protocols.inference import InferRequest
+from tests.shades import SIDE
+
+MOST = 256
+PIXELS = SIDE * SIDE
+
+
+def document(**changes: Any) -> dict[str, Any]:
+    """A request of one row, its only input changed."""
+    tensor = {"name": "pixels", "shape": [1, SIDE, SIDE, 1], "datatype": "UINT8", "data": [7] * PIXELS}
+    return {"inputs": [{key: value for key, value in {**tensor, **changes}.items() if value is not None}]}
+
+
+def binary(size: int = PIXELS, **changes: Any) -> dict[str, Any]:
+    return document(data=None, parameters={"binary_data_size": size}, **changes)
+
+
+def read(manifest: Manifest, request: Any, *, header: str | None = None, tail: bytes = b"") -> InferRequest:
+    """`request` as JSON with `tail` behind it, whose length is told if there is any."""
+    text = request if isinstance(request, bytes) else json.dumps(request).encode()
+    if header is None and tail:
+        header = str(len(text))
+    return read_request(text + tail, header, manifest, MOST)
