@@ -15,6 +15,7 @@ from . import __version__
 from .dataplane import DataPlane
 from .errors import ConvserveError
 from .exposition import Exposition
+from .limits import Limits
 from .openapi import describe_with_examples
 from .protocols.native import Native
 from .protocols.open_inference import OpenInference
@@ -54,14 +55,8 @@ def create_app(settings: Settings, *, metrics_dir: Path | None = None) -> FastAP
     app.state.plane = plane
     app.state.registry = plane.registry
     app.state.telemetry = telemetry
-    for protocol in (Native, OpenInference, TensorFlowServing, TorchServe):
-        protocol(
-            plane.registry,
-            plane.classifier,
-            request_timeout=settings.request_timeout_ms / 1000,
-            max_body_bytes=settings.max_body_bytes,
-            max_images=settings.max_images,
-        ).mount(app, telemetry)
+    for dialect in (Native, OpenInference, TensorFlowServing, TorchServe):
+        dialect(plane, Limits.of(settings)).mount(app, telemetry)
     Operations(plane.registry, Exposition(metrics, metrics_dir)).mount(app)
     app.add_exception_handler(ConvserveError, _domain_error)
     app.add_exception_handler(HTTPException, _http_error)

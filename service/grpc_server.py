@@ -10,6 +10,7 @@ import grpc
 
 from .dataplane import DataPlane
 from .errors import ConfigurationError
+from .limits import Limits
 from .protocols import health_grpc, open_inference_grpc
 from .protocols.health_grpc import Health
 from .protocols.open_inference_grpc import OpenInferenceGrpc
@@ -33,19 +34,10 @@ OPTIONS = (
 class GrpcServer:
     """A gRPC server in the event loop it is made in."""
 
-    def __init__(
-        self, plane: DataPlane, telemetry: Telemetry, *, request_timeout: float, max_images: int
-    ) -> None:
+    def __init__(self, plane: DataPlane, telemetry: Telemetry, limits: Limits) -> None:
         self._closing = asyncio.Event()
         self._stops: list[asyncio.Task[None]] = []
-        inference = OpenInferenceGrpc(
-            plane.registry,
-            plane.classifier,
-            telemetry,
-            request_timeout=request_timeout,
-            max_images=max_images,
-            closing=self._closing,
-        )
+        inference = OpenInferenceGrpc(plane, limits, telemetry, self._closing)
         self._health = Health(plane.registry, open_inference_grpc.SERVICE.full_name)
         described = (open_inference_grpc.SERVICE.file, health_grpc.SERVICE.file)
         parts = (inference, self._health, Reflection(described, self._closing))

@@ -19,6 +19,7 @@ from prometheus_client import disable_created_metrics
 from .announcement import Announcement
 from .app import create_app
 from .dataplane import DataPlane
+from .limits import Limits
 from .registry import Registry
 from .settings import Settings
 
@@ -132,11 +133,6 @@ async def _grpc(address: str | None, app: FastAPI, settings: Settings) -> AsyncI
         return
     from .grpc_server import GrpcServer
 
-    server = GrpcServer(
-        app.state.plane,
-        app.state.telemetry,
-        request_timeout=settings.request_timeout_ms / 1000,
-        max_images=settings.max_images,
-    )
+    server = GrpcServer(app.state.plane, app.state.telemetry, Limits.of(settings))
     async with server.serving(address):
         yield server

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..classifier import Classifier
+from ..dataplane import DataPlane
 from ..decoding import Image
 from ..errors import InvalidInput, PayloadTooLarge, UnsupportedContent
-from ..registry import Registry
+from ..limits import Limits
 from ..telemetry import Telemetry
 from .body import read_body
 from .exchange import Exchange, InferenceRoute, counted
@@ -21,6 +23,7 @@ from .replies import json_reply, server_timing
 DEFAULT_TOP_K = 5
 
 
+@dataclass(frozen=True, slots=True)
 class Native:
     """`POST /classify`, `/models/{name}/classify` and `/models/{name}/versions/{version}/classify`.
 
@@ -29,20 +32,8 @@ class Native:
         max_body_bytes, max_images: what one request may bring.
     """
 
-    def __init__(
-        self,
-        registry: Registry,
-        classifier: Classifier,
-        *,
-        request_timeout: float,
-        max_body_bytes: int,
-        max_images: int,
-    ) -> None:
-        self._registry = registry
-        self._classifier = classifier
-        self._request_timeout = request_timeout
-        self._max_body_bytes = max_body_bytes
-        self._max_images = max_images
+    plane: DataPlane
+    limits: Limits
 
     def mount(self, app: FastAPI, telemetry: Telemetry) -> None:
         endpoint = counted(telemetry, "native", self.classify)
@@ -64,11 +55,11 @@ class Native:
     async def classify(self, exchange: Exchange) -> Response:
         request = exchange.request
         names = request.path_params
-        model = exchange.model = self._registry.resolve(names.get("name"), names.get("version"))
-        exchange.set_deadline(self._request_timeout)
+        model = exchange.model = self.plane.registry.resolve(names.get("name"), names.get("version"))
+        exchange.set_deadline(self.limits.request_timeout)
         top_k = _top_k(request)
-        images = self._images(request, await read_body(request, self._max_body_bytes))
-        classification = await self._classifier.classify(
+        images = self._images(request, await read_body(request, self.limits.max_body_bytes))
+        classification = await self.plane.classifier.classify(
             model, images, top_k=top_k, deadline=exchange.deadline
         )
         exchange.timings = classification.timings
@@ -80,9 +71,9 @@ class Native:
         images = _read_images(request, body)
         if not images:
             raise InvalidInput("the request holds no image")
-        if len(images) > self._max_images:
+        if len(images) > self.limits.max_images:
             raise PayloadTooLarge(
-                f"the request holds {len(images)} images; at most {self._max_images} are taken at once "
+                f"the request holds {len(images)} images; at most {self.limits.max_images} are taken at once "
                 "(CONVSERVE_MAX_IMAGES)"
             )
         return images

@@ -7,16 +7,17 @@ binary tensor data, classification, statistics, model configuration, model repos
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from fastapi import FastAPI, Request
 from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from ..classifier import Classifier
+from ..dataplane import DataPlane
 from ..errors import InvalidInput, ModelNotFound
+from ..limits import Limits
 from ..loaded_model import LoadedModel
-from ..registry import Registry
 from ..telemetry import Telemetry
 from .body import read_body
 from .content_coding import compress, decompress
@@ -44,23 +45,12 @@ class IndexRequest(BaseModel):
     ready: bool = False
 
 
+@dataclass(frozen=True, slots=True)
 class OpenInference:
     """Everything below `/v2`."""
 
-    def __init__(
-        self,
-        registry: Registry,
-        classifier: Classifier,
-        *,
-        request_timeout: float,
-        max_body_bytes: int,
-        max_images: int,
-    ) -> None:
-        self._registry = registry
-        self._classifier = classifier
-        self._request_timeout = request_timeout
-        self._max_body_bytes = max_body_bytes
-        self._max_images = max_images
+    plane: DataPlane
+    limits: Limits
 
     def mount(self, app: FastAPI, telemetry: Telemetry) -> None:
         app.router.redirect_slashes = False  # KServe's client follows no redirect
@@ -106,13 +96,13 @@ class OpenInference:
     async def infer(self, exchange: Exchange) -> Response:
         request = exchange.request
         model = exchange.model = self._resolve(request)
-        exchange.set_deadline(self._request_timeout)
-        received = await read_body(request, self._max_body_bytes)
-        body = decompress(received, request.headers.get("content-encoding", ""), self._max_body_bytes)
-        asked = read_request(body, request.headers.get(HEADER_LENGTH), model.manifest, self._max_images)
+        exchange.set_deadline(self.limits.request_timeout)
+        received = await read_body(request, self.limits.max_body_bytes)
+        body = decompress(received, request.headers.get("content-encoding", ""), self.limits.max_body_bytes)
+        asked = read_request(body, request.headers.get(HEADER_LENGTH), model.manifest, self.limits.max_images)
         if asked.timeout is not None:
             exchange.set_deadline(asked.timeout)
-        outputs, inference = await infer(self._classifier, model, asked, deadline=exchange.deadline)
+        outputs, inference = await infer(self.plane.classifier, model, asked, deadline=exchange.deadline)
         exchange.timings = inference.timings
         answer, headers = write_answer(asked, model, outputs)
         answer, coding = compress(answer, request.headers.get("accept-encoding", ""))
@@ -127,19 +117,19 @@ class OpenInference:
         return json_reply({"live": True})
 
     async def ready(self) -> Response:
-        ready = self._registry.ready
+        ready = self.plane.registry.ready
         # The specification names the member "live" in one place and "ready" in another.
         return json_reply({"ready": ready, "live": True}, 200 if ready else 503)
 
     async def models(self) -> Response:
-        return json_reply({"models": list(dict.fromkeys(model.name for model in self._registry.models))})
+        return json_reply({"models": list(dict.fromkeys(model.name for model in self.plane.registry.models))})
 
     async def model_ready(self, request: Request) -> Response:
         return json_reply({"name": self._resolve(request).name, "ready": True})
 
     async def metadata(self, request: Request) -> Response:
         model = self._resolve(request)
-        return json_reply(metadata_of(model, self._registry.versions(model.name)))
+        return json_reply(metadata_of(model, self.plane.registry.versions(model.name)))
 
     async def config(self, request: Request) -> Response:
         return json_reply(config_of(self._resolve(request)))
@@ -147,22 +137,22 @@ class OpenInference:
     async def statistics(self, request: Request) -> Response:
         model = self._resolve(request)
         version = request.path_params.get("version")
-        return json_reply(statistics_by_name(self._registry, model.name, version))
+        return json_reply(statistics_by_name(self.plane.registry, model.name, version))
 
     async def all_statistics(self) -> Response:
-        return json_reply(all_statistics(self._registry))
+        return json_reply(all_statistics(self.plane.registry))
 
     async def index(self, request: Request) -> Response:
         """Tritonclient sends no Content-Type, and an empty body where it asks for nothing in particular."""
         try:
-            body = await read_body(request, self._max_body_bytes)
+            body = await read_body(request, self.limits.max_body_bytes)
             asked = IndexRequest.model_validate_json(body or b"{}")
         except ClientDisconnect:
             return Response(status_code=CLIENT_CLOSED_REQUEST)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             raise InvalidInput(f"{'.'.join(map(str, first['loc'])) or 'the body'}: {first['msg']}") from error
-        return json_reply(index_of(self._registry, ready_only=asked.ready))
+        return json_reply(index_of(self.plane.registry, ready_only=asked.ready))
 
     async def no_regions(self) -> Response:
         """Shared memory is not offered, and a client that asks what it has left there is told so kindly."""
@@ -175,7 +165,7 @@ class OpenInference:
         names = request.path_params
         if not names["name"]:
             raise ModelNotFound("the path names no model")
-        return self._registry.resolve(names["name"], names.get("version"))
+        return self.plane.registry.resolve(names["name"], names.get("version"))
 
 
 NOT_OFFERED_PATHS = (

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
 
-from ..classifier import Classifier
+from ..dataplane import DataPlane
 from ..errors import ConvserveError, InvalidInput, ModelNotFound, ModelNotReady
+from ..limits import Limits
 from ..loaded_model import LoadedModel
-from ..registry import Registry
 from ..telemetry import Telemetry
 from . import inference_pb2 as messages
 from .infer_proto import read_request, write_answer
@@ -40,6 +41,7 @@ FINAL = "triton_final_response"
 M = TypeVar("M", bound=Message)
 
 
+@dataclass(frozen=True, slots=True)
 class OpenInferenceGrpc:
     """The methods of `inference.GRPCInferenceService`.
 
@@ -47,22 +49,10 @@ class OpenInferenceGrpc:
         closing: set when the server stops; a stream then ends with the answer under way.
     """
 
-    def __init__(
-        self,
-        registry: Registry,
-        classifier: Classifier,
-        telemetry: Telemetry,
-        *,
-        request_timeout: float,
-        max_images: int,
-        closing: asyncio.Event,
-    ) -> None:
-        self._registry = registry
-        self._classifier = classifier
-        self._telemetry = telemetry
-        self._request_timeout = request_timeout
-        self._max_images = max_images
-        self._closing = closing
+    plane: DataPlane
+    limits: Limits
+    telemetry: Telemetry
+    closing: asyncio.Event
 
     def handler(self) -> Handler:
         return service_handler(SERVICE, self._behaviours())
@@ -85,7 +75,7 @@ class OpenInferenceGrpc:
         self, request: messages.ModelInferRequest, context: Context
     ) -> messages.ModelInferResponse:
         """Infer, count it, and remember how it ended; a client that leaves cancels this coroutine."""
-        with Tally(self._telemetry, PROTOCOL, code="INTERNAL") as tally:
+        with Tally(self.telemetry, PROTOCOL, code="INTERNAL") as tally:
             try:
                 response = await self._infer(tally, request, context)
                 tally.code = "OK"
@@ -102,7 +92,7 @@ class OpenInferenceGrpc:
         self, received: AsyncIterator[bytes], context: Context
     ) -> AsyncIterator[messages.ModelStreamInferResponse]:
         """One answer a request, in their order; an error is an answer and does not end the stream."""
-        async for data in until(self._closing, received):
+        async for data in until(self.closing, received):
             try:
                 request = parse(messages.ModelInferRequest, data)
                 final = request.parameters.pop(FINAL_WISHED, None)
@@ -118,11 +108,11 @@ class OpenInferenceGrpc:
         self, tally: Tally, request: messages.ModelInferRequest, context: Context
     ) -> messages.ModelInferResponse:
         model = tally.model = self._resolve(request.model_name, request.model_version)
-        asked = read_request(request, model.manifest, self._max_images)
+        asked = read_request(request, model.manifest, self.limits.max_images)
         left: float | None = context.time_remaining()
         named = [seconds for seconds in (asked.timeout, left) if seconds is not None]
-        tally.expire_in(min(named, default=self._request_timeout))
-        outputs, inference = await infer(self._classifier, model, asked, deadline=tally.deadline)
+        tally.expire_in(min(named, default=self.limits.request_timeout))
+        outputs, inference = await infer(self.plane.classifier, model, asked, deadline=tally.deadline)
         tally.timings = inference.timings
         return write_answer(asked, model, outputs)
 
@@ -134,7 +124,7 @@ class OpenInferenceGrpc:
     async def server_ready(
         self, request: messages.ServerReadyRequest, context: Context
     ) -> messages.ServerReadyResponse:
-        return messages.ServerReadyResponse(ready=self._registry.ready)
+        return messages.ServerReadyResponse(ready=self.plane.registry.ready)
 
     async def model_ready(
         self, request: messages.ModelReadyRequest, context: Context
@@ -155,7 +145,7 @@ class OpenInferenceGrpc:
         self, request: messages.ModelMetadataRequest, context: Context
     ) -> messages.ModelMetadataResponse:
         model = self._resolve(request.name, request.version)
-        versions = self._registry.versions(model.name)
+        versions = self.plane.registry.versions(model.name)
         return _filled(messages.ModelMetadataResponse(), metadata_of(model, versions))
 
     async def model_config(
@@ -168,9 +158,9 @@ class OpenInferenceGrpc:
         self, request: messages.ModelStatisticsRequest, context: Context
     ) -> messages.ModelStatisticsResponse:
         if request.name:
-            statistics = statistics_by_name(self._registry, request.name, request.version or None)
+            statistics = statistics_by_name(self.plane.registry, request.name, request.version or None)
         else:
-            statistics = all_statistics(self._registry)
+            statistics = all_statistics(self.plane.registry)
         return _filled(messages.ModelStatisticsResponse(), statistics)
 
     async def repository_index(
@@ -178,11 +168,11 @@ class OpenInferenceGrpc:
     ) -> messages.RepositoryIndexResponse:
         if request.repository_name:
             raise InvalidInput("this server has one repository, which bears no name")
-        rows = index_of(self._registry, ready_only=request.ready)
+        rows = index_of(self.plane.registry, ready_only=request.ready)
         return _filled(messages.RepositoryIndexResponse(), {"models": rows})
 
     def _resolve(self, name: str, version: str) -> LoadedModel:
-        return self._registry.resolve(name, version or None)
+        return self.plane.registry.resolve(name, version or None)
 
 
 def _filled(message: M, content: dict[str, Any]) -> M:

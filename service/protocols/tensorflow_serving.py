@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import FastAPI, Request
 from pydantic_core import to_json
 from starlette.responses import Response
 
-from ..classifier import Classifier, Inference
+from ..classifier import Inference
+from ..dataplane import DataPlane
 from ..errors import InvalidInput, ModelNotFound
+from ..limits import Limits
 from ..loaded_model import LoadedModel
 from ..ranking import rank
-from ..registry import Registry
 from ..telemetry import Telemetry
 from .body import read_body
 from .content_coding import decompress
@@ -26,23 +28,12 @@ _TYPES = {"uint8": "DT_UINT8", "float32": "DT_FLOAT"}
 _PLACES = ("/v1/models/{name}", "/v1/models/{name}/versions/{version}", "/v1/models/{name}/labels/{label}")
 
 
+@dataclass(frozen=True, slots=True)
 class TensorFlowServing:
     """Everything below `/v1`."""
 
-    def __init__(
-        self,
-        registry: Registry,
-        classifier: Classifier,
-        *,
-        request_timeout: float,
-        max_body_bytes: int,
-        max_images: int,
-    ) -> None:
-        self._registry = registry
-        self._classifier = classifier
-        self._request_timeout = request_timeout
-        self._max_body_bytes = max_body_bytes
-        self._max_images = max_images
+    plane: DataPlane
+    limits: Limits
 
     def mount(self, app: FastAPI, telemetry: Telemetry) -> None:
         router = app.router
@@ -65,7 +56,7 @@ class TensorFlowServing:
                 )
 
     async def models(self) -> Response:
-        return json_reply({"models": list(dict.fromkeys(model.name for model in self._registry.models))})
+        return json_reply({"models": list(dict.fromkeys(model.name for model in self.plane.registry.models))})
 
     async def status(self, request: Request) -> Response:
         """TensorFlow Serving's list of versions and KServe's readiness, in one object."""
@@ -73,11 +64,11 @@ class TensorFlowServing:
         model = self._resolve(request)
         states = [
             _state(version, "AVAILABLE", "OK", "")
-            for version in reversed(self._registry.versions(model.name))
+            for version in reversed(self.plane.registry.versions(model.name))
             if named in (None, version)
         ]
         if named is None:
-            failures = [failure for failure in self._registry.failures if failure.name == model.name]
+            failures = [failure for failure in self.plane.registry.failures if failure.name == model.name]
             states += [_state(failure.version, "END", "INTERNAL", failure.reason) for failure in failures]
         return json_reply({"model_version_status": states, "name": model.name, "ready": True})
 
@@ -105,13 +96,13 @@ class TensorFlowServing:
 
     async def predict(self, exchange: Exchange) -> Response:
         model, body = await self._begin(exchange)
-        content, key = read_predict(body, model.manifest.input, self._max_images)
+        content, key = read_predict(body, model.manifest.input, self.limits.max_images)
         inference = await self._infer(exchange, model, content)
         return _reply({key: inference.scores.tolist()}, inference)
 
     async def classify(self, exchange: Exchange) -> Response:
         model, body = await self._begin(exchange)
-        content = read_classify(body, model.manifest.input, self._max_images)
+        content = read_classify(body, model.manifest.input, self.limits.max_images)
         inference = await self._infer(exchange, model, content)
         ranked = rank(inference.scores, model.manifest.labels, len(model.manifest.labels))
         results = [[[each.label, each.probability] for each in row] for row in ranked]
@@ -130,13 +121,13 @@ class TensorFlowServing:
 
     async def _begin(self, exchange: Exchange) -> tuple[LoadedModel, bytes]:
         model = exchange.model = self._resolve(exchange.request)
-        exchange.set_deadline(self._request_timeout)
-        received = await read_body(exchange.request, self._max_body_bytes)
+        exchange.set_deadline(self.limits.request_timeout)
+        received = await read_body(exchange.request, self.limits.max_body_bytes)
         coding = exchange.request.headers.get("content-encoding", "")
-        return model, decompress(received, coding, self._max_body_bytes)
+        return model, decompress(received, coding, self.limits.max_body_bytes)
 
     async def _infer(self, exchange: Exchange, model: LoadedModel, content: Content) -> Inference:
-        inference = await self._classifier.infer(model, content, deadline=exchange.deadline)
+        inference = await self.plane.classifier.infer(model, content, deadline=exchange.deadline)
         exchange.timings = inference.timings
         return inference
 
@@ -146,7 +137,7 @@ class TensorFlowServing:
             raise ModelNotFound(
                 f"{names['name']} has no version labelled {names['label']!r}; name its number"
             )
-        return self._registry.resolve(names["name"], names.get("version"))
+        return self.plane.registry.resolve(names["name"], names.get("version"))
 
 
 def _reply(content: dict[str, Any], inference: Inference) -> Response:

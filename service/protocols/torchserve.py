@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from fastapi import FastAPI
 from starlette.responses import Response
 
-from ..classifier import Classifier
+from ..dataplane import DataPlane
 from ..decoding import Image
 from ..errors import InvalidInput
-from ..registry import Registry
+from ..limits import Limits
 from ..telemetry import Telemetry
 from .body import read_body
 from .exchange import Exchange, InferenceRoute, counted
@@ -20,22 +22,12 @@ TAG = "TorchServe"
 TOP_K = 5  # as its own image classifier's handler answers
 
 
+@dataclass(frozen=True, slots=True)
 class TorchServe:
     """`/predictions/{name}`, `/predictions/{name}/{version}` and `/ping`."""
 
-    def __init__(
-        self,
-        registry: Registry,
-        classifier: Classifier,
-        *,
-        request_timeout: float,
-        max_body_bytes: int,
-        max_images: int,
-    ) -> None:
-        self._registry = registry
-        self._classifier = classifier
-        self._request_timeout = request_timeout
-        self._max_body_bytes = max_body_bytes
+    plane: DataPlane
+    limits: Limits
 
     def mount(self, app: FastAPI, telemetry: Telemetry) -> None:
         app.router.add_api_route("/ping", self.ping, methods=["GET"], tags=[TAG])
@@ -60,22 +52,22 @@ class TorchServe:
                 )
 
     async def ping(self) -> Response:
-        ready = self._registry.ready
+        ready = self.plane.registry.ready
         return json_reply({"status": "Healthy" if ready else "Unhealthy"}, 200 if ready else 503)
 
     async def predict(self, exchange: Exchange) -> Response:
         """The body is the picture whatever its media type: `curl -T` sends none."""
         request = exchange.request
         names = request.path_params
-        model = exchange.model = self._registry.resolve(names["name"], names.get("version"))
-        exchange.set_deadline(self._request_timeout)
-        body = await read_body(request, self._max_body_bytes)
+        model = exchange.model = self.plane.registry.resolve(names["name"], names.get("version"))
+        exchange.set_deadline(self.limits.request_timeout)
+        body = await read_body(request, self.limits.max_body_bytes)
         content_type = request.headers.get("content-type", "")
         form = content_type.lower().startswith("multipart/form-data")
         images = read_files(content_type, body) if form else [Image(body)]
         if len(images) != 1:
             raise InvalidInput(f"a prediction is asked for one picture; the form holds {len(images)}")
-        answer = await self._classifier.classify(model, images, top_k=TOP_K, deadline=exchange.deadline)
+        answer = await self.plane.classifier.classify(model, images, top_k=TOP_K, deadline=exchange.deadline)
         exchange.timings = answer.timings
         return json_reply(
             {each.label: each.probability for each in answer.ranked[0]},

@@ -20,6 +20,7 @@ from prometheus_client import CollectorRegistry
 from service.classifier import Classifier
 from service.dataplane import DataPlane
 from service.grpc_server import GrpcServer
+from service.limits import Limits
 from service.loaded_model import LoadedModel
 from service.protocols import inference_pb2 as messages
 from service.protocols.open_inference_grpc import SERVICE
@@ -79,12 +80,7 @@ async def served(models: Path, **settings: Any) -> AsyncIterator[Served]:
     telemetry = Telemetry(metrics)
     plane = DataPlane.build(wired, telemetry)
     async with plane.opened():
-        server = GrpcServer(
-            plane,
-            telemetry,
-            request_timeout=wired.request_timeout_ms / 1000,
-            max_images=wired.max_images,
-        )
+        server = GrpcServer(plane, telemetry, Limits.of(wired))
         async with (
             server.serving("127.0.0.1:0") as port,
             grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
