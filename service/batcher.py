@@ -158,6 +158,11 @@ class Batcher:
             if waiter.expiry is not None:
                 waiter.expiry.cancel()
 
+    def hurry(self) -> None:
+        """Let nobody wait for company any more: none is to come."""
+        self.max_queue_delay = 0.0
+        self._wake_up()
+
     async def drain(self) -> None:
         """Refuse new rows, and return when every admitted one has been answered."""
         self._closed = True

@@ -87,6 +87,8 @@ class Registry:
     def stop(self) -> None:
         """Refuse every new request; what was admitted is still answered."""
         self._draining = self._closed = True
+        for model in self.models:
+            model.batcher.hurry()
 
     @property
     def ready(self) -> bool:

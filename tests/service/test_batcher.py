@@ -124,6 +124,19 @@ def test_with_endless_delay_only_size_releases_a_batch() -> None:
     run(test)
 
 
+def test_hurry_ends_an_endless_delay() -> None:
+    async def test() -> None:
+        batcher = Batcher(double, max_batch_size=3, max_queue_delay=FOREVER)
+        waiting = started(batcher, 1)
+        await turns()
+        assert not waiting.done()
+        batcher.hurry()
+        assert (await waiting).scores.item() == 2
+        assert (await batcher.submit(rows(2))).scores.item() == 4
+
+    run(test)
+
+
 def test_a_delay_ends_by_itself() -> None:
     async def test() -> None:
         batcher = Batcher(double, max_batch_size=3, max_queue_delay=0.001)
