@@ -26,7 +26,7 @@ from .conftest import FACTOR
 Case = schemathesis.Case[Any]
 # What is said on purpose: not offered, not ready, too late.
 MEANT = (501, 503, 504)
-EXAMPLES = 20 * FACTOR
+EXAMPLES = 12 * FACTOR
 THERE = {"name": "shades", "version": "1", "label": "stable"}
 
 
