@@ -51,6 +51,7 @@ def create_app(settings: Settings, *, metrics_dir: Path | None = None) -> FastAP
         summary="Batched image classification with ONNX Runtime.",
         lifespan=lifespan,
         redoc_url=None,
+        redirect_slashes=False,  # clients of several dialects follow no redirect
     )
     app.state.plane = plane
     app.state.registry = plane.registry

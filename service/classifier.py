@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -135,7 +136,8 @@ def _observe(model: LoadedModel, queue_seconds: float, infer_seconds: float, sco
     best = probabilities.argmax(axis=1)
     for index, confidence in zip(best.tolist(), probabilities.max(axis=1).tolist(), strict=True):
         metrics.predictions[index].inc()
-        metrics.confidence.observe(confidence)
+        if math.isfinite(confidence):  # one that is not would spoil the sum for good
+            metrics.confidence.observe(confidence)
 
 
 def _probabilities(model: LoadedModel, scores: Scores) -> Scores:

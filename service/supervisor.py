@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -96,7 +97,15 @@ class Supervisor:
             args=(self._settings, self._port, self._grpc_address, theirs),
             name=f"worker {index}",
         )
-        process.start()
+        # A terminal interrupts the whole group. Workers leave that to their supervisor, from their first
+        # moment: they inherit the mask, and what comes to the supervisor meanwhile comes a moment later.
+        # The tracker is started before, for its own start takes the mask away again.
+        resource_tracker.ensure_running()
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        try:
+            process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
         theirs.close()
         self._workers[index] = _Worker(process, ours, failures=failures)
 

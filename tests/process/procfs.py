@@ -31,6 +31,11 @@ def memory(pid: int, field: str) -> int:
     return int(match[1]) * 1024
 
 
+def is_importing(pid: int) -> bool:
+    """Whether a server process has come as far as to load numpy, which is early and takes long."""
+    return b"_multiarray_umath" in _read(pid, "maps")
+
+
 def connections(pid: int, port: int) -> int:
     """How many connections of clients to this local port the process holds."""
     accepted = set(_accepted_inodes(port))

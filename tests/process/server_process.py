@@ -51,6 +51,7 @@ class ServerProcess:
     Args:
         models: the repository to serve; None for the one that ships with the project.
         command, cwd, own: another way to call `convserve`, from elsewhere, with these variables set.
+        until_announced: without it the block begins as soon as the process has been started.
     """
 
     def __init__(
@@ -60,12 +61,14 @@ class ServerProcess:
         command: Sequence[str] = PYTHON_M_SERVICE,
         cwd: Path = ROOT,
         own: Mapping[str, str] | None = None,
+        until_announced: bool = True,
     ) -> None:
         repository = () if models is None else ("--models", str(models))
         quiet = ("--log-level", "warning")
         self._command = [*command, "serve", "--port", "0", *quiet, *repository, *arguments]
         self.cwd = cwd
         self._own = own or {}
+        self._until_announced = until_announced
 
     def __enter__(self) -> Self:
         self._temporary = TemporaryDirectory()  # where workers share their metrics
@@ -83,7 +86,8 @@ class ServerProcess:
         self.stdout = Lines(self._process.stdout)
         self.stderr = Lines(self._process.stderr)
         try:
-            self.url = self._announced_url()
+            if self._until_announced:
+                self.url = self._announced_url()
         except BaseException:
             self._end()
             raise

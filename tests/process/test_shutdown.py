@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import http.client
 import signal
-import socket
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -15,6 +12,7 @@ from tests.shades import level, picture
 
 from .answer import get, post
 from .eventually import eventually
+from .half_sent import half_sent, refuses_connections
 from .lines import DEADLINE
 from .load import WARM_UP, Load
 from .metrics_page import scrape_until
@@ -27,29 +25,9 @@ both_signals = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT]
 one_or_two_workers = pytest.mark.parametrize("workers", ["1", "2"])
 
 
-@contextmanager
-def half_sent(server: ServerProcess) -> Iterator[http.client.HTTPConnection]:
-    """A request that the server is reading, and half of whose body is still to come."""
-    with closing(http.client.HTTPConnection(*server.address, timeout=DEADLINE)) as connection:
-        connection.putrequest("POST", "/classify")
-        connection.putheader("Content-Type", "image/png")
-        connection.putheader("Content-Length", str(len(BODY)))
-        connection.endheaders(BODY[: len(BODY) // 2])
-        scrape_until(server.url, lambda page: page.total("convserve_inflight_requests") == 1)
-        yield connection
-
-
 def readiness(server: ServerProcess) -> tuple[int, str]:
     answer = get(f"{server.url}/readyz")
     return answer.status, answer.json["status"]
-
-
-def refuses_connections(server: ServerProcess) -> bool:
-    try:
-        socket.create_connection(server.address, timeout=DEADLINE).close()
-    except ConnectionError:
-        return True
-    return False
 
 
 @both_signals
@@ -68,7 +46,7 @@ def test_under_load_no_answer_is_cut_off(shades: Path, number: signal.Signals, w
 @both_signals
 def test_what_was_begun_is_answered(shades: Path, number: signal.Signals) -> None:
     with ServerProcess(shades) as server:
-        with half_sent(server) as connection:
+        with half_sent(server, BODY) as connection:
             server.send(number)
             eventually(lambda: refuses_connections(server))
             connection.send(BODY[len(BODY) // 2 :])
@@ -79,7 +57,7 @@ def test_what_was_begun_is_answered(shades: Path, number: signal.Signals) -> Non
 
 
 def test_a_client_that_never_ends_its_request_holds_nobody_up(shades: Path) -> None:
-    with ServerProcess(shades, "--shutdown-timeout-s", "1") as server, half_sent(server):
+    with ServerProcess(shades, "--shutdown-timeout-s", "1") as server, half_sent(server, BODY):
         assert server.stop() == -signal.SIGTERM
 
 
@@ -109,10 +87,19 @@ def test_load_balancers_are_told_before_the_port_closes_unless_interrupted(shade
 @both_signals
 def test_workers_answer_what_was_begun_when_all_get_the_signal(shades: Path, number: signal.Signals) -> None:
     with ServerProcess(shades, "--workers", "2") as server:
-        with half_sent(server) as connection:
+        with half_sent(server, BODY) as connection:
             server.send(number, to_group=True)
             eventually(lambda: refuses_connections(server))
             connection.send(BODY[len(BODY) // 2 :])
             assert connection.getresponse().status == 200
         assert server.wait() == -number
         assert server.stderr.text == ""
+
+
+def test_whoever_waits_for_company_waits_no_longer(shades: Path) -> None:
+    arguments = ["--max-queue-delay-ms", "60000", "--shutdown-timeout-s", "1"]
+    with ServerProcess(shades, *arguments) as server, ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(post, f"{server.url}/classify", BODY)
+        scrape_until(server.url, lambda page: page.total("convserve_queue_depth") == 1)
+        assert server.stop() == -signal.SIGTERM
+        assert answer.result(DEADLINE).status == 200

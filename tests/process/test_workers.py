@@ -15,10 +15,12 @@ from service.settings import Settings
 from tests.shades import level, picture
 
 from .answer import post
+from .eventually import eventually
+from .half_sent import half_sent, refuses_connections
 from .lines import DEADLINE
 from .load import Load
 from .metrics_page import MetricsPage, scrape_until
-from .procfs import connections, needs_procfs, wait_for_end, workers
+from .procfs import connections, is_importing, needs_procfs, wait_for_end, workers
 from .server_process import ServerProcess
 
 BODY = picture(level(7))
@@ -117,11 +119,25 @@ def test_no_counter_ever_falls(pair: ServerProcess) -> None:
     assert set(load.answers) == {200}
 
 
-def test_they_end_with_their_supervisor(shades: Path) -> None:
+def test_they_end_with_their_supervisor_once_they_have_answered(shades: Path) -> None:
     with ServerProcess(shades, "--workers", "2") as server:
-        assert len(workers(server.pid)) == 2
-        # It returns when none of them holds the standard error any more.
-        assert server.stop(signal.SIGKILL) == -signal.SIGKILL
+        with half_sent(server, BODY) as request:
+            server.send(signal.SIGKILL)
+            eventually(lambda: refuses_connections(server))
+            request.send(BODY[len(BODY) // 2 :])
+            assert request.getresponse().status == 200
+        # It returns when no worker holds the standard error any more.
+        assert server.wait() == -signal.SIGKILL
+
+
+def test_they_leave_interrupts_to_their_supervisor(shades: Path) -> None:
+    """A terminal sends them to the whole group."""
+    with ServerProcess(shades, "--workers", "2", until_announced=False) as server:
+        eventually(lambda: any(is_importing(pid) for pid in workers(server.pid)))
+        for pid in workers(server.pid):
+            os.kill(pid, signal.SIGINT)
+        server.stdout.wait_for("^convserve listens on ")
+        assert server.stderr.text == ""
 
 
 def kill(worker: int) -> None:
