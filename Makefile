@@ -25,7 +25,7 @@ export: $(VENV)/dev.stamp
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy service export tests benchmarks
+	$(BIN)/mypy service export tests benchmarks docs
 
 test: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile $(ARGS)

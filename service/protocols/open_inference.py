@@ -53,7 +53,6 @@ class OpenInference:
     limits: Limits
 
     def mount(self, app: FastAPI, telemetry: Telemetry) -> None:
-        app.router.redirect_slashes = False  # KServe's client follows no redirect
         for path, answer in self._pages().items():
             app.router.add_api_route(
                 path, answer, methods=["GET"], tags=[TAG], include_in_schema=path != "/v2/"
