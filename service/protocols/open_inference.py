@@ -22,6 +22,7 @@ from ..telemetry import Telemetry
 from .body import read_body
 from .content_coding import compress, decompress
 from .exchange import CLIENT_CLOSED_REQUEST, Exchange, InferenceRoute, counted
+from .fixed_settings import check_unchanged, log_settings, trace_settings
 from .infer_json import HEADER_LENGTH, read_request, write_answer
 from .inference import infer
 from .model_config import (
@@ -58,6 +59,13 @@ class OpenInference:
                 path, answer, methods=["GET"], tags=[TAG], include_in_schema=path != "/v2/"
             )
         app.router.add_api_route("/v2/repository/index", self.index, methods=["POST"], tags=[TAG])
+        for method in ("GET", "POST"):
+            for path, answer in (
+                ("/v2/logging", self.logging),
+                ("/v2/trace/setting", self.tracing),
+                ("/v2/models/{name}/trace/setting", self.tracing),
+            ):
+                app.router.add_api_route(path, answer, methods=[method], include_in_schema=False)
         for path in NOT_OFFERED_PATHS:
             app.router.add_api_route(path, self.not_offered, methods=["GET", "POST"], include_in_schema=False)
         endpoint = counted(telemetry, "open_inference", self.infer)
@@ -157,6 +165,20 @@ class OpenInference:
         """Shared memory is not offered, and a client that asks what it has left there is told so kindly."""
         return json_reply([])
 
+    async def logging(self, request: Request) -> Response:
+        settings = log_settings()
+        body = await read_body(request, self.limits.max_body_bytes)
+        check_unchanged(settings, body, "CONVSERVE_LOG_LEVEL says at its start what is logged")
+        return json_reply(settings)
+
+    async def tracing(self, request: Request) -> Response:
+        if "name" in request.path_params:
+            self._resolve(request)
+        settings = trace_settings()
+        body = await read_body(request, self.limits.max_body_bytes)
+        check_unchanged(settings, body, "it traces nothing")
+        return json_reply(settings)
+
     async def not_offered(self, request: Request) -> Response:
         return error_json(f"{request.url.path} is not offered by this server", NOT_OFFERED)
 
@@ -173,9 +195,6 @@ NOT_OFFERED_PATHS = (
     "/v2/repository/{repository}/index",
     "/v2/repository/{repository}/models/{name}/load",
     "/v2/repository/{repository}/models/{name}/unload",
-    "/v2/logging",
-    "/v2/trace/setting",
-    "/v2/models/{name}/trace/setting",
     "/v2/systemsharedmemory/{rest:path}",
     "/v2/cudasharedmemory/{rest:path}",
 )

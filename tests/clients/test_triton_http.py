@@ -226,3 +226,9 @@ def test_parameters_and_priority_pass(client: Client) -> None:
         parameters={"anything": "goes"},
     )
     assert result.as_numpy("probabilities").argmax() == 1
+
+
+def test_log_and_trace_settings_can_be_read(client: Client) -> None:
+    assert client.get_log_settings()["log_format"] == "default"
+    assert client.get_trace_settings()["trace_level"] == ["OFF"]
+    assert client.get_trace_settings("shades")["trace_level"] == ["OFF"]

@@ -98,9 +98,6 @@ def test_an_index_asked_wrongly(client: TestClient, body: bytes) -> None:
         "/v2/repository/main/models/shades/load",
         "/v2/systemsharedmemory/region/r/register",
         "/v2/cudasharedmemory/unregister",
-        "/v2/logging",
-        "/v2/trace/setting",
-        "/v2/models/shades/trace/setting",
     ],
 )
 def test_what_is_not_offered(client: TestClient, path: str) -> None:

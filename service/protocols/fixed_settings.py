@@ -1,0 +1,58 @@
+"""Triton's log and trace settings, as far as they say anything here: to be read, and fixed at the start.
+
+docs/protocol/extension_logging.md and extension_trace.md of Triton's server. Whoever may infer shall not be
+able to change what is logged, so a change is refused; to ask for what is so already is no change.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from ..errors import InvalidInput
+
+_ADAPTER: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
+
+
+def log_settings() -> dict[str, Any]:
+    level = logging.getLogger().getEffectiveLevel()
+    return {
+        "log_file": "",
+        "log_info": level <= logging.INFO,
+        "log_warning": level <= logging.WARNING,
+        "log_error": level <= logging.ERROR,
+        "log_verbose_level": 1 if level <= logging.DEBUG else 0,
+        "log_format": "default",
+    }
+
+
+def trace_settings() -> dict[str, Any]:
+    """Nothing is traced; as Triton writes them, all values are strings or lists of strings."""
+    return {
+        "trace_level": ["OFF"],
+        "trace_rate": "0",
+        "trace_count": "-1",
+        "log_frequency": "0",
+        "trace_file": "",
+        "trace_mode": "none",
+    }
+
+
+def check_unchanged(settings: Mapping[str, Any], body: bytes, where: str) -> None:
+    """Let pass a body that asks for no change; null asks for the default, which all of these have.
+
+    Raises:
+        InvalidInput: it asks for a change, names no setting of these, or is no JSON object.
+    """
+    try:
+        wanted = _ADAPTER.validate_json(body or b"{}")
+    except ValidationError as error:
+        raise InvalidInput("the body must be a JSON object of settings") from error
+    for name, value in wanted.items():
+        if name not in settings:
+            raise InvalidInput(f"there is no setting {name[:100]!r}; there are {', '.join(settings)}")
+        if value is not None and value != settings[name]:
+            raise InvalidInput(f"{name} is fixed while the server runs; {where}")
