@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
-
-from grpc_tools import protoc
 
 TARGET = Path(__file__).resolve().parent.parent / "service" / "protocols"
 NAMES = ("inference_pb2.py", "inference_pb2.pyi")
@@ -24,14 +24,14 @@ def generated() -> dict[str, str]:
     """The files by name, as they have to stand beside inference.proto.
 
     Raises:
-        RuntimeError: protoc refuses the file, or writes code of a form unknown here.
+        CalledProcessError: protoc refuses the file.
+        RuntimeError: it writes code of a form unknown here.
     """
     with TemporaryDirectory() as folder:
-        code = protoc.main(
-            ["protoc", f"-I{TARGET}", f"--python_out={folder}", f"--pyi_out={folder}", "inference.proto"]
-        )
-        if code:
-            raise RuntimeError(f"protoc ended with code {code}")
+        # In a process of its own: beside other users of protobuf's C++ it may crash.
+        outputs = (f"--python_out={folder}", f"--pyi_out={folder}")
+        command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{TARGET}", *outputs, "inference.proto"]
+        subprocess.run(command, check=True)
         source, stub = ((Path(folder) / name).read_text() for name in NAMES)
     if source.count(COMMON_POOL) != 1:
         raise RuntimeError(f"protoc's code does not hold {COMMON_POOL} once")

@@ -110,7 +110,7 @@ def test_ctrl_c_while_training_leaves_nothing(start: Command, digits: Path, tmp_
     told = [process.stderr.readline() for _ in range(2)]
     assert "epoch 1/100000" in told[1], told
     process.send_signal(signal.SIGINT)
-    stdout, rest = process.communicate()
+    stdout, rest = process.communicate(timeout=60)
     assert process.returncode == 130
     assert stdout == ""
     assert rest.splitlines()[-1] == "convserve-export: interrupted, nothing published"
