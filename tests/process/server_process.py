@@ -108,9 +108,14 @@ class ServerProcess:
         return host, int(port)
 
     @property
+    def temporary(self) -> Path:
+        """Its folder for temporary files."""
+        return Path(self._temporary.name)
+
+    @property
     def leftovers(self) -> list[str]:
-        """What it has left in its folder for temporary files."""
-        return os.listdir(self._temporary.name)
+        """What it has left there."""
+        return os.listdir(self.temporary)
 
     def send(self, number: signal.Signals, *, to_group: bool = False) -> None:
         """A signal to the process, or as by a terminal to all of its group."""

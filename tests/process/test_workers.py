@@ -14,7 +14,7 @@ import pytest
 from service.settings import Settings
 from tests.shades import level, picture
 
-from .answer import post
+from .answer import get, post
 from .eventually import eventually
 from .half_sent import half_sent, refuses_connections
 from .lines import DEADLINE
@@ -117,6 +117,21 @@ def test_no_counter_ever_falls(pair: ServerProcess) -> None:
     assert last.fallen_since(page) == []
     assert last.total("convserve_requests_total", code="200") >= load.answers[200]
     assert set(load.answers) == {200}
+
+
+@pytest.mark.xfail(strict=True, reason="the pages answer 500 while a worker makes its files")
+@pytest.mark.parametrize(
+    "name", ["counter_0.db", "histogram_0.db", "gauge_livesum_0.db", "statistics-shades@1-0"]
+)
+def test_a_file_that_has_just_been_made_spoils_no_page(pair: ServerProcess, name: str) -> None:
+    """A page may be asked for while a worker makes its files, and a worker may be killed meanwhile."""
+    (folder,) = pair.temporary.glob("convserve-metrics-*")
+    (folder / name).touch()
+    try:
+        pages = [get(f"{pair.url}/metrics"), get(f"{pair.url}/v2/models/shades/stats")]
+        assert [page.status for page in pages] == [200, 200]
+    finally:
+        (folder / name).unlink()
 
 
 def test_they_end_with_their_supervisor_once_they_have_answered(shades: Path) -> None:
