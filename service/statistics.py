@@ -96,7 +96,7 @@ class Statistics:
             every = [np.array(self._numbers, np.int64)]
         else:
             files = self._shared.glob(f"{self._prefix}[0-9]*")
-            every = [np.fromfile(path, np.int64) for path in files]
+            every = [np.fromfile(path, np.int64) for path in files if path.stat().st_size]
         total = np.sum(every, axis=0)
         fields, batches, batch_ns = np.split(total, [len(Field), len(Field) + self._sizes])
         fields[Field.LAST_INFERENCE] = max(numbers[Field.LAST_INFERENCE] for numbers in every)

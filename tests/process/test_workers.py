@@ -119,7 +119,6 @@ def test_no_counter_ever_falls(pair: ServerProcess) -> None:
     assert set(load.answers) == {200}
 
 
-@pytest.mark.xfail(strict=True, reason="the pages answer 500 while a worker makes its files")
 @pytest.mark.parametrize(
     "name", ["counter_0.db", "histogram_0.db", "gauge_livesum_0.db", "statistics-shades@1-0"]
 )
