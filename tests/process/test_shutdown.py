@@ -22,7 +22,6 @@ BODY = picture(level(7))
 CLIENTS = 8
 
 both_signals = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-one_or_two_workers = pytest.mark.parametrize("workers", ["1", "2"])
 
 
 def readiness(server: ServerProcess) -> tuple[int, str]:
@@ -30,8 +29,9 @@ def readiness(server: ServerProcess) -> tuple[int, str]:
     return answer.status, answer.json["status"]
 
 
-@both_signals
-@one_or_two_workers
+@pytest.mark.parametrize(
+    ("number", "workers"), [(signal.SIGTERM, "1"), (signal.SIGINT, "1"), (signal.SIGTERM, "2")]
+)
 def test_under_load_no_answer_is_cut_off(shades: Path, number: signal.Signals, workers: str) -> None:
     with ServerProcess(shades, "--workers", workers) as server:
         with Load(server.url, BODY, clients=CLIENTS) as load:
