@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -9,7 +10,7 @@ from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from ..errors import ConvserveError, InvalidInput
+from ..errors import ConvserveError, InvalidInput, ModelNotReady
 from ..telemetry import Telemetry
 from .replies import error_reply
 from .tally import Tally
@@ -60,7 +61,12 @@ def counted(
             try:
                 response = await answer(exchange)
                 exchange.code = str(response.status_code)
-            except ConvserveError as error:
+            except ConvserveError as refusal:
+                response = error_reply(refusal)
+                exchange.refuse(refusal, str(response.status_code))
+            except asyncio.CancelledError:
+                # Only the server cancels, and only when its time to shut down is over.
+                error = ModelNotReady("the server is shutting down")
                 response = error_reply(error)
                 exchange.refuse(error, str(response.status_code))
             except ClientDisconnect:

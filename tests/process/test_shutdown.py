@@ -56,7 +56,6 @@ def test_what_was_begun_is_answered(shades: Path, number: signal.Signals) -> Non
         assert server.wait() == -number
 
 
-@pytest.mark.xfail(strict=True, reason="cancelled by uvicorn, it gets 500, and the log a traceback")
 def test_a_client_that_never_ends_its_request_holds_nobody_up(shades: Path) -> None:
     with ServerProcess(shades, "--shutdown-timeout-s", "1") as server, half_sent(server, BODY) as connection:
         assert server.stop() == -signal.SIGTERM
