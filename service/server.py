@@ -38,7 +38,7 @@ class Server(uvicorn.Server):
     """
 
     def __init__(
-        self, config: uvicorn.Config, registry: Registry, settings: Settings, *, obey_interrupt: bool
+        self, config: uvicorn.Config, registry: Registry, settings: Settings, on_started: Callable[[], None]
     ) -> None:
         super().__init__(config)
         self.grpc: GrpcServer | None = None
@@ -46,12 +46,15 @@ class Server(uvicorn.Server):
         self._registry = registry
         self._drain_delay = settings.drain_delay_s
         self._shutdown_timeout = settings.shutdown_timeout_s
-        self._obey_interrupt = obey_interrupt
+        self._on_started = on_started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, and only then, with the signals' handlers in place, say so."""
+        await super().startup(sockets)
+        self._on_started()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """First signal: drain, then stop. An interrupt after that: stop at once."""
-        if sig == signal.SIGINT and not self._obey_interrupt:
-            return
         if self.ended_by is None:
             self.ended_by = signal.Signals(sig)
             self._registry.drain()
@@ -87,8 +90,7 @@ def serve(
         announce: called when the models are loaded and the socket listens.
         grpc_address: where to answer gRPC, in numbers; somebody holds the port until this returns.
         metrics_dir: the folder through which several workers share their metrics.
-        parent: a file descriptor that becomes readable when the supervisor is gone; given to a worker, which
-            leaves it to its supervisor to answer to the terminal's interrupts.
+        parent: a file descriptor that becomes readable when the supervisor is gone.
 
     Raises:
         ConfigurationError, NothingToServe: it could not start.
@@ -110,14 +112,20 @@ def serve(
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=int(settings.shutdown_timeout_s) or 1,
     )
-    server = Server(config, plane.registry, settings, obey_interrupt=parent is None)
+
+    def on_started() -> None:
+        announce(Announcement.of(plane.registry))
+        if parent is not None:
+            asyncio.get_running_loop().add_reader(parent, on_orphaned, parent)
+
+    def on_orphaned(sentinel: int) -> None:
+        asyncio.get_running_loop().remove_reader(sentinel)  # it stays readable
+        server.stop()
+
+    server = Server(config, plane.registry, settings, on_started)
 
     async def run() -> None:
         async with app.router.lifespan_context(app), _grpc(grpc_address, app, settings) as server.grpc:
-            listener.listen(BACKLOG)
-            announce(Announcement.of(plane.registry))
-            if parent is not None:
-                asyncio.get_running_loop().add_reader(parent, server.stop)
             await server.serve(sockets=[listener])
 
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
