@@ -53,12 +53,13 @@ class Health:
     async def watch(self, request: Any, context: Context) -> AsyncIterator[Any]:
         told = None
         while True:
-            changed = self._changed
+            # Both before the look: what changes while an answer is being sent is looked at once more.
+            changed, closed = self._changed, self._closed
             status = self._status(request.service)
             if status != told:
                 yield health_pb2.HealthCheckResponse(status=status)
                 told = status
-            if self._closed:
+            if closed:
                 return
             await changed.wait()
 
