@@ -103,6 +103,11 @@ class Registry:
         """Every version that answers, by name and version."""
         return [model for versions in self._models.values() for model in versions.values()]
 
+    @property
+    def names(self) -> Sequence[str]:
+        """The models that answer, by name."""
+        return list(self._models)
+
     def versions(self, name: str) -> Sequence[str]:
         """The versions of this name that answer, lowest first."""
         return list(self._models.get(name, {}))

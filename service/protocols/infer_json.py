@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from pydantic_core import to_json
 
 from ..batcher import Rows
@@ -27,6 +27,7 @@ from .inference import (
     classes_wanted,
     new_id,
 )
+from .json_body import parse_json
 from .tensors import (
     check_datatype,
     check_picture_shape,
@@ -105,7 +106,7 @@ def _read_raw(body: bytes, manifest: Manifest) -> InferRequest:
 
 
 def _read(text: bytes, binary: memoryview, manifest: Manifest, max_images: int) -> InferRequest:
-    request = _parse(text)
+    request = parse_json(_ADAPTER, text)
     timeout = check_parameters(request.parameters)
     check_inputs([tensor.name for tensor in request.inputs], manifest)
     content = _content(request.inputs[0], binary, manifest.input, max_images)
@@ -114,15 +115,6 @@ def _read(text: bytes, binary: memoryview, manifest: Manifest, max_images: int) 
     if not outputs:
         outputs = [RequestedOutput(manifest.output.name, default)]
     return InferRequest(request.id or new_id(), content, check_outputs(outputs, manifest), timeout)
-
-
-def _parse(text: bytes) -> JsonRequest:
-    try:
-        return _ADAPTER.validate_json(text)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"])) or "the body"
-        raise InvalidInput(f"{where}: {first['msg']}") from error
 
 
 def _content(tensor: JsonInput, binary: memoryview, spec: InputSpec, most: int) -> Rows | list[Image]:

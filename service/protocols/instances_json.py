@@ -6,20 +6,20 @@ an object with the single member `b64` standing for bytes, which here are an enc
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from ..batcher import Rows
 from ..decoding import Image
 from ..errors import InvalidInput
 from ..manifest import InputSpec
 from .base64_text import decode_base64
+from .json_body import parse_json
 from .tensors import check_count, expected, numbers, rows_from_numbers
 
 Content = Rows | list[Image]
 SIGNATURE = "serving_default"
-T = TypeVar("T")
 
 
 class Predict(BaseModel):
@@ -51,7 +51,7 @@ def read_predict(
     Raises:
         InvalidInput: it cannot be understood, or does not fit the model.
     """
-    request = _parse(_PREDICT, body)
+    request = parse_json(_PREDICT, body)
     _check_signature(request.signature_name)
     given = request.model_fields_set & {"instances", "inputs"}
     if len(given) != 1:
@@ -67,7 +67,7 @@ def read_classify(body: bytes, spec: InputSpec, most: int) -> Content:
     Raises:
         InvalidInput: it cannot be understood, or does not fit the model.
     """
-    request = _parse(_CLASSIFY, body)
+    request = parse_json(_CLASSIFY, body)
     _check_signature(request.signature_name)
     check_count(len(request.examples), spec, most)
     if any(len({**request.context, **example}) != 1 for example in request.examples):
@@ -127,12 +127,3 @@ def _picture(value: dict[str, Any], where: str) -> bytes:
 def _check_signature(name: str) -> None:
     if name not in ("", SIGNATURE):
         raise InvalidInput(f"there is no signature {name!r}; there is {SIGNATURE!r}")
-
-
-def _parse(adapter: TypeAdapter[T], body: bytes) -> T:
-    try:
-        return adapter.validate_json(body)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"])) or "the body"
-        raise InvalidInput(f"{where}: {first['msg']}") from error

@@ -129,7 +129,7 @@ class OpenInference:
         return json_reply({"ready": ready, "live": True}, 200 if ready else 503)
 
     async def models(self) -> Response:
-        return json_reply({"models": list(dict.fromkeys(model.name for model in self.plane.registry.models))})
+        return json_reply({"models": self.plane.registry.names})
 
     async def model_ready(self, request: Request) -> Response:
         return json_reply({"name": self._resolve(request).name, "ready": True})

@@ -56,7 +56,7 @@ class TensorFlowServing:
                 )
 
     async def models(self) -> Response:
-        return json_reply({"models": list(dict.fromkeys(model.name for model in self.plane.registry.models))})
+        return json_reply({"models": self.plane.registry.names})
 
     async def status(self, request: Request) -> Response:
         """TensorFlow Serving's list of versions and KServe's readiness, in one object."""
