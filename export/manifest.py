@@ -24,15 +24,22 @@ _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
+Weights = Literal["trained", "random", "fixed", "imported"]
+
+
 @dataclass(frozen=True)
 class InputSpec:
-    """What the graph takes, and what must be done to a picture before it."""
+    """What the graph takes, and what must be done to a picture before it.
+
+    Height and width are both None where the graph takes any; then a picture keeps its size, whatever
+    `resize` says.
+    """
 
     name: str
     dtype: Literal["uint8", "float32"]
     layout: Literal["NHWC", "NCHW"]
-    height: int
-    width: int
+    height: int | None
+    width: int | None
     channels: int
     resize: Literal["fit", "stretch", "crop"]
     polarity: Literal["light-on-dark", "dark-on-light"] | None = None
@@ -41,7 +48,11 @@ class InputSpec:
     std: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
-        if min(self.height, self.width) < 1 or self.channels not in (1, 3):
+        if (self.height is None) != (self.width is None):
+            raise ManifestError("height and width are free together or not at all")
+        if any(side is not None and side < 1 for side in (self.height, self.width)) or (
+            self.channels not in (1, 3)
+        ):
             raise ManifestError(
                 f"an input of {self.height}x{self.width}x{self.channels} is no picture: "
                 "height and width are at least 1, channels 1 or 3"
@@ -54,19 +65,31 @@ class InputSpec:
             if values is not None and len(values) != self.channels:
                 raise ManifestError(f"{field} has {len(values)} values for {self.channels} channels")
 
-    def shape(self) -> tuple[int, int, int]:
-        """The axes after the batch, in the order of the layout."""
+    @property
+    def free(self) -> bool:
+        """Whether the graph takes pictures of any height and width."""
+        return self.height is None
+
+    def shape(self) -> tuple[int | None, ...]:
+        """The axes after the batch, in the order of the layout; None where one is free."""
+        return self.axes(self.channels)
+
+    def axes(self, depth: int) -> tuple[int | None, ...]:
+        """The axes after the batch of a tensor of this height and width and so many channels or maps."""
         if self.layout == "NHWC":
-            return (self.height, self.width, self.channels)
-        return (self.channels, self.height, self.width)
+            return (self.height, self.width, depth)
+        return (depth, self.height, self.width)
 
 
 @dataclass(frozen=True)
 class OutputSpec:
-    """What the graph gives: float32 of [batch, classes]."""
+    """What the graph gives: float32 of [batch, classes], or, of a graph that is no classifier, maps.
+
+    Maps are as high and wide as the input and stand in its layout, one a label where the channels are.
+    """
 
     name: str
-    kind: Literal["probabilities", "logits"]
+    kind: Literal["probabilities", "logits", "maps"]
 
 
 @dataclass(frozen=True)
@@ -119,6 +142,48 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """The temperature that the logits are divided by inside the graph, fitted on pictures held out.
+
+    `error_before` and `error_after` are the expected calibration error on the test set.
+    """
+
+    examples: int
+    temperature: float
+    error_before: float
+    error_after: float
+
+    def __post_init__(self) -> None:
+        possible = self.examples >= 1 and 0 < self.temperature < math.inf
+        if not possible or not all(0 <= error <= 1 for error in (self.error_before, self.error_after)):
+            raise ManifestError(
+                f"a calibration on {self.examples} examples with temperature {self.temperature} and errors "
+                f"{self.error_before} and {self.error_after} cannot have been"
+            )
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """How an int8 graph came from the version `parent`, and the parent's accuracy on the same test set.
+
+    The accuracy is None where the parent's weights are random: there is nothing to lose.
+    """
+
+    parent: str
+    method: str
+    calibration_examples: int
+    parent_accuracy: float | None
+
+    def __post_init__(self) -> None:
+        accuracy = 0.0 if self.parent_accuracy is None else self.parent_accuracy
+        if not self.parent.isdigit() or self.calibration_examples < 1 or not 0 <= accuracy <= 1:
+            raise ManifestError(
+                f"a quantization of version {self.parent!r} with {self.calibration_examples} examples, "
+                f"whose accuracy was {self.parent_accuracy}, cannot have been"
+            )
+
+
+@dataclass(frozen=True)
 class Parity:
     """Keras against ONNX Runtime on real pictures."""
 
@@ -132,7 +197,8 @@ class Manifest:
     """Everything a version says of itself but what publishing decides (version, digest, file names).
 
     `opset` is that of the default domain, `parameters` the number of trained values, `tolerance` the largest
-    absolute difference from the golden answers that the server lets pass.
+    absolute difference from the golden answers that the server lets pass, `weights` where those come from,
+    `rewrites` the names of what was done to the graph after its conversion, in order.
     """
 
     name: str
@@ -148,6 +214,10 @@ class Manifest:
     training: Training | None = None
     evaluation: Evaluation | None = None
     parity: Parity | None = None
+    weights: Weights = "trained"
+    calibration: Calibration | None = None
+    rewrites: tuple[str, ...] = ()
+    quantization: Quantization | None = None
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -157,6 +227,10 @@ class Manifest:
             )
         if not self.labels:
             raise ManifestError(f"model {self.name} has no labels: a classifier has one a class")
+        if self.input.free and self.output.kind != "maps":
+            raise ManifestError(
+                f"model {self.name} is a classifier, and a classifier's height and width are fixed"
+            )
         if min(self.max_batch_size, self.opset) < 1 or self.parameters < 0:
             raise ManifestError(
                 f"max_batch_size {self.max_batch_size} and opset {self.opset} must be at least 1, "
@@ -166,6 +240,12 @@ class Manifest:
             raise ManifestError(f"tolerance is {self.tolerance}: it must be a positive number")
         if self.example is not None and not _FILE.fullmatch(self.example.file):
             raise ManifestError(f"{self.example.file!r} cannot be the name of a file beside the model")
+
+    def output_shape(self) -> tuple[int | None, ...]:
+        """The axes of the output after the batch; None where one is free."""
+        if self.output.kind == "maps":
+            return self.input.axes(len(self.labels))
+        return (len(self.labels),)
 
     def document(self, version: int, sha256: str) -> dict[str, object]:
         """The content of manifest.json for this version, whose graph has this digest (hexadecimal)."""
@@ -190,4 +270,8 @@ class Manifest:
             "training": fields["training"],
             "evaluation": fields["evaluation"],
             "parity": fields["parity"],
+            "weights": self.weights,
+            "calibration": fields["calibration"],
+            "rewrites": list(self.rewrites),
+            "quantization": fields["quantization"],
         }

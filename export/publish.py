@@ -15,6 +15,7 @@ import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,8 @@ def publish(
     """Publish a graph as the next version of `manifest.name` and return the version's directory.
 
     `golden_inputs` have the shape and dtype of the manifest's input, `golden_outputs` are float32 of
-    [inputs, labels]; `files` are further files by name, such as the example and the plots.
+    [inputs, labels], or the maps of the inputs; `files` are further files by name, such as the example and
+    the plots.
 
     Raises:
         ManifestError: these contradict the manifest.
@@ -131,19 +133,28 @@ def _npz(**arrays: NDArray[Any]) -> bytes:
 
 
 def _check_golden(manifest: Manifest, inputs: NDArray[Any], outputs: NDArray[Any]) -> None:
-    picture, classes = manifest.input.shape(), len(manifest.labels)
-    if inputs.dtype != manifest.input.dtype or inputs.shape[1:] != picture:
+    picture, answer = manifest.input.shape(), manifest.output_shape()
+    if inputs.dtype != manifest.input.dtype or not _fits(inputs.shape[1:], picture):
         raise ManifestError(
             f"the golden inputs are {inputs.dtype} {list(inputs.shape)}, "
             f"but the graph takes {manifest.input.dtype} pictures of {list(picture)}"
         )
     if len(inputs) == 0:
         raise ManifestError("there are no golden inputs: the server has nothing to check the graph by")
-    if outputs.shape != (len(inputs), classes):
+    if manifest.output.kind == "maps":
+        height, width = inputs.shape[1:3] if manifest.input.layout == "NHWC" else inputs.shape[2:4]
+        answer = replace(manifest.input, height=height, width=width).axes(len(manifest.labels))
+    if outputs.shape != (len(inputs), *answer):
         raise ManifestError(
             f"the golden outputs are {list(outputs.shape)}, "
-            f"but {len(inputs)} inputs and {classes} labels need {[len(inputs), classes]}"
+            f"but {len(inputs)} inputs and {len(manifest.labels)} labels need {[len(inputs), *answer]}"
         )
+
+
+def _fits(shape: tuple[int, ...], axes: tuple[int | None, ...]) -> bool:
+    return len(shape) == len(axes) and all(
+        axis in (None, size) for axis, size in zip(axes, shape, strict=True)
+    )
 
 
 def _check_files(manifest: Manifest, files: Mapping[str, bytes]) -> None:

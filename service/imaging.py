@@ -241,7 +241,11 @@ def _upright(image: Image.Image, original: ImageFile.ImageFile) -> Image.Image:
 
 
 def _sized(image: Image.Image, spec: InputSpec) -> Pixels:
-    """Height, width, channels as in `spec`; a picture that has them already keeps every bit."""
+    """Height, width, channels as in `spec`; a picture that has them already keeps every bit, and so does one
+    of any size where those of `spec` are free.
+    """
+    if spec.height is None or spec.width is None:
+        return _pixels(image)
     target = spec.width, spec.height
     if image.size == target:
         return _pixels(image)

@@ -18,13 +18,13 @@ class Part(BaseModel):
 
 
 class InputSpec(Part):
-    """The graph's input, and how a picture becomes it."""
+    """The graph's input, and how a picture becomes it; height and width are None where any will do."""
 
     name: str
     dtype: Literal["uint8", "float32"]
     layout: Literal["NHWC", "NCHW"]
-    height: PositiveInt
-    width: PositiveInt
+    height: PositiveInt | None
+    width: PositiveInt | None
     channels: Literal[1, 3]
     resize: Literal["fit", "stretch", "crop"]
     polarity: Literal["light-on-dark", "dark-on-light"] | None
@@ -33,14 +33,37 @@ class InputSpec(Part):
     std: list[float] | None
 
     @property
+    def free(self) -> bool:
+        """Whether the graph takes pictures of any height and width."""
+        return self.height is None
+
+    @property
     def shape(self) -> tuple[int, int, int]:
-        """The shape of one picture, without the batch axis."""
+        """The shape of one picture, without the batch axis, where it is not free."""
+        if self.height is None or self.width is None:
+            raise ValueError(f"input {self.name!r} has no shape of its own: its height and width are free")
         if self.layout == "NHWC":
             return (self.height, self.width, self.channels)
         return (self.channels, self.height, self.width)
 
+    @property
+    def axes(self) -> tuple[int | None, ...]:
+        """The axes of one picture, without the batch; None where one is free."""
+        return self._in_layout(self.channels)
+
+    def maps(self, count: int) -> tuple[int | None, ...]:
+        """The axes of `count` maps of a picture, without the batch; None where one is free."""
+        return self._in_layout(count)
+
+    def _in_layout(self, depth: int) -> tuple[int | None, ...]:
+        if self.layout == "NHWC":
+            return (self.height, self.width, depth)
+        return (depth, self.height, self.width)
+
     @model_validator(mode="after")
-    def _normalisation_fits(self) -> Self:
+    def _is_whole(self) -> Self:
+        if (self.height is None) != (self.width is None):
+            raise ValueError("height and width are free together or not at all")
         if self.dtype == "uint8" and (self.scale, self.mean, self.std) != (None, None, None):
             raise ValueError("scale, mean and std are for float32 inputs; a uint8 graph rescales by itself")
         for name, values in (("mean", self.mean), ("std", self.std)):
@@ -52,10 +75,10 @@ class InputSpec(Part):
 
 
 class OutputSpec(Part):
-    """The graph's output: `[batch, classes]`, float32."""
+    """The graph's output, float32: `[batch, classes]`, or maps of the input's height, width and layout."""
 
     name: str
-    kind: Literal["probabilities", "logits"]
+    kind: Literal["probabilities", "logits", "maps"]
 
 
 class Onnx(Part):
@@ -97,6 +120,24 @@ class Evaluation(Part):
     calibration_error: Fraction
 
 
+class Calibration(Part):
+    """The temperature inside the graph; the errors are the expected calibration error on the test set."""
+
+    examples: PositiveInt
+    temperature: Annotated[float, Field(gt=0)]
+    error_before: Fraction
+    error_after: Fraction
+
+
+class Quantization(Part):
+    """How an int8 graph came from another version of the same model."""
+
+    parent: Version
+    method: str
+    calibration_examples: PositiveInt
+    parent_accuracy: Fraction | None
+
+
 class Parity(Part):
     """Keras against ONNX Runtime on real pictures."""
 
@@ -120,3 +161,23 @@ class Manifest(Part):
     training: Training | None
     evaluation: Evaluation | None
     parity: Parity | None
+    weights: Literal["trained", "random", "fixed", "imported"] = "trained"
+    calibration: Calibration | None = None
+    rewrites: list[str] = []
+    quantization: Quantization | None = None
+
+    @property
+    def classifies(self) -> bool:
+        """Whether an answer is one score a class, and not maps."""
+        return self.output.kind != "maps"
+
+    @property
+    def output_axes(self) -> tuple[int | None, ...]:
+        """The axes of one answer, without the batch; None where one is free."""
+        return (len(self.labels),) if self.classifies else self.input.maps(len(self.labels))
+
+    @model_validator(mode="after")
+    def _only_maps_are_free(self) -> Self:
+        if self.input.free and self.classifies:
+            raise ValueError("a classifier's height and width are fixed")
+        return self

@@ -9,13 +9,26 @@ from typing import Any
 import pytest
 
 from export.errors import ManifestError
-from export.manifest import Evaluation, Example, InputSpec, Manifest, Parity, Training
+from export.manifest import (
+    Calibration,
+    Evaluation,
+    Example,
+    InputSpec,
+    Manifest,
+    OutputSpec,
+    Parity,
+    Quantization,
+    Training,
+)
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 TRAINING = Training("d", "0" * 64, 1, 1, 0, 1.5, {"keras": "3"})
 EVALUATION = Evaluation("d", 1, 1.0, 1.0, 0.0)
 PARITY = Parity(1, 0.0, True)
+CALIBRATION = Calibration(10, 1.3, 0.02, 0.01)
+QUANTIZATION = Quantization("1", "static", 100, 0.99)
+PARTS = ("training", "evaluation", "parity", "calibration", "quantization")
 
 
 def fields_of_the_format() -> set[str]:
@@ -25,7 +38,7 @@ def fields_of_the_format() -> set[str]:
     names = set()
     for field, _, meaning in rows:
         names.update(re.findall(r"`([\w.]+)`", field))
-        if re.fullmatch(r" `(training|evaluation|parity)` ", field):
+        if re.fullmatch(rf" `({'|'.join(PARTS)})` ", field):
             inner = re.findall(r"`(\w+)`", meaning)
             names.update(f"{field.strip(' `')}.{name}" for name in inner)
     return names
@@ -35,7 +48,7 @@ def fields_of(document: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
     for name, value in document.items():
         if isinstance(value, dict) and name != "libraries":
             yield from fields_of(value, f"{prefix}{name}.")
-            if name in ("training", "evaluation", "parity"):
+            if name in PARTS:
                 yield name
         else:
             yield prefix + name
@@ -48,6 +61,8 @@ def test_the_document_has_exactly_the_fields_of_the_format(manifest: Manifest) -
         training=TRAINING,
         evaluation=EVALUATION,
         parity=PARITY,
+        calibration=CALIBRATION,
+        quantization=QUANTIZATION,
     )
     assert set(fields_of(full.document(1, "ab"))) == fields_of_the_format()
 
@@ -89,3 +104,31 @@ def test_a_picture_has_pixels_of_one_or_three_channels(height: int, channels: in
 def test_the_shape_follows_the_layout() -> None:
     assert InputSpec("x", "uint8", "NHWC", 4, 5, 3, "fit").shape() == (4, 5, 3)
     assert InputSpec("x", "uint8", "NCHW", 4, 5, 3, "fit").shape() == (3, 4, 5)
+
+
+def test_maps_stand_where_the_channels_are_and_are_as_large_as_the_input(manifest: Manifest) -> None:
+    free = InputSpec("x", "uint8", "NHWC", None, None, 1, "fit")
+    maps = replace(manifest, input=free, output=OutputSpec("maps", "maps"))
+    assert free.shape() == (None, None, 1)
+    assert maps.output_shape() == (None, None, 2)
+    turned = replace(manifest, input=InputSpec("x", "uint8", "NCHW", 4, 5, 1, "fit"), output=maps.output)
+    assert turned.output_shape() == (2, 4, 5)
+
+
+def test_only_maps_are_of_any_height_and_width(manifest: Manifest) -> None:
+    free = InputSpec("x", "uint8", "NHWC", None, None, 1, "fit")
+    with pytest.raises(ManifestError, match="a classifier's height and width are fixed"):
+        replace(manifest, input=free)
+    with pytest.raises(ManifestError, match="free together"):
+        InputSpec("x", "uint8", "NHWC", None, 8, 1, "fit")
+
+
+def test_what_cannot_have_been_is_refused() -> None:
+    with pytest.raises(ManifestError, match="cannot have been"):
+        Calibration(10, 0.0, 0.1, 0.1)
+    with pytest.raises(ManifestError, match="cannot have been"):
+        Calibration(10, 1.0, 0.1, 1.1)
+    with pytest.raises(ManifestError, match="cannot have been"):
+        Quantization("one", "static", 100, 0.99)
+    with pytest.raises(ManifestError, match="cannot have been"):
+        Quantization("1", "static", 100, 99.0)
