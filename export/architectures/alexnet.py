@@ -1,0 +1,100 @@
+"""A. Krizhevsky, I. Sutskever, G. Hinton: ImageNet Classification with Deep Convolutional Neural Networks.
+
+NIPS 2012, sections 3.1 to 3.5 and 4.2. Layers 2, 4 and 5 are in two groups, as they lay on two GPUs. The
+figure's 224x224 pixels are 227x227 in the authors' code, for only these make the 55x55 of the first layer.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import keras
+
+SIDE: Final = 227
+CLASSES: Final = 1000
+
+# The mean colour of ImageNet's training pictures, from 0 to 255. The authors subtract the mean picture, which
+# they did not publish; its colour is what those who trained the network again take for it.
+MEAN: Final = (123.68, 116.78, 103.94)
+
+
+def parameters(classes: int = CLASSES) -> int:
+    """The trained values of the network with so many classes: 60,965,224 with ImageNet's 1000."""
+    return 56_868_224 + 4_097 * classes
+
+
+def build(classes: int = CLASSES) -> keras.Model:
+    """The untrained network: pictures of 227x227x3 in, one probability a class out."""
+    from keras import Input, Model, layers
+
+    inputs = Input(shape=(SIDE, SIDE, 3))
+    x = layers.Rescaling(255.0, offset=[-value for value in MEAN])(inputs)
+    x = _convolution(x, 96, 11, strides=4, padding="valid")
+    x = layers.MaxPooling2D(pool_size=3, strides=2)(normalised(x))
+    x = _convolution(x, 256, 5, groups=2, bias=1)
+    x = layers.MaxPooling2D(pool_size=3, strides=2)(normalised(x))
+    x = _convolution(x, 384, 3)
+    x = _convolution(x, 384, 3, groups=2, bias=1)
+    x = _convolution(x, 256, 3, groups=2, bias=1)
+    x = layers.MaxPooling2D(pool_size=3, strides=2)(x)
+    x = layers.Flatten()(x)
+    for _ in range(2):
+        x = layers.Dropout(0.5)(_dense(x, 4096, "relu", bias=1))
+    outputs = layers.Activation("softmax", dtype="float32")(_dense(x, classes))
+    return Model(inputs, outputs, name="alexnet")
+
+
+def _convolution(
+    x: keras.KerasTensor,
+    filters: int,
+    size: int,
+    *,
+    groups: int = 1,
+    strides: int = 1,
+    padding: str = "same",
+    bias: float = 0,
+) -> keras.KerasTensor:
+    """A convolution whose groups stand side by side, for Keras's own grouped one does not convert to ONNX."""
+    from keras import initializers, layers, ops
+
+    parts = [
+        layers.Conv2D(
+            filters // groups,
+            size,
+            strides=strides,
+            padding=padding,
+            activation="relu",
+            kernel_initializer=initializers.RandomNormal(stddev=0.01),
+            bias_initializer=initializers.Constant(bias),
+        )(part)
+        for part in (ops.split(x, groups, axis=-1) if groups > 1 else [x])
+    ]
+    return layers.Concatenate()(parts) if groups > 1 else parts[0]
+
+
+def normalised(x: keras.KerasTensor) -> keras.KerasTensor:
+    """Section 3.3: each value divided by (2 + 1e-4 times the squares of five channels round it) to the 0.75th.
+
+    TensorFlow's alpha is the paper's: it is not divided by the number of channels, as ONNX's is.
+    """
+    import tensorflow as tf
+    from keras import layers
+
+    def normalise(values: tf.Tensor) -> tf.Tensor:
+        return tf.nn.local_response_normalization(values, depth_radius=2, bias=2.0, alpha=1e-4, beta=0.75)
+
+    return layers.Lambda(normalise, output_shape=x.shape[1:])(x)
+
+
+def _dense(
+    x: keras.KerasTensor, units: int, activation: str | None = None, bias: float = 0
+) -> keras.KerasTensor:
+    from keras import initializers, layers
+
+    return layers.Dense(
+        units,
+        activation=activation,
+        kernel_initializer=initializers.RandomNormal(stddev=0.01),
+        bias_initializer=initializers.Constant(bias),
+    )(x)
