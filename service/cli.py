@@ -18,9 +18,13 @@ from . import __version__
 from .errors import ConfigurationError, ConvserveError, NothingToServe
 from .settings import Settings
 
+CLIENT_KEY = "CONVSERVE_API_KEY"  # of the shell's own requests
 FAILED = 1
 MISUSED = 2
 NOTHING_TO_SERVE = 3
+
+# What everybody may read who lists the processes is no place for a key.
+_WITHOUT_FLAG = ("api_keys",)
 
 # Settings that only make sense where a port is served.
 _ABOUT_MODELS = ("models", "provider", "threads", "max_pixels", "log_level", "log_format")
@@ -53,12 +57,16 @@ def _parser() -> argparse.ArgumentParser:
 
     serve = commands.add_parser("serve", help="serve a model repository over HTTP and gRPC")
     serve.set_defaults(command=_serve)
-    _add_settings(serve, tuple(Settings.model_fields))
+    _add_settings(serve, tuple(name for name in Settings.model_fields if name not in _WITHOUT_FLAG))
 
     classify = commands.add_parser("classify", help="label pictures, here or by a running server")
     classify.set_defaults(command=_classify)
     classify.add_argument("pictures", nargs="+", type=Path, metavar="PICTURE")
-    classify.add_argument("--url", help="ask the server at this address instead of loading the models")
+    classify.add_argument(
+        "--url",
+        help=f"ask the server at this address, with the API key in {CLIENT_KEY} if there is one, "
+        "instead of loading the models",
+    )
     classify.add_argument("--model", help="the model to ask; the server's default if not given")
     classify.add_argument("--model-version", metavar="VERSION", help="its version; the highest if not given")
     classify.add_argument("--top-k", type=int, default=1, metavar="K", help="classes to tell a picture")
@@ -68,6 +76,11 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="load every model and say what would be served")
     check.set_defaults(command=_check)
     _add_settings(check, _ABOUT_MODELS)
+
+    key = commands.add_parser("key", help="make an API key, and its line for the list of keys")
+    key.set_defaults(command=_key)
+    key.add_argument("name", help="who is to have it")
+    key.add_argument("--scopes", default="infer", help="of infer, admin, metrics; between commas")
     return parser
 
 
@@ -101,8 +114,8 @@ def _settings(arguments: argparse.Namespace) -> Settings:
 def _warn_of_unknown_variables() -> None:
     """A misspelt variable would otherwise be ignored in silence."""
     known = {f"CONVSERVE_{name.upper()}" for name in Settings.model_fields}
-    # The workshop's and the tests' own.
-    known |= {"CONVSERVE_DATA", "CONVSERVE_TEST_DATA"}
+    # The workshop's, the tests' and the client's own.
+    known |= {"CONVSERVE_DATA", "CONVSERVE_TEST_DATA", CLIENT_KEY}
     for name in sorted(os.environ):
         if name.upper().startswith("CONVSERVE_") and name.upper() not in known:
             print(f"convserve: {name} is set, but there is no such setting", file=sys.stderr)
@@ -161,6 +174,7 @@ def _classify(settings: Settings, arguments: argparse.Namespace) -> int:
             settings,
             arguments.pictures,
             url=arguments.url,
+            key=os.environ.get(CLIENT_KEY),
             model=arguments.model,
             version=arguments.model_version,
             top_k=arguments.top_k,
@@ -175,6 +189,17 @@ def _check(settings: Settings, arguments: argparse.Namespace) -> int:
 
     configure_logs(settings.log_level, settings.log_format)
     return asyncio.run(check(settings))
+
+
+def _key(settings: Settings, arguments: argparse.Namespace) -> int:
+    """The key, which is told this once, and the line that is to be kept."""
+    from .keys import digest_of, new_key, read_keys
+
+    key = new_key()
+    line = f"{arguments.name} {arguments.scopes} {digest_of(key)}"
+    read_keys(line, "convserve key")
+    print(key, line, sep="\n")
+    return 0
 
 
 def _complain(error: ConvserveError, code: int) -> int:

@@ -15,9 +15,11 @@ TIMEOUT_SECONDS = 60.0
 
 
 class Client:
-    """Speaks the native dialect of the server at `url`."""
+    """Speaks the native dialect of the server at `url`, with an API key where one is given."""
 
-    def __init__(self, url: str, model: str | None, version: str | None, top_k: int) -> None:
+    def __init__(
+        self, url: str, model: str | None, version: str | None, top_k: int, key: str | None = None
+    ) -> None:
         parts = urlsplit(url)
         kinds = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
         if parts.scheme not in kinds or not parts.hostname:
@@ -26,6 +28,9 @@ class Client:
         self._connection = kinds[parts.scheme](parts.hostname, parts.port, timeout=TIMEOUT_SECONDS)
         path = "" if model is None else f"/models/{quote(model, safe='')}"
         path += "" if version is None else f"/versions/{quote(version, safe='')}"
+        self._headers = {"Content-Type": "application/octet-stream"}
+        if key is not None:
+            self._headers["Authorization"] = f"Bearer {key}"
         self._path = f"{parts.path.rstrip('/')}{path}/classify?top_k={top_k}"
 
     def __enter__(self) -> Self:
@@ -44,9 +49,7 @@ class Client:
             ServerRefused: it cannot be reached, or answered anything else but 200.
         """
         try:
-            self._connection.request(
-                "POST", self._path, image.data, {"Content-Type": "application/octet-stream"}
-            )
+            self._connection.request("POST", self._path, image.data, self._headers)
             response = self._connection.getresponse()
             document: dict[str, Any] = json.loads(response.read())
         except (OSError, http.client.HTTPException) as error:

@@ -7,7 +7,10 @@
     ├── PayloadTooLarge         more bytes or pictures than one request may bring
     ├── ModelNotFound           no such model, or no such version of it
     ├── ModelNotReady           there, but not answering: loading, failed or draining
+    ├── Unauthenticated         no API key, or one that nobody has
+    ├── Forbidden               an API key that may ask other things, but not this
     ├── Overloaded              the queue is full
+    │   └── RateLimited         … or rather: this API key has asked more often than it may
     ├── DeadlineExceeded        the caller's time ran out before the answer was there
     ├── InferenceFailed         the engine raised; the cause is logged, never sent
     ├── InvalidModel            a version on disk that must not be served
@@ -49,12 +52,24 @@ class ModelNotReady(ConvserveError):
     """The model exists but does not answer now: it failed to load, or the server is draining."""
 
 
+class Unauthenticated(ConvserveError):
+    """The caller gave no API key, or one that is not known here."""
+
+
+class Forbidden(ConvserveError):
+    """The caller's API key is known, and has not the scope for what was asked."""
+
+
 class Overloaded(ConvserveError):
     """The model's queue is full; `retry_after` is in seconds."""
 
     def __init__(self, message: str, *, retry_after: float) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class RateLimited(Overloaded):
+    """An API key asks more often than it may, however idle the server is."""
 
 
 class DeadlineExceeded(ConvserveError):

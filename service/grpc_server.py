@@ -10,9 +10,11 @@ import grpc
 
 from .dataplane import DataPlane
 from .errors import ConfigurationError
+from .gate import Gate
 from .limits import Limits
 from .protocols import health_grpc, open_inference_grpc
 from .protocols.health_grpc import Health
+from .protocols.keys_grpc import KeyInterceptor
 from .protocols.open_inference_grpc import OpenInferenceGrpc
 from .protocols.reflection_grpc import Reflection
 from .settings import MEBIBYTE
@@ -34,14 +36,21 @@ OPTIONS = (
 class GrpcServer:
     """A gRPC server in the event loop it is made in."""
 
-    def __init__(self, plane: DataPlane, telemetry: Telemetry, limits: Limits) -> None:
+    def __init__(
+        self, plane: DataPlane, telemetry: Telemetry, limits: Limits, gate: Gate | None = None
+    ) -> None:
+        """`gate` is asked before every call; None lets all in."""
         self._closing = asyncio.Event()
         self._stops: list[asyncio.Task[None]] = []
         inference = OpenInferenceGrpc(plane, limits, telemetry, self._closing)
         self._health = Health(plane.registry, open_inference_grpc.SERVICE.full_name)
         described = (open_inference_grpc.SERVICE.file, health_grpc.SERVICE.file)
         parts = (inference, self._health, Reflection(described, self._closing))
-        self._server = grpc.aio.server(handlers=[part.handler() for part in parts], options=OPTIONS)
+        self._server = grpc.aio.server(
+            handlers=[part.handler() for part in parts],
+            interceptors=[] if gate is None else [KeyInterceptor(gate)],
+            options=OPTIONS,
+        )
 
     @asynccontextmanager
     async def serving(self, address: str) -> AsyncIterator[int]:

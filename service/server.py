@@ -6,7 +6,7 @@ import asyncio
 import signal
 import socket
 import warnings
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import FrameType
@@ -19,7 +19,11 @@ from prometheus_client import disable_created_metrics
 from .announcement import Announcement
 from .app import create_app
 from .dataplane import DataPlane
+from .gate import Gate
+from .keys import Keyring
 from .limits import Limits
+from .middleware.enclosure import enclose
+from .rates import Rates
 from .registry import Registry
 from .settings import Settings
 
@@ -28,6 +32,7 @@ if TYPE_CHECKING:  # a server without gRPC shall not pay for its import
 
 BACKLOG = 2048
 KEEP_ALIVE_SECONDS = 75  # longer than the idle time of common load balancers, so that they close first
+TICKS_A_SECOND = 10  # of uvicorn's main loop
 
 
 class Server(uvicorn.Server):
@@ -35,6 +40,7 @@ class Server(uvicorn.Server):
 
     Attributes:
         grpc: what is to be drained and stopped with it.
+        refresh: called every second, to look at what others may have changed.
     """
 
     def __init__(
@@ -42,6 +48,7 @@ class Server(uvicorn.Server):
     ) -> None:
         super().__init__(config)
         self.grpc: GrpcServer | None = None
+        self.refresh: Sequence[Callable[[], None]] = ()
         self.ended_by: signal.Signals | None = None
         self._registry = registry
         self._drain_delay = settings.drain_delay_s
@@ -52,6 +59,12 @@ class Server(uvicorn.Server):
         """Listen, and only then, with the signals' handlers in place, say so."""
         await super().startup(sockets)
         self._on_started()
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % TICKS_A_SECOND == 0:
+            for refresh in self.refresh:
+                refresh()
+        return await super().on_tick(counter)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """First signal: drain, then stop. An interrupt after that: stop at once."""
@@ -101,8 +114,10 @@ def serve(
     disable_created_metrics()  # type: ignore[no-untyped-call]
     app = create_app(settings, metrics_dir=metrics_dir)
     plane: DataPlane = app.state.plane
+    keyring = _keyring(settings)
+    gate = None if keyring is None else Gate(keyring, Rates(metrics_dir), app.state.telemetry.refused)
     config = uvicorn.Config(
-        app,
+        enclose(app, gate=gate),
         lifespan="off",  # entered below, where an error at start is ours to tell
         log_config=None,
         access_log=False,
@@ -123,9 +138,11 @@ def serve(
         server.stop()
 
     server = Server(config, plane.registry, settings, on_started)
+    if keyring is not None:
+        server.refresh = [keyring.refresh]
 
     async def run() -> None:
-        async with app.router.lifespan_context(app), _grpc(grpc_address, app, settings) as server.grpc:
+        async with app.router.lifespan_context(app), _grpc(grpc_address, app, settings, gate) as server.grpc:
             await server.serve(sockets=[listener])
 
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
@@ -133,14 +150,24 @@ def serve(
     return server.ended_by
 
 
+def _keyring(settings: Settings) -> Keyring | None:
+    """Every key that the settings name; None where they name none and the server is open."""
+    if settings.api_keys is None and settings.api_keys_file is None:
+        return None
+    text = "" if settings.api_keys is None else settings.api_keys.get_secret_value()
+    return Keyring(text, settings.api_keys_file)
+
+
 @asynccontextmanager
-async def _grpc(address: str | None, app: FastAPI, settings: Settings) -> AsyncIterator[GrpcServer | None]:
+async def _grpc(
+    address: str | None, app: FastAPI, settings: Settings, gate: Gate | None
+) -> AsyncIterator[GrpcServer | None]:
     """gRPC on the same data plane; None, and nothing of its library in memory, where there is no address."""
     if address is None:
         yield None
         return
     from .grpc_server import GrpcServer
 
-    server = GrpcServer(app.state.plane, app.state.telemetry, Limits.of(settings))
+    server = GrpcServer(app.state.plane, app.state.telemetry, Limits.of(settings), gate)
     async with server.serving(address):
         yield server

@@ -5,7 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MEBIBYTE = 1024 * 1024
@@ -68,6 +76,16 @@ class Settings(BaseSettings):
         default=50_000_000,
         le=178_956_970,  # where Pillow itself refuses
         description="Most pixels of one image by its header, before it is decoded; past that 400.",
+    )
+    api_keys: SecretStr | None = Field(
+        default=None,
+        description="API keys, between semicolons: each a name, its scopes (`infer,admin,metrics`), the key "
+        "or its digest, and perhaps a rate. With keys, only probes are answered without one. No flag.",
+    )
+    api_keys_file: Path | None = Field(
+        default=None,
+        description="A file of such keys, one a line, read again when it changes; see "
+        "[security.md](security.md).",
     )
     drain_delay_s: NonNegativeFloat = Field(
         default=0.0,

@@ -27,12 +27,16 @@ async def classify(
     pictures: Sequence[Path],
     *,
     url: str | None,
+    key: str | None,
     model: str | None,
     version: str | None,
     top_k: int,
     as_json: bool,
 ) -> int:
     """Print the labels of each picture; 1 if one of them could not be read, else 0.
+
+    Args:
+        url: the server to ask, with the API key `key`; None loads the models instead.
 
     Raises:
         ConvserveError: no picture can be answered, whichever it is.
@@ -42,7 +46,7 @@ async def classify(
     if version is not None and model is None:
         raise ConfigurationError("--model-version needs --model")
     if url is not None:
-        with Client(url, model, version, top_k) as client:
+        with Client(url, model, version, top_k, key) as client:
             return await _print_answers(pictures, client.classify, as_json)
     plane = DataPlane.build(settings, Telemetry(CollectorRegistry()))
     async with plane.opened():

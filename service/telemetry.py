@@ -86,6 +86,9 @@ class Telemetry:
         self._rejected = Counter(
             "rejected_total", "Requests turned away before an answer.", **options("model", "reason")
         )
+        self.refused = Counter(
+            "refused_total", "Requests and connections turned away at the door.", **options("reason")
+        )
         self._load = Gauge(
             "model_load_duration_seconds",
             "Time to open, check and warm up a version.",

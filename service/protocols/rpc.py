@@ -73,7 +73,7 @@ def _unary(method: MethodDescriptor, behaviour: Any) -> Callable[[bytes, Context
         try:
             message: Message = await behaviour(parse(request, data), context)
         except Exception as error:
-            await _refuse(context, error)
+            await refuse(context, error)
         return message
 
     return answer
@@ -88,7 +88,7 @@ def _stream(method: MethodDescriptor, behaviour: Any) -> Callable[[Any, Context]
             async for message in behaviour(asked, context):
                 yield message
         except Exception as error:
-            await _refuse(context, error)
+            await refuse(context, error)
 
     return answers
 
@@ -100,7 +100,7 @@ def _not_offered(name: str) -> _MethodHandler:
     return grpc.unary_unary_rpc_method_handler(refuse)
 
 
-async def _refuse(context: Context, error: Exception) -> NoReturn:
+async def refuse(context: Context, error: Exception) -> NoReturn:
     """End the call with the error's row of the table; the outermost, so it is what logs the unforeseen."""
     if not isinstance(error, ConvserveError):
         logger.error("an unforeseen error", exc_info=error)

@@ -9,6 +9,8 @@ from service.protocols.status import TABLE
 GRPC = {
     "INVALID_ARGUMENT",
     "NOT_FOUND",
+    "UNAUTHENTICATED",
+    "PERMISSION_DENIED",
     "RESOURCE_EXHAUSTED",
     "UNAVAILABLE",
     "DEADLINE_EXCEEDED",
