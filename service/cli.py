@@ -11,6 +11,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 from pydantic import ValidationError
 
@@ -77,6 +79,10 @@ def _parser() -> argparse.ArgumentParser:
     check.set_defaults(command=_check)
     _add_settings(check, _ABOUT_MODELS)
 
+    health = commands.add_parser("health", help="ask the server on this machine whether it is ready")
+    health.set_defaults(command=_health)
+    _add_settings(health, ("host", "port"))
+
     key = commands.add_parser("key", help="make an API key, and its line for the list of keys")
     key.set_defaults(command=_key)
     key.add_argument("name", help="who is to have it")
@@ -127,6 +133,9 @@ def _serve(settings: Settings, arguments: argparse.Namespace) -> int:
     from .logs import configure_logs
 
     configure_logs(settings.log_level, settings.log_format)
+    if os.getpid() == 1:
+        # The init of a container gets no signal that it has no handler for: not even while the models load.
+        signal.signal(signal.SIGTERM, _leave)
     with ExitStack() as stack:
         take = bind if settings.workers == 1 else reserved
         listener = stack.enter_context(take(settings.host, settings.port))
@@ -202,9 +211,20 @@ def _key(settings: Settings, arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _health(settings: Settings, arguments: argparse.Namespace) -> int:
+    from .health import ask_readiness
+
+    print(ask_readiness(settings.host, settings.port))
+    return 0
+
+
 def _complain(error: ConvserveError, code: int) -> int:
     print(f"convserve: {error}", file=sys.stderr)
     return code
+
+
+def _leave(sig: int, frame: FrameType | None) -> NoReturn:
+    sys.exit(128 + sig)
 
 
 def _end_by(ended_by: signal.Signals) -> int:

@@ -1,0 +1,36 @@
+"""Is the server on this machine ready: what a container's HEALTHCHECK asks, in a process of its own."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from contextlib import closing
+
+from .errors import ServerRefused
+
+TIMEOUT_SECONDS = 4.0  # below the time-out that container engines are told
+_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
+
+
+def ask_readiness(host: str, port: int) -> str:
+    """What `/readyz` of the server that listens there says, if it is that it is ready.
+
+    Args:
+        host: as the server was told; a wildcard is asked by way of loopback.
+
+    Raises:
+        ServerRefused: it is not ready, or cannot be asked.
+    """
+    host = _LOOPBACK.get(host, host)
+    with closing(http.client.HTTPConnection(host, port, timeout=TIMEOUT_SECONDS)) as connection:
+        try:
+            connection.request("GET", "/readyz")
+            response = connection.getresponse()
+            status = str(json.loads(response.read())["status"])
+        except (OSError, http.client.HTTPException) as error:
+            raise ServerRefused(f"the server on {host} port {port} cannot be asked: {error}") from error
+        except (ValueError, TypeError, KeyError) as error:
+            raise ServerRefused(f"what answers on {host} port {port} is no convserve server") from error
+    if response.status != 200:
+        raise ServerRefused(f"the server on {host} port {port} is not ready: {status}")
+    return status

@@ -1,0 +1,87 @@
+"""The server as process 1 of a container: its signal heeded from the first moment, no dead worker unburied."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.process.answer import post
+from tests.process.eventually import eventually
+from tests.process.lines import DEADLINE
+from tests.process.procfs import is_importing, workers
+from tests.process.server_process import ServerProcess
+from tests.shades import level, picture, publish_shades
+
+# A process-id name space of its own, with or without being root.
+UNSHARE = ("unshare", "--map-root-user", "--pid", "--fork", "--kill-child", "--mount-proc")
+ENDED_BY_SIGTERM = 128 + signal.SIGTERM
+
+
+def name_spaces_can_be_made() -> bool:
+    try:
+        return subprocess.run([*UNSHARE, "true"], capture_output=True, timeout=DEADLINE).returncode == 0
+    except OSError:
+        return False
+
+
+pytestmark = pytest.mark.skipif(
+    not name_spaces_can_be_made(), reason="this user may not make a process-id name space"
+)
+
+
+@pytest.fixture(scope="module")
+def shades(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    models = tmp_path_factory.mktemp("shades")
+    publish_shades(models)
+    return models
+
+
+def first_process(models: Path, *arguments: str, until_announced: bool = True) -> ServerProcess:
+    command = (*UNSHARE, sys.executable, "-m", "service")
+    return ServerProcess(models, *arguments, command=command, until_announced=until_announced)
+
+
+def inside(server: ServerProcess) -> int:
+    """The server itself, by its number out here; in its name space it has the number 1."""
+    return eventually(lambda: next(iter(children(server.pid)), 0))
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+@pytest.mark.parametrize("count", ["1", "2"])
+def test_it_ends_by_sigterm(shades: Path, count: str) -> None:
+    with first_process(shades, "--workers", count) as server:
+        assert post(f"{server.url}/classify", picture(level(7))).status == 200
+        os.kill(inside(server), signal.SIGTERM)
+        assert server.wait() == ENDED_BY_SIGTERM
+        assert server.stderr.text == ""
+
+
+def test_it_ends_by_sigterm_while_it_starts(shades: Path) -> None:
+    with first_process(shades, until_announced=False) as server:
+        pid = inside(server)
+        eventually(lambda: is_importing(pid))
+        os.kill(pid, signal.SIGTERM)
+        assert server.wait() == ENDED_BY_SIGTERM
+        assert "Traceback" not in server.stderr.text
+
+
+def test_dead_workers_are_buried(shades: Path) -> None:
+    with first_process(shades, "--workers", "2") as server:
+        supervisor = inside(server)
+        victim = min(workers(supervisor))
+        os.kill(victim, signal.SIGKILL)
+        eventually(lambda: len(workers(supervisor) - {victim}) == 2)
+        assert victim not in children(supervisor)
+        assert "Z" not in {state(child) for child in children(supervisor)}

@@ -1,0 +1,42 @@
+"""`convserve health`, which a container's HEALTHCHECK calls."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.process.answer import get
+from tests.process.eventually import eventually
+from tests.process.server_process import ServerProcess, convserve
+from tests.shades import publish_shades
+
+
+@pytest.fixture
+def server_that_drains(repository: Path) -> ServerProcess:
+    return ServerProcess(repository, "--drain-delay-s", "3600", "--host", "127.0.0.1")
+
+
+def test_it_follows_readiness(server_that_drains: ServerProcess) -> None:
+    with server_that_drains as server:
+        own = {"CONVSERVE_HOST": "0.0.0.0", "CONVSERVE_PORT": str(server.address[1])}
+        ready = convserve("health", own=own)
+        assert (ready.returncode, ready.stdout, ready.stderr) == (0, "ready\n", "")
+        server.send(signal.SIGTERM)
+        eventually(lambda: get(f"{server.url}/readyz").status == 503)
+        draining = convserve("health", own=own)
+        assert draining.returncode == 1
+        assert (
+            draining.stderr
+            == f"convserve: the server on 127.0.0.1 port {server.address[1]} is not ready: draining\n"
+        )
+
+
+def test_nobody_there_is_not_healthy(tmp_path: Path) -> None:
+    publish_shades(tmp_path)
+    with ServerProcess(tmp_path) as server:
+        port = str(server.address[1])
+    gone = convserve("health", "--port", port)
+    assert gone.returncode == 1
+    assert gone.stderr.startswith(f"convserve: the server on 127.0.0.1 port {port} cannot be asked: ")
