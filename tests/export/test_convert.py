@@ -128,6 +128,21 @@ def test_joins_splits_optional_inputs_and_shared_weights_keep_their_meaning() ->
     assert "Shape" not in {node.op_type for node in onnx.load_from_string(graph).graph.node}
 
 
+def test_large_weights_find_their_places() -> None:
+    """They pass the converter by: two of one shape, one of them used twice."""
+    inputs = keras.Input((8, 8, 3))
+    first, second = (layers.Dense(1100, use_bias=False) for _ in range(2))
+    x = layers.Dense(1100, activation="tanh")(layers.Flatten()(inputs))
+    x = second(keras.ops.tanh(first(keras.ops.tanh(second(x)))))
+    outputs = layers.Dense(5, activation="softmax")(x)
+    network = from_pixels(keras.Model(inputs, outputs, name="large"))
+    pixels = np.random.default_rng(0).integers(0, 256, (7, 8, 8, 3), dtype=np.uint8)
+    graph = convert(network)
+    np.testing.assert_allclose(onnx_answers(graph, pixels), keras_answers(network, pixels), atol=1e-5)
+    sizes = [np.prod(tensor.dims) for tensor in onnx.load_from_string(graph).graph.initializer]
+    assert sizes.count(1100 * 1100) == 2
+
+
 def test_an_operation_without_onnx_form_is_a_sentence() -> None:
     """On a CPU Keras compiles a grouped convolution to a call that tf2onnx leaves as it is."""
     inputs = keras.Input((8, 8, 4))
