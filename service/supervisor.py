@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import multiprocessing.connection
-import os
 import signal
 import socket
 import sys
@@ -19,13 +18,12 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from types import FrameType
 
-from prometheus_client.multiprocess import mark_process_dead
-
 from .announcement import Announcement
 from .errors import ConvserveError, NothingToServe
 from .listener import bind
 from .logs import configure_logs
 from .settings import Settings
+from .sheet import GAUGES, forget
 
 STARTUP_FAILED = 3
 SLOWEST_RESTART_SECONDS = 30.0
@@ -62,6 +60,7 @@ class Supervisor:
         self._context = multiprocessing.get_context("spawn")
         self._workers: dict[int, _Worker] = {}
         self._restarts: dict[int, tuple[float, int]] = {}
+        self._metrics_dir = Path()
         self._ended_by: signal.Signals | None = None
 
     def run(self, announce: Callable[[Announcement], None]) -> signal.Signals | None:
@@ -71,8 +70,7 @@ class Supervisor:
             NothingToServe: the first workers could not start.
         """
         with tempfile.TemporaryDirectory(prefix="convserve-metrics-") as folder:
-            # prometheus_client reads this when a worker imports it.
-            os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+            self._metrics_dir = Path(folder)
             wake, waker = socket.socketpair()
             with wake, waker:
                 waker.setblocking(False)
@@ -81,7 +79,7 @@ class Supervisor:
                     signal.signal(wanted, self._end)
                 try:
                     self._start_all(wake, announce)
-                    self._watch(wake, Path(folder))
+                    self._watch(wake)
                 finally:
                     signal.set_wakeup_fd(-1)
                     self._stop_all()
@@ -94,7 +92,7 @@ class Supervisor:
         ours, theirs = self._context.Pipe(duplex=False)
         process = self._context.Process(
             target=_work,
-            args=(self._settings, self._port, self._grpc_address, theirs),
+            args=(self._settings, self._port, self._grpc_address, self._metrics_dir, theirs),
             name=f"worker {index}",
         )
         # A terminal interrupts the whole group. Workers leave that to their supervisor, from their first
@@ -126,21 +124,22 @@ class Supervisor:
             announcements.append(news)
         announce(announcements[0])
 
-    def _watch(self, wake: socket.socket, metrics_dir: Path) -> None:
+    def _watch(self, wake: socket.socket) -> None:
         while self._ended_by is None:
             sentinels = [worker.process.sentinel for worker in self._workers.values()]
             due = [when for when, _ in self._restarts.values()]
             timeout = max(0.0, min(due) - time.monotonic()) if due else None
             multiprocessing.connection.wait([wake, *sentinels], timeout)
             if self._ended_by is None:
-                self._bury_the_dead(metrics_dir)
+                self._bury_the_dead()
                 self._restart_the_due()
 
-    def _bury_the_dead(self, metrics_dir: Path) -> None:
+    def _bury_the_dead(self) -> None:
         for index, worker in list(self._workers.items()):
             if worker.process.is_alive():
                 continue
-            mark_process_dead(worker.process.pid, str(metrics_dir))  # type: ignore[no-untyped-call]
+            assert worker.process.pid is not None
+            forget(self._metrics_dir, GAUGES, worker.process.pid)
             lived = time.monotonic() - worker.started
             failures = 0 if lived > STEADY_SECONDS else worker.failures
             delay = min(SLOWEST_RESTART_SECONDS, 0.1 * 4**failures) if failures else 0.0
@@ -186,7 +185,9 @@ def _last_words(news: Connection) -> str:
     return f" ({last})" if isinstance(last, ConvserveError) else ""
 
 
-def _work(settings: Settings, port: int, grpc_address: str | None, news: Connection) -> None:
+def _work(
+    settings: Settings, port: int, grpc_address: str | None, metrics_dir: Path, news: Connection
+) -> None:
     """A worker's life; what it imports, the supervisor does not need."""
     from .server import serve
 
@@ -201,7 +202,7 @@ def _work(settings: Settings, port: int, grpc_address: str | None, news: Connect
             listener,
             news.send,
             grpc_address=grpc_address,
-            metrics_dir=Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]),
+            metrics_dir=metrics_dir,
             parent=parent.sentinel,
         )
     except ConvserveError as error:

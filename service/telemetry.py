@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry
+
+from .ledger import Cell, GaugeCell, HistogramCell, Ledger
 
 # A LeNet answers in well under a millisecond, where most servers' buckets only begin.
 SECONDS = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -20,98 +21,95 @@ REJECTIONS = ("overloaded", "deadline", "not_ready")
 class ModelMetrics:
     """One version's children of every family, looked up once when the version is loaded."""
 
-    decode: Histogram
-    queue: Histogram
-    infer: Histogram
-    images: Counter
-    batch_size: Histogram
-    depth: Gauge
-    confidence: Histogram
-    predictions: Sequence[Counter]
-    rejected: dict[str, Counter]
+    decode: HistogramCell
+    queue: HistogramCell
+    infer: HistogramCell
+    images: Cell
+    batch_size: HistogramCell
+    depth: GaugeCell
+    confidence: HistogramCell
+    predictions: Sequence[Cell]
+    rejected: dict[str, Cell]
 
 
 class Telemetry:
     """Every metric family of the server.
 
-    With several workers each writes its share to files in `PROMETHEUS_MULTIPROC_DIR`, and whichever answers
-    a scrape adds them up; gauges therefore say how. `shared` is that folder, or None with one process.
+    With several workers each writes its share to files in the folder `shared`, and whichever answers a
+    scrape adds them up; None with one process.
     """
 
     def __init__(self, registry: CollectorRegistry, shared: Path | None = None) -> None:
         self.shared = shared
-
-        def options(*labels: str) -> dict[str, Any]:
-            return {"registry": registry, "namespace": "convserve", "labelnames": labels}
-
-        self.requests = Counter(
+        ledger = Ledger("convserve", shared)
+        registry.register(ledger)
+        self._requests = ledger.counter(
             "requests_total",
             "Requests for inference, by the status they were answered with.",
-            **options("model", "version", "protocol", "code"),
+            ("model", "version", "protocol", "code"),
         )
-        self.request_duration = Histogram(
+        self._request_duration = ledger.histogram(
             "request_duration_seconds",
             "Time from the request's head to its answer.",
-            buckets=SECONDS,
-            **options("model", "protocol"),
+            ("model", "protocol"),
+            bounds=SECONDS,
         )
-        self.inflight = Gauge(
-            "inflight_requests",
-            "Requests for inference that are being answered.",
-            multiprocess_mode="livesum",
-            **options(),
-        )
-        self._stage = Histogram(
+        self._ends: dict[tuple[str, str, str, str], tuple[Cell, HistogramCell]] = {}
+        self.inflight = ledger.gauge(
+            "inflight_requests", "Requests for inference that are being answered."
+        ).labels()
+        self._stage = ledger.histogram(
             "stage_duration_seconds",
             "Time a request spent in a stage.",
-            buckets=SECONDS,
-            **options("model", "stage"),
+            ("model", "stage"),
+            bounds=SECONDS,
         )
-        self._images = Counter("images_total", "Images answered.", **options("model", "version"))
-        self._batch_size = Histogram(
-            "batch_size", "Images in one run of the engine.", buckets=BATCH_SIZES, **options("model")
+        self._images = ledger.counter("images_total", "Images answered.", ("model", "version"))
+        self._batch_size = ledger.histogram(
+            "batch_size", "Images in one run of the engine.", ("model",), bounds=BATCH_SIZES
         )
-        self._depth = Gauge(
-            "queue_depth",
-            "Images admitted and not yet answered.",
-            multiprocess_mode="livesum",
-            **options("model"),
+        self._depth = ledger.gauge("queue_depth", "Images admitted and not yet answered.", ("model",))
+        self._limit = ledger.gauge("queue_limit", "Images that may be admitted and unanswered.", ("model",))
+        self._rejected = ledger.counter(
+            "rejected_total", "Requests turned away before an answer.", ("model", "reason")
         )
-        self._limit = Gauge(
-            "queue_limit",
-            "Images that may be admitted and unanswered.",
-            multiprocess_mode="livesum",
-            **options("model"),
+        self.refused = ledger.counter(
+            "refused_total", "Requests and connections turned away at the door.", ("reason",)
         )
-        self._rejected = Counter(
-            "rejected_total", "Requests turned away before an answer.", **options("model", "reason")
-        )
-        self.refused = Counter(
-            "refused_total", "Requests and connections turned away at the door.", **options("reason")
-        )
-        self._load = Gauge(
+        self._load = ledger.gauge(
             "model_load_duration_seconds",
             "Time to open, check and warm up a version.",
-            multiprocess_mode="max",
-            **options("model", "version"),
+            ("model", "version"),
+            merge="max",
         )
-        self._info = Gauge(
+        self._info = ledger.gauge(
             "model_info",
             "Always 1; the labels tell what is served and on what.",
-            multiprocess_mode="max",
-            **options("model", "version", "provider", "sha256"),
+            ("model", "version", "provider", "sha256"),
+            merge="max",
         )
-        self._predictions = Counter(
-            "predictions_total",
-            "Images by the label they were given.",
-            **options("model", "version", "label"),
+        self._predictions = ledger.counter(
+            "predictions_total", "Images by the label they were given.", ("model", "version", "label")
         )
-        self._confidence = Histogram(
+        self._confidence = ledger.histogram(
             "prediction_confidence",
             "Probability of the label that was given.",
-            buckets=CONFIDENCES,
-            **options("model", "version"),
+            ("model", "version"),
+            bounds=CONFIDENCES,
         )
+
+    def answered(self, model: str, version: str, protocol: str, code: str, seconds: float) -> None:
+        """A request for inference has come to its end, well or not; the names are empty for no model."""
+        ends = self._ends.get((model, version, protocol, code))
+        if ends is None:
+            ends = (
+                self._requests.labels(model, version, protocol, code),
+                self._request_duration.labels(model, protocol),
+            )
+            self._ends[model, version, protocol, code] = ends
+        requests, duration = ends
+        requests.inc()
+        duration.observe(seconds)
 
     def model(self, name: str, version: str, labels: Sequence[str], queue_limit: int) -> ModelMetrics:
         """The children of one version; every label value exists from here on, at zero."""

@@ -66,5 +66,4 @@ class Tally:
                 model.statistics.failed(seconds)
             else:
                 model.statistics.answered(seconds, decode=spent.decode, queue=spent.queue, infer=spent.infer)
-        telemetry.requests.labels(name, version, self._protocol, self.code).inc()
-        telemetry.request_duration.labels(name, self._protocol).observe(seconds)
+        telemetry.answered(name, version, self._protocol, self.code, seconds)

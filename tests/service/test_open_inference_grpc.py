@@ -234,7 +234,7 @@ def test_a_full_queue_refuses_and_says_when_to_return(repository: Path) -> None:
         error = await refused(serving.infer(request(1)), grpc.StatusCode.RESOURCE_EXHAUSTED, "queue is full")
         trailer = dict(error.trailing_metadata())  # type: ignore[arg-type,var-annotated]
         assert int(trailer["grpc-retry-pushback-ms"]) >= 0
-        assert serving.model.metrics.rejected["overloaded"]._value.get() == 1
+        assert serving.model.metrics.rejected["overloaded"].value == 1
         first.cancel()
 
     run(repository, test, max_images=1, queue_limit=1, max_queue_delay_ms=FOREVER_MS)
