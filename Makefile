@@ -6,6 +6,7 @@ WORKERS ?= 1
 MODELS ?= models
 GRPC_PORT ?= 8001
 DATA ?=
+IMAGE ?= convserve
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -13,7 +14,7 @@ LOCK = uv pip compile pyproject.toml --universal --python-version 3.11 --generat
 	--no-emit-index-url --custom-compile-command "make lock" --quiet --upgrade \
 	--constraint requirements/constraints.txt
 
-.PHONY: serve export lint test format lock docs proto bench clean
+.PHONY: serve export lint test format lock docs proto bench clean image image-cuda image-export image-test
 
 serve: $(VENV)/serve.stamp
 	@$(BIN)/python -m service serve --host $(HOST) --port $(PORT) --grpc-port $(GRPC_PORT) \
@@ -25,6 +26,7 @@ export: $(VENV)/dev.stamp
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/hadolint docker/Dockerfile*
 	$(BIN)/mypy service export tests benchmarks docs
 
 test: $(VENV)/dev.stamp
@@ -33,6 +35,20 @@ test: $(VENV)/dev.stamp
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# With docker where its daemon runs, else with buildah; BASE=… for another base image.
+image:
+	docker/build.sh Dockerfile $(IMAGE)
+
+image-cuda:
+	docker/build.sh Dockerfile.cuda $(IMAGE)-cuda
+
+image-export:
+	docker/build.sh Dockerfile.export $(IMAGE)-export
+
+# Builds the image on a base of Debian's own packages, starts its root and asks it (buildah, debootstrap and root).
+image-test: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest -m image $(ARGS)
 
 # The generated messages; tests/contract holds that they are fresh.
 proto: $(VENV)/dev.stamp
@@ -56,6 +72,9 @@ $(VENV)/dev.stamp: requirements/dev.txt | $(VENV)/bin/python
 lock:
 	$(LOCK) --output-file requirements/serve.txt
 	$(LOCK) --extra export --group dev --constraint requirements/serve.txt --output-file requirements/dev.txt
+	$(LOCK) --extra export --constraint requirements/dev.txt --output-file requirements/export.txt
+	$(LOCK) --extra gpu --constraint requirements/serve.txt --no-emit-package onnxruntime --output-file requirements/cuda.txt
+	$(subst pyproject.toml,--group build,$(LOCK)) --output-file requirements/build.txt
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

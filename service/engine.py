@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ Rows = NDArray[np.uint8 | np.float32]
 Scores = NDArray[np.float32]
 Provider = Literal["cpu", "cuda"]
 
+logger = logging.getLogger(__name__)
+
 _PROVIDER_NAMES = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 _TYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}
 
@@ -36,7 +39,7 @@ class Port:
 
 
 def choose_provider(wanted: Literal["auto", "cpu", "cuda"]) -> Provider:
-    """The provider to use on this machine.
+    """The provider to use on this machine; a warning where CUDA was installed and cannot be had.
 
     Raises:
         ConfigurationError: CUDA was asked for and cannot be had.
@@ -44,7 +47,13 @@ def choose_provider(wanted: Literal["auto", "cpu", "cuda"]) -> Provider:
     missing = _why_no_cuda()
     if wanted == "cuda" and missing:
         raise ConfigurationError(f"CONVSERVE_PROVIDER=cuda cannot be honoured: {missing}")
-    return "cuda" if wanted != "cpu" and not missing else "cpu"
+    if wanted == "cpu" or missing:
+        if wanted == "auto" and _PROVIDER_NAMES["cuda"] in onnxruntime.get_available_providers():
+            logger.warning("CPU is used, though ONNX Runtime was installed with CUDA: %s", missing)
+        return "cpu"
+    # CUDA's libraries come as wheels, where the dynamic linker does not look by itself.
+    onnxruntime.preload_dlls()
+    return "cuda"
 
 
 def _why_no_cuda() -> str | None:

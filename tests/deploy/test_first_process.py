@@ -1,4 +1,4 @@
-"""The server as process 1 of a container: its signal heeded from the first moment, no dead worker unburied."""
+"""The server as process 1 of a container: its signal heeded from the first moment, no dead child unburied."""
 
 from __future__ import annotations
 

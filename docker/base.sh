@@ -1,0 +1,21 @@
+#!/bin/sh
+# A base image without a registry: Debian's own packages, unpacked by debootstrap.
+# Stands in for the pinned base where no registry can be reached, as in CI:
+#   docker/base.sh localhost/python:bookworm && BASE=localhost/python:bookworm make image
+set -eu
+name=${1:?"usage: docker/base.sh NAME [FOLDER]"}
+suite=${SUITE:-bookworm}
+mirror=${MIRROR:-http://deb.debian.org/debian}
+export STORAGE_DRIVER="${STORAGE_DRIVER:-vfs}" BUILDAH_ISOLATION="${BUILDAH_ISOLATION:-chroot}"
+
+folder=${2:-$(mktemp --directory)}
+if [ ! -x "$folder/usr/bin/python3" ]; then
+    debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates "$suite" "$folder" "$mirror"
+fi
+rm -rf "$folder"/var/cache/apt/* "$folder"/var/lib/apt/lists/*
+
+container=$(buildah from scratch)
+buildah add --quiet "$container" "$folder" / >/dev/null
+buildah config --cmd python3 "$container"
+buildah commit --quiet --rm "$container" "$name"
+[ -n "${2:-}" ] || rm -rf "$folder"
