@@ -1,4 +1,4 @@
-"""`convserve serve | classify | check`: the only place that reads the environment and the arguments."""
+"""`convserve serve | classify | bench | check`: the one place that reads environment and arguments."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from typing import NoReturn
 from pydantic import ValidationError
 
 from . import __version__
+from .bench.options import add_options as add_bench_options
 from .errors import ConfigurationError, ConvserveError, NothingToServe
 from .settings import Settings
 
@@ -74,6 +75,11 @@ def _parser() -> argparse.ArgumentParser:
     classify.add_argument("--top-k", type=int, default=1, metavar="K", help="classes to tell a picture")
     classify.add_argument("--json", action="store_true", help="print the answers as the server gives them")
     _add_settings(classify, _ABOUT_MODELS)
+
+    bench = commands.add_parser("bench", help="measure a server's speed")
+    bench.set_defaults(command=_bench)
+    add_bench_options(bench)
+    _add_settings(bench, tuple(name for name in Settings.model_fields if name not in _WITHOUT_FLAG))
 
     check = commands.add_parser("check", help="load every model and say what would be served")
     check.set_defaults(command=_check)
@@ -190,6 +196,12 @@ def _classify(settings: Settings, arguments: argparse.Namespace) -> int:
             as_json=arguments.json,
         )
     )
+
+
+def _bench(settings: Settings, arguments: argparse.Namespace) -> int:
+    from .bench.command import bench
+
+    return bench(settings, arguments, os.environ.get(CLIENT_KEY))
 
 
 def _check(settings: Settings, arguments: argparse.Namespace) -> int:

@@ -1,0 +1,1 @@
+"""Load for a running server: `convserve bench`, and what `benchmarks/` measures with."""
