@@ -51,7 +51,7 @@ def convert(network: keras.Model) -> bytes:
     try:
         model, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)
         _bind(model, large)
-        model = tidy(model, name=network.name, inputs=[INPUT], outputs=[OUTPUT])
+        tidy(model, name=network.name, inputs=[INPUT], outputs=[OUTPUT])
         model.producer_name, model.producer_version = "tf2onnx", tf2onnx.__version__
         check_model(model, full_check=True)
     except (ValueError, SchemaError, ValidationError, InferenceError) as error:

@@ -8,15 +8,19 @@ TensorFlow that change from one process to the next; here they follow from the g
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 import onnx
 from onnx import numpy_helper, shape_inference
 
+# Bytes of weights that shape inference need not see.
+_LARGE: Final = 1 << 20
 
-def tidy(model: onnx.ModelProto, name: str, inputs: Sequence[str], outputs: Sequence[str]) -> onnx.ModelProto:
-    """A copy with constant shapes, only the nodes and weights the outputs need, and new names throughout."""
-    model = shape_inference.infer_shapes(model, data_prop=True)
+
+def tidy(model: onnx.ModelProto, name: str, inputs: Sequence[str], outputs: Sequence[str]) -> None:
+    """Give it constant shapes, only the nodes and weights the outputs need, and new names throughout."""
+    tell_shapes(model)
     graph = model.graph
     _fix_reshapes(graph)
     _drop_unused(graph)
@@ -27,7 +31,25 @@ def tidy(model: onnx.ModelProto, name: str, inputs: Sequence[str], outputs: Sequ
     used = {node.domain for node in graph.node}
     for opset in [opset for opset in model.opset_import if opset.domain not in used]:
         model.opset_import.remove(opset)
-    return model
+
+
+def tell_shapes(model: onnx.ModelProto) -> None:
+    """Note the shapes of all values, as far as they can be inferred.
+
+    Large weights are left out meanwhile: only their shapes matter, and the inference copies what it is given.
+    """
+    held = {
+        tensor.name: tensor.raw_data for tensor in model.graph.initializer if len(tensor.raw_data) > _LARGE
+    }
+    for tensor in model.graph.initializer:
+        if tensor.name in held:
+            tensor.ClearField("raw_data")
+    informed = shape_inference.infer_shapes(model, data_prop=True)
+    del model.graph.value_info[:]
+    model.graph.value_info.extend(informed.graph.value_info)
+    for tensor in model.graph.initializer:
+        if tensor.name in held:
+            tensor.raw_data = held[tensor.name]
 
 
 def _fix_reshapes(graph: onnx.GraphProto) -> None:
@@ -51,10 +73,11 @@ def _drop_unused(graph: onnx.GraphProto) -> None:
         if needed.intersection(node.output):
             needed.update(node.input)
             nodes.append(node)
-    initializers = [tensor for tensor in graph.initializer if tensor.name in needed]
-    del graph.node[:], graph.initializer[:]
+    del graph.node[:]
     graph.node.extend(reversed(nodes))
-    graph.initializer.extend(initializers)
+    for place in reversed(range(len(graph.initializer))):
+        if graph.initializer[place].name not in needed:
+            del graph.initializer[place]
 
 
 def _rename(model: onnx.ModelProto, inputs: Sequence[str], outputs: Sequence[str]) -> None:
