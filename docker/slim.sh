@@ -11,7 +11,7 @@ for package in python3-venv python3.11-venv python3-pip-whl python3-setuptools-w
         dpkg --purge --force-depends --force-remove-essential --force-remove-protected "$package" >/dev/null 2>&1
     fi
 done
-rm -rf /var/cache/* /var/lib/apt /var/log/* /usr/share/man /usr/share/info /usr/share/locale /usr/share/zoneinfo \
+rm -rf /etc/apt /usr/share/perl5 /var/cache/* /var/lib/apt /var/log/* /usr/share/man /usr/share/info /usr/share/locale /usr/share/zoneinfo \
     /usr/share/bash-completion /usr/lib/x86_64-linux-gnu/gconv /usr/lib/aarch64-linux-gnu/gconv /tmp/* /var/tmp/*
 find /usr/share/doc -type f ! -name copyright -delete
 find /usr/share/doc -type d -empty -delete

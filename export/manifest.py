@@ -124,13 +124,18 @@ class Training:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Of the ONNX file itself on the test set; all but `examples` lie between 0 and 1."""
+    """Of the ONNX file itself on the test set; accuracies and error lie between 0 and 1.
+
+    `predicted` counts the examples by the label they were given, in the order of the labels: what traffic
+    like the test set would be answered with.
+    """
 
     dataset: str
     examples: int
     accuracy: float
     top5: float
     calibration_error: float
+    predicted: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         shares = (self.accuracy, self.top5, self.calibration_error)
@@ -139,6 +144,8 @@ class Evaluation:
                 f"an evaluation of {self.examples} examples with {shares} cannot have been: accuracy, "
                 "top-5 and calibration error lie between 0 and 1"
             )
+        if self.predicted is not None and sum(self.predicted) != self.examples:
+            raise ManifestError(f"{sum(self.predicted)} of {self.examples} examples were given a label")
 
 
 @dataclass(frozen=True)

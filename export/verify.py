@@ -80,4 +80,5 @@ def evaluate(answers: NDArray[np.float32], test: Split, dataset: str) -> Evaluat
         accuracy=metrics.accuracy(answers, test.labels),
         top5=metrics.top_k_accuracy(answers, test.labels, 5),
         calibration_error=metrics.calibration_error(answers, test.labels),
+        predicted=tuple(np.bincount(answers.argmax(axis=1), minlength=answers.shape[1]).tolist()),
     )

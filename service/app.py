@@ -58,7 +58,7 @@ def create_app(settings: Settings, *, metrics_dir: Path | None = None) -> FastAP
     app.state.telemetry = telemetry
     for dialect in (Native, OpenInference, TensorFlowServing, TorchServe):
         dialect(plane, Limits.of(settings)).mount(app, telemetry)
-    Operations(plane.registry, Exposition(metrics, metrics_dir)).mount(app)
+    Operations(plane.registry, Exposition(metrics, metrics_dir), telemetry).mount(app)
     app.add_exception_handler(ConvserveError, _domain_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _unforeseen)

@@ -101,6 +101,10 @@ class Loader:
             sha256=manifest.onnx.sha256,
             seconds=seconds,
         )
+        if manifest.evaluation is not None and manifest.evaluation.predicted is not None:
+            self.telemetry.evaluated(
+                manifest.name, manifest.version, manifest.labels, manifest.evaluation.predicted
+            )
         return LoadedModel(
             folder=folder,
             manifest=manifest,

@@ -118,6 +118,14 @@ class Evaluation(Part):
     accuracy: Fraction
     top5: Fraction
     calibration_error: Fraction
+    # How many of the examples got each label, in the order of the labels.
+    predicted: list[Annotated[int, Field(ge=0)]] | None = None
+
+    @model_validator(mode="after")
+    def _every_example_got_a_label(self) -> Self:
+        if self.predicted is not None and sum(self.predicted) != self.examples:
+            raise ValueError(f"predicted counts {sum(self.predicted)} of {self.examples} examples")
+        return self
 
 
 class Calibration(Part):
@@ -175,6 +183,13 @@ class Manifest(Part):
     def output_axes(self) -> tuple[int | None, ...]:
         """The axes of one answer, without the batch; None where one is free."""
         return (len(self.labels),) if self.classifies else self.input.maps(len(self.labels))
+
+    @model_validator(mode="after")
+    def _each_label_was_counted(self) -> Self:
+        counts = None if self.evaluation is None else self.evaluation.predicted
+        if counts is not None and len(counts) != len(self.labels):
+            raise ValueError(f"evaluation.predicted has {len(counts)} counts for {len(self.labels)} labels")
+        return self
 
     @model_validator(mode="after")
     def _only_maps_are_free(self) -> Self:

@@ -91,6 +91,15 @@ class Telemetry:
         self._predictions = ledger.counter(
             "predictions_total", "Images by the label they were given.", ("model", "version", "label")
         )
+        self._expected = ledger.gauge(
+            "evaluation_predictions_ratio",
+            "Share of the test set that was given the label, when the version was evaluated.",
+            ("model", "version", "label"),
+            merge="max",
+        )
+        self.ready = ledger.gauge(
+            "ready_workers", "Workers that say they are ready; each as of its own last scrape."
+        ).labels()
         self._confidence = ledger.histogram(
             "prediction_confidence",
             "Probability of the label that was given.",
@@ -130,3 +139,8 @@ class Telemetry:
         """Note that a version became ready, after `seconds` of loading."""
         self._load.labels(name, version).set(seconds)
         self._info.labels(name, version, provider, sha256).set(1)
+
+    def evaluated(self, name: str, version: str, labels: Sequence[str], predicted: Sequence[int]) -> None:
+        """Note how many pictures of its test set a version gave each label."""
+        for label, count in zip(labels, predicted, strict=True):
+            self._expected.labels(name, version, label).set(count / sum(predicted))

@@ -15,6 +15,7 @@ from ..errors import ModelNotFound
 from ..exposition import Exposition
 from ..loaded_model import LoadedModel
 from ..registry import Registry
+from ..telemetry import Telemetry
 from .replies import json_reply
 
 LINKS = {
@@ -30,9 +31,10 @@ LINKS = {
 class Operations:
     """`GET /`, `/livez`, `/readyz`, `/metrics`, `/models` and `/models/{name}`."""
 
-    def __init__(self, registry: Registry, exposition: Exposition) -> None:
+    def __init__(self, registry: Registry, exposition: Exposition, telemetry: Telemetry) -> None:
         self._registry = registry
         self._exposition = exposition
+        self._telemetry = telemetry
 
     def mount(self, app: FastAPI) -> None:
         router: APIRouter = app.router
@@ -60,6 +62,7 @@ class Operations:
         return json_reply(content, 200 if registry.ready else 503)
 
     async def metrics(self, request: Request) -> Response:
+        self._telemetry.ready.set(float(self._registry.ready))
         page, content_type = await run_in_threadpool(self._exposition.render, request.headers.get("accept"))
         return Response(page, media_type=content_type)
 

@@ -29,6 +29,8 @@ FAMILIES = {
     "convserve_model_load_duration_seconds": ("gauge", {"model", "version"}),
     "convserve_model_info": ("gauge", {"model", "version", "provider", "sha256"}),
     "convserve_predictions_total": ("counter", {"model", "version", "label"}),
+    "convserve_evaluation_predictions_ratio": ("gauge", {"model", "version", "label"}),
+    "convserve_ready_workers": ("gauge", set()),
     "convserve_prediction_confidence": ("histogram", {"model", "version"}),
 }
 HISTOGRAMS_IN_SECONDS = [
@@ -137,6 +139,15 @@ def test_what_is_served_is_told(server: ServerProcess, page: MetricsPage) -> Non
         "sha256": model["provenance"]["onnx"]["sha256"],
     }
     assert page.total("convserve_model_info") == 1
+
+
+def test_the_class_mix_of_the_test_set_is_told(page: MetricsPage) -> None:
+    assert page.total("convserve_evaluation_predictions_ratio", label="shade 3") == 0.1
+    assert page.total("convserve_evaluation_predictions_ratio") == pytest.approx(1)
+
+
+def test_readiness_is_told(page: MetricsPage) -> None:
+    assert page.total("convserve_ready_workers") >= 1
 
 
 def test_openmetrics_is_spoken_where_it_is_asked_for(server: ServerProcess) -> None:

@@ -54,4 +54,5 @@ def test_evaluation_scores_the_answers() -> None:
     assert (evaluation.dataset, evaluation.examples) == ("some digits", 3)
     assert evaluation.accuracy == pytest.approx(2 / 3)
     assert evaluation.top5 == 1.0
+    assert evaluation.predicted == (2, 1)
     assert evaluation.calibration_error == pytest.approx((0.75 - 0.0 - (1 - 0.75) + 0.5) / 3)
