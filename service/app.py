@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from . import __version__
+from .application import Application
 from .dataplane import DataPlane
 from .errors import ConvserveError
 from .exposition import Exposition
@@ -27,7 +28,7 @@ from .settings import Settings
 from .telemetry import Telemetry
 
 
-def create_app(settings: Settings, *, metrics_dir: Path | None = None) -> FastAPI:
+def create_app(settings: Settings, *, metrics_dir: Path | None = None) -> Application:
     """The server as an ASGI application.
 
     Args:
@@ -45,7 +46,8 @@ def create_app(settings: Settings, *, metrics_dir: Path | None = None) -> FastAP
         async with plane.opened():
             yield
 
-    app = FastAPI(
+    app = Application(
+        _unforeseen,
         title="convserve",
         version=__version__,
         summary="Batched image classification with ONNX Runtime.",
@@ -61,7 +63,6 @@ def create_app(settings: Settings, *, metrics_dir: Path | None = None) -> FastAP
     Operations(plane.registry, Exposition(metrics, metrics_dir), telemetry).mount(app)
     app.add_exception_handler(ConvserveError, _domain_error)
     app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(Exception, _unforeseen)
     describe_with_examples(app, plane.registry)
     return app
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+# So few scores are ranked before NumPy has begun.
+FEW = 64
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class Prediction:
     """A class of the model, and how probable it is."""
 
@@ -19,13 +23,25 @@ class Prediction:
 
 
 def rank(probabilities: NDArray[np.float32], labels: Sequence[str], top_k: int) -> list[list[Prediction]]:
-    """The `top_k` best classes of each row of `(n, classes)`, best first, and of equals the lowest index."""
+    """The `top_k` best classes of each row of `(n, classes)`, best first, and of equals the lowest index.
+
+    What is not a number comes last.
+    """
+    if probabilities.size <= FEW:
+        rows = probabilities.tolist()
+        if not any(map(math.isnan, map(sum, rows))):
+            return [_ranked(row, labels, top_k) for row in rows]
     best = np.argsort(-probabilities, axis=1, kind="stable")[:, :top_k]
     values = np.take_along_axis(probabilities, best, axis=1)
     return [
         [Prediction(labels[i], i, p) for i, p in zip(indices, row, strict=True)]
         for indices, row in zip(best.tolist(), values.tolist(), strict=True)
     ]
+
+
+def _ranked(row: Sequence[float], labels: Sequence[str], top_k: int) -> list[Prediction]:
+    best = sorted(range(len(row)), key=row.__getitem__, reverse=True)[:top_k]
+    return [Prediction(labels[index], index, row[index]) for index in best]
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:

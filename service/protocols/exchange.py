@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 from fastapi.routing import APIRoute
@@ -22,11 +22,28 @@ CLIENT_CLOSED_REQUEST = 499
 class Exchange(Tally):
     """What is known of a request over HTTP while it is answered."""
 
-    __slots__ = ("request",)
+    __slots__ = ("_headers", "request")
 
     def __init__(self, request: Request, telemetry: Telemetry, protocol: str) -> None:
         super().__init__(telemetry, protocol, code="500")
         self.request = request
+        self._headers: dict[bytes, bytes] = {}
+        for name, value in request.scope["headers"]:
+            self._headers.setdefault(name, value)
+
+    @property
+    def names(self) -> Mapping[str, str]:
+        """What the path names."""
+        names: Mapping[str, str] = self.request.scope["path_params"]
+        return names
+
+    def header(self, name: bytes) -> str | None:
+        """The first header of this name, which is in lower case.
+
+        Starlette's own mapping decodes every header at every look.
+        """
+        value = self._headers.get(name)
+        return None if value is None else value.decode("latin-1")
 
     def set_deadline(self, default_seconds: float) -> None:
         """`X-Request-Timeout-Ms` from now on, or the default.
@@ -35,7 +52,7 @@ class Exchange(Tally):
             InvalidInput: the header is not a positive number.
         """
         seconds = default_seconds
-        header = self.request.headers.get("x-request-timeout-ms")
+        header = self.header(b"x-request-timeout-ms")
         if header is not None:
             try:
                 seconds = float(header) / 1000
@@ -49,11 +66,10 @@ class Exchange(Tally):
 
 
 Answering = Callable[[Exchange], Awaitable[Response]]
+Endpoint = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
-def counted(
-    telemetry: Telemetry, protocol: str, answer: Answering
-) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+def counted(telemetry: Telemetry, protocol: str, answer: Answering) -> Endpoint:
     """An endpoint that answers by `answer`, turns domain errors into replies, and counts what came of it."""
 
     async def endpoint(request: Request) -> Response:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import numpy as np
@@ -28,6 +28,7 @@ from .inference import (
     new_id,
 )
 from .json_body import parse_json
+from .replies import JSON
 from .tensors import (
     check_datatype,
     check_picture_shape,
@@ -38,6 +39,7 @@ from .tensors import (
 )
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
+RAW_HEADER_LENGTH = HEADER_LENGTH.lower().encode()
 # Of what a request lists the first that is wrong is told of, and no more than this is looked at: a body has
 # room for millions, each of which would become an object or an error.
 MOST_LISTED = 64
@@ -179,7 +181,7 @@ def _boolean(value: Any, name: str) -> bool:
 
 def write_answer(
     request: InferRequest, model: LoadedModel, outputs: Sequence[OutputTensor]
-) -> tuple[bytes, Mapping[str, str]]:
+) -> tuple[bytes, list[tuple[bytes, bytes]]]:
     """The answer's body, and the headers that say how to read it."""
     described = [_describe(output) for output in outputs]
     document: dict[str, Any] = {"id": request.id, "model_name": model.name, "model_version": model.version}
@@ -188,8 +190,8 @@ def write_answer(
     head = to_json(document | {"outputs": described}, inf_nan_mode="null")
     tail = [output.as_bytes() for output in outputs if output.binary]
     if not tail:
-        return head, {"Content-Type": "application/json"}
-    headers = {"Content-Type": "application/octet-stream", HEADER_LENGTH: str(len(head))}
+        return head, [JSON]
+    headers = [(b"content-type", b"application/octet-stream"), (RAW_HEADER_LENGTH, b"%d" % len(head))]
     return b"".join([head, *tail]), headers
 
 

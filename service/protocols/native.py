@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from fastapi import FastAPI
 from starlette.requests import Request
-from starlette.responses import Response
 
 from ..dataplane import DataPlane
 from ..decoding import Image
@@ -17,8 +16,9 @@ from .body import read_body
 from .exchange import Exchange, InferenceRoute, counted
 from .json_images import read_json_images
 from .multipart import read_files
+from .native_json import as_json
 from .native_openapi import DESCRIPTION, PATHS, request_body, responses
-from .replies import json_reply, server_timing
+from .replies import JSON, Reply, server_timing
 
 DEFAULT_TOP_K = 5
 
@@ -52,23 +52,20 @@ class Native:
                 tags=["classify"],
             )
 
-    async def classify(self, exchange: Exchange) -> Response:
-        request = exchange.request
-        names = request.path_params
+    async def classify(self, exchange: Exchange) -> Reply:
+        names = exchange.names
         model = exchange.model = self.plane.registry.resolve(names.get("name"), names.get("version"))
         exchange.set_deadline(self.limits.request_timeout)
-        top_k = _top_k(request)
-        images = self._images(request, await read_body(request, self.limits.max_body_bytes))
+        top_k = _top_k(exchange.request)
+        images = self._images(exchange, await read_body(exchange.request, self.limits.max_body_bytes))
         classification = await self.plane.classifier.classify(
             model, images, top_k=top_k, deadline=exchange.deadline
         )
         exchange.timings = classification.timings
-        return json_reply(
-            classification.as_dict(), headers={"Server-Timing": server_timing(classification.timings)}
-        )
+        return Reply(as_json(classification), JSON, server_timing(classification.timings))
 
-    def _images(self, request: Request, body: bytes) -> list[Image]:
-        images = _read_images(request, body)
+    def _images(self, exchange: Exchange, body: bytes) -> list[Image]:
+        images = _read_images(exchange, body)
         if not images:
             raise InvalidInput("the request holds no image")
         if len(images) > self.limits.max_images:
@@ -79,9 +76,9 @@ class Native:
         return images
 
 
-def _read_images(request: Request, body: bytes) -> list[Image]:
-    content_type = request.headers.get("content-type", "")
-    encoding = request.headers.get("content-encoding", "identity")
+def _read_images(exchange: Exchange, body: bytes) -> list[Image]:
+    content_type = exchange.header(b"content-type") or ""
+    encoding = exchange.header(b"content-encoding") or "identity"
     if encoding != "identity":
         raise UnsupportedContent(f"a body with Content-Encoding {encoding!r} is not taken; send it plain")
     if not body:
@@ -100,7 +97,7 @@ def _read_images(request: Request, body: bytes) -> list[Image]:
 
 
 def _top_k(request: Request) -> int:
-    text = request.query_params.get("top_k")
+    text = request.query_params.get("top_k") if request.scope["query_string"] else None
     if text is None:
         return DEFAULT_TOP_K
     if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text) > 0):

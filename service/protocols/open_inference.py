@@ -6,7 +6,7 @@ binary tensor data, classification, statistics, model configuration, model repos
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from fastapi import FastAPI, Request
@@ -23,7 +23,7 @@ from .body import read_body
 from .content_coding import compress, decompress
 from .exchange import CLIENT_CLOSED_REQUEST, Exchange, InferenceRoute, counted
 from .fixed_settings import check_unchanged, log_settings, trace_settings
-from .infer_json import HEADER_LENGTH, read_request, write_answer
+from .infer_json import RAW_HEADER_LENGTH, read_request, write_answer
 from .inference import infer
 from .model_config import (
     all_statistics,
@@ -34,7 +34,7 @@ from .model_config import (
     statistics_by_name,
 )
 from .open_inference_openapi import INFER_DESCRIPTION, infer_body, infer_parameters, responses
-from .replies import error_json, json_reply, server_timing
+from .replies import Reply, error_json, json_reply, server_timing
 
 NOT_OFFERED = 501
 TAG = "Open Inference Protocol"
@@ -100,22 +100,21 @@ class OpenInference:
             pages[f"{model}/stats"] = self.statistics
         return pages
 
-    async def infer(self, exchange: Exchange) -> Response:
-        request = exchange.request
-        model = exchange.model = self._resolve(request)
+    async def infer(self, exchange: Exchange) -> Reply:
+        model = exchange.model = self._resolve(exchange.names)
         exchange.set_deadline(self.limits.request_timeout)
-        received = await read_body(request, self.limits.max_body_bytes)
-        body = decompress(received, request.headers.get("content-encoding", ""), self.limits.max_body_bytes)
-        asked = read_request(body, request.headers.get(HEADER_LENGTH), model.manifest, self.limits.max_images)
+        received = await read_body(exchange.request, self.limits.max_body_bytes)
+        body = decompress(received, exchange.header(b"content-encoding") or "", self.limits.max_body_bytes)
+        asked = read_request(body, exchange.header(RAW_HEADER_LENGTH), model.manifest, self.limits.max_images)
         if asked.timeout is not None:
             exchange.set_deadline(asked.timeout)
         outputs, inference = await infer(self.plane.classifier, model, asked, deadline=exchange.deadline)
         exchange.timings = inference.timings
         answer, headers = write_answer(asked, model, outputs)
-        answer, coding = compress(answer, request.headers.get("accept-encoding", ""))
-        coded = {} if coding is None else {"Content-Encoding": coding}
-        timing = {"Server-Timing": server_timing(inference.timings)}
-        return Response(answer, headers={**headers, **coded, **timing})
+        answer, coding = compress(answer, exchange.header(b"accept-encoding") or "")
+        if coding is not None:
+            headers.append((b"content-encoding", coding.encode()))
+        return Reply(answer, *headers, server_timing(inference.timings))
 
     async def server(self) -> Response:
         return json_reply(server_metadata())
@@ -132,17 +131,17 @@ class OpenInference:
         return json_reply({"models": self.plane.registry.names})
 
     async def model_ready(self, request: Request) -> Response:
-        return json_reply({"name": self._resolve(request).name, "ready": True})
+        return json_reply({"name": self._resolve(request.path_params).name, "ready": True})
 
     async def metadata(self, request: Request) -> Response:
-        model = self._resolve(request)
+        model = self._resolve(request.path_params)
         return json_reply(metadata_of(model, self.plane.registry.versions(model.name)))
 
     async def config(self, request: Request) -> Response:
-        return json_reply(config_of(self._resolve(request)))
+        return json_reply(config_of(self._resolve(request.path_params)))
 
     async def statistics(self, request: Request) -> Response:
-        model = self._resolve(request)
+        model = self._resolve(request.path_params)
         version = request.path_params.get("version")
         return json_reply(statistics_by_name(self.plane.registry, model.name, version))
 
@@ -173,7 +172,7 @@ class OpenInference:
 
     async def tracing(self, request: Request) -> Response:
         if "name" in request.path_params:
-            self._resolve(request)
+            self._resolve(request.path_params)
         settings = trace_settings()
         body = await read_body(request, self.limits.max_body_bytes)
         check_unchanged(settings, body, "it traces nothing")
@@ -182,8 +181,7 @@ class OpenInference:
     async def not_offered(self, request: Request) -> Response:
         return error_json(f"{request.url.path} is not offered by this server", NOT_OFFERED)
 
-    def _resolve(self, request: Request) -> LoadedModel:
-        names = request.path_params
+    def _resolve(self, names: Mapping[str, str]) -> LoadedModel:
         if not names["name"]:
             raise ModelNotFound("the path names no model")
         return self.plane.registry.resolve(names["name"], names.get("version"))

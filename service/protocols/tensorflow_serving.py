@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +22,7 @@ from .content_coding import decompress
 from .exchange import Exchange, InferenceRoute, counted
 from .instances_json import SIGNATURE, Content, read_classify, read_predict
 from .native_openapi import TIMEOUT, error_responses
-from .replies import error_json, json_reply, server_timing
+from .replies import JSON, Reply, error_json, json_reply, server_timing
 
 TAG = "TensorFlow Serving"
 _TYPES = {"uint8": "DT_UINT8", "float32": "DT_FLOAT"}
@@ -61,7 +62,7 @@ class TensorFlowServing:
     async def status(self, request: Request) -> Response:
         """TensorFlow Serving's list of versions and KServe's readiness, in one object."""
         named = request.path_params.get("version")
-        model = self._resolve(request)
+        model = self._resolve(request.path_params)
         states = [
             _state(version, "AVAILABLE", "OK", "")
             for version in reversed(self.plane.registry.versions(model.name))
@@ -73,7 +74,7 @@ class TensorFlowServing:
         return json_reply({"model_version_status": states, "name": model.name, "ready": True})
 
     async def metadata(self, request: Request) -> Response:
-        model = self._resolve(request)
+        model = self._resolve(request.path_params)
         manifest = model.manifest
         signature = {
             "inputs": {
@@ -110,7 +111,7 @@ class TensorFlowServing:
 
     async def other(self, exchange: Exchange) -> Response:
         """The verbs in another case, as TensorFlow Serving takes them, and those that are not offered."""
-        verb = exchange.request.path_params["verb"].lower()
+        verb = exchange.names["verb"].lower()
         if verb == "predict":
             return await self.predict(exchange)
         if verb == "classify":
@@ -120,10 +121,10 @@ class TensorFlowServing:
         raise InvalidInput(f"there is no :{verb}; there are :predict and :classify")
 
     async def _begin(self, exchange: Exchange) -> tuple[LoadedModel, bytes]:
-        model = exchange.model = self._resolve(exchange.request)
+        model = exchange.model = self._resolve(exchange.names)
         exchange.set_deadline(self.limits.request_timeout)
         received = await read_body(exchange.request, self.limits.max_body_bytes)
-        coding = exchange.request.headers.get("content-encoding", "")
+        coding = exchange.header(b"content-encoding") or ""
         return model, decompress(received, coding, self.limits.max_body_bytes)
 
     async def _infer(self, exchange: Exchange, model: LoadedModel, content: Content) -> Inference:
@@ -131,8 +132,7 @@ class TensorFlowServing:
         exchange.timings = inference.timings
         return inference
 
-    def _resolve(self, request: Request) -> LoadedModel:
-        names = request.path_params
+    def _resolve(self, names: Mapping[str, str]) -> LoadedModel:
         if "label" in names:
             raise ModelNotFound(
                 f"{names['name']} has no version labelled {names['label']!r}; name its number"
@@ -140,10 +140,9 @@ class TensorFlowServing:
         return self.plane.registry.resolve(names["name"], names.get("version"))
 
 
-def _reply(content: dict[str, Any], inference: Inference) -> Response:
+def _reply(content: dict[str, Any], inference: Inference) -> Reply:
     """TensorFlow Serving writes NaN and Infinity as these words, which JSON does not know."""
-    timing = {"Server-Timing": server_timing(inference.timings)}
-    return Response(to_json(content, inf_nan_mode="constants"), 200, timing, "application/json")
+    return Reply(to_json(content, inf_nan_mode="constants"), JSON, server_timing(inference.timings))
 
 
 def _state(version: str, state: str, code: str, message: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fastapi import FastAPI
+from pydantic_core import to_json
 from starlette.responses import Response
 
 from ..dataplane import DataPlane
@@ -16,7 +17,7 @@ from .body import read_body
 from .exchange import Exchange, InferenceRoute, counted
 from .multipart import read_files
 from .native_openapi import TIMEOUT, error_responses
-from .replies import json_reply, server_timing
+from .replies import JSON, Reply, json_reply, server_timing
 
 TAG = "TorchServe"
 TOP_K = 5  # as its own image classifier's handler answers
@@ -55,21 +56,18 @@ class TorchServe:
         ready = self.plane.registry.ready
         return json_reply({"status": "Healthy" if ready else "Unhealthy"}, 200 if ready else 503)
 
-    async def predict(self, exchange: Exchange) -> Response:
+    async def predict(self, exchange: Exchange) -> Reply:
         """The body is the picture whatever its media type: `curl -T` sends none."""
-        request = exchange.request
-        names = request.path_params
+        names = exchange.names
         model = exchange.model = self.plane.registry.resolve(names["name"], names.get("version"))
         exchange.set_deadline(self.limits.request_timeout)
-        body = await read_body(request, self.limits.max_body_bytes)
-        content_type = request.headers.get("content-type", "")
+        body = await read_body(exchange.request, self.limits.max_body_bytes)
+        content_type = exchange.header(b"content-type") or ""
         form = content_type.lower().startswith("multipart/form-data")
         images = read_files(content_type, body) if form else [Image(body)]
         if len(images) != 1:
             raise InvalidInput(f"a prediction is asked for one picture; the form holds {len(images)}")
         answer = await self.plane.classifier.classify(model, images, top_k=TOP_K, deadline=exchange.deadline)
         exchange.timings = answer.timings
-        return json_reply(
-            {each.label: each.probability for each in answer.ranked[0]},
-            headers={"Server-Timing": server_timing(answer.timings)},
-        )
+        content = {each.label: each.probability for each in answer.ranked[0]}
+        return Reply(to_json(content, inf_nan_mode="null"), JSON, server_timing(answer.timings))
