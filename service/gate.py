@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 
-from prometheus_client import Counter
-
 from .errors import Forbidden, RateLimited, Unauthenticated
 from .keys import Key, Keyring, Scope
 from .rates import Rates
+from .refusals import Reason, Refusals
 
 # What a load balancer, a container runtime or Kubernetes asks, and has no key for.
 PROBES = frozenset({"/livez", "/readyz", "/ping", "/v2/health/live", "/v2/health/ready"})
@@ -46,17 +45,12 @@ def scope_of_method(method: str) -> Scope | None:
 
 
 class Gate:
-    """Lets a caller in, by its key, for one thing at a time.
+    """Lets a caller in, by its key, for one thing at a time."""
 
-    Args:
-        refused: counts by `reason` who is not.
-    """
-
-    def __init__(self, keyring: Keyring, rates: Rates, refused: Counter) -> None:
+    def __init__(self, keyring: Keyring, rates: Rates, refusals: Refusals) -> None:
         self._keyring = keyring
         self._rates = rates
-        reasons = ("unauthenticated", "forbidden", "rate_limited")
-        self._refused = {reason: refused.labels(reason) for reason in reasons}
+        self._refusals = refusals
 
     def admit(self, presented: bytes | None, scope: Scope) -> Key:
         """The key that was presented, if it may ask for `scope` now.
@@ -66,17 +60,17 @@ class Gate:
         """
         key = None if presented is None else self._keyring.find(presented)
         if key is None:
-            self._refused["unauthenticated"].inc()
+            self._refusals.count(Reason.UNAUTHENTICATED)
             raise Unauthenticated(
                 "an API key is needed, as Authorization: Bearer … or as X-API-Key"
                 if presented is None
                 else "this API key is not known here"
             )
         if scope not in key.scopes:
-            self._refused["forbidden"].inc()
+            self._refusals.count(Reason.FORBIDDEN)
             raise Forbidden(f"the API key of {key.name} has not the scope {scope}")
         if key.rate is not None and (seconds := self._rates.take(key.name, key.rate)):
-            self._refused["rate_limited"].inc()
+            self._refusals.count(Reason.RATE_LIMITED)
             raise RateLimited(
                 f"the API key of {key.name} may ask {key.rate:g} times a second", retry_after=seconds
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import grpc
@@ -17,20 +17,11 @@ from .protocols.health_grpc import Health
 from .protocols.keys_grpc import KeyInterceptor
 from .protocols.open_inference_grpc import OpenInferenceGrpc
 from .protocols.reflection_grpc import Reflection
-from .settings import MEBIBYTE
 from .telemetry import Telemetry
 
-# What Triton's server takes; its clients set no bound at all.
-MAX_MESSAGE_BYTES = 64 * MEBIBYTE
 # A call that has come and is not yet in our hands when the library stops is cut off with CANCELLED. For a
 # moment before, calls are told UNAVAILABLE instead, which their clients try again elsewhere.
 LAST_REFUSALS_SECONDS = 0.1
-OPTIONS = (
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-    # Several workers share the port; that no other server does, the holder of the port sees to.
-    ("grpc.so_reuseport", 1),
-)
 
 
 class GrpcServer:
@@ -49,7 +40,8 @@ class GrpcServer:
         self._server = grpc.aio.server(
             handlers=[part.handler() for part in parts],
             interceptors=[] if gate is None else [KeyInterceptor(gate)],
-            options=OPTIONS,
+            options=_options(limits),
+            maximum_concurrent_rpcs=limits.max_calls,
         )
 
     @asynccontextmanager
@@ -88,3 +80,14 @@ class GrpcServer:
         if grace is not None:
             await asyncio.sleep(LAST_REFUSALS_SECONDS)
         await self._server.stop(grace)
+
+
+def _options(limits: Limits) -> Sequence[tuple[str, int]]:
+    return (
+        ("grpc.max_receive_message_length", limits.max_message_bytes),
+        ("grpc.max_send_message_length", limits.max_message_bytes),
+        ("grpc.max_concurrent_streams", limits.max_calls),
+        ("grpc.server_handshake_timeout_ms", int(limits.handshake_timeout * 1000)),
+        # Several workers share the port; that no other server does, the holder of the port sees to.
+        ("grpc.so_reuseport", 1),
+    )

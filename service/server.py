@@ -6,11 +6,12 @@ import asyncio
 import signal
 import socket
 import warnings
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import uvicorn
 from fastapi import FastAPI
@@ -18,12 +19,14 @@ from prometheus_client import disable_created_metrics
 
 from .announcement import Announcement
 from .app import create_app
+from .connection import Connections
 from .dataplane import DataPlane
 from .gate import Gate
 from .keys import Keyring
-from .limits import Limits
+from .limits import ConnectionLimits, Limits
 from .middleware.enclosure import enclose
 from .rates import Rates
+from .refusals import Refusals
 from .registry import Registry
 from .settings import Settings
 
@@ -31,7 +34,6 @@ if TYPE_CHECKING:  # a server without gRPC shall not pay for its import
     from .grpc_server import GrpcServer
 
 BACKLOG = 2048
-KEEP_ALIVE_SECONDS = 75  # longer than the idle time of common load balancers, so that they close first
 TICKS_A_SECOND = 10  # of uvicorn's main loop
 
 
@@ -40,7 +42,7 @@ class Server(uvicorn.Server):
 
     Attributes:
         grpc: what is to be drained and stopped with it.
-        refresh: called every second, to look at what others may have changed.
+        refresh: called every second, to look at what has changed without a word.
     """
 
     def __init__(
@@ -48,7 +50,7 @@ class Server(uvicorn.Server):
     ) -> None:
         super().__init__(config)
         self.grpc: GrpcServer | None = None
-        self.refresh: Sequence[Callable[[], None]] = ()
+        self.refresh: list[Callable[[], None]] = []
         self.ended_by: signal.Signals | None = None
         self._registry = registry
         self._drain_delay = settings.drain_delay_s
@@ -115,16 +117,20 @@ def serve(
     app = create_app(settings, metrics_dir=metrics_dir)
     plane: DataPlane = app.state.plane
     keyring = _keyring(settings)
-    gate = None if keyring is None else Gate(keyring, Rates(metrics_dir), app.state.telemetry.refused)
+    refusals = Refusals(app.state.telemetry.refused)
+    gate = None if keyring is None else Gate(keyring, Rates(metrics_dir), refusals)
+    connections = Connections(ConnectionLimits.of(settings), refusals)
     config = uvicorn.Config(
         enclose(app, gate=gate),
+        http=cast("type[asyncio.Protocol]", connections.make),
+        ws="none",
         lifespan="off",  # entered below, where an error at start is ours to tell
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,
         backlog=BACKLOG,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_keep_alive=settings.keep_alive_s,
         timeout_graceful_shutdown=int(settings.shutdown_timeout_s) or 1,
     )
 
@@ -138,8 +144,9 @@ def serve(
         server.stop()
 
     server = Server(config, plane.registry, settings, on_started)
+    server.refresh = [partial(connections.check, server.server_state)]
     if keyring is not None:
-        server.refresh = [keyring.refresh]
+        server.refresh.append(keyring.refresh)
 
     async def run() -> None:
         async with app.router.lifespan_context(app), _grpc(grpc_address, app, settings, gate) as server.grpc:

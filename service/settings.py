@@ -87,6 +87,43 @@ class Settings(BaseSettings):
         description="A file of such keys, one a line, read again when it changes; see "
         "[security.md](security.md).",
     )
+    max_connections: PositiveInt = Field(
+        default=2048,
+        description="HTTP connections of one worker, and calls of gRPC under way; past that 503, or "
+        "RESOURCE_EXHAUSTED. Fewer where the limit of open files leaves no room for so many.",
+    )
+    max_bodies_bytes: PositiveInt = Field(
+        default=512 * MEBIBYTE,
+        description="Bytes of request bodies that one worker holds at a time; past that 429.",
+    )
+    grpc_max_message_bytes: PositiveInt = Field(
+        default=64 * MEBIBYTE,
+        description="Largest message of gRPC, either way; past that RESOURCE_EXHAUSTED. As much as Triton's.",
+    )
+    max_head_bytes: PositiveInt = Field(
+        default=32 * 1024,
+        description="Largest head of an HTTP request: its first line and headers; past that 431.",
+    )
+    max_headers: PositiveInt = Field(
+        default=100, description="Most headers of an HTTP request; past that 431."
+    )
+    head_timeout_s: PositiveFloat = Field(
+        default=10.0,
+        description="How long the head of a request may take to come, and the first one of a connection "
+        "to begin; past that 408.",
+    )
+    body_timeout_s: PositiveFloat = Field(
+        default=60.0, description="How long the body of a request may take to come; past that 408."
+    )
+    write_timeout_s: PositiveFloat = Field(
+        default=60.0,
+        description="How long a client may leave an answer unread before the connection is cut.",
+    )
+    keep_alive_s: PositiveInt = Field(
+        default=75,
+        description="How long an idle connection is kept; longer than load balancers do, so that they "
+        "close first.",
+    )
     drain_delay_s: NonNegativeFloat = Field(
         default=0.0,
         description="After SIGTERM: how long to go on serving while /readyz already says no, so that load "

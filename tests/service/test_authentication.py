@@ -16,6 +16,7 @@ from service.gate import PROBES, Gate
 from service.keys import Keyring
 from service.middleware.enclosure import enclose
 from service.rates import Rates
+from service.refusals import Refusals
 from service.settings import Settings
 from tests.shades import level, picture, publish_shades
 
@@ -50,7 +51,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     models = tmp_path_factory.mktemp("models")
     publish_shades(models)
     app = create_app(Settings(models=models))
-    gate = Gate(Keyring(KEYS, None), Rates(None), app.state.telemetry.refused)
+    gate = Gate(Keyring(KEYS, None), Rates(None), Refusals(app.state.telemetry.refused))
     with TestClient(enclose(app, gate=gate)) as client:
         yield client
 

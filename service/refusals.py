@@ -1,0 +1,39 @@
+"""Who is turned away at the door, and why: a closed set of reasons, each counted from the start."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Protocol
+
+
+class Reason(StrEnum):
+    """The label `reason` of convserve_refused_total."""
+
+    UNAUTHENTICATED = "unauthenticated"
+    FORBIDDEN = "forbidden"
+    RATE_LIMITED = "rate_limited"
+    TOO_MANY_CONNECTIONS = "too_many_connections"
+    TOO_MANY_BYTES = "too_many_bytes"
+    MALFORMED = "malformed"
+    LARGE_HEAD = "large_head"
+    SLOW_HEAD = "slow_head"
+    SLOW_BODY = "slow_body"
+    SLOW_READER = "slow_reader"
+
+
+class _Count(Protocol):
+    def inc(self) -> None: ...
+
+
+class _Counter(Protocol):
+    def labels(self, reason: str, /) -> _Count: ...
+
+
+class Refusals:
+    """Counts by reason; `counter` has that one label."""
+
+    def __init__(self, counter: _Counter) -> None:
+        self._counts = {reason: counter.labels(reason.value) for reason in Reason}
+
+    def count(self, reason: Reason) -> None:
+        self._counts[reason].inc()
