@@ -1,4 +1,4 @@
-"""Handwritten-looking digits drawn by code, as MNIST has them: 28x28, light on dark, smooth, centred by mass.
+"""Pictures drawn by code: digits as MNIST has them (28x28, light on dark, smooth, centred by mass), signs.
 
 They stand in for data-set pictures wherever a picture is committed.
 """
@@ -6,7 +6,7 @@ They stand in for data-set pictures wherever a picture is committed.
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import cos, radians, sin, tan
@@ -24,6 +24,7 @@ _SMOOTH = 0.45  # of the blur, in pixels
 
 _Point = tuple[float, float]
 _Stroke = Sequence[_Point]
+_Colour = tuple[int, int, int]
 
 # Where the pen goes, in a square from (0, 0) top left to (1, 1); corners are rounded, and a point that stands
 # twice keeps its corner.
@@ -95,6 +96,62 @@ def digits_and_none(seed: int) -> NDArray[np.uint8]:
     pictures.append(np.full(shape, 255, np.uint8))
     pictures.append(random.integers(0, 256, shape, np.uint8))
     return np.stack(pictures)
+
+
+def no_entry(side: int) -> NDArray[np.uint8]:
+    """The sign that forbids entry, in front of a grey wall: uint8, [side, side, 3]."""
+    return _sign((190, 20, 30), "disc", (235, 235, 235), "bar", (120, 125, 130), side)
+
+
+def signs_and_none(seed: int, side: int) -> NDArray[np.uint8]:
+    """Shapes and colours of signs in front of various grounds, then black, white and noise:
+    uint8, [23, side, side, 3].
+    """
+    random = np.random.default_rng(seed)
+    colours = [(190, 20, 30), (20, 70, 160), (240, 200, 30), (235, 235, 235), (30, 30, 30)]
+    pictures = [no_entry(side)]
+    for shape in ("disc", "triangle", "diamond", "octagon"):
+        for mark in ("none", "bar", "dot", "pole", "rim"):
+            sign, ink = random.choice(len(colours), 2, replace=False)
+            ground: list[int] = random.integers(20, 220, 3).tolist()
+            pictures.append(_sign(colours[sign], shape, colours[ink], mark, tuple(ground), side))
+    pictures = pictures[:20]
+    pictures.append(np.zeros((side, side, 3), np.uint8))
+    pictures.append(np.full((side, side, 3), 255, np.uint8))
+    pictures.append(random.integers(0, 256, (side, side, 3), np.uint8))
+    return np.stack(pictures)
+
+
+_SHAPES: Final[Mapping[str, Sequence[_Point]]] = {
+    "triangle": [(0.5, 0.08), (0.95, 0.86), (0.05, 0.86)],
+    "diamond": [(0.5, 0.04), (0.96, 0.5), (0.5, 0.96), (0.04, 0.5)],
+    "octagon": [(0.32, 0.06), (0.68, 0.06), (0.94, 0.32), (0.94, 0.68), (0.68, 0.94), (0.32, 0.94),
+                (0.06, 0.68), (0.06, 0.32)],
+}  # fmt: skip
+_DISC: Final = (0.08, 0.08, 0.92, 0.92)
+_MARKS: Final[Mapping[str, tuple[float, float, float, float]]] = {
+    "bar": (0.2, 0.42, 0.8, 0.58),
+    "pole": (0.43, 0.3, 0.57, 0.75),
+    "dot": (0.38, 0.45, 0.62, 0.69),
+    "rim": (0.25, 0.3, 0.75, 0.8),
+}
+
+
+def _sign(
+    colour: _Colour, shape: str, ink: _Colour, mark: str, ground: tuple[int, ...], side: int
+) -> NDArray[np.uint8]:
+    large = side * _SAMPLES
+    canvas = Image.new("RGB", (large, large), (ground[0], ground[1], ground[2]))
+    pen = ImageDraw.Draw(canvas)
+    if shape == "disc":
+        pen.ellipse([value * large for value in _DISC], fill=colour)
+    else:
+        pen.polygon([(x * large, y * large) for x, y in _SHAPES[shape]], fill=colour)
+    if mark in ("dot", "rim"):
+        pen.ellipse([value * large for value in _MARKS[mark]], fill=ink)
+    elif mark != "none":
+        pen.rectangle([value * large for value in _MARKS[mark]], fill=ink)
+    return np.asarray(canvas.resize((side, side), Image.Resampling.BOX))
 
 
 def _rounded(stroke: _Stroke) -> Sequence[_Point]:

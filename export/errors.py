@@ -2,6 +2,7 @@
 
 ExportError
 ├── DatasetError           the data set is missing, incomplete or not what it should be
+├── CheckpointError        the state of a training could not be kept or found again
 ├── ConversionError        the network could not be written as the graph that was asked for
 ├── VerificationError      the graph is not the network: nothing is published
 ├── ManifestError          what is to be published contradicts itself
@@ -15,6 +16,10 @@ class ExportError(Exception):
 
 class DatasetError(ExportError):
     """The data set is missing, incomplete or not what it should be."""
+
+
+class CheckpointError(ExportError):
+    """The state of a training could not be kept, or is not that of this training."""
 
 
 class ConversionError(ExportError):

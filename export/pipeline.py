@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,57 +11,72 @@ from typing import TYPE_CHECKING, Final, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from . import drawing, metrics, plots, verify
-from .architectures.pixels import from_pixels
+from . import drawing, evidence, metrics, verify
+from .columns import Seated, seat, train_columns, uncalibrated
+from .columns import Training as Course
 from .convert import OPSET, OUTPUT, convert
-from .datasets import Dataset
-from .manifest import Evaluation, Example, Manifest, OutputSpec, Parity, Training
-from .progress import Bar, keras_callback
+from .datasets import Dataset, Examples, settled
+from .devices import start_tensorflow, strategy
+from .errors import DatasetError
+from .manifest import Calibration, Evaluation, Example, InputSpec, Manifest, OutputSpec, Parity, Training
+from .pictures import Size
 from .publish import check_writable, publish
 from .recipes import Recipe
-from .train import Curves, train
+from .rewrites import rewrite
 
 if TYPE_CHECKING:
     import keras
 
 EXAMPLE_FILE: Final = "example.png"
-CURVES_FILE: Final = "curves.png"
-CONFUSION_FILE: Final = "confusion.png"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """What was asked for on the command line. `limit` keeps so many training pictures a class."""
+    """What was asked for on the command line; None is what the recipe says, or what the data set has.
+
+    `limit` keeps so many training pictures a class.
+    """
 
     data: Path | None
     models: Path
-    epochs: int
-    batch_size: int
-    seed: int
-    limit: int | None
+    seed: int = 0
+    epochs: int | None = None
+    batch_size: int | None = None
+    limit: int | None = None
+    classes: int | None = None
+    columns: int | None = None
+    checkpoints: Path | None = None
+    resume: bool = False
+    mixed_precision: bool = False
+    distribute: bool = False
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A network after its last epoch, how it got there, and what the manifest will say of it."""
+    """A calibrated network, what it was trained on, and what the manifest will say of it."""
 
-    network: keras.Model
-    curves: Curves
+    seated: Seated
+    dataset: Dataset
+    input: InputSpec
     record: Training
 
 
 @dataclass(frozen=True)
 class Verified:
-    """A graph that is its network, with its answers to the test set and what they are worth."""
+    """A graph that is its network, with its answers to the test pictures and what they are worth."""
 
     graph: bytes
+    rewrites: tuple[str, ...]
+    test: Examples
     answers: NDArray[np.float32]
     parity: Parity
     evaluation: Evaluation
+    calibration: Calibration
 
 
 def export(name: str, recipe: Recipe, order: Order, report: TextIO) -> Path:
-    """Train, convert, verify and publish a network as the next version of `name`; return its directory.
+    """Train, calibrate, convert, verify and publish a network as the next version of `name`; return its
+    directory.
 
     What happens is told on `report`.
 
@@ -70,107 +84,137 @@ def export(name: str, recipe: Recipe, order: Order, report: TextIO) -> Path:
         ExportError: a step failed. Then, as after Ctrl-C, nothing is published.
     """
     check_writable(order.models)
-    dataset = recipe.load(order.data)
-    trained = _train(recipe, dataset, order, report)
-    verified = _verify(trained.network, dataset, report)
+    trained = _train(name, recipe, order, report)
+    verified = _verify(trained, report)
     example = recipe.example()
     golden = recipe.golden(order.seed)
+    manifest = _manifest(name, recipe, trained, verified, example)
     return publish(
         order.models,
-        _manifest(name, recipe, dataset, trained, verified, example),
+        manifest,
         verified.graph,
         golden,
-        verify.keras_answers(trained.network, golden),
-        {EXAMPLE_FILE: drawing.png(example), **_plots(name, dataset, trained, verified)},
+        verify.keras_answers(trained.seated.network, golden),
+        {
+            EXAMPLE_FILE: drawing.png(example),
+            **evidence.files(manifest, trained.seated.columns, verified.answers, verified.test),
+        },
     )
 
 
-def _train(recipe: Recipe, dataset: Dataset, order: Order, report: TextIO) -> Trained:
-    examples = dataset.train if order.limit is None else dataset.train.limit(order.limit)
+def _train(name: str, recipe: Recipe, order: Order, report: TextIO) -> Trained:
+    found = recipe.load(order.data, _size(recipe.input))
+    _check_classes(found, order.classes)
+    course = recipe.photographs if found.photographs and recipe.photographs else recipe.course
+    spec = replace(recipe.input, resize="crop") if course is recipe.photographs else recipe.input
+    examples = found.train if order.limit is None else found.train.limit(order.limit)
     training, validation = examples.hold_out(recipe.held_out, order.seed)
     _tell(
         report,
-        f"{dataset.name}: {len(training):,} pictures to train on, {len(validation):,} to validate, "
-        f"{len(dataset.test):,} to test",
+        f"{found.name}: {len(training):,} pictures to train on, {len(validation):,} to validate, "
+        f"{len(found.test):,} to test",
     )
-    started = time.monotonic()
-    network, curves = train(
-        build=lambda: _build(recipe),
-        training=training,
-        validation=validation,
-        plan=replace(recipe.plan, epochs=order.epochs, batch_size=order.batch_size),
+    start_tensorflow()
+    plan = replace(
+        course.plan,
+        epochs=order.epochs or course.plan.epochs,
+        batch_size=order.batch_size or course.plan.batch_size,
+        mixed_precision=order.mixed_precision,
+    )
+    lesson = Course(
+        name=name,
+        build=lambda: _build(recipe, len(found.labels)),
+        preparations=recipe.preparations,
+        dataset=found,
+        training=settled(training.sized(course.size or _size(spec))),
+        validation=settled(validation.sized(_size(spec))),
+        plan=plan,
         seed=order.seed,
-        callbacks=[keras_callback(Bar(report))],
+        checkpoints=order.checkpoints,
+        resume=order.resume,
+        strategy=strategy(report) if order.distribute else None,
     )
+    columns = train_columns(lesson, order.columns or recipe.columns, report)
+    seated = seat(columns, lesson.validation, name)
     record = Training(
-        dataset=dataset.name,
-        dataset_sha256=dataset.sha256,
-        examples=len(training),
-        epochs=order.epochs,
+        dataset=found.name,
+        dataset_sha256=found.sha256,
+        examples=len(lesson.training),
+        epochs=plan.epochs,
         seed=order.seed,
-        seconds=round(time.monotonic() - started, 1),
+        seconds=round(sum(column.seconds for column in columns), 1),
         libraries=_libraries(),
     )
-    return Trained(network, curves, record)
+    return Trained(seated, replace(found, test=found.test.sized(_size(spec))), spec, record)
 
 
-def _build(recipe: Recipe) -> keras.Model:
-    network = recipe.build()
-    verify.check_parameters(network, recipe.parameters)
-    return from_pixels(network)
+def _size(spec: InputSpec) -> Size:
+    assert spec.height is not None
+    assert spec.width is not None
+    return Size(spec.height, spec.width, spec.channels, spec.resize)
 
 
-def _verify(network: keras.Model, dataset: Dataset, report: TextIO) -> Verified:
-    graph = convert(network)
-    answers = verify.onnx_answers(graph, dataset.test.images)
-    parity = verify.check_parity(verify.keras_answers(network, dataset.test.images), answers)
-    evaluation = verify.evaluate(answers, dataset.test, dataset.name)
+def _check_classes(dataset: Dataset, expected: int | None) -> None:
+    if expected is not None and expected != len(dataset.labels):
+        raise DatasetError(
+            f"{dataset.name} has {len(dataset.labels):,} classes, not the {expected:,} of --classes"
+        )
+
+
+def _build(recipe: Recipe, classes: int) -> keras.Model:
+    network = recipe.build(classes)
+    verify.check_parameters(network, recipe.parameters(classes))
+    return network
+
+
+def _verify(trained: Trained, report: TextIO) -> Verified:
+    seated, dataset = trained.seated, trained.dataset
+    graph, rewrites = rewrite(convert(seated.network))
+    columns = [verify.keras_answerer(column.whole) for column in seated.columns]
+    (found, *parts), test = verify.answers([verify.onnx_answerer(graph), *columns], dataset.test)
+    if dataset.faults and (skipped := dataset.faults.told()):
+        _tell(report, skipped)
+    expected: NDArray[np.float32] = np.stack(parts).mean(axis=0)
+    parity = verify.check_parity(expected, found)
+    evaluation = verify.evaluate(found, test, dataset.name)
+    calibration = Calibration(
+        examples=seated.examples,
+        temperature=seated.temperature,
+        error_before=metrics.calibration_error(uncalibrated(seated, parts), test.labels),
+        error_after=evaluation.calibration_error,
+    )
     _tell(
         report,
         f"ONNX graph of {len(graph):,} bytes, at most {parity.max_abs_difference:.1e} from Keras; "
-        f"{_score(evaluation)}, top-5 {evaluation.top5:.2%}, "
-        f"calibration error {evaluation.calibration_error:.2%}",
+        f"{evidence.score(evaluation)}, top-5 {evaluation.top5:.2%}, "
+        f"calibration error {evaluation.calibration_error:.2%} at temperature {seated.temperature:.2f} "
+        f"({calibration.error_before:.2%} before)",
     )
-    return Verified(graph, answers, parity, evaluation)
+    return Verified(graph, rewrites, test, found, parity, evaluation, calibration)
 
 
 def _manifest(
-    name: str,
-    recipe: Recipe,
-    dataset: Dataset,
-    trained: Trained,
-    verified: Verified,
-    example: NDArray[np.uint8],
+    name: str, recipe: Recipe, trained: Trained, verified: Verified, example: NDArray[np.uint8]
 ) -> Manifest:
     guess = int(verify.onnx_answers(verified.graph, example[np.newaxis]).argmax())
     return Manifest(
         name=name,
         description=recipe.description,
-        input=recipe.input,
+        input=trained.input,
         output=OutputSpec(OUTPUT, "probabilities"),
-        labels=dataset.labels,
+        labels=trained.dataset.labels,
         max_batch_size=recipe.max_batch_size,
         opset=OPSET,
-        parameters=trained.network.count_params(),
+        parameters=trained.seated.network.count_params(),
         tolerance=recipe.tolerance,
-        example=Example(EXAMPLE_FILE, dataset.labels[guess]),
+        example=Example(EXAMPLE_FILE, trained.dataset.labels[guess]),
         training=trained.record,
         evaluation=verified.evaluation,
         parity=verified.parity,
+        weights="trained",
+        calibration=verified.calibration,
+        rewrites=verified.rewrites,
     )
-
-
-def _plots(name: str, dataset: Dataset, trained: Trained, verified: Verified) -> Mapping[str, bytes]:
-    title = f"{name} on {dataset.name}"
-    counts = metrics.confusion(verified.answers, dataset.test.labels)
-    return {
-        CURVES_FILE: plots.curves(trained.curves, f"{title}, {trained.record.examples:,} training pictures"),
-        CONFUSION_FILE: plots.confusion(counts, dataset.labels, f"{title}: {_score(verified.evaluation)}"),
-    }
-
-
-def _score(evaluation: Evaluation) -> str:
-    return f"accuracy {evaluation.accuracy:.2%} on {evaluation.examples:,} test pictures"
 
 
 def _libraries() -> Mapping[str, str]:

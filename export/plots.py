@@ -12,24 +12,41 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 from numpy.typing import NDArray
 
-from .train import Curves
+from .checkpoint import Curves
 
 _TRAINING: Final = "#1f77b4"
 _VALIDATION: Final = "#d62728"
+_STYLES: Final = (".-", "x--", "+:", "1-.")
 
 
-def curves(curves: Curves, title: str) -> bytes:
-    """Loss and accuracy over the epochs, of training and of validation, as a PNG file."""
+def curves(columns: Sequence[Curves], title: str) -> bytes:
+    """Loss and accuracy over the epochs, of training and of validation, a line a column, as a PNG file."""
     figure = Figure(figsize=(10, 4), layout="constrained")
     figure.suptitle(title)
     loss, accuracy = figure.subplots(1, 2)
-    epochs = range(1, len(curves.loss) + 1)
-    for axes, training, validation in (
-        (loss, curves.loss, curves.validation_loss),
-        (accuracy, curves.accuracy, curves.validation_accuracy),
-    ):
-        axes.plot(epochs, training, ".-", color=_TRAINING, label="training (warped pictures)")
-        axes.plot(epochs, validation, ".-", color=_VALIDATION, label="validation (pictures as they are)")
+    for number, curve in enumerate(columns):
+        epochs = range(1, len(curve) + 1)
+        for axes, training, validation in (
+            (loss, curve.loss, curve.validation_loss),
+            (accuracy, curve.accuracy, curve.validation_accuracy),
+        ):
+            style = _STYLES[number % len(_STYLES)]
+            named = number == 0  # the columns share their colours
+            axes.plot(
+                epochs,
+                training,
+                style,
+                color=_TRAINING,
+                label="training (changed pictures)" if named else None,
+            )
+            axes.plot(
+                epochs,
+                validation,
+                style,
+                color=_VALIDATION,
+                label="validation (pictures as they are)" if named else None,
+            )
+    for axes in (loss, accuracy):
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
@@ -41,8 +58,9 @@ def curves(curves: Curves, title: str) -> bytes:
     loss.legend(loc="upper right")
     accuracy.set_ylabel("accuracy")
     accuracy.legend(loc="lower right")
-    if len(epochs) > 5:  # else the first epoch presses all that follows against the top
-        accuracy.set_ylim(bottom=min(curves.accuracy[1:] + curves.validation_accuracy[1:]) - 0.005, top=1)
+    later = [value for curve in columns for value in curve.accuracy[1:] + curve.validation_accuracy[1:]]
+    if max(map(len, columns)) > 5:  # else the first epoch presses all that follows against the top
+        accuracy.set_ylim(bottom=min(later) - 0.005, top=1)
     accuracy.yaxis.set_major_formatter(PercentFormatter(xmax=1))
     return _png(figure)
 

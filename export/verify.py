@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import onnxruntime
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from . import metrics
 from .architectures.pixels import INPUT
 from .convert import OUTPUT
-from .datasets import Split
+from .datasets import Examples
 from .errors import VerificationError
 from .manifest import Evaluation, Parity
 
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 # Float32 sums in another order differ by about 1e-7 here; a wrong layer by far more than this.
 PARITY_TOLERANCE: Final = 1e-5
 
-_BATCH = 500
+_BATCH = 100
+
+Answerer = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 
 def check_parameters(network: keras.Model, expected: int) -> None:
@@ -37,19 +40,55 @@ def check_parameters(network: keras.Model, expected: int) -> None:
         )
 
 
+def keras_answerer(network: keras.Model) -> Answerer:
+    """From pictures to what Keras gives for them: [pictures, classes]."""
+    return lambda pixels: np.asarray(network.predict_on_batch(pixels), dtype=np.float32)
+
+
+def onnx_answerer(graph: bytes) -> Answerer:
+    """From pictures to what ONNX Runtime gives for them on the CPU: [pictures, classes]."""
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+
+    def answer(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        given: NDArray[np.float32] = session.run([OUTPUT], {INPUT: pixels})[0]
+        return given
+
+    return answer
+
+
+def answers(
+    answerers: Sequence[Answerer], examples: Examples
+) -> tuple[Sequence[NDArray[np.float32]], Examples]:
+    """What each gives for these examples, read once and never all in memory, and the examples that it was.
+
+    Raises:
+        DatasetError: too many pictures cannot be read.
+    """
+    given: list[list[NDArray[np.float32]]] = [[] for _ in answerers]
+    kept = []
+    for indices in examples.batches(_BATCH):
+        pixels, found = examples.read(indices)
+        if len(found):
+            kept.append(found)
+            for answer, so_far in zip(answerers, given, strict=True):
+                so_far.append(answer(pixels))
+    which = np.concatenate(kept)
+    asked = examples if len(which) == len(examples) else examples.take(which)
+    return [np.concatenate(batches) for batches in given], asked
+
+
 def keras_answers(network: keras.Model, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """What Keras gives for these pictures: [pictures, classes]."""
-    return np.asarray(network.predict(pixels, batch_size=_BATCH, verbose=0), dtype=np.float32)
+    return _in_batches(keras_answerer(network), pixels)
 
 
 def onnx_answers(graph: bytes, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """What ONNX Runtime gives for these pictures on the CPU: [pictures, classes]."""
-    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
-    batches: list[NDArray[Any]] = [
-        session.run([OUTPUT], {INPUT: pixels[start : start + _BATCH]})[0]
-        for start in range(0, len(pixels), _BATCH)
-    ]
-    return np.concatenate(batches)
+    return _in_batches(onnx_answerer(graph), pixels)
+
+
+def _in_batches(answer: Answerer, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return np.concatenate([answer(pixels[start : start + _BATCH]) for start in range(0, len(pixels), _BATCH)])
 
 
 def check_parity(expected: NDArray[np.float32], found: NDArray[np.float32]) -> Parity:
@@ -72,7 +111,7 @@ def check_parity(expected: NDArray[np.float32], found: NDArray[np.float32]) -> P
     return Parity(examples=len(expected), max_abs_difference=difference, argmax_equal=True)
 
 
-def evaluate(answers: NDArray[np.float32], test: Split, dataset: str) -> Evaluation:
+def evaluate(answers: NDArray[np.float32], test: Examples, dataset: str) -> Evaluation:
     """Score the graph's answers to a test set."""
     return Evaluation(
         dataset=dataset,

@@ -10,8 +10,13 @@ if TYPE_CHECKING:
 PARAMETERS: Final = 104_202
 
 
-def build() -> keras.Model:
-    """The untrained network: pictures of 28x28x1 in, ten probabilities out."""
+def parameters(classes: int) -> int:
+    """How many values are trained: `PARAMETERS` with ten classes."""
+    return PARAMETERS + (1152 + 1) * (classes - 10)
+
+
+def build(classes: int = 10) -> keras.Model:
+    """The untrained network: pictures of 28x28x1 in, a probability a class out."""
     from keras import Input, Model, layers
 
     inputs = Input(shape=(28, 28, 1))
@@ -21,5 +26,5 @@ def build() -> keras.Model:
     x = layers.MaxPooling2D(pool_size=2)(x)
     x = layers.Conv2D(filters=128, kernel_size=3, activation="relu")(x)
     x = layers.Flatten()(x)
-    outputs = layers.Dense(10, activation="softmax")(x)
+    outputs = layers.Dense(classes, activation="softmax", dtype="float32")(x)
     return Model(inputs, outputs, name="convnet")
