@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # the supervisor passes announcements on and needs nothing of what they tell about
     from .loaded_model import LoadedModel
+    from .manifest import Manifest
     from .registry import Failure, Registry
 
 
@@ -41,12 +42,17 @@ class Announcement:
 
 
 def _model_line(model: LoadedModel) -> str:
-    evaluation = model.manifest.evaluation
-    accuracy = (
-        f"accuracy {evaluation.accuracy:.2%} on {evaluation.dataset}" if evaluation else "not evaluated"
-    )
     threads = f"{model.engine.threads} thread{'s' if model.engine.threads > 1 else ''}"
-    return f"  {model.name} version {model.version}: {accuracy}; {model.engine.device}, {threads}"
+    worth = _worth(model.manifest)
+    return f"  {model.name} version {model.version}: {worth}; {model.engine.device}, {threads}"
+
+
+def _worth(manifest: Manifest) -> str:
+    if not manifest.classifies:
+        return f"no classifier, gives {len(manifest.labels)} maps"
+    if manifest.evaluation is not None:
+        return f"accuracy {manifest.evaluation.accuracy:.2%} on {manifest.evaluation.dataset}"
+    return "random weights, never trained" if manifest.weights == "random" else "not evaluated"
 
 
 def _failure_line(failure: Failure) -> str:

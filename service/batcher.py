@@ -203,6 +203,8 @@ class Batcher:
         while room and self._waiting:
             waiter = self._waiting[0]
             if not waiter.future.done():
+                if batch.parts and waiter.rows.shape[1:] != batch.parts[0].shape[1:]:
+                    break  # of a model that takes any size: the next batch is theirs
                 piece = waiter.take(room, now)
                 batch.waiters.append(waiter)
                 batch.parts.append(piece)

@@ -11,6 +11,7 @@ from typing import Any
 
 from .batcher import Rows, Scores
 from .decoding import DecodePool, Image
+from .errors import InvalidInput, NotAClassifier
 from .loaded_model import LoadedModel
 from .ranking import Prediction, rank, softmax
 
@@ -73,7 +74,9 @@ class Classifier:
 
         Raises:
             InvalidImage: some images cannot be decoded; the message names each of them.
+            NotAClassifier: the model gives maps.
         """
+        check_classifies(model)
         inference = await self.infer_images(model, images, deadline=deadline)
         return Classification(
             model=model.name,
@@ -96,7 +99,13 @@ class Classifier:
 
         Raises:
             InvalidImage: some images cannot be decoded; the message names each of them.
+            InvalidInput: more than one for a model that takes any size: they need not make one tensor.
         """
+        if model.manifest.input.free and len(images) > 1:
+            raise InvalidInput(
+                f"{model.name} takes pictures of any size, and so one encoded picture a request; "
+                "send several of one size as a tensor"
+            )
         with _admitted(model, len(images)):
             started = time.perf_counter()
             rows = await self._pool.decode(model.decoder, images, deadline=deadline)
@@ -108,6 +117,18 @@ class Classifier:
         """The scores of each row of `(n, …)`, which has the shape and type of the model's input."""
         with _admitted(model, len(rows)):
             return await _infer(model, rows, 0.0, deadline)
+
+
+def check_classifies(model: LoadedModel) -> None:
+    """
+    Raises:
+        NotAClassifier: the model gives maps.
+    """
+    if not model.manifest.classifies:
+        raise NotAClassifier(
+            f"{model.name} is no classifier: it gives maps ({', '.join(model.manifest.labels)}); ask it for "
+            f"tensors, by /v2/models/{model.name}/infer or /v1/models/{model.name}:predict"
+        )
 
 
 @contextmanager
@@ -132,6 +153,8 @@ def _observe(model: LoadedModel, queue_seconds: float, infer_seconds: float, sco
     metrics.queue.observe(queue_seconds)
     metrics.infer.observe(infer_seconds)
     metrics.images.inc(len(scores))
+    if not model.manifest.classifies:
+        return
     probabilities = _probabilities(model, scores)
     best = probabilities.argmax(axis=1)
     for index, confidence in zip(best.tolist(), probabilities.max(axis=1).tolist(), strict=True):

@@ -3,6 +3,7 @@
     ConvserveError
     ├── InvalidInput            what the caller sent cannot be understood
     │   ├── InvalidImage        … as a picture
+    │   ├── NotAClassifier      classes are asked of a model that gives maps
     │   └── UnsupportedContent  … because of the form it came in
     ├── PayloadTooLarge         more bytes or pictures than one request may bring
     ├── ModelNotFound           no such model, or no such version of it
@@ -34,6 +35,10 @@ class InvalidInput(ConvserveError):
 
 class InvalidImage(InvalidInput):
     """The bytes are not a picture that can be decoded within the limits."""
+
+
+class NotAClassifier(InvalidInput):
+    """Classes are asked of a model that gives maps."""
 
 
 class UnsupportedContent(InvalidInput):

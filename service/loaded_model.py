@@ -14,7 +14,7 @@ from .batcher import Batcher, Rows, Scores
 from .engine import Engine, Port, Provider
 from .errors import InvalidModel
 from .imaging import Decoder
-from .manifest import Manifest
+from .manifest import MOST_FREE_PIXELS, Manifest
 from .repository import VersionFolder
 from .statistics import Statistics
 from .telemetry import ModelMetrics, Telemetry
@@ -90,7 +90,8 @@ class Loader:
         seconds = time.perf_counter() - started
         executor = self._executor(engine, manifest)
         admission = Admission(self.queue_limit)
-        metrics = self.telemetry.model(manifest.name, manifest.version, manifest.labels, self.queue_limit)
+        classes = manifest.labels if manifest.classifies else []
+        metrics = self.telemetry.model(manifest.name, manifest.version, classes, self.queue_limit)
         statistics = Statistics(
             f"{manifest.name}@{manifest.version}", manifest.max_batch_size, self.telemetry.shared
         )
@@ -109,7 +110,7 @@ class Loader:
             folder=folder,
             manifest=manifest,
             engine=engine,
-            decoder=Decoder(manifest.input, max_pixels=self.max_pixels),
+            decoder=Decoder(manifest.input, max_pixels=self._max_pixels(manifest)),
             admission=admission,
             batcher=Batcher(
                 engine.run,
@@ -146,8 +147,13 @@ class Loader:
         engine.warm_up(row, 1)
         return engine.row_seconds > HEAVY_ROW_SECONDS
 
+    def _max_pixels(self, manifest: Manifest) -> int:
+        return min(self.max_pixels, MOST_FREE_PIXELS) if manifest.input.free else self.max_pixels
+
     def _executor(self, engine: Engine, manifest: Manifest) -> Executor | None:
-        if engine.provider == "cpu" and engine.row_seconds <= INLINE_ROW_SECONDS:
+        # The time that one size took says nothing of another.
+        quick = engine.row_seconds <= INLINE_ROW_SECONDS and not manifest.input.free
+        if engine.provider == "cpu" and quick:
             return None
         return ThreadPoolExecutor(1, thread_name_prefix=f"engine {manifest.name} {manifest.version}")
 
@@ -166,8 +172,8 @@ def _observer(
 def _check_ports(engine: Engine, manifest: Manifest) -> None:
     batch = 1 if manifest.max_batch_size == 1 else None
     expected = (
-        Port(manifest.input.name, manifest.input.dtype, (batch, *manifest.input.shape)),
-        Port(manifest.output.name, "float32", (batch, len(manifest.labels))),
+        Port(manifest.input.name, manifest.input.dtype, (batch, *manifest.input.axes)),
+        Port(manifest.output.name, "float32", (batch, *manifest.output_axes)),
     )
     for actual, wanted in zip((engine.input, engine.output), expected, strict=True):
         if (actual.name, actual.dtype) != (wanted.name, wanted.dtype) or not _shapes_agree(actual, wanted):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, StringConstraints, model_validator
@@ -11,6 +12,10 @@ Version = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,17}$")]
 FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+
+# A picture of any size has at most so many pixels, and so have those of one request together: the maps of
+# them are many times as large.
+MOST_FREE_PIXELS = 1 << 22
 
 
 class Part(BaseModel):
@@ -50,6 +55,13 @@ class InputSpec(Part):
     def axes(self) -> tuple[int | None, ...]:
         """The axes of one picture, without the batch; None where one is free."""
         return self._in_layout(self.channels)
+
+    def sized_as(self, picture: Sequence[int]) -> InputSpec:
+        """The same input with the height and width of a picture of this shape, where they are free."""
+        if not self.free:
+            return self
+        height, width = picture[:2] if self.layout == "NHWC" else picture[1:]
+        return self.model_copy(update={"height": height, "width": width})
 
     def maps(self, count: int) -> tuple[int | None, ...]:
         """The axes of `count` maps of a picture, without the batch; None where one is free."""

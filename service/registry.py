@@ -31,7 +31,7 @@ class Registry:
     Args:
         repository: the model repository's folder.
         load: turns a version's folder into a model that answers, or raises InvalidModel.
-        default_model: what a request without a name asks; None for `convnet`, else the first by name.
+        default_model: what a request without a name asks; None for `convnet`, else the first classifier.
     """
 
     def __init__(
@@ -116,7 +116,11 @@ class Registry:
     def default_name(self) -> str:
         if self._default_model is not None:
             return self._default_model
-        return USUAL_DEFAULT if USUAL_DEFAULT in self._models else next(iter(self._models), USUAL_DEFAULT)
+        classifiers = [name for name in self._models if self._highest(name).manifest.classifies]
+        return USUAL_DEFAULT if USUAL_DEFAULT in classifiers else next(iter(classifiers), USUAL_DEFAULT)
+
+    def _highest(self, name: str) -> LoadedModel:
+        return next(reversed(self._models[name].values()))
 
     def resolve(self, name: str | None = None, version: str | None = None) -> LoadedModel:
         """The version of this name and number; without a number the highest, without a name the default.
@@ -131,7 +135,7 @@ class Registry:
         versions = self._models.get(wanted)
         if versions is not None:
             if version is None:
-                return next(reversed(versions.values()))
+                return self._highest(wanted)
             if version in versions:
                 return versions[version]
         self._explain_absence(wanted, version)

@@ -68,7 +68,7 @@ class VersionFolder:
         return path
 
     def golden(self, manifest: Manifest) -> tuple[NDArray[np.uint8 | np.float32], NDArray[np.float32]]:
-        """The golden inputs, `(n, …)`, and the scores expected for them, `(n, classes)`.
+        """The golden inputs, `(n, …)`, and the scores or maps expected for them, `(n, …)`.
 
         Raises:
             InvalidModel: missing, unreadable, or not of the model's input and output.
@@ -80,14 +80,29 @@ class VersionFolder:
         except Exception as error:  # zipfile, zlib and numpy each raise their own on a damaged archive
             raise InvalidModel(f"{name} cannot be read: {error}") from error
         count = len(inputs) if inputs.ndim else 0
-        expected = (manifest.input.dtype, manifest.input.shape, (count, len(manifest.labels)))
-        if count == 0 or (str(inputs.dtype), inputs.shape[1:], outputs.shape) != expected:
+        fits = count > 0 and str(inputs.dtype) == manifest.input.dtype
+        fits = fits and agrees(inputs.shape[1:], manifest.input.axes)
+        if not fits or not agrees(outputs.shape, (count, *_answer(manifest, inputs.shape[1:]))):
             raise InvalidModel(
                 f"{name} holds inputs {inputs.dtype}{inputs.shape} and outputs {outputs.shape}, which do not "
-                f"fit a model of input {manifest.input.dtype}{manifest.input.shape} "
+                f"fit a model of input {manifest.input.dtype}{manifest.input.axes} "
                 f"and {len(manifest.labels)} labels"
             )
         return inputs, outputs
+
+
+def agrees(shape: tuple[int, ...], axes: tuple[int | None, ...]) -> bool:
+    """Whether a tensor of this shape has these axes, of which those that are None may be any."""
+    return len(shape) == len(axes) and all(
+        axis in (None, size) for axis, size in zip(axes, shape, strict=True)
+    )
+
+
+def _answer(manifest: Manifest, picture: tuple[int, ...]) -> tuple[int | None, ...]:
+    """The axes of the answer to a picture of this shape."""
+    if manifest.classifies:
+        return manifest.output_axes
+    return manifest.input.sized_as(picture).maps(len(manifest.labels))
 
 
 def find_versions(repository: Path) -> Iterator[VersionFolder]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import onnx
 from onnx.checker import check_model
@@ -24,8 +24,7 @@ class Rewrite:
     steps: Sequence[Step]
 
 
-@dataclass(frozen=True)
-class Rewritten:
+class Rewritten(NamedTuple):
     """A graph, and the names of the rewrites that changed it."""
 
     graph: bytes

@@ -22,6 +22,7 @@ from .inference import (
     OutputTensor,
     RequestedOutput,
     check_inputs,
+    check_json_size,
     check_outputs,
     check_parameters,
     classes_wanted,
@@ -36,6 +37,7 @@ from .tensors import (
     elements_from_bytes,
     rows_from_bytes,
     rows_from_json,
+    settle,
 )
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
@@ -101,6 +103,10 @@ def _read_raw(body: bytes, manifest: Manifest) -> InferRequest:
     A picture of just as many bytes as the row has is told by its signature, so that it is not misread.
     """
     spec = manifest.input
+    if spec.free:  # bytes do not tell a shape, and an encoded picture does
+        return InferRequest(
+            new_id(), [Image(body)], [RequestedOutput(manifest.output.name, binary=True)], None
+        )
     size = math.prod(spec.shape) * np.dtype(spec.dtype).itemsize
     is_row = len(body) == size and not body.startswith(_SIGNATURES)
     content: Rows | list[Image] = rows_from_bytes(body, 1, spec) if is_row else [Image(body)]
@@ -135,6 +141,7 @@ def _content(tensor: JsonInput, binary: memoryview, spec: InputSpec, most: int) 
     if tensor.datatype == "BYTES":
         return _pictures(tensor, binary, spec, most)
     check_datatype(tensor.datatype, spec)
+    spec = settle(tensor.shape, spec)
     count = check_shape(tensor.shape, spec, most)
     if "data" in given:
         return rows_from_json(tensor.data, count, spec)
@@ -184,6 +191,9 @@ def write_answer(
 ) -> tuple[bytes, list[tuple[bytes, bytes]]]:
     """The answer's body, and the headers that say how to read it."""
     described = [_describe(output) for output in outputs]
+    for output in outputs:
+        if output.scores is not None and not output.binary:
+            check_json_size(output.scores, model.manifest)
     document: dict[str, Any] = {"id": request.id, "model_name": model.name, "model_version": model.version}
     if any(output.scores is not None and not np.isfinite(output.scores).all() for output in outputs):
         document["parameters"] = {"non_finite_as": "null"}  # JSON has no word for them

@@ -30,6 +30,7 @@ from .tensors import (
     elements_from_bytes,
     rows_from_bytes,
     rows_from_numbers,
+    settle,
 )
 
 # Which field of InferTensorContents holds a datatype's elements, and NumPy's type for that field's.
@@ -69,6 +70,7 @@ def _from_raw(
         count = check_picture_shape(tensor.shape, spec, most)
         return [Image(element) for element in elements_from_bytes(raw, count, tensor.name)]
     check_datatype(tensor.datatype, spec)
+    spec = settle(tensor.shape, spec)
     return rows_from_bytes(raw, check_shape(tensor.shape, spec, most), spec)
 
 
@@ -80,6 +82,7 @@ def _from_typed(tensor: ModelInferRequest.InferInputTensor, spec: InputSpec, mos
             raise InvalidInput(f"input {tensor.name!r} has {len(elements)} {_PICTURES}; expected {count}")
         return [Image(element) for element in elements]
     check_datatype(tensor.datatype, spec)
+    spec = settle(tensor.shape, spec)
     count = check_shape(tensor.shape, spec, most)
     field, dtype = _FIELDS[tensor.datatype]
     elements = _elements(tensor.contents, field, tensor.name)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..batcher import Rows, Scores
-from ..classifier import Classifier, Inference
+from ..classifier import Classifier, Inference, check_classifies
 from ..decoding import Image
 from ..errors import InvalidInput
 from ..loaded_model import LoadedModel
@@ -23,6 +23,9 @@ from .tensors import elements_to_bytes
 
 # The classification extension's own bound: not more scores than this are sorted for one answer.
 MAX_CLASSIFICATION_ELEMENTS = 1_000_000
+
+# As JSON a number takes five times the memory of a float32, and longer to write than to compute.
+MOST_JSON_NUMBERS = 1 << 22
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,13 @@ class OutputTensor:
 async def infer(
     classifier: Classifier, model: LoadedModel, request: InferRequest, *, deadline: float
 ) -> tuple[list[OutputTensor], Inference]:
-    """The requested outputs in their order; `deadline` is in the event loop's time."""
+    """The requested outputs in their order; `deadline` is in the event loop's time.
+
+    Raises:
+        NotAClassifier: classes are asked of a model that gives maps.
+    """
+    if any(output.classification for output in request.outputs):
+        check_classifies(model)
     inference = await classifier.infer(model, request.content, deadline=deadline)
     return [_output(wanted, inference.scores, model.manifest) for wanted in request.outputs], inference
 
@@ -97,6 +106,18 @@ def check_outputs(outputs: Sequence[RequestedOutput], manifest: Manifest) -> Seq
     if len(outputs) > 1:
         raise InvalidInput(f"the output {outputs[0].name!r} is requested more than once")
     return outputs
+
+
+def check_json_size(scores: Scores, manifest: Manifest) -> None:
+    """
+    Raises:
+        InvalidInput: these are maps of more numbers than are written as JSON.
+    """
+    if not manifest.classifies and scores.size > MOST_JSON_NUMBERS:
+        raise InvalidInput(
+            f"the maps have {scores.size:,} numbers, and at most {MOST_JSON_NUMBERS:,} are written as JSON: "
+            "ask for binary data, by the binary tensor data extension or by gRPC"
+        )
 
 
 def check_parameters(parameters: Mapping[str, Any] | None) -> float | None:

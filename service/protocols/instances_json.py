@@ -16,7 +16,7 @@ from ..errors import InvalidInput
 from ..manifest import InputSpec
 from .base64_text import decode_base64
 from .json_body import parse_json
-from .tensors import check_count, expected, numbers, rows_from_numbers
+from .tensors import check_count, expected, numbers, rows_from_numbers, settle
 
 Content = Rows | list[Image]
 SIGNATURE = "serving_default"
@@ -109,6 +109,7 @@ def _rows(values: list[Any], spec: InputSpec, most: int, where: str) -> Content:
     if pictures:
         raise InvalidInput(f"{where} holds encoded pictures and tensors; send the one or the other")
     tensor = numbers(values, spec.name)
+    spec = settle(tensor.shape, spec)
     if tensor.shape[1:] != spec.shape:
         raise InvalidInput(f"{where} has shape {list(tensor.shape)}; expected {expected(spec)}")
     return rows_from_numbers(tensor, count, spec)

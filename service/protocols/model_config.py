@@ -53,7 +53,7 @@ def index_of(registry: Registry, *, ready_only: bool) -> list[dict[str, Any]]:
 
 
 def metadata_of(model: LoadedModel, versions: Sequence[str]) -> dict[str, Any]:
-    """The answer of `GET /v2/models/{name}`; the batch axis is -1."""
+    """The answer of `GET /v2/models/{name}`; the batch axis is -1, and so is any other that is free."""
     manifest = model.manifest
     return {
         "name": model.name,
@@ -63,11 +63,11 @@ def metadata_of(model: LoadedModel, versions: Sequence[str]) -> dict[str, Any]:
             {
                 "name": manifest.input.name,
                 "datatype": NAMES[manifest.input.dtype],
-                "shape": [-1, *manifest.input.shape],
+                "shape": [-1, *_dims(manifest.input.axes)],
             }
         ],
         "outputs": [
-            {"name": manifest.output.name, "datatype": "FP32", "shape": [-1, len(manifest.labels)]},
+            {"name": manifest.output.name, "datatype": "FP32", "shape": [-1, *_dims(manifest.output_axes)]},
         ],
     }
 
@@ -86,7 +86,7 @@ def config_of(model: LoadedModel) -> dict[str, Any]:
                 "name": manifest.input.name,
                 "data_type": f"TYPE_{NAMES[manifest.input.dtype]}",
                 "format": f"FORMAT_{manifest.input.layout}",
-                "dims": manifest.input.shape,
+                "dims": _dims(manifest.input.axes),
                 "is_shape_tensor": False,
                 "allow_ragged_batch": False,
                 "optional": False,
@@ -96,8 +96,8 @@ def config_of(model: LoadedModel) -> dict[str, Any]:
             {
                 "name": manifest.output.name,
                 "data_type": "TYPE_FP32",
-                "dims": [len(manifest.labels)],
-                "label_filename": LABEL_FILE,
+                "dims": _dims(manifest.output_axes),
+                "label_filename": LABEL_FILE if manifest.classifies else "",
                 "is_shape_tensor": False,
             }
         ],
@@ -121,6 +121,11 @@ def config_of(model: LoadedModel) -> dict[str, Any]:
         },
         "response_cache": {"enable": False},
     }
+
+
+def _dims(axes: Sequence[int | None]) -> list[int]:
+    """A free axis is -1."""
+    return [-1 if axis is None else axis for axis in axes]
 
 
 def all_statistics(registry: Registry) -> dict[str, Any]:

@@ -108,5 +108,9 @@ def describe(model: LoadedModel) -> dict[str, Any]:
             "training": manifest.training,
             "evaluation": manifest.evaluation,
             "parity": manifest.parity,
+            "weights": manifest.weights,
+            "calibration": manifest.calibration,
+            "rewrites": manifest.rewrites,
+            "quantization": manifest.quantization,
         },
     }

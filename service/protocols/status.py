@@ -19,6 +19,7 @@ TABLE: dict[type[errors.ConvserveError], Status] = {
     errors.ConvserveError: Status(500, "INTERNAL"),
     errors.InvalidInput: Status(400, "INVALID_ARGUMENT"),
     errors.InvalidImage: Status(400, "INVALID_ARGUMENT"),
+    errors.NotAClassifier: Status(400, "INVALID_ARGUMENT"),
     errors.UnsupportedContent: Status(415, "INVALID_ARGUMENT"),
     errors.PayloadTooLarge: Status(413, "RESOURCE_EXHAUSTED"),
     errors.ModelNotFound: Status(404, "NOT_FOUND"),

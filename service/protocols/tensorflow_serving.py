@@ -10,7 +10,7 @@ from fastapi import FastAPI, Request
 from pydantic_core import to_json
 from starlette.responses import Response
 
-from ..classifier import Inference
+from ..classifier import Inference, check_classifies
 from ..dataplane import DataPlane
 from ..errors import InvalidInput, ModelNotFound
 from ..limits import Limits
@@ -20,6 +20,7 @@ from ..telemetry import Telemetry
 from .body import read_body
 from .content_coding import decompress
 from .exchange import Exchange, InferenceRoute, counted
+from .inference import check_json_size
 from .instances_json import SIGNATURE, Content, read_classify, read_predict
 from .native_openapi import TIMEOUT, error_responses
 from .replies import JSON, Reply, error_json, json_reply, server_timing
@@ -79,11 +80,11 @@ class TensorFlowServing:
         signature = {
             "inputs": {
                 manifest.input.name: _tensor(
-                    manifest.input.name, _TYPES[manifest.input.dtype], *manifest.input.shape
+                    manifest.input.name, _TYPES[manifest.input.dtype], *manifest.input.axes
                 )
             },
             "outputs": {
-                manifest.output.name: _tensor(manifest.output.name, "DT_FLOAT", len(manifest.labels))
+                manifest.output.name: _tensor(manifest.output.name, "DT_FLOAT", *manifest.output_axes)
             },
             "method_name": "tensorflow/serving/predict",
             "defaults": {},
@@ -99,10 +100,12 @@ class TensorFlowServing:
         model, body = await self._begin(exchange)
         content, key = read_predict(body, model.manifest.input, self.limits.max_images)
         inference = await self._infer(exchange, model, content)
+        check_json_size(inference.scores, model.manifest)
         return _reply({key: inference.scores.tolist()}, inference)
 
     async def classify(self, exchange: Exchange) -> Response:
         model, body = await self._begin(exchange)
+        check_classifies(model)
         content = read_classify(body, model.manifest.input, self.limits.max_images)
         inference = await self._infer(exchange, model, content)
         ranked = rank(inference.scores, model.manifest.labels, len(model.manifest.labels))
@@ -149,9 +152,9 @@ def _state(version: str, state: str, code: str, message: str) -> dict[str, Any]:
     return {"version": version, "state": state, "status": {"error_code": code, "error_message": message}}
 
 
-def _tensor(name: str, dtype: str, *axes: int) -> dict[str, Any]:
-    """A TensorInfo as protobuf writes it in JSON: 64-bit integers are strings."""
-    dims = [{"size": str(axis), "name": ""} for axis in (-1, *axes)]
+def _tensor(name: str, dtype: str, *axes: int | None) -> dict[str, Any]:
+    """A TensorInfo as protobuf writes it in JSON: 64-bit integers are strings, and free axes -1."""
+    dims = [{"size": str(-1 if axis is None else axis), "name": ""} for axis in (None, *axes)]
     return {
         "dtype": dtype,
         "tensor_shape": {"dim": dims, "unknown_rank": False},

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..batcher import Rows
 from ..errors import InvalidInput, PayloadTooLarge
-from ..manifest import InputSpec
+from ..manifest import MOST_FREE_PIXELS, InputSpec
 
 # By the protocol's name: the element's type, little-endian. BYTES has no fixed size and BF16 no NumPy type.
 DTYPES: dict[str, str] = {
@@ -40,7 +40,8 @@ NAMES = {"uint8": "UINT8", "float32": "FP32"}
 
 def expected(spec: InputSpec) -> str:
     """The input in words, for messages."""
-    shape = ", ".join(map(str, spec.shape))
+    names = iter(("height", "width"))
+    shape = ", ".join(next(names) if axis is None else str(axis) for axis in spec.axes)
     return f"{NAMES[spec.dtype]} of shape [n, {shape}] (or BYTES of shape [n], each an encoded picture)"
 
 
@@ -52,6 +53,26 @@ def check_datatype(datatype: str, spec: InputSpec) -> None:
     if datatype != NAMES[spec.dtype]:
         known = "" if datatype in DATATYPES else ", which the protocol does not know"
         raise InvalidInput(f"input {spec.name!r} has datatype {datatype}{known}; expected {expected(spec)}")
+
+
+def settle(shape: Sequence[int], spec: InputSpec) -> InputSpec:
+    """The model's input with the height and width of a tensor of this shape, where the model takes any.
+
+    Raises:
+        InvalidInput: it has not the axes of pictures.
+        PayloadTooLarge: it has more pixels than `MOST_FREE_PIXELS`.
+    """
+    if not spec.free:
+        return spec
+    if len(shape) != 4 or min(shape[1:]) < 1:
+        raise InvalidInput(f"input {spec.name!r} has shape {list(shape)}; expected {expected(spec)}")
+    settled = spec.sized_as(shape[1:])
+    pixels = shape[0] * math.prod(settled.shape) // spec.channels
+    if pixels > MOST_FREE_PIXELS:
+        raise PayloadTooLarge(
+            f"input {spec.name!r} has {pixels:,} pixels; a request holds at most {MOST_FREE_PIXELS:,}"
+        )
+    return settled
 
 
 def check_shape(shape: Sequence[int], spec: InputSpec, most: int) -> int:

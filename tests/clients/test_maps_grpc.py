@@ -1,0 +1,32 @@
+"""A model that is no classifier, asked by NVIDIA's own gRPC client."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.maps import maps, pictures, publish_filters
+from tests.process.grpc_address import FREE_PORT, grpc_address
+from tests.process.server_process import ServerProcess
+
+from .triton_grpc import blocking
+
+
+def test_any_size_by_grpc_and_no_classes(tmp_path: Path) -> None:
+    publish_filters(tmp_path)
+    with ServerProcess(tmp_path, *FREE_PORT) as server:
+        assert "filters version 1: no classifier, gives 4 maps; " in server.stdout.text
+        with blocking.InferenceServerClient(grpc_address(server)) as client:
+            for pixels in (pictures(1, 4, 9), pictures(3, 50, 2)):
+                tensor = blocking.InferInput("pixels", pixels.shape, "UINT8")
+                tensor.set_data_from_numpy(pixels)
+                answer = client.infer("filters", [tensor])
+                np.testing.assert_allclose(answer.as_numpy("maps"), maps(pixels), atol=1e-3)
+            classes = [blocking.InferRequestedOutput("maps", class_count=2)]
+            with pytest.raises(Exception, match=r"INVALID_ARGUMENT.*filters is no classifier"):
+                client.infer("filters", [tensor], outputs=classes)
+            metadata = client.get_model_metadata("filters", as_json=True)
+            assert metadata["outputs"][0]["shape"] == ["-1", "-1", "-1", "4"]
+        assert server.stderr.text == ""
