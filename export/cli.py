@@ -60,6 +60,7 @@ def _run(argv: Sequence[str] | None) -> int:
         resume=arguments.resume,
         mixed_precision=arguments.mixed_precision,
         distribute=arguments.distribute,
+        random=arguments.weights == "random",
     )
     try:
         published = export(arguments.network, RECIPES[arguments.network], order, sys.stderr)
@@ -124,6 +125,12 @@ def _add_options(command: argparse.ArgumentParser, recipe: Recipe) -> None:
     )
     command.add_argument(
         "--mixed-precision", action="store_true", help="multiply in 16 bits; what is published has 32"
+    )
+    command.add_argument(
+        "--weights",
+        choices=["trained", "random"],
+        default="trained",
+        help="random: publish the network untrained, without data, to measure speed with",
     )
     command.add_argument(
         "--distribute", action="store_true", help="share every batch out over all visible GPUs"

@@ -6,7 +6,7 @@ import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,18 +23,17 @@ from .pictures import Size
 from .publish import check_writable, publish
 from .recipes import Recipe
 from .rewrites import rewrite
+from .untrained import EXAMPLE_FILE, publish_untrained
 
 if TYPE_CHECKING:
     import keras
-
-EXAMPLE_FILE: Final = "example.png"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
     """What was asked for on the command line; None is what the recipe says, or what the data set has.
 
-    `limit` keeps so many training pictures a class.
+    `limit` keeps so many training pictures a class; `random` publishes weights as they were drawn.
     """
 
     data: Path | None
@@ -49,6 +48,7 @@ class Order:
     resume: bool = False
     mixed_precision: bool = False
     distribute: bool = False
+    random: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,8 @@ def export(name: str, recipe: Recipe, order: Order, report: TextIO) -> Path:
         ExportError: a step failed. Then, as after Ctrl-C, nothing is published.
     """
     check_writable(order.models)
+    if order.random:
+        return publish_untrained(name, recipe, order.models, order.classes, order.seed, report)
     trained = _train(name, recipe, order, report)
     verified = _verify(trained, report)
     example = recipe.example()
