@@ -56,6 +56,7 @@ proto: $(VENV)/dev.stamp
 
 docs: $(VENV)/serve.stamp
 	$(BIN)/python docs/generate_settings.py
+	$(BIN)/python docs/generate_dashboard.py
 
 # The environment grows in two steps: serving needs no TensorFlow, the workshop and the tests do.
 $(VENV)/bin/python:
