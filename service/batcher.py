@@ -14,87 +14,19 @@ import functools
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
-from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
+from itertools import chain
 
 from .errors import DeadlineExceeded, InferenceFailed, ModelNotReady
+from .waiter import Answer, Batch, Rows, Scores, Waiter
 
-Rows = NDArray[np.uint8 | np.float32]
-Scores = NDArray[np.float32]
 Run = Callable[[Rows], Scores]
 Observer = Callable[[int, float], None]
 
+NEVER = float("inf")
+
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One caller's rows, with the time they waited and the time their batches ran, in seconds."""
-
-    scores: Scores
-    queue_seconds: float
-    infer_seconds: float
-
-
-class _Waiter:
-    """One caller's rows on their way through one or more batches."""
-
-    __slots__ = ("expiry", "future", "infer_seconds", "pieces", "rows", "since", "started", "taken")
-
-    def __init__(self, rows: Rows, future: asyncio.Future[Answer]) -> None:
-        self.rows = rows
-        self.future = future
-        self.expiry: asyncio.TimerHandle | None = None
-        self.since = time.perf_counter()
-        self.started = 0.0
-        self.taken = 0
-        self.pieces: list[Scores] = []
-        self.infer_seconds = 0.0
-
-    def take(self, room: int, now: float) -> Rows:
-        if self.taken == 0:
-            self.started = now
-        piece = self.rows[self.taken : self.taken + room]
-        self.taken += len(piece)
-        return piece
-
-    def give(self, scores: Scores, seconds: float) -> None:
-        self.pieces.append(scores)
-        self.infer_seconds += seconds
-        if self.future.done() or sum(map(len, self.pieces)) < len(self.rows):
-            return
-        whole = self.pieces[0] if len(self.pieces) == 1 else np.concatenate(self.pieces)
-        self.future.set_result(Answer(whole, self.started - self.since, self.infer_seconds))
-
-    def fail(self, error: Exception) -> None:
-        if not self.future.done():
-            self.future.set_exception(error)
-
-    def expire(self) -> None:
-        self.fail(DeadlineExceeded("the deadline passed before the answer was there"))
-
-
-class _Batch:
-    """Rows of several waiters, side by side."""
-
-    __slots__ = ("parts", "waiters")
-
-    def __init__(self) -> None:
-        self.waiters: list[_Waiter] = []
-        self.parts: list[Rows] = []
-
-    def rows(self) -> Rows:
-        return self.parts[0] if len(self.parts) == 1 else np.concatenate(self.parts)
-
-    def give(self, scores: Scores, seconds: float) -> None:
-        start = 0
-        for waiter, part in zip(self.waiters, self.parts, strict=True):
-            waiter.give(scores[start : start + len(part)], seconds)
-            start += len(part)
 
 
 class Batcher:
@@ -123,16 +55,19 @@ class Batcher:
         self.max_queue_delay = max_queue_delay
         self._executor = executor
         self._observe = observe
-        self._waiting: deque[_Waiter] = deque()
+        self._waiting: deque[Waiter] = deque()
         self._rows_waiting = 0
         self._wake: asyncio.Handle | None = None
         self._wake_is_soon = False
         self._running: asyncio.Future[tuple[Scores, float]] | None = None
+        self._under_way: Batch | None = None
+        self._expiry: asyncio.TimerHandle | None = None
+        self._expires_at = NEVER
         self._closed = False
         self._idle = asyncio.Event()
         self._idle.set()
 
-    async def submit(self, rows: Rows, *, deadline: float | None = None) -> Answer:
+    async def submit(self, rows: Rows, *, deadline: float = NEVER) -> Answer:
         """The scores of `rows`, shape `(n, …)`, n at least 1; `deadline` is in the event loop's time.
 
         Raises:
@@ -143,20 +78,16 @@ class Batcher:
         if self._closed:
             raise ModelNotReady("the model is being unloaded")
         loop = asyncio.get_running_loop()
-        waiter = _Waiter(rows, loop.create_future())
-        if deadline is not None:
-            if deadline <= loop.time():
-                raise DeadlineExceeded("the deadline passed before the request reached the engine")
-            waiter.expiry = loop.call_at(deadline, waiter.expire)
+        if deadline <= loop.time():
+            raise DeadlineExceeded("the deadline passed before the request reached the engine")
+        waiter = Waiter(rows, loop.create_future(), deadline)
         self._waiting.append(waiter)
         self._rows_waiting += len(rows)
         self._idle.clear()
         self._wake_up()
-        try:
-            return await waiter.future
-        finally:
-            if waiter.expiry is not None:
-                waiter.expiry.cancel()
+        if deadline < self._expires_at:
+            self._expire_at(deadline)
+        return await waiter.future
 
     def hurry(self) -> None:
         """Let nobody wait for company any more: none is to come."""
@@ -168,6 +99,8 @@ class Batcher:
         self._closed = True
         self._wake_up()
         await self._idle.wait()
+        if self._expiry is not None:
+            self._expiry.cancel()
 
     def _wake_up(self) -> None:
         """See to it that `_flush` is called: in this turn of the loop, or when the delay is over."""
@@ -185,6 +118,27 @@ class Batcher:
         )
         self._wake_is_soon = soon
 
+    def _expire_at(self, deadline: float) -> None:
+        """One timer for all: it is set to the earliest deadline, and requests mostly come in their order."""
+        if self._expiry is not None:
+            self._expiry.cancel()
+        self._expires_at = deadline
+        self._expiry = asyncio.get_running_loop().call_at(deadline, self._expire)
+
+    def _expire(self) -> None:
+        self._expiry, self._expires_at = None, NEVER
+        now = asyncio.get_running_loop().time()
+        for waiter in self._unanswered():
+            if waiter.deadline <= now:
+                waiter.expire()
+        nearest = min((waiter.deadline for waiter in self._unanswered()), default=NEVER)
+        if nearest < NEVER:
+            self._expire_at(nearest)
+
+    def _unanswered(self) -> Iterator[Waiter]:
+        under_way = () if self._under_way is None else self._under_way.waiters
+        return (waiter for waiter in chain(under_way, self._waiting) if not waiter.future.done())
+
     def _flush(self) -> None:
         self._wake, self._wake_is_soon = None, False
         batch = self._form()
@@ -195,9 +149,9 @@ class Batcher:
         else:
             self._run_elsewhere(batch, self._executor)
 
-    def _form(self) -> _Batch:
+    def _form(self) -> Batch:
         """Take what waits, skipping callers who went away or whose time is over."""
-        batch = _Batch()
+        batch = Batch()
         room = self._max_batch_size
         now = time.perf_counter()
         while room and self._waiting:
@@ -217,7 +171,7 @@ class Batcher:
             self._waiting.popleft()
         return batch
 
-    def _timed_run(self, batch: _Batch) -> tuple[Scores, float]:
+    def _timed_run(self, batch: Batch) -> tuple[Scores, float]:
         rows = batch.rows()
         started = time.perf_counter()
         scores = self._run(rows)
@@ -225,21 +179,21 @@ class Batcher:
             raise ValueError(f"the engine answered {len(scores)} rows for {len(rows)}")
         return scores, time.perf_counter() - started
 
-    def _run_elsewhere(self, batch: _Batch, executor: Executor) -> None:
+    def _run_elsewhere(self, batch: Batch, executor: Executor) -> None:
         try:
             running = asyncio.get_running_loop().run_in_executor(executor, self._timed_run, batch)
         except RuntimeError as error:  # the executor was shut down
             self._fail(batch, error)
             self._settle()
         else:
-            self._running = running
+            self._running, self._under_way = running, batch
             running.add_done_callback(functools.partial(self._finished, batch))
 
-    def _finished(self, batch: _Batch, running: asyncio.Future[tuple[Scores, float]]) -> None:
-        self._running = None
+    def _finished(self, batch: Batch, running: asyncio.Future[tuple[Scores, float]]) -> None:
+        self._running = self._under_way = None
         self._conclude(batch, running.result)
 
-    def _conclude(self, batch: _Batch, result: Callable[[], tuple[Scores, float]]) -> None:
+    def _conclude(self, batch: Batch, result: Callable[[], tuple[Scores, float]]) -> None:
         """Answer every waiter of the batch, come what may, and go on to the next."""
         try:
             scores, seconds = result()
@@ -250,7 +204,7 @@ class Batcher:
         finally:
             self._settle()
 
-    def _fail(self, batch: _Batch, cause: BaseException) -> None:
+    def _fail(self, batch: Batch, cause: BaseException) -> None:
         logger.error("a batch of %d requests failed", len(batch.waiters), exc_info=cause)
         for waiter in batch.waiters:
             waiter.fail(InferenceFailed("the engine failed on the batch this request was in"))

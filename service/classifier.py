@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
-from .batcher import Rows, Scores
 from .decoding import DecodePool, Image
 from .errors import InvalidInput, NotAClassifier
 from .loaded_model import LoadedModel
 from .ranking import Prediction, rank, softmax
+from .telemetry import ModelMetrics
+from .waiter import Rows, Scores
 
 
-@dataclass(frozen=True, slots=True)
-class Timings:
+class Timings(NamedTuple):
     """Seconds a request spent in each stage; tensors are not decoded and spend none there."""
 
     decode: float
@@ -25,16 +24,15 @@ class Timings:
     infer: float
 
 
-@dataclass(frozen=True, slots=True)
-class Inference:
-    """The model's output for each row, `(n, classes)`, as the graph gave it."""
+class Inference(NamedTuple):
+    """The model's output for each row, `(n, classes)`, as the graph gave it, and as probabilities."""
 
     scores: Scores
+    probabilities: Scores
     timings: Timings
 
 
-@dataclass(frozen=True, slots=True)
-class Classification:
+class Classification(NamedTuple):
     """For each image, in order, its most probable classes, best first."""
 
     model: str
@@ -82,7 +80,7 @@ class Classifier:
             model=model.name,
             version=model.version,
             filenames=[image.filename for image in images],
-            ranked=rank(_probabilities(model, inference.scores), model.manifest.labels, top_k),
+            ranked=rank(inference.probabilities, model.manifest.labels, top_k),
             timings=inference.timings,
         )
 
@@ -106,17 +104,24 @@ class Classifier:
                 f"{model.name} takes pictures of any size, and so one encoded picture a request; "
                 "send several of one size as a tensor"
             )
-        with _admitted(model, len(images)):
+        count = len(images)
+        _admit(model, count, deadline)
+        try:
             started = time.perf_counter()
             rows = await self._pool.decode(model.decoder, images, deadline=deadline)
             seconds = time.perf_counter() - started
             model.metrics.decode.observe(seconds)
             return await _infer(model, rows, seconds, deadline)
+        finally:
+            _let_go(model, count)
 
     async def infer_rows(self, model: LoadedModel, rows: Rows, *, deadline: float) -> Inference:
         """The scores of each row of `(n, …)`, which has the shape and type of the model's input."""
-        with _admitted(model, len(rows)):
+        _admit(model, len(rows), deadline)
+        try:
             return await _infer(model, rows, 0.0, deadline)
+        finally:
+            _let_go(model, len(rows))
 
 
 def check_classifies(model: LoadedModel) -> None:
@@ -126,42 +131,37 @@ def check_classifies(model: LoadedModel) -> None:
     """
     if not model.manifest.classifies:
         raise NotAClassifier(
-            f"{model.name} is no classifier: it gives maps ({', '.join(model.manifest.labels)}); ask it for "
-            f"tensors, by /v2/models/{model.name}/infer or /v1/models/{model.name}:predict"
+            f"{model.name} is no classifier: it gives maps; ask for them by the Open Inference Protocol"
         )
 
 
-@contextmanager
-def _admitted(model: LoadedModel, images: int) -> Iterator[None]:
-    """A permit for the images, taken at once or not at all, and seen in the queue's gauge."""
-    with model.admission.admit(images):
-        model.metrics.depth.inc(images)
-        try:
-            yield
-        finally:
-            model.metrics.depth.dec(images)
+def _admit(model: LoadedModel, images: int, deadline: float) -> None:
+    """Take a permit for the images, at once or not at all, and show it in the queue's gauge."""
+    model.admission.take(images, time_left=deadline - asyncio.get_running_loop().time())
+    model.metrics.depth.inc(images)
+
+
+def _let_go(model: LoadedModel, images: int) -> None:
+    model.admission.give_back(images)
+    model.metrics.depth.dec(images)
 
 
 async def _infer(model: LoadedModel, rows: Rows, decode_seconds: float, deadline: float) -> Inference:
-    answer = await model.batcher.submit(rows, deadline=deadline)
-    _observe(model, answer.queue_seconds, answer.infer_seconds, answer.scores)
-    return Inference(answer.scores, Timings(decode_seconds, answer.queue_seconds, answer.infer_seconds))
-
-
-def _observe(model: LoadedModel, queue_seconds: float, infer_seconds: float, scores: Scores) -> None:
+    scores, queue_seconds, infer_seconds = await model.batcher.submit(rows, deadline=deadline)
+    probabilities = softmax(scores) if model.manifest.output.kind == "logits" else scores
     metrics = model.metrics
     metrics.queue.observe(queue_seconds)
     metrics.infer.observe(infer_seconds)
     metrics.images.inc(len(scores))
-    if not model.manifest.classifies:
-        return
-    probabilities = _probabilities(model, scores)
+    if model.manifest.classifies:
+        _observe(metrics, probabilities)
+    return Inference(scores, probabilities, Timings(decode_seconds, queue_seconds, infer_seconds))
+
+
+def _observe(metrics: ModelMetrics, probabilities: Scores) -> None:
+    """Count each row's label and how sure the model is of it."""
     best = probabilities.argmax(axis=1)
     for index, confidence in zip(best.tolist(), probabilities.max(axis=1).tolist(), strict=True):
         metrics.predictions[index].inc()
         if math.isfinite(confidence):  # one that is not would spoil the sum for good
             metrics.confidence.observe(confidence)
-
-
-def _probabilities(model: LoadedModel, scores: Scores) -> Scores:
-    return softmax(scores) if model.manifest.output.kind == "logits" else scores

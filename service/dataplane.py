@@ -38,6 +38,7 @@ class DataPlane:
             cores=cores,
             queue_limit=settings.queue_limit,
             max_queue_delay=settings.max_queue_delay_ms / 1000,
+            max_wait=settings.max_queue_wait_ms / 1000,
             max_pixels=settings.max_pixels,
         )
         registry = Registry(settings.models, loader, settings.default_model)

@@ -50,6 +50,8 @@ class DecodePool:
             DeadlineExceeded: the time was over before or after.
         """
         _check_deadline(deadline)
+        if len(images) == 1 and (row := self._decode_lone(decoder, images[0])) is not None:
+            return row[np.newaxis]
         outcomes = self._decode_here(decoder, images)
         if outcomes is None:
             outcomes = await self._decode_elsewhere(decoder, images)
@@ -58,6 +60,13 @@ class DecodePool:
         if len(rows) < len(images):
             raise _complaint(images, outcomes)
         return np.stack(rows)
+
+    def _decode_lone(self, decoder: Decoder, image: Image) -> Rows | None:
+        """A single small picture, which is what most requests bring; None if it is not small."""
+        if len(image.data) > INLINE_BYTES:
+            return None
+        picture = decoder.open(image.data)
+        return decoder.decode(picture) if picture.pixels <= INLINE_PIXELS else None
 
     def _decode_here(self, decoder: Decoder, images: Sequence[Image]) -> list[Decoded] | None:
         """What became of each image; None if they are too much work for the event loop's turn."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .admission import Admission
-from .batcher import Batcher, Rows, Scores
+from .batcher import Batcher
 from .engine import Engine, Port, Provider
 from .errors import InvalidModel
 from .imaging import Decoder
@@ -18,6 +18,7 @@ from .manifest import MOST_FREE_PIXELS, Manifest
 from .repository import VersionFolder
 from .statistics import Statistics
 from .telemetry import ModelMetrics, Telemetry
+from .waiter import Rows, Scores
 
 # A network whose single row takes longer than this on one thread is given all its worker's cores: below it,
 # waking the other threads costs as much as they save.
@@ -67,6 +68,7 @@ class Loader:
         cores: the cores this process may use.
         queue_limit: images a version may have admitted and unanswered.
         max_queue_delay: seconds an image may wait for company.
+        max_wait: seconds that what was admitted may take before the next request is begun.
         max_pixels: pixels of a picture, by its header, at the most.
     """
 
@@ -76,6 +78,7 @@ class Loader:
     cores: int
     queue_limit: int
     max_queue_delay: float
+    max_wait: float
     max_pixels: int
 
     def __call__(self, folder: VersionFolder) -> LoadedModel:
@@ -89,7 +92,7 @@ class Loader:
         engine = self._engine(folder, manifest)
         seconds = time.perf_counter() - started
         executor = self._executor(engine, manifest)
-        admission = Admission(self.queue_limit)
+        admission = Admission(self.queue_limit, max_wait=self.max_wait, seconds_per_image=engine.row_seconds)
         classes = manifest.labels if manifest.classifies else []
         metrics = self.telemetry.model(manifest.name, manifest.version, classes, self.queue_limit)
         statistics = Statistics(

@@ -61,6 +61,11 @@ class Settings(BaseSettings):
         default=1024,
         description="Images a model may have admitted and unanswered; past that a request gets 429.",
     )
+    max_queue_wait_ms: PositiveFloat = Field(
+        default=1000.0,
+        description="How long the images that a model has admitted may take, at the rate it was measured to "
+        "answer them; past that, or past a request's own deadline, a request gets 429 at once.",
+    )
     max_queue_delay_ms: NonNegativeFloat = Field(
         default=0.0,
         description="How long an image may wait for company in its batch while the engine is free.",

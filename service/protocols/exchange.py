@@ -50,6 +50,7 @@ class Exchange(Tally):
 
         Raises:
             InvalidInput: the header is not a positive number.
+            Overloaded: there is no hope to meet it.
         """
         seconds = default_seconds
         header = self.header(b"x-request-timeout-ms")

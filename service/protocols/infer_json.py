@@ -11,11 +11,11 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from pydantic_core import to_json
 
-from ..batcher import Rows
 from ..decoding import Image
 from ..errors import InvalidInput
 from ..loaded_model import LoadedModel
 from ..manifest import InputSpec, Manifest
+from ..waiter import Rows
 from .base64_text import decode_base64
 from .inference import (
     InferRequest,

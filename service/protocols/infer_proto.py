@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ..batcher import Rows
 from ..decoding import Image
 from ..errors import InvalidInput
 from ..loaded_model import LoadedModel
 from ..manifest import InputSpec, Manifest
+from ..waiter import Rows
 from .inference import (
     InferRequest,
     OutputTensor,

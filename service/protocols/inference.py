@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from ..batcher import Rows, Scores
 from ..classifier import Classifier, Inference, check_classifies
 from ..decoding import Image
 from ..errors import InvalidInput
 from ..loaded_model import LoadedModel
 from ..manifest import Manifest
+from ..waiter import Rows, Scores
 from .tensors import elements_to_bytes
 
 # The classification extension's own bound: not more scores than this are sorted for one answer.

@@ -10,10 +10,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from ..batcher import Rows
 from ..decoding import Image
 from ..errors import InvalidInput
 from ..manifest import InputSpec
+from ..waiter import Rows
 from .base64_text import decode_base64
 from .json_body import parse_json
 from .tensors import check_count, expected, numbers, rows_from_numbers, settle

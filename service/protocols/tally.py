@@ -37,8 +37,14 @@ class Tally:
         self.deadline = float("inf")
 
     def expire_in(self, seconds: float) -> None:
-        """Set the deadline to that long from now."""
+        """Set the deadline to that long from now, and see to it that there is hope to meet it.
+
+        Raises:
+            Overloaded: the model has too much to do already. Nothing of the request has been read yet.
+        """
         self.deadline = asyncio.get_running_loop().time() + seconds
+        if self.model is not None:
+            self.model.admission.check(time_left=seconds)
 
     def refuse(self, error: ConvserveError, code: str) -> None:
         """Note that the answer is an error."""

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..batcher import Rows
 from ..errors import InvalidInput, PayloadTooLarge
 from ..manifest import MOST_FREE_PIXELS, InputSpec
+from ..waiter import Rows
 
 # By the protocol's name: the element's type, little-endian. BYTES has no fixed size and BF16 no NumPy type.
 DTYPES: dict[str, str] = {

@@ -40,7 +40,8 @@ ALLOWED: dict[str, set[str]] = {
     "exposition": set(),
     "admission": {"errors"},
     "listener": {"errors"},
-    "batcher": {"errors"},
+    "waiter": {"errors"},
+    "batcher": {"errors", "waiter"},
     "engine": {"errors"},
     "bombs": {"errors"},
     "paper": set(),
@@ -56,11 +57,12 @@ ALLOWED: dict[str, set[str]] = {
         "repository",
         "statistics",
         "telemetry",
+        "waiter",
     },
     "registry": {"errors", "loaded_model", "repository"},
     "decoding": {"errors", "imaging"},
     "ranking": set(),
-    "classifier": {"batcher", "decoding", "loaded_model", "ranking"},
+    "classifier": {"decoding", "errors", "loaded_model", "ranking", "telemetry", "waiter"},
 }
 ONLY_IMPORTERS = {
     "onnxruntime": {"engine"},

@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from service.batcher import Answer, Batcher, Rows, Scores
+from service.batcher import Batcher
 from service.errors import DeadlineExceeded, InferenceFailed, ModelNotReady
+from service.waiter import Answer, Rows, Scores
 
 FOREVER = 3600.0
 
@@ -367,3 +368,21 @@ def test_every_answer_depends_on_its_own_rows_alone(
                 assert poison not in values
 
     run(test)
+
+
+def test_rows_of_unlike_shapes_never_share_a_run() -> None:
+    shapes: list[tuple[int, ...]] = []
+    wide, high = np.ones((1, 2, 3), np.uint8), np.ones((1, 3, 2), np.uint8)
+    sent = (wide, wide, high, wide, high, high)
+
+    def engine(batch: Rows) -> Scores:
+        shapes.append(batch.shape)
+        return double(batch)
+
+    async def test() -> None:
+        batcher = Batcher(engine, max_batch_size=8)
+        answers = await asyncio.gather(*(batcher.submit(each) for each in sent))
+        assert [answer.scores.shape for answer in answers] == [each.shape for each in sent]
+
+    run(test)
+    assert shapes == [(2, 2, 3), (1, 3, 2), (1, 2, 3), (2, 3, 2)]

@@ -230,13 +230,22 @@ def test_a_deadline_that_has_passed(client: TestClient) -> None:
 
 def test_a_full_queue(narrow: TestClient) -> None:
     model = narrow.app.state.registry.resolve()  # type: ignore[attr-defined]
-    with model.admission.admit(3):
-        answer = narrow.post("/classify", content=picture(0), headers=PNG)
+    model.admission.take(3)
+    answer = narrow.post("/classify", content=picture(0), headers=PNG)
+    model.admission.give_back(3)
     refused(answer, 429, "the queue is full: 3 of 3 images are waiting")
     assert int(answer.headers["retry-after"]) >= 1
     page = narrow.get("/metrics").text
     assert 'convserve_rejected_total{model="shades",reason="overloaded"} 1.0' in page
     assert labels(narrow.post("/classify", content=picture(level(1)), headers=PNG)) == ["shade 1"]
+
+
+def test_a_full_queue_refuses_before_it_reads(narrow: TestClient) -> None:
+    """A flood costs no parsing: what is wrong with the body is not even seen."""
+    model = narrow.app.state.registry.resolve()  # type: ignore[attr-defined]
+    model.admission.take(3)
+    refused(narrow.post("/classify", content=b"no picture", headers=PNG), 429, "the queue is full")
+    refused(narrow.post("/classify", content=bytes(5000), headers=PNG), 429, "the queue is full")
 
 
 def test_a_server_that_is_shutting_down(client: TestClient) -> None:
