@@ -31,11 +31,13 @@ class Announcement:
             example=_example(default) if default is not None else None,
         )
 
-    def text(self, url: str, grpc_address: str | None) -> str:
+    def text(self, url: str, grpc_address: str | None, admin_url: str | None = None) -> str:
         lines = [f"convserve listens on {url}", *self.models, *self.failures]
         if self.example is not None:
             path = shlex.quote(str(self.example))
             lines.append(f"  try:  curl --data-binary @{path} -H 'Content-Type: image/png' {url}/classify")
+        if admin_url is not None:
+            lines.append(f"  admin: {admin_url}")
         if grpc_address is not None:
             lines.append(f"  grpc: {grpc_address}")
         return "\n".join([*lines, f"  docs: {url}/docs"])

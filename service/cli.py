@@ -145,17 +145,27 @@ def _serve(settings: Settings, arguments: argparse.Namespace) -> int:
     with ExitStack() as stack:
         take = bind if settings.workers == 1 else reserved
         listener = stack.enter_context(take(settings.host, settings.port))
+        admin = (
+            stack.enter_context(take(settings.host, max(0, settings.admin_port)))
+            if settings.admin_port
+            else None
+        )
+        if admin is not None:
+            settings = settings.model_copy(update={"admin_port": admin.getsockname()[1]})
         grpc_keeper = stack.enter_context(_reserved_for_grpc(settings))
+        scheme = "http" if settings.tls_cert is None else "https"
 
         def announce(announcement: Announcement) -> None:
             grpc_address = None if grpc_keeper is None else address_to_ask(grpc_keeper)
-            print(announcement.text(f"http://{address_to_ask(listener)}", grpc_address), flush=True)
+            admin_url = None if admin is None else f"{scheme}://{address_to_ask(admin)}"
+            url = f"{scheme}://{address_to_ask(listener)}"
+            print(announcement.text(url, grpc_address, admin_url), flush=True)
 
         grpc_address = None if grpc_keeper is None else address(grpc_keeper)
         if settings.workers == 1:
             from .server import serve
 
-            ended_by = serve(settings, listener, announce, grpc_address=grpc_address)
+            ended_by = serve(settings, listener, announce, admin=admin, grpc_address=grpc_address)
         else:
             from .supervisor import Supervisor
 

@@ -18,6 +18,8 @@ from .protocols.keys_grpc import KeyInterceptor
 from .protocols.open_inference_grpc import OpenInferenceGrpc
 from .protocols.reflection_grpc import Reflection
 from .telemetry import Telemetry
+from .tls import TlsFiles
+from .tls_grpc import credentials
 
 # A call that has come and is not yet in our hands when the library stops is cut off with CANCELLED. For a
 # moment before, calls are told UNAVAILABLE instead, which their clients try again elsewhere.
@@ -28,10 +30,16 @@ class GrpcServer:
     """A gRPC server in the event loop it is made in."""
 
     def __init__(
-        self, plane: DataPlane, telemetry: Telemetry, limits: Limits, gate: Gate | None = None
+        self,
+        plane: DataPlane,
+        telemetry: Telemetry,
+        limits: Limits,
+        gate: Gate | None = None,
+        tls: TlsFiles | None = None,
     ) -> None:
-        """`gate` is asked before every call; None lets all in."""
+        """`gate` is asked before every call, and `tls` is spoken, where they are given."""
         self._closing = asyncio.Event()
+        self._tls = tls
         self._stops: list[asyncio.Task[None]] = []
         inference = OpenInferenceGrpc(plane, limits, telemetry, self._closing)
         self._health = Health(plane.registry, open_inference_grpc.SERVICE.full_name)
@@ -52,7 +60,10 @@ class GrpcServer:
             ConfigurationError: the address cannot be had.
         """
         try:
-            port = self._server.add_insecure_port(address)
+            if self._tls is None:
+                port = self._server.add_insecure_port(address)
+            else:
+                port = self._server.add_secure_port(address, credentials(self._tls))
         except RuntimeError as error:
             raise ConfigurationError(f"cannot listen on {address} for gRPC") from error
         await self._server.start()

@@ -64,7 +64,8 @@ class Keyring:
 
     def __init__(self, text: str, file: Path | None) -> None:
         self._lasting = read_keys(text, "CONVSERVE_API_KEYS")
-        self._file = None if file is None else Watched(file)
+        self._file = file
+        self._watched = None if file is None else Watched(file)
         self._keys = [*self._lasting, *([] if file is None else _read_file(file))]
         if not self._keys:
             raise ConfigurationError("there is no API key in CONVSERVE_API_KEYS or CONVSERVE_API_KEYS_FILE")
@@ -80,12 +81,12 @@ class Keyring:
 
     def refresh(self) -> None:
         """Read the file again if it has changed; one that cannot be read leaves the keys as they are."""
-        if self._file is None or not self._file.changed():
+        if self._file is None or self._watched is None or not self._watched.changed():
             return
         try:
-            keys = [*self._lasting, *_read_file(self._file.path)]
+            keys = [*self._lasting, *_read_file(self._file)]
             if not keys:
-                raise ConfigurationError(f"{self._file.path} holds no key")
+                raise ConfigurationError(f"{self._file} holds no key")
         except ConfigurationError as error:
             logger.error("the API keys stay as they were: %s", error)
         else:

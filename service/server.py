@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+import ssl
 import warnings
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import uvicorn
 from fastapi import FastAPI
@@ -29,11 +30,18 @@ from .rates import Rates
 from .refusals import Refusals
 from .registry import Registry
 from .settings import Settings
+from .tls import Tls, TlsFiles
 
 if TYPE_CHECKING:  # a server without gRPC shall not pay for its import
     from .grpc_server import GrpcServer
 
 BACKLOG = 2048
+# https://cheatsheetseries.owasp.org/cheatsheets/HTTP_Headers_Cheat_Sheet.html
+SECURITY_HEADERS = (
+    ("x-content-type-options", "nosniff"),
+    ("x-frame-options", "DENY"),
+    ("referrer-policy", "no-referrer"),
+)
 TICKS_A_SECOND = 10  # of uvicorn's main loop
 
 
@@ -42,6 +50,7 @@ class Server(uvicorn.Server):
 
     Attributes:
         grpc: what is to be drained and stopped with it.
+        admin: a second socket to answer on, and its TLS.
         refresh: called every second, to look at what has changed without a word.
     """
 
@@ -50,6 +59,7 @@ class Server(uvicorn.Server):
     ) -> None:
         super().__init__(config)
         self.grpc: GrpcServer | None = None
+        self.admin: tuple[socket.socket, ssl.SSLContext | None] | None = None
         self.refresh: list[Callable[[], None]] = []
         self.ended_by: signal.Signals | None = None
         self._registry = registry
@@ -60,7 +70,16 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, and only then, with the signals' handlers in place, say so."""
         await super().startup(sockets)
+        if self.admin is not None:
+            await self._listen(*self.admin)
         self._on_started()
+
+    async def _listen(self, listener: socket.socket, tls: ssl.SSLContext | None) -> None:
+        """As uvicorn does on its own, whose TLS is one for all its sockets."""
+        protocol: Any = self.config.http_protocol_class
+        make = partial(protocol, self.config, self.server_state, self.lifespan.state)
+        server = await asyncio.get_running_loop().create_server(make, sock=listener, ssl=tls, backlog=BACKLOG)
+        self.servers.append(server)
 
     async def on_tick(self, counter: int) -> bool:
         if counter % TICKS_A_SECOND == 0:
@@ -95,6 +114,7 @@ def serve(
     listener: socket.socket,
     announce: Callable[[Announcement], None],
     *,
+    admin: socket.socket | None = None,
     grpc_address: str | None = None,
     metrics_dir: Path | None = None,
     parent: int | None = None,
@@ -103,6 +123,7 @@ def serve(
 
     Args:
         announce: called when the models are loaded and the socket listens.
+        admin: another bound socket, on `settings.admin_port`.
         grpc_address: where to answer gRPC, in numbers; somebody holds the port until this returns.
         metrics_dir: the folder through which several workers share their metrics.
         parent: a file descriptor that becomes readable when the supervisor is gone.
@@ -119,9 +140,13 @@ def serve(
     keyring = _keyring(settings)
     refusals = Refusals(app.state.telemetry.refused)
     gate = None if keyring is None else Gate(keyring, Rates(metrics_dir), refusals)
+    files = TlsFiles.of(settings)
+    tls = None if files is None else Tls(files)
     connections = Connections(ConnectionLimits.of(settings), refusals)
     config = uvicorn.Config(
-        enclose(app, gate=gate),
+        enclose(app, settings, gate),
+        headers=_headers(settings),
+        ssl_context_factory=None if tls is None else lambda config, default: tls.context,
         http=cast("type[asyncio.Protocol]", connections.make),
         ws="none",
         lifespan="off",  # entered below, where an error at start is ours to tell
@@ -145,8 +170,9 @@ def serve(
 
     server = Server(config, plane.registry, settings, on_started)
     server.refresh = [partial(connections.check, server.server_state)]
-    if keyring is not None:
-        server.refresh.append(keyring.refresh)
+    server.refresh += [part.refresh for part in (keyring, tls) if part is not None]
+    if admin is not None:
+        server.admin = admin, None if tls is None else tls.admin_context
 
     async def run() -> None:
         async with app.router.lifespan_context(app), _grpc(grpc_address, app, settings, gate) as server.grpc:
@@ -155,6 +181,14 @@ def serve(
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         runner.run(run())
     return server.ended_by
+
+
+def _headers(settings: Settings) -> list[tuple[str, str]]:
+    """What every answer bears; uvicorn writes them with its own."""
+    if not settings.security_headers:
+        return []
+    strict = [("strict-transport-security", "max-age=31536000")] if settings.tls_cert is not None else []
+    return [*SECURITY_HEADERS, *strict]
 
 
 def _keyring(settings: Settings) -> Keyring | None:
@@ -175,6 +209,8 @@ async def _grpc(
         return
     from .grpc_server import GrpcServer
 
-    server = GrpcServer(app.state.plane, app.state.telemetry, Limits.of(settings), gate)
+    server = GrpcServer(
+        app.state.plane, app.state.telemetry, Limits.of(settings), gate, TlsFiles.of(settings)
+    )
     async with server.serving(address):
         yield server

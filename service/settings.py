@@ -92,6 +92,32 @@ class Settings(BaseSettings):
         description="A file of such keys, one a line, read again when it changes; see "
         "[security.md](security.md).",
     )
+    tls_cert: Path | None = Field(
+        default=None,
+        description="The server's certificate and its chain in PEM, for HTTP and gRPC; read again when it "
+        "changes.",
+    )
+    tls_key: Path | None = Field(default=None, description="The private key of that certificate, in PEM.")
+    tls_client_ca: Path | None = Field(
+        default=None,
+        description="Who signs the certificates of clients, in PEM; clients without one are not let in.",
+    )
+    admin_port: int = Field(
+        default=0,
+        ge=-1,
+        le=65535,
+        description="A port of its own for `/metrics` and what needs the scope `admin`, which the other then "
+        "does not answer; 0 for none, -1 takes a free one.",
+    )
+    cors_origins: str | None = Field(
+        default=None,
+        description="Origins whose pages may ask from a browser, between commas; `*` for all. None if unset.",
+    )
+    security_headers: bool = Field(
+        default=True,
+        description="Whether answers tell browsers not to guess types, not to frame pages and not to tell "
+        "where they came from (and with TLS, to come by TLS alone).",
+    )
     max_connections: PositiveInt = Field(
         default=2048,
         description="HTTP connections of one worker, and calls of gRPC under way; past that 503, or "
@@ -142,6 +168,14 @@ class Settings(BaseSettings):
         default="info", description="Least level logged."
     )
     log_format: Literal["text", "json"] = Field(default="text", description="Form of a log line.")
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Self:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key need each other")
+        if self.tls_client_ca is not None and self.tls_cert is None:
+            raise ValueError("tls_client_ca needs tls_cert and tls_key")
+        return self
 
     @model_validator(mode="after")
     def _a_full_request_fits_the_queue(self) -> Self:

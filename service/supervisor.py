@@ -197,10 +197,12 @@ def _work(
     assert parent is not None
     try:
         listener = bind(settings.host, port, shared=True)
+        admin = bind(settings.host, settings.admin_port, shared=True) if settings.admin_port else None
         serve(
             settings,
             listener,
             news.send,
+            admin=admin,
             grpc_address=grpc_address,
             metrics_dir=metrics_dir,
             parent=parent.sentinel,

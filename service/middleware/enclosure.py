@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from ..gate import Gate
+from ..settings import Settings
 from .authentication import Authentication
+from .ports import Ports
+
+# Besides what browsers let every script see.
+EXPOSED = ("Retry-After", "Server-Timing", "Traceparent")
 
 
-def enclose(app: ASGIApp, *, gate: Gate | None) -> ASGIApp:
+def enclose(app: ASGIApp, settings: Settings, gate: Gate | None) -> ASGIApp:
     """The application behind every middleware that is on; the last put around it is the outermost."""
     if gate is not None:
         app = Authentication(app, gate)
+    if settings.admin_port:
+        app = Ports(app, settings.admin_port)
+    if settings.cors_origins is not None:
+        # Outside of the keys: a browser asks beforehand without one, and has to read who is refused.
+        app = CORSMiddleware(
+            app,
+            allow_origins=_listed(settings.cors_origins),
+            allow_methods=["GET", "POST", "PUT"],
+            allow_headers=["*"],
+            expose_headers=EXPOSED,
+        )
     return app
+
+
+def _listed(text: str) -> Sequence[str]:
+    return [word.strip() for word in text.split(",")]

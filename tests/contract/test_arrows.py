@@ -30,6 +30,8 @@ ALLOWED: dict[str, set[str]] = {
     "open_files": set(),
     "gate": {"errors", "keys", "rates", "refusals"},
     "refused": {"refusals"},
+    "tls": {"errors", "settings", "watched"},
+    "tls_grpc": {"tls", "watched"},
     "limits": {"open_files", "settings"},
     "connection": {"limits", "refusals", "refused"},
     "sheet": set(),
@@ -68,7 +70,7 @@ ONLY_IMPORTERS = {
     "onnxruntime": {"engine"},
     "PIL": {"imaging"},
     "uvicorn": {"connection", "server"},
-    "grpc": {"grpc_server", "keys_grpc", "rpc"},
+    "grpc": {"grpc_server", "keys_grpc", "rpc", "tls_grpc"},
     "grpc_health": {"health_grpc"},
     "grpc_reflection": {"reflection_grpc"},
 }

@@ -104,7 +104,7 @@ class ServerProcess:
 
     @property
     def address(self) -> tuple[str, int]:
-        host, _, port = self.url.removeprefix("http://").rpartition(":")
+        host, _, port = self.url.partition("://")[2].rpartition(":")
         return host, int(port)
 
     @property
@@ -134,7 +134,7 @@ class ServerProcess:
 
     def _announced_url(self) -> str:
         self.stdout.wait_for(r"^  docs: .*\n")
-        return self.stdout.wait_for(r"^convserve listens on (http://\S+)$")[1]
+        return self.stdout.wait_for(r"^convserve listens on (https?://\S+)$")[1]
 
     def _end(self) -> None:
         if not self.stderr.ended:  # so some process of the group is left, and the number is still its own

@@ -50,9 +50,10 @@ def routes() -> list[tuple[str, str]]:
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     models = tmp_path_factory.mktemp("models")
     publish_shades(models)
-    app = create_app(Settings(models=models))
+    settings = Settings(models=models)
+    app = create_app(settings)
     gate = Gate(Keyring(KEYS, None), Rates(None), Refusals(app.state.telemetry.refused))
-    with TestClient(enclose(app, gate=gate)) as client:
+    with TestClient(enclose(app, settings, gate)) as client:
         yield client
 
 

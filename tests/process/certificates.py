@@ -1,0 +1,68 @@
+"""Certificates of a made-up authority, good for loopback and for an hour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+PEM = serialization.Encoding.PEM
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A certificate and its key, as files."""
+
+    certificate: Path
+    key: Path
+
+
+class Authority:
+    """Signs certificates and writes them into a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = _name("an authority")
+        certificate = _builder("an authority", self._name, self._key.public_key()).add_extension(
+            x509.BasicConstraints(ca=True, path_length=None), critical=True
+        )
+        self.certificate = folder / "authority.pem"
+        self.certificate.write_bytes(certificate.sign(self._key, hashes.SHA256()).public_bytes(PEM))
+
+    def sign(self, name: str) -> Pair:
+        """A new certificate of this name; the files bear it too, and are written over."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        loopback = x509.SubjectAlternativeName(
+            [x509.DNSName("localhost"), x509.IPAddress(IPv4Address("127.0.0.1"))]
+        )
+        builder = _builder(name, self._name, key.public_key()).add_extension(loopback, critical=False)
+        pair = Pair(self.folder / f"{name}.pem", self.folder / f"{name}.key")
+        pair.key.write_bytes(
+            key.private_bytes(PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        )
+        pair.certificate.write_bytes(builder.sign(self._key, hashes.SHA256()).public_bytes(PEM))
+        return pair
+
+
+def _name(text: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+
+def _builder(name: str, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+    now = datetime.now(UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(_name(name))
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+    )
