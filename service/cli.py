@@ -87,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
 
     health = commands.add_parser("health", help="ask the server on this machine whether it is ready")
     health.set_defaults(command=_health)
-    _add_settings(health, ("host", "port"))
+    _add_settings(health, ("host", "port", "admin_port", "tls_cert", "tls_key"))
 
     key = commands.add_parser("key", help="make an API key, and its line for the list of keys")
     key.set_defaults(command=_key)
@@ -236,7 +236,9 @@ def _key(settings: Settings, arguments: argparse.Namespace) -> int:
 def _health(settings: Settings, arguments: argparse.Namespace) -> int:
     from .health import ask_readiness
 
-    print(ask_readiness(settings.host, settings.port))
+    # The admin port, where there is one, asks nobody for a certificate.
+    port = settings.admin_port if settings.admin_port > 0 else settings.port
+    print(ask_readiness(settings.host, port, secure=settings.tls_cert is not None))
     return 0
 
 

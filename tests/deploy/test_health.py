@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.process.answer import get
+from tests.process.certificates import Authority
 from tests.process.eventually import eventually
 from tests.process.server_process import ServerProcess, convserve
 from tests.shades import publish_shades
@@ -31,6 +32,21 @@ def test_it_follows_readiness(server_that_drains: ServerProcess) -> None:
             draining.stderr
             == f"convserve: the server on 127.0.0.1 port {server.address[1]} is not ready: draining\n"
         )
+
+
+def test_it_asks_over_tls_and_where_no_certificate_is_wanted(repository: Path, tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    pair = authority.sign("server")
+    own = {
+        "CONVSERVE_TLS_CERT": str(pair.certificate),
+        "CONVSERVE_TLS_KEY": str(pair.key),
+        "CONVSERVE_TLS_CLIENT_CA": str(authority.certificate),
+    }
+    with ServerProcess(repository, "--admin-port", "-1", own=own) as server:
+        admin_port = server.stdout.wait_for(r"^  admin: https://[\d.]+:(\d+)$")[1]
+        assert convserve("health", "--admin-port", admin_port, own=own).stdout == "ready\n"
+        without = convserve("health", "--port", str(server.address[1]), own=own)
+        assert without.returncode == 1
 
 
 def test_nobody_there_is_not_healthy(tmp_path: Path) -> None:
