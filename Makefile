@@ -54,6 +54,11 @@ image-test: $(VENV)/dev.stamp
 proto: $(VENV)/dev.stamp
 	$(BIN)/python docs/generate_protobuf.py
 
+# Every figure of docs/performance.md anew, in a quarter of an hour; ARGS="--quick" tries the rows in two minutes,
+# ARGS="--rows c64 many" measures some. Nothing else should run meanwhile.
+bench: $(VENV)/dev.stamp
+	$(BIN)/python -m benchmarks $(or $(ARGS),--publish)
+
 docs: $(VENV)/serve.stamp
 	$(BIN)/python docs/generate_settings.py
 	$(BIN)/python docs/generate_dashboard.py

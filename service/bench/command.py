@@ -7,9 +7,10 @@ import json
 import math
 import re
 import sys
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +51,13 @@ def bench(settings: Settings, options: argparse.Namespace, key: str | None) -> i
         asked = requests(options.protocol, target, _batches(settings, target, options))
         pids = pids or _local(asked)
         print(f"{url}, model {target.model}, {options.protocol}", flush=True)
-        with Load(options.generators, pids) as load:
+        with Load(options.generators) as load:
+            run = partial(load.run, server=pids)
             if options.find_max_rate:
-                found, measurements = _find(load, asked, options, objective)
+                found, measurements = _find(run, asked, options, objective)
                 print(_told(found, objective))
             else:
-                found, measurements = None, [load.run(_plan(asked, options, options.rate))]
+                found, measurements = None, [run(_plan(asked, options, options.rate))]
                 print(measurements[0])
     if options.json is not None:
         options.json.write_text(_document(target, options, measurements, found) + "\n")
@@ -89,7 +91,7 @@ def _plan(asked: Requests, options: argparse.Namespace, rate: float | None) -> P
 
 
 def _find(
-    load: Load, asked: Requests, options: argparse.Namespace, objective: float
+    run: Callable[[Plan], Measurement], asked: Requests, options: argparse.Namespace, objective: float
 ) -> tuple[Found, list[Measurement]]:
     """The largest rate that holds the objective, and every run on the way."""
     measurements: list[Measurement] = []
@@ -97,26 +99,17 @@ def _find(
     def tail(rate: float) -> float:
         # Other arrivals each time: a rate is not confirmed by the same luck.
         plan = replace(_plan(asked, options, rate), seed=options.seed + len(measurements))
-        measurement = load.run(plan)
+        measurement = run(plan)
         measurements.append(measurement)
-        within = _tail(measurement)
+        within = measurement.tail
         print(f"  {rate:10,.1f} requests/s: p99 {within:.2f} ms", flush=True)
         return within
 
     start = options.rate
     if start is None:
         closed = replace(_plan(asked, options, None), connections=CLOSED_LOOP_CONNECTIONS)
-        start = max(load.run(closed).throughput * FIRST_GUESS, 1.0)
+        start = max(run(closed).throughput * FIRST_GUESS, 1.0)
     return find_max_rate(tail, objective, start), measurements
-
-
-def _tail(measurement: Measurement) -> float:
-    """The 99th percentile over all that was offered; what was not answered rightly took for ever."""
-    missed = measurement.offered - measurement.answered
-    if measurement.latency is None or missed > 0.01 * measurement.offered:
-        return math.inf
-    # Unanswered requests are the slowest, and p99 of the rest moves up by at most their share.
-    return measurement.latency.p99 if not missed else measurement.latency.p999
 
 
 def _told(found: Found, objective: float) -> str:

@@ -131,6 +131,7 @@ class Generator:
             self._tally.completed += 1
         if self._opens <= connection.started < self._closes:
             self._count(now - connection.started, status, right)
+            self._settle(now)
         self._go_on(connection, now)
 
     def _count(self, seconds: float, status: Status, right: bool) -> None:
@@ -140,11 +141,10 @@ class Generator:
             tally.answered.append(seconds)
         elif status in REFUSED:
             tally.refused.append(seconds)
-        self._settle()
 
-    def _settle(self) -> None:
+    def _settle(self, now: float) -> None:
         self._pending -= 1
-        if not self._pending and time.monotonic() >= self._closes:
+        if not self._pending and now >= self._closes:
             self._over.set()
 
     def _go_on(self, connection: Connection, now: float) -> None:
@@ -166,7 +166,7 @@ class Generator:
             self._idle.remove(connection)
         if connection.busy and self._opens <= connection.started < self._closes:
             self._tally.lost += 1
-            self._settle()
+            self._settle(time.monotonic())
         if time.monotonic() < self._closes:
             task = asyncio.ensure_future(self._reconnect())
             self._reconnecting.add(task)

@@ -21,6 +21,8 @@ from .tally import Tally
 # From the call until the first request, for the connections to be made.
 LEAD_SECONDS = 0.25
 CONNECTIONS_A_LEAD_SECOND = 1000
+# While the window is open: soon enough to see that a generator has failed.
+LONGEST_NAP = 0.1
 
 
 class Load:
@@ -28,12 +30,10 @@ class Load:
 
     Args:
         generators: how many share a plan; one asks for some 25,000 answers a second of a core.
-        server: processes whose CPU time is counted, with those that descend from them; none to leave it out.
     """
 
-    def __init__(self, generators: int = 1, server: Collection[int] = ()) -> None:
+    def __init__(self, generators: int = 1) -> None:
         self._count = generators
-        self._server = server
 
     def __enter__(self) -> Self:
         # Never forked: the caller may hold threads and loops.
@@ -48,12 +48,18 @@ class Load:
     ) -> None:
         self._pool.shutdown(cancel_futures=True)
 
-    def run(self, plan: Plan) -> Measurement:
-        """Raises ServerRefused where the server cannot be reached."""
+    def run(self, plan: Plan, server: Collection[int] = ()) -> Measurement:
+        """
+        Args:
+            server: processes whose CPU time is counted, with those that descend from them.
+
+        Raises:
+            ServerRefused: the server cannot be reached.
+        """
         count = min(self._count, plan.connections)
         begin = time.monotonic() + LEAD_SECONDS + plan.connections / CONNECTIONS_A_LEAD_SECOND
         parts = [self._pool.submit(_generate, plan.share(i, count, begin)) for i in range(count)]
-        server_cpu = self._watch(begin + plan.warm_up, plan.seconds, parts)
+        spent = _watch(begin + plan.warm_up, plan.seconds, parts, server)
         tally = Tally()
         try:
             for part in parts:
@@ -61,16 +67,17 @@ class Load:
         except OSError as error:
             address = plan.requests.address
             raise ServerRefused(f"{address.host}:{address.port} cannot be asked: {error}") from error
-        return Measurement.of(plan, tally, server_cpu)
+        return Measurement.of(plan, tally, spent if server else None)
 
-    def _watch(self, opens: float, seconds: float, parts: list[Future[Tally]]) -> float | None:
-        """The server's CPU time in the window; it ends early with the first generator that fails."""
-        spent: list[float] = []
-        for moment in (opens, opens + seconds):
-            while (left := moment - time.monotonic()) > 0 and not any(part.done() for part in parts):
-                time.sleep(min(left, 0.1))
-            spent.append(cpu_seconds(family(self._server)))
-        return spent[1] - spent[0] if self._server else None
+
+def _watch(opens: float, seconds: float, parts: list[Future[Tally]], server: Collection[int]) -> float:
+    """The server's CPU time in the window; it ends early with the first generator that fails."""
+    spent: list[float] = []
+    for moment in (opens, opens + seconds):
+        while (left := moment - time.monotonic()) > 0 and not any(part.done() for part in parts):
+            time.sleep(min(left, LONGEST_NAP))
+        spent.append(cpu_seconds(family(server)))
+    return spent[1] - spent[0]
 
 
 def _generate(plan: Plan) -> Tally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -81,6 +82,15 @@ class Measurement:
     def clean(self) -> bool:
         """Whether requests were answered, all of them rightly or refused in order."""
         return bool(self.answered) and not self.failed and not self.wrong
+
+    @property
+    def tail(self) -> float:
+        """The 99th percentile over all that was offered: what was not answered rightly took for ever."""
+        missed = self.offered - self.answered
+        if self.latency is None or missed > 0.01 * self.offered:
+            return math.inf
+        # With some missed, p99 of all is a higher percentile of the rest, and never above this one.
+        return self.latency.p99 if not missed else self.latency.max
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
