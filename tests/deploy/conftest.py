@@ -1,0 +1,19 @@
+"""A server that the tests of its surroundings may ask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.process.server_process import ServerProcess
+from tests.shades import publish_shades
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """One process that serves `shades`."""
+    models = tmp_path_factory.mktemp("shades")
+    publish_shades(models)
+    with ServerProcess(models) as server:
+        yield server
