@@ -9,12 +9,13 @@ DATA ?=
 IMAGE ?= convserve
 
 VENV := .venv
+AUDIT := build/audit
 BIN := $(VENV)/bin
 LOCK = uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --custom-compile-command "make lock" --quiet --upgrade \
 	--constraint requirements/constraints.txt
 
-.PHONY: serve export lint test format lock docs proto bench clean image image-cuda image-export image-test
+.PHONY: serve export lint test format lock audit sbom docs proto bench clean image image-cuda image-export image-test
 
 serve: $(VENV)/serve.stamp
 	@$(BIN)/python -m service serve --host $(HOST) --port $(PORT) --grpc-port $(GRPC_PORT) \
@@ -54,7 +55,7 @@ image-test: $(VENV)/dev.stamp
 proto: $(VENV)/dev.stamp
 	$(BIN)/python docs/generate_protobuf.py
 
-# Every figure of docs/performance.md anew, in a quarter of an hour; ARGS="--quick" tries the rows in two minutes,
+# Every figure of docs/performance.md anew, in twenty minutes; ARGS="--quick" tries the rows in two minutes,
 # ARGS="--rows c64 many" measures some. Nothing else should run meanwhile.
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks $(or $(ARGS),--publish)
@@ -77,10 +78,24 @@ $(VENV)/dev.stamp: requirements/dev.txt | $(VENV)/bin/python
 
 lock:
 	$(LOCK) --output-file requirements/serve.txt
-	$(LOCK) --extra export --group dev --constraint requirements/serve.txt --output-file requirements/dev.txt
+	$(LOCK) --extra export --extra otel --group dev --constraint requirements/serve.txt --output-file requirements/dev.txt
 	$(LOCK) --extra export --constraint requirements/dev.txt --output-file requirements/export.txt
 	$(LOCK) --extra gpu --constraint requirements/serve.txt --no-emit-package onnxruntime --output-file requirements/cuda.txt
 	$(subst pyproject.toml,--group build,$(LOCK)) --output-file requirements/build.txt
+	$(subst pyproject.toml,--group audit,$(LOCK)) --output-file requirements/audit.txt
+
+# Known vulnerabilities of what serving installs, and its bill of materials; their tools stay out of .venv.
+audit: $(AUDIT)/stamp
+	$(AUDIT)/bin/python requirements/audit.py $(AUDIT)/bin/pip-audit requirements/serve.txt
+
+sbom: $(AUDIT)/stamp
+	$(AUDIT)/bin/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible \
+		--output-file build/sbom.json requirements/serve.txt
+
+$(AUDIT)/stamp: requirements/audit.txt
+	$(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	touch $@
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

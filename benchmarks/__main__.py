@@ -1,7 +1,7 @@
 """Measure this server beside its peers.
 
-python -m benchmarks                        every row and curve, about a quarter of an hour
-python -m benchmarks --quick                the same in short, in about two minutes: do they work?
+python -m benchmarks                        every row and curve, about twenty minutes
+python -m benchmarks --quick                the same in short, in some two minutes: do they work?
 python -m benchmarks --rows c64 many        some rows, nothing else
 python -m benchmarks --publish              every row and curve into docs/performance.md
 python -m benchmarks --render               that page and its plots anew from their JSON
@@ -31,7 +31,7 @@ from .rows import Round, Row
 from .stage import Pace, Stage
 from .table import KEYS, LARGE, SMALL, Large, Small
 
-FULL = Pace(rounds=3, seconds=4.0, heavy_seconds=8.0, warm_up=1.0)
+FULL = Pace(rounds=3, seconds=3.0, heavy_seconds=5.0, warm_up=0.6)
 QUICK = Pace(rounds=1, seconds=0.6, heavy_seconds=2.0, warm_up=0.2)
 GENERATOR, GROWTH, MAX_RATE = "generator", "growth", "max-rate"
 ALL = (*KEYS, GENERATOR, MAX_RATE, GROWTH)

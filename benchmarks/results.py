@@ -34,11 +34,12 @@ def growth_document(grown: Grown) -> Document:
 
 
 def merged(old: Document, new: Document) -> Document:
-    """The new run's parts, and the old one's that were not measured again."""
-    document = dict(new)
+    """The new run's parts, and in their places the old one's that were not measured again."""
+    document = {**new, "max_rates": new["max_rates"] or old.get("max_rates", [])}
     for part in ("rows", "growth"):
-        measured = {each["key"] for each in new[part]}
-        document[part] = [each for each in old.get(part, []) if each["key"] not in measured] + new[part]
+        fresh = {each["key"]: each for each in new[part]}
+        kept = [fresh.pop(each["key"], each) for each in old.get(part, [])]
+        document[part] = [*kept, *fresh.values()]
     return document
 
 

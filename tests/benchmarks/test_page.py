@@ -86,8 +86,10 @@ def test_a_second_run_replaces_only_what_it_measured() -> None:
     old, new = document(), document()
     old["rows"].append({"key": "other", "title": "other work", "rounds": [], "targets": []})
     new["growth"] = []
+    new["rows"][0]["title"] = "work done anew"
     merged = results.merged(old, new)
-    assert [each["key"] for each in merged["rows"]] == ["other", "work"]
+    assert merged["rows"][0]["title"] == "work done anew"
+    assert [each["key"] for each in merged["rows"]] == ["work", "other"]
     assert [each["key"] for each in merged["growth"]] == ["growth"]
 
 
