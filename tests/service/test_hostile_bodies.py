@@ -84,8 +84,9 @@ def test_a_boundary_that_cannot_be(client: TestClient, boundary: str) -> None:
 
 
 def test_a_clients_mistakes_do_not_fill_the_log(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.DEBUG, "python_multipart"):
-        answer = client.post("/classify", content=b"--frontier\r\nbroken header\r\n", headers=FORM)
+    with caplog.at_level(logging.INFO, "service"):
+        body = b"--frontier\r\nbroken header\r\n\r\n--frontier--\r\n"
+        answer = client.post("/classify", content=body, headers=FORM)
     refused(answer, 400, "the multipart body cannot be read")
     assert caplog.text == ""
 

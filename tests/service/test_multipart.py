@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from python_multipart import MultipartParser
 
 from service.errors import InvalidInput
 from service.protocols.multipart import read_files
@@ -65,6 +66,61 @@ def test_forms_of_a_file_name(parameter: str, name: str | None) -> None:
     assert read_files(FORM, body(part(b"x", disposition))) == [(b"x", name)]
 
 
+def test_what_looks_like_the_boundary_is_content() -> None:
+    disposition = 'Content-Disposition: form-data; name="images"; filename="a"'
+    for data in (b"\r\n--frontier-town\r\n", b"\r\n--fronti", b"x--frontier\r\n", b"\r\n\r\n", b"x\r", b""):
+        assert read_files(FORM, body(part(data, disposition), part(data, disposition))) == [(data, "a")] * 2
+
+
+def test_what_is_before_and_behind_is_passed_over() -> None:
+    whole = body(part(b"x", 'Content-Disposition: form-data; name="images"; filename="a"'))
+    assert read_files(FORM, b"a preamble\r\n" + whole + b"--frontier\r\nan epilogue") == [(b"x", "a")]
+    assert read_files(FORM, whole.replace(b"frontier\r\n", b"frontier \t\r\n", 1)) == [(b"x", "a")]
+
+
+def test_a_part_without_headers_is_no_file() -> None:
+    assert read_files(FORM, body(part(b"x"))) == []
+
+
+HEADERS = [
+    'Content-Disposition: form-data; name="images"; filename="a b.png"',
+    'Content-Disposition: form-data;name="images";filename="a;b.png"',
+    "Content-Disposition: form-data; name=images; filename=plain.png",
+    "CONTENT-DISPOSITION: FORM-DATA; NAME=images; FILENAME*=utf-8''%C3%A9.png",
+    'content-disposition: form-data; filename="é.png"; name="images"',
+    "Content-Type: image/png",
+    "Content-Type: text/plain",
+    "Content-Length: 3",
+]
+
+
+@given(
+    st.lists(st.tuples(st.binary(max_size=80), st.lists(st.sampled_from(HEADERS), max_size=3)), max_size=4)
+)
+def test_it_reads_what_python_multipart_reads(parts: list[tuple[bytes, list[str]]]) -> None:
+    """The library most servers read forms with, which calls back for each piece."""
+    form = body(*(part(data, *headers) for data, headers in parts))
+    contents: list[bytearray] = []
+    parser = MultipartParser(
+        b"frontier",
+        {
+            "on_part_begin": lambda: contents.append(bytearray()),
+            "on_part_data": lambda data, start, end: contents[-1].extend(data[start:end]),
+        },
+    )
+    parser.write(form)
+    parser.finalize()
+    expected = [
+        bytes(content) for content, (_, headers) in zip(contents, parts, strict=True) if is_file(headers)
+    ]
+    assert [file.data for file in read_files(FORM, form)] == expected
+
+
+def is_file(headers: list[str]) -> bool:
+    types = [header for header in headers if header.startswith("Content-Type")]
+    return any("disposition" in header.lower() for header in headers) or "image" in "".join(types[-1:])
+
+
 def test_an_empty_form_has_no_files() -> None:
     assert read_files(FORM, body()) == []
 
@@ -77,6 +133,9 @@ def test_an_empty_form_has_no_files() -> None:
         (FORM, b"no boundary anywhere", "cannot be read"),
         (FORM, part(b"x", 'Content-Disposition: form-data; filename="a"'), "before its closing boundary"),
         (FORM, b"", "before its closing boundary"),
+        (FORM, b"--frontier\r\n--frontier--", "no end of its headers"),
+        (FORM, b"--frontier\r\nA: b\r\nx\r\n--frontier--", "no end of its headers"),
+        (FORM, b"--frontier\r\n: b\r\n\r\nx\r\n--frontier--", "no header"),
         (FORM, b"--frontier\r\nbroken header\r\n\r\nx\r\n--frontier--\r\n", "cannot be read"),
         ("multipart/form-data; boundary=" + "x" * 999, b"", "cannot be read"),
     ],
