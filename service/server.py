@@ -22,6 +22,7 @@ from .announcement import Announcement
 from .app import create_app
 from .connection import Connections
 from .dataplane import DataPlane
+from .errors import ConfigurationError
 from .gate import Gate
 from .keys import Keyring
 from .limits import ConnectionLimits, Limits
@@ -34,6 +35,7 @@ from .tls import Tls, TlsFiles
 
 if TYPE_CHECKING:  # a server without gRPC shall not pay for its import
     from .grpc_server import GrpcServer
+    from .traces import Traces
 
 BACKLOG = 2048
 # https://cheatsheetseries.owasp.org/cheatsheets/HTTP_Headers_Cheat_Sheet.html
@@ -140,11 +142,12 @@ def serve(
     keyring = _keyring(settings)
     refusals = Refusals(app.state.telemetry.refused)
     gate = None if keyring is None else Gate(keyring, Rates(metrics_dir), refusals)
+    traces = _traces(settings)
     files = TlsFiles.of(settings)
     tls = None if files is None else Tls(files)
     connections = Connections(ConnectionLimits.of(settings), refusals)
     config = uvicorn.Config(
-        enclose(app, settings, gate),
+        enclose(app, settings, gate, traces),
         headers=_headers(settings),
         ssl_context_factory=None if tls is None else lambda config, default: tls.context,
         http=cast("type[asyncio.Protocol]", connections.make),
@@ -178,8 +181,12 @@ def serve(
         async with app.router.lifespan_context(app), _grpc(grpc_address, app, settings, gate) as server.grpc:
             await server.serve(sockets=[listener])
 
-    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-        runner.run(run())
+    try:
+        with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+            runner.run(run())
+    finally:
+        if traces is not None:
+            traces.close()
     return server.ended_by
 
 
@@ -189,6 +196,18 @@ def _headers(settings: Settings) -> list[tuple[str, str]]:
         return []
     strict = [("strict-transport-security", "max-age=31536000")] if settings.tls_cert is not None else []
     return [*SECURITY_HEADERS, *strict]
+
+
+def _traces(settings: Settings) -> Traces | None:
+    if settings.otlp_endpoint is None:
+        return None
+    try:
+        from .traces import Traces
+    except ImportError as error:
+        raise ConfigurationError(
+            "CONVSERVE_OTLP_ENDPOINT needs the extra convserve[otel], which is not installed"
+        ) from error
+    return Traces(settings.otlp_endpoint, settings.trace_ratio)
 
 
 def _keyring(settings: Settings) -> Keyring | None:

@@ -168,6 +168,22 @@ class Settings(BaseSettings):
         default="info", description="Least level logged."
     )
     log_format: Literal["text", "json"] = Field(default="text", description="Form of a log line.")
+    access_log: bool = Field(
+        default=False,
+        description="Whether each HTTP request gets a line in the log, with its model, status, durations and "
+        "trace.",
+    )
+    otlp_endpoint: str | None = Field(
+        default=None,
+        description="Where OpenTelemetry's collector takes traces of HTTP requests, such as "
+        "`http://127.0.0.1:4318/v1/traces`; needs the extra `convserve[otel]`. None if unset.",
+    )
+    trace_ratio: float = Field(
+        default=1.0,
+        ge=0.0,
+        le=1.0,
+        description="Share of the requests that are traced where the caller's `traceparent` does not say.",
+    )
 
     @model_validator(mode="after")
     def _tls_is_whole(self) -> Self:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
@@ -10,13 +11,19 @@ from starlette.types import ASGIApp
 from ..gate import Gate
 from ..settings import Settings
 from .authentication import Authentication
+from .observation import Observation
 from .ports import Ports
+
+if TYPE_CHECKING:
+    from ..traces import Traces
 
 # Besides what browsers let every script see.
 EXPOSED = ("Retry-After", "Server-Timing", "Traceparent")
 
 
-def enclose(app: ASGIApp, settings: Settings, gate: Gate | None) -> ASGIApp:
+def enclose(
+    app: ASGIApp, settings: Settings, gate: Gate | None = None, traces: Traces | None = None
+) -> ASGIApp:
     """The application behind every middleware that is on; the last put around it is the outermost."""
     if gate is not None:
         app = Authentication(app, gate)
@@ -31,6 +38,8 @@ def enclose(app: ASGIApp, settings: Settings, gate: Gate | None) -> ASGIApp:
             allow_headers=["*"],
             expose_headers=EXPOSED,
         )
+    if settings.access_log or traces is not None:
+        app = Observation(app, log=settings.access_log, traces=traces)
     return app
 
 

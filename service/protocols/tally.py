@@ -7,6 +7,7 @@ import time
 from types import TracebackType
 from typing import Self
 
+from ..account import Account, current
 from ..classifier import Timings
 from ..errors import ConvserveError, DeadlineExceeded, ModelNotReady, Overloaded
 from ..loaded_model import LoadedModel
@@ -73,3 +74,13 @@ class Tally:
             else:
                 model.statistics.answered(seconds, decode=spent.decode, queue=spent.queue, infer=spent.infer)
         telemetry.answered(name, version, self._protocol, self.code, seconds)
+        if (account := current.get()) is not None:
+            self._tell(account, name, version)
+
+    def _tell(self, account: Account, name: str, version: str) -> None:
+        told = {"protocol": self._protocol, "code": self.code}
+        if name:
+            told |= {"model": name, "version": version}
+        spent = self.timings
+        stages = {"decode": spent.decode, "queue": spent.queue, "compute": spent.infer} if spent else {}
+        account.note(told, stages)

@@ -38,7 +38,9 @@ ALLOWED: dict[str, set[str]] = {
     "ledger": {"sheet"},
     "telemetry": {"ledger"},
     "statistics": set(),
-    "logs": set(),
+    "account": set(),
+    "logs": {"account"},
+    "traces": {"account", "__version__"},
     "exposition": set(),
     "admission": {"errors"},
     "listener": {"errors"},
@@ -71,6 +73,7 @@ ONLY_IMPORTERS = {
     "PIL": {"imaging"},
     "uvicorn": {"connection", "server"},
     "grpc": {"grpc_server", "keys_grpc", "rpc", "tls_grpc"},
+    "opentelemetry": {"observation", "traces"},
     "grpc_health": {"health_grpc"},
     "grpc_reflection": {"reflection_grpc"},
 }
@@ -125,7 +128,7 @@ def test_the_data_plane_knows_no_protocol(part: str) -> None:
     ("module", "absent"),
     [
         ("service.app", ["tensorflow", "keras", "onnx", "matplotlib"]),
-        ("service.server", ["grpc", "google.protobuf"]),
+        ("service.server", ["grpc", "google.protobuf", "opentelemetry.sdk"]),
         ("service.supervisor", ["fastapi", "grpc", "onnxruntime", "PIL"]),
         ("service.cli", ["fastapi", "grpc", "onnxruntime", "PIL", "numpy"]),
         ("export.publish", ["tensorflow", "keras"]),

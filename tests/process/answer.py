@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from .lines import DEADLINE
 
@@ -31,15 +31,15 @@ class Answer:
 
 
 def get(url: str, headers: Mapping[str, str] | None = None) -> Answer:
-    return _ask("GET", url, None, headers or {})
+    return ask("GET", url, None, headers or {})
 
 
 def post(url: str, body: bytes, content_type: str = "image/png") -> Answer:
-    return _ask("POST", url, body, {"Content-Type": content_type})
+    return ask("POST", url, body, {"Content-Type": content_type})
 
 
-def _ask(method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:
+def ask(method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:
     parts = urlsplit(url)
     with closing(http.client.HTTPConnection(parts.netloc, timeout=DEADLINE)) as connection:
-        connection.request(method, parts.path, body, headers)
+        connection.request(method, urlunsplit(("", "", *parts[2:])), body, headers)
         return Answer.read(connection.getresponse())
