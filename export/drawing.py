@@ -100,7 +100,7 @@ def digits_and_none(seed: int) -> NDArray[np.uint8]:
 
 def no_entry(side: int) -> NDArray[np.uint8]:
     """The sign that forbids entry, in front of a grey wall: uint8, [side, side, 3]."""
-    return _sign((190, 20, 30), "disc", (235, 235, 235), "bar", (120, 125, 130), side)
+    return sign((190, 20, 30), "disc", (235, 235, 235), "bar", (120, 125, 130), side)
 
 
 def signs_and_none(seed: int, side: int) -> NDArray[np.uint8]:
@@ -114,7 +114,7 @@ def signs_and_none(seed: int, side: int) -> NDArray[np.uint8]:
         for mark in ("none", "bar", "dot", "pole", "rim"):
             sign, ink = random.choice(len(colours), 2, replace=False)
             ground: list[int] = random.integers(20, 220, 3).tolist()
-            pictures.append(_sign(colours[sign], shape, colours[ink], mark, tuple(ground), side))
+            pictures.append(sign(colours[sign], shape, colours[ink], mark, tuple(ground), side))
     pictures = pictures[:20]
     pictures.append(np.zeros((side, side, 3), np.uint8))
     pictures.append(np.full((side, side, 3), 255, np.uint8))
@@ -137,9 +137,12 @@ _MARKS: Final[Mapping[str, tuple[float, float, float, float]]] = {
 }
 
 
-def _sign(
+def sign(
     colour: _Colour, shape: str, ink: _Colour, mark: str, ground: tuple[int, ...], side: int
 ) -> NDArray[np.uint8]:
+    """A shape ("disc", "triangle", "diamond", "octagon") with a mark on it ("none", "bar", "pole", "dot",
+    "rim"), before a ground: uint8, [side, side, 3].
+    """
     large = side * _SAMPLES
     canvas = Image.new("RGB", (large, large), (ground[0], ground[1], ground[2]))
     pen = ImageDraw.Draw(canvas)

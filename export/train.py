@@ -145,10 +145,8 @@ def _variables(network: keras.Model) -> list[Any]:
 
 
 def _values(network: keras.Model) -> list[NDArray[Any]]:
-    import keras
-
     # copies: on the CPU an array may share the variable's memory
-    return [np.array(keras.ops.convert_to_numpy(variable)) for variable in _variables(network)]
+    return [variable.value.numpy().copy() for variable in _variables(network)]
 
 
 def _restore(network: keras.Model, state: State) -> None:
