@@ -49,7 +49,7 @@ image-export:
 
 # Builds the image on a base of Debian's own packages, starts its root and asks it (buildah, debootstrap and root).
 image-test: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest -m image $(ARGS)
+	$(BIN)/python -m pytest -m image $(ARGS) tests/deploy
 
 # The generated messages; tests/contract holds that they are fresh.
 proto: $(VENV)/dev.stamp

@@ -5,7 +5,9 @@
 set -eu
 name=${1:?"usage: docker/base.sh NAME [FOLDER]"}
 suite=${SUITE:-bookworm}
-mirror=${MIRROR:-http://deb.debian.org/debian}
+# The mirror that this machine's own apt takes the suite from, where it does.
+mirror=${MIRROR:-$(apt-get indextargets --format '$(CODENAME) $(REPO_URI)' 2>/dev/null | sed -n "s/^$suite //p" | head -n 1)}
+mirror=${mirror:-http://deb.debian.org/debian}
 export STORAGE_DRIVER="${STORAGE_DRIVER:-vfs}" BUILDAH_ISOLATION="${BUILDAH_ISOLATION:-chroot}"
 
 folder=${2:-$(mktemp --directory)}

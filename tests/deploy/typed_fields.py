@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
-import kserve.models  # type: ignore[import-untyped]
-import kubernetes.client
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # what its dependencies complain of while they are imported
+    import kserve.models  # type: ignore[import-untyped]
+    import kubernetes.client
 
 
 def unknown_fields(given: Any, kind: str, at: str = "") -> list[str]:
