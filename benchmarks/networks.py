@@ -9,6 +9,7 @@ import json
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -34,19 +35,32 @@ class AlexNet:
             RuntimeError: the export does not publish it.
         """
         repository = models or CACHE / "models"
-        if not list(repository.glob("alexnet/*/manifest.json")):
-            _publish(repository)
-        versions = {folder: _manifest(folder) for folder in sorted(repository.glob("alexnet/*"))}
-        floats = [folder for folder, manifest in versions.items() if not manifest.get("quantization")]
-        whole = [folder for folder, manifest in versions.items() if manifest.get("quantization")]
-        return cls(floats[-1], whole[-1] if whole else None, _plain(floats[-1]))
+        if not _versions(repository, quantised=False):
+            _export("alexnet", "--weights", "random", "--models", str(repository))
+        if models is None and not _versions(repository, quantised=True):
+            with suppress(RuntimeError):  # without it there is one row less
+                _export("quantize", "alexnet", "--models", str(repository))
+        published = _versions(repository, quantised=False)[-1]
+        int8 = _versions(repository, quantised=True)
+        return cls(published, int8[-1] if int8 else None, _plain(published))
 
 
-def _publish(repository: Path) -> None:
-    command = [sys.executable, "-m", "export", "alexnet", "--weights", "random", "--models", str(repository)]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+def _versions(repository: Path, *, quantised: bool) -> list[Path]:
+    folders = [path.parent for path in sorted(repository.glob("alexnet/[0-9]*/manifest.json"))]
+    return [
+        folder
+        for folder in folders
+        if bool(json.loads((folder / "manifest.json").read_text()).get("quantization")) == quantised
+    ]
+
+
+def _export(*arguments: str) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "export", *arguments], cwd=ROOT, capture_output=True, text=True
+    )
     if result.returncode:
-        raise RuntimeError(f"{' '.join(command[1:])}: {result.stderr.strip().splitlines()[-1]}")
+        last = (result.stderr.strip() or "it says nothing").splitlines()[-1]
+        raise RuntimeError(f"export {arguments[0]}: {last}")
 
 
 def _plain(published: Path) -> Path | None:
@@ -59,8 +73,3 @@ def _plain(published: Path) -> Path | None:
             return None
     shutil.copy(published / "manifest.json", folder / "manifest.json")
     return folder
-
-
-def _manifest(folder: Path) -> dict[str, object]:
-    manifest: dict[str, object] = json.loads((folder / "manifest.json").read_text())
-    return manifest

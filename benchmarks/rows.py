@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from math import nan
 from statistics import median
 
 from service.bench.procfs import pss
@@ -106,7 +107,7 @@ def figure(rounds: Rounds, name: str, what: str) -> float:
 
 def ratio(rounds: Rounds, name: str, other: str, what: str) -> float:
     """The median of the rounds' own ratios: what slows a whole round down falls out."""
-    return median(_number(each[name], what) / _number(each[other], what) for each in rounds)
+    return median(_number(each[name], what) / (_number(each[other], what) or nan) for each in rounds)
 
 
 def at_least_times(entry: Entry, other: Entry, bound: float, what: str = "images") -> Target:
@@ -135,7 +136,7 @@ def _seconds(stage: Stage, material: Material) -> float:
 
 def _number(figures: Figures, what: str) -> float:
     value = getattr(figures, what)
-    return float("nan") if value is None else float(value)
+    return nan if value is None else float(value)
 
 
 _WORDS: Mapping[str, str] = {

@@ -12,6 +12,8 @@ from benchmarks import page, results
 from benchmarks.figures import Figures
 from benchmarks.growth import Grown
 from benchmarks.rows import Entry, Row, Target, at_least_times, at_most, figure, ratio
+from benchmarks.run import rounds
+from benchmarks.stage import Pace, Stage
 
 ROUNDS = [
     {"fast": Figures(images=200.0, p99=1.0, cpu=0.1), "slow": Figures(images=100.0, p99=9.0, cpu=0.3)},
@@ -61,6 +63,12 @@ def test_a_target_is_judged_by_it(bound: float, verdict: str) -> None:
 def test_what_was_not_there_is_not_judged() -> None:
     lines = list(page.targets(document(at_most(FAST, 20, "refusal_p99", "ms"))["rows"]))
     assert lines[2].endswith("|  | none to judge |")
+
+
+def test_a_peer_that_answered_nothing_is_no_divisor() -> None:
+    rounds = [{"fast": Figures(images=5.0), "slow": Figures(images=0.0)}]
+    told = results.row_document(row(at_least_times(FAST, SLOW, 2)), rounds)
+    assert (told["targets"][0]["value"], told["targets"][0]["reached"]) == (None, None)
 
 
 def test_the_page_tells_the_medians_of_every_contender() -> None:
@@ -120,3 +128,20 @@ def test_the_committed_page_is_made_of_the_committed_figures() -> None:
 def test_a_target_reads_the_rounds_it_is_given() -> None:
     target = Target("any", partial(figure, name="slow", what="cpu"), 0.3, at_least=False)
     assert target.reached(ROUNDS)
+
+
+def test_who_begins_changes_from_round_to_round() -> None:
+    begun: list[str] = []
+
+    def noting(name: str) -> Entry:
+        def measure(stage: object) -> Figures:
+            begun.append(name)
+            return Figures(images=1.0)
+
+        return Entry(name, measure)
+
+    three = Row("work", "some work", [noting("a"), noting("b"), noting("c")])
+    with Stage(Pace(rounds=3, seconds=1.0, heavy_seconds=1.0, warm_up=0.5)) as stage:
+        measured = list(rounds(three, stage))
+    assert "".join(begun) == "abcbcacab"
+    assert [list(each) for each in measured] == [["a", "b", "c"]] * 3
