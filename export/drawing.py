@@ -114,7 +114,7 @@ def signs_and_none(seed: int, side: int) -> NDArray[np.uint8]:
         for mark in ("none", "bar", "dot", "pole", "rim"):
             sign, ink = random.choice(len(colours), 2, replace=False)
             ground: list[int] = random.integers(20, 220, 3).tolist()
-            pictures.append(sign(colours[sign], shape, colours[ink], mark, tuple(ground), side))
+            pictures.append(sign(colours[board], shape, colours[ink], mark, tuple(ground), side))
     pictures = pictures[:20]
     pictures.append(np.zeros((side, side, 3), np.uint8))
     pictures.append(np.full((side, side, 3), 255, np.uint8))
