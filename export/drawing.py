@@ -112,7 +112,7 @@ def signs_and_none(seed: int, side: int) -> NDArray[np.uint8]:
     pictures = [no_entry(side)]
     for shape in ("disc", "triangle", "diamond", "octagon"):
         for mark in ("none", "bar", "dot", "pole", "rim"):
-            sign, ink = random.choice(len(colours), 2, replace=False)
+            board, ink = random.choice(len(colours), 2, replace=False)
             ground: list[int] = random.integers(20, 220, 3).tolist()
             pictures.append(sign(colours[board], shape, colours[ink], mark, tuple(ground), side))
     pictures = pictures[:20]
