@@ -5,7 +5,9 @@ PORT ?= 8000
 WORKERS ?= 1
 MODELS ?= models
 GRPC_PORT ?= 8001
+NETWORK ?= convnet
 DATA ?=
+OPTIONS ?=
 IMAGE ?= convserve
 
 VENV := .venv
@@ -15,14 +17,18 @@ LOCK = uv pip compile pyproject.toml --universal --python-version 3.11 --generat
 	--no-emit-index-url --custom-compile-command "make lock" --quiet --upgrade \
 	--constraint requirements/constraints.txt
 
-.PHONY: serve export lint test format lock audit sbom docs proto bench clean image image-cuda image-export image-test
+.PHONY: serve export convnet lenet5 signnet alexnet lint test format lock audit sbom docs proto bench clean image image-cuda image-export image-test
 
 serve: $(VENV)/serve.stamp
 	@$(BIN)/python -m service serve --host $(HOST) --port $(PORT) --grpc-port $(GRPC_PORT) \
 		--workers $(WORKERS) --models $(MODELS)
 
+# make export NETWORK=lenet5 DATA=folder OPTIONS=--resume; or the name of the network alone: make lenet5 DATA=folder
 export: $(VENV)/dev.stamp
-	$(BIN)/python -m export convnet $(if $(DATA),--data $(DATA))
+	$(BIN)/python -m export $(NETWORK) --models $(MODELS) $(if $(DATA),--data $(DATA)) $(OPTIONS)
+
+convnet lenet5 signnet alexnet:
+	@$(MAKE) export NETWORK=$@
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
