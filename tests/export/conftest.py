@@ -85,8 +85,11 @@ def heed_interrupts() -> None:
 @pytest.fixture(scope="session")
 def exported(start: Command, digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     """The whole command on drawn digits, two epochs."""
-    models = tmp_path_factory.mktemp("exported") / "models"
-    process = start("convnet", "--models", models, *SMALL, CONVSERVE_DATA=str(digits))
+    folder = tmp_path_factory.mktemp("exported")
+    models, checkpoints = folder / "models", folder / "checkpoints"
+    process = start(
+        "convnet", "--models", models, "--checkpoints", checkpoints, *SMALL, CONVSERVE_DATA=str(digits)
+    )
     stdout, stderr = process.communicate()
     return Exported(models, subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr))
 

@@ -3,9 +3,19 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from export.architectures import alexnet, convnet
-from export.architectures.pixels import from_pixels
+from export.architectures import alexnet, convnet, lenet5, signnet
+from export.architectures.committee import committee
+from export.architectures.pixels import (
+    Preparation,
+    colour_balanced,
+    from_pixels,
+    locally_normalised,
+    rescaled,
+    standardised,
+    stretched,
+)
 from export.recipes import RECIPES
 
 
@@ -71,9 +81,11 @@ def test_local_response_normalisation_is_the_formula_of_the_paper() -> None:
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_network_has_its_published_size_and_takes_what_its_manifest_says(name: str) -> None:
     recipe = RECIPES[name]
-    network = recipe.build()
+    published = {"convnet": 104_202, "lenet5": 61_706, "signnet": 1_543_443, "alexnet": 60_965_224}
+    assert recipe.parameters(recipe.classes) == published[name]
+    network = recipe.build(recipe.classes)
     assert network.name == name
-    assert network.count_params() == recipe.parameters
+    assert network.count_params() == published[name]
     assert network.input_shape == (None, *recipe.input.shape())
     assert recipe.golden(0).shape[1:] == recipe.input.shape()
     assert len(recipe.golden(0)) >= 20
@@ -89,3 +101,96 @@ def test_pixels_are_rescaled_inside_and_the_weights_are_shared() -> None:
     )
     assert [id(weight) for weight in whole.weights] == [id(weight) for weight in network.weights]
     assert whole.name == network.name
+
+
+def shapes(network: keras.Model) -> list[tuple[str, tuple[int, ...]]]:
+    """Of the layers that change it."""
+    passed = ("ReLU", "Dropout")
+    layers = [layer for layer in network.layers if type(layer).__name__ not in passed]
+    return [(type(layer).__name__, tuple(layer.output.shape[1:])) for layer in layers]
+
+
+def test_lenet5_is_that_of_1998_layer_by_layer() -> None:
+    network = lenet5.build()
+    assert shapes(network) == [
+        ("InputLayer", (28, 28, 1)),
+        ("ZeroPadding2D", (32, 32, 1)),
+        ("Conv2D", (28, 28, 6)),
+        ("AveragePooling2D", (14, 14, 6)),
+        ("Conv2D", (10, 10, 16)),
+        ("AveragePooling2D", (5, 5, 16)),
+        ("Conv2D", (1, 1, 120)),
+        ("Flatten", (120,)),
+        ("Dense", (84,)),
+        ("Dense", (10,)),
+    ]
+
+
+@pytest.mark.parametrize("classes", [43, 3755])
+def test_signnet_is_table_1_layer_by_layer(classes: int) -> None:
+    network = signnet.build(classes)
+    assert network.count_params() == signnet.parameters(classes)
+    assert shapes(network) == [
+        ("InputLayer", (48, 48, 3)),
+        ("Conv2D", (42, 42, 100)),
+        ("MaxPooling2D", (21, 21, 100)),
+        ("Conv2D", (18, 18, 150)),
+        ("MaxPooling2D", (9, 9, 150)),
+        ("Conv2D", (6, 6, 250)),
+        ("MaxPooling2D", (3, 3, 250)),
+        ("Flatten", (2250,)),
+        ("Dense", (300,)),
+        ("Dense", (classes,)),
+    ]
+
+
+@pytest.mark.parametrize("classes", [2, 10, 100])
+def test_parameters_are_counted_for_any_number_of_classes(classes: int) -> None:
+    for network in (convnet, lenet5):
+        assert network.build(classes).count_params() == network.parameters(classes)
+
+
+PICTURES = np.random.default_rng(1).integers(0, 200, (3, 32, 32, 3)).astype(np.float32)
+
+
+def prepared(prepare: Preparation, pictures: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(keras.ops.convert_to_numpy(prepare(keras.ops.convert_to_tensor(pictures))))
+
+
+def test_pixels_are_rescaled() -> None:
+    np.testing.assert_allclose(prepared(rescaled, PICTURES), PICTURES / 255, rtol=1e-6)
+
+
+@pytest.mark.parametrize("prepare", [standardised, colour_balanced, locally_normalised, stretched])
+def test_neither_light_nor_contrast_matters(prepare: Preparation) -> None:
+    """Up to the noise that is not amplified, which is small beside pictures of such contrast."""
+    np.testing.assert_allclose(prepared(prepare, PICTURES * 0.8 + 30), prepared(prepare, PICTURES), atol=0.05)
+
+
+@pytest.mark.parametrize("prepare", [standardised, colour_balanced, locally_normalised, stretched])
+def test_an_even_picture_says_nothing(prepare: Preparation) -> None:
+    even = np.full((1, 32, 32, 3), 200, np.float32)
+    np.testing.assert_allclose(prepared(prepare, even), 0, atol=1e-3)
+
+
+def test_nor_does_the_colour_of_the_light_where_it_is_balanced() -> None:
+    tinted = PICTURES * np.array([1, 0.7, 0.5], np.float32)
+    np.testing.assert_allclose(
+        prepared(colour_balanced, tinted), prepared(colour_balanced, PICTURES), atol=0.05
+    )
+    assert np.abs(prepared(standardised, tinted) - prepared(standardised, PICTURES)).max() > 0.5
+
+
+def test_a_committee_gives_the_mean_of_its_columns() -> None:
+    keras.utils.set_random_seed(0)
+    columns = [
+        from_pixels(convnet.build(), prepare, f"column-{number}")
+        for number, prepare in enumerate((rescaled, standardised))
+    ]
+    whole = committee(columns, "together")
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 28, 28, 1), dtype=np.uint8)
+    mean = np.mean([column.predict_on_batch(pixels) for column in columns], axis=0)
+    np.testing.assert_allclose(whole.predict_on_batch(pixels), mean, atol=1e-6)
+    assert whole.count_params() == 2 * convnet.PARAMETERS
+    assert whole.name == "together"
+    assert committee(columns[:1], "alone") is columns[0]

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from export.augment import Affine
+from export.augment import Affine, Augmentation, principal_colours
 
 SIDE = 29
 MIDDLE = SIDE // 2
@@ -88,3 +88,71 @@ def test_the_same_seed_the_same_warps_and_each_picture_its_own(seed: int) -> Non
     np.testing.assert_array_equal(first, second)
     assert len(np.unique(first, axis=0)) == 8
     assert np.any(first != warp(affine, square(9), copies=8, seed=seed + 1))
+
+
+SEED = tf.constant([3, 4])
+PICTURES = np.random.default_rng(0).integers(0, 256, (50, 12, 12, 3), dtype=np.uint8)
+NO_COLOURS = np.zeros((3, 3), np.float32)
+
+
+def changed(augmentation: Augmentation, components: NDArray[np.float32] = NO_COLOURS) -> NDArray[np.uint8]:
+    result: NDArray[np.uint8] = augmentation.apply(
+        tf.constant(PICTURES), SEED, tf.constant(components)
+    ).numpy()
+    return result
+
+
+def test_nothing_asked_nothing_changed() -> None:
+    np.testing.assert_array_equal(changed(Augmentation()), PICTURES)
+
+
+def test_a_crop_is_a_part_of_the_picture_from_anywhere_in_it() -> None:
+    cropped = changed(Augmentation(crop=(9, 7)))
+    assert cropped.shape == (50, 9, 7, 3)
+    corners = set()
+    for picture, part in zip(PICTURES, cropped, strict=True):
+        corners |= {
+            (top, left)
+            for top in range(4)
+            for left in range(6)
+            if np.array_equal(picture[top : top + 9, left : left + 7], part)
+        }
+    assert len(corners) > 12
+    assert {top for top, _ in corners} == set(range(4))
+    assert {left for _, left in corners} == set(range(6))
+
+
+def test_about_half_of_the_pictures_are_mirrored() -> None:
+    mirrored = changed(Augmentation(mirror=True))
+    turned = [np.array_equal(one, other[:, ::-1]) for one, other in zip(mirrored, PICTURES, strict=True)]
+    same = [np.array_equal(one, other) for one, other in zip(mirrored, PICTURES, strict=True)]
+    assert sum(turned) + sum(same) == 50
+    assert 10 < sum(turned) < 40
+
+
+def test_principal_colours_are_directions_as_long_as_their_deviations() -> None:
+    direction = np.array([2, 1, -2]) / 3
+    along = np.random.default_rng(0).normal(scale=20, size=(1000, 10, 10, 1))
+    pictures = np.clip(128 + along * direction, 0, 255).round().astype(np.uint8)
+    components = principal_colours(pictures)
+    lengths = np.linalg.norm(components, axis=1)
+    assert lengths[2] == pytest.approx(20, rel=0.02)
+    assert lengths[:2].max() < 1
+    assert abs(components[2] @ direction) == pytest.approx(20, rel=0.02)
+
+
+def test_colours_move_along_them_by_one_step_a_picture() -> None:
+    components = np.array([[0, 0, 0], [0, 0, 0], [100, 0, 0]], np.float32)
+    grey = np.full_like(PICTURES, 128)
+    result = Augmentation(colour=0.1).apply(tf.constant(grey), SEED, tf.constant(components)).numpy()
+    shifts = result.astype(int) - 128
+    assert np.all(shifts[..., 1:] == 0)
+    assert np.all(shifts[..., 0] == shifts[:, :1, :1, 0])
+    assert np.std(shifts[:, 0, 0, 0]) == pytest.approx(10, rel=0.3)
+
+
+def test_what_comes_in_at_the_border_is_black_or_like_its_neighbour() -> None:
+    white = tf.fill([100, SIDE, SIDE, 1], tf.constant(255, tf.uint8))
+    for border, least in (("constant", 0), ("nearest", 255)):
+        warped = Affine(translation=6, border=border).warp(white, SEED)  # type: ignore[arg-type]
+        assert int(tf.reduce_min(warped)) == least

@@ -17,7 +17,7 @@ from export.cli import main
 from export.pipeline import Order, export
 from export.recipes import RECIPES
 from export.verify import onnx_answers
-from tests.export.conftest import SEED, Command, Exported
+from tests.export.conftest import SEED, SMALL, Command, Exported
 
 
 def document(version: Path) -> Any:
@@ -30,11 +30,14 @@ def test_it_publishes_version_1_and_prints_where(exported: Exported) -> None:
     assert completed.stdout == f"{exported.models / 'convnet' / '1'}\n"
     assert [path.name for path in exported.models.iterdir()] == ["convnet"]
     assert sorted(path.name for path in (exported.models / "convnet" / "1").iterdir()) == [
+        "README.md",
         "confusion.png",
         "curves.png",
         "example.png",
         "golden.npz",
+        "kernels.png",
         "manifest.json",
+        "mistakes.png",
         "model.onnx",
     ]
 
@@ -92,10 +95,18 @@ def test_the_example_gets_the_label_the_manifest_says(exported: Exported) -> Non
 
 
 def test_the_same_order_again_is_the_next_version_with_the_same_graph(
-    exported: Exported, digits: Path
+    exported: Exported, digits: Path, tmp_path: Path
 ) -> None:
     """In another process, after other work in TensorFlow: the seed alone decides."""
-    order = Order(data=digits, models=exported.models, epochs=2, batch_size=32, seed=SEED, limit=30)
+    order = Order(
+        data=digits,
+        models=exported.models,
+        epochs=2,
+        batch_size=32,
+        seed=SEED,
+        limit=30,
+        checkpoints=tmp_path,
+    )
     version = export("convnet", RECIPES["convnet"], order, io.StringIO())
     assert version == exported.models / "convnet" / "2"
     first, second = document(exported.models / "convnet" / "1"), document(version)
@@ -105,7 +116,11 @@ def test_the_same_order_again_is_the_next_version_with_the_same_graph(
 
 
 def test_ctrl_c_while_training_leaves_nothing(start: Command, digits: Path, tmp_path: Path) -> None:
-    process = start("convnet", "--data", digits, "--models", tmp_path / "models", "--epochs", "100000")
+    process = start(
+        "convnet",
+        *("--data", digits, "--models", tmp_path / "models", "--checkpoints", tmp_path / "kept"),
+        *("--epochs", "100000"),
+    )
     assert process.stderr is not None
     told = [process.stderr.readline() for _ in range(2)]
     assert "epoch 1/100000" in told[1], told
@@ -116,6 +131,30 @@ def test_ctrl_c_while_training_leaves_nothing(start: Command, digits: Path, tmp_
     assert rest.splitlines()[-1] == "convserve-export: interrupted, nothing published"
     assert all(line.startswith("[") for line in rest.splitlines()[:-1])
     assert list((tmp_path / "models").iterdir()) == []
+
+
+def test_a_killed_training_goes_on_to_the_same_graph(
+    start: Command, digits: Path, exported: Exported, tmp_path: Path
+) -> None:
+    models = tmp_path / "models"
+    command = ("convnet", "--data", digits, "--models", models, "--checkpoints", tmp_path / "kept", *SMALL)
+    process = start(*command)
+    assert process.stderr is not None
+    told = [process.stderr.readline() for _ in range(2)]
+    assert "epoch 1/2" in told[1], told
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert not (models / "convnet").exists()
+
+    process = start(*command, "--resume")
+    _, stderr = process.communicate()
+    assert process.returncode == 0, stderr
+    assert [line[:38] for line in stderr.splitlines() if "epoch" in line] == [
+        "[########################] epoch 2/2  "
+    ]
+    graphs = [folder / "convnet" / "1" / "model.onnx" for folder in (models, exported.models)]
+    assert graphs[0].read_bytes() == graphs[1].read_bytes()
 
 
 def test_without_network_it_says_what_to_pass(start: Command, tmp_path: Path) -> None:
@@ -175,6 +214,16 @@ class TestRefusals:
         )
         assert "from the option is not a folder" in sentence
 
+    def test_pictures_without_a_folder(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        sentence = self.refuse(capsys, "signnet", "--models", tmp_path / "models")
+        assert sentence.startswith("pictures are not downloaded: pass --data DIR (or set CONVSERVE_DATA)")
+
+    def test_another_number_of_classes(
+        self, digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        sentence = self.refuse(capsys, "convnet", "--data", digits, "--models", tmp_path, "--classes", "3755")
+        assert sentence == "digits in the form of MNIST has 10 classes, not the 3,755 of --classes"
+
     def test_a_repository_that_cannot_be_written(
         self, digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -193,6 +242,9 @@ class TestRefusals:
         ["convnet", "--seed", "-1"],
         ["convnet", "--limit", "1"],
         ["convnet", "--limit", "many"],
+        ["convnet", "--columns", "0"],
+        ["convnet", "--classes", "1"],
+        ["convnet", "--weights", "perfect"],
     ],
 )
 def test_wrong_usage_is_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -210,4 +262,4 @@ def test_help_names_every_network_and_the_defaults(capsys: pytest.CaptureFixture
     assert all(name in stdout for name in RECIPES)
     with pytest.raises(SystemExit):
         main(["convnet", "--help"])
-    assert f"(default: {RECIPES['convnet'].plan.epochs})" in capsys.readouterr().out
+    assert f"(default: {RECIPES['convnet'].course.plan.epochs})" in capsys.readouterr().out

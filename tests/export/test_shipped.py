@@ -13,7 +13,9 @@ import pytest
 from PIL import Image
 
 from export import drawing, metrics, mnist
+from export.evidence import MISTAKES_FILE
 from export.recipes import RECIPES
+from export.session import Session
 from export.verify import onnx_answers
 from tests.export.conftest import ROOT
 
@@ -37,13 +39,13 @@ def test_a_shipped_version_is_whole_and_answers_as_keras_did(version: Path) -> N
     onnx.checker.check_model(graph, full_check=True)
     with np.load(version / "golden.npz", allow_pickle=False) as golden:
         assert len(golden["inputs"]) >= 20
-        difference = np.abs(onnx_answers(graph, golden["inputs"]) - golden["outputs"]).max()
+        difference = np.abs(Session(graph).run(golden["inputs"]) - golden["outputs"]).max()
     assert difference <= manifest["golden"]["tolerance"]
-    assert all(plot.stat().st_size < 100_000 for plot in version.glob("*.png"))
+    assert all(plot.stat().st_size < 100_000 for plot in version.glob("*.png") if plot.name != MISTAKES_FILE)
 
 
 def test_the_shipped_convnet_was_made_by_the_command_as_it_stands() -> None:
-    manifest, plan = document(CONVNET), RECIPES["convnet"].plan
+    manifest, plan = document(CONVNET), RECIPES["convnet"].course.plan
     assert manifest["training"]["dataset"] == "MNIST"
     assert manifest["training"]["epochs"] == plan.epochs
     assert manifest["training"]["seed"] == 0
