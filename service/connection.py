@@ -17,6 +17,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from .departure import CANCELLABLE, CLIENT_LEFT
 from .limits import ConnectionLimits
 from .refusals import Reason, Refusals
 from .refused import Refused
@@ -25,9 +26,6 @@ from .refused import Refused
 LINGER_SECONDS = 2.0
 # A part of the connections' number: so many more may be there to read that they are refused.
 LINGERING = 0.25
-# An application that sets this in the scope is cancelled, with this word, when its client has gone.
-CANCELLABLE = "convserve.cancellable"
-CLIENT_LEFT = "the client has left"
 
 
 class Receiving(Enum):

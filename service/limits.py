@@ -21,6 +21,7 @@ class Limits:
     request_timeout: float
     max_body_bytes: int
     max_images: int
+    max_json_values: int
     max_message_bytes: int
     max_calls: int
     handshake_timeout: float
@@ -31,6 +32,7 @@ class Limits:
             request_timeout=settings.request_timeout_ms / 1000,
             max_body_bytes=settings.max_body_bytes,
             max_images=settings.max_images,
+            max_json_values=settings.max_json_values,
             max_message_bytes=settings.grpc_max_message_bytes,
             max_calls=settings.max_connections,
             handshake_timeout=settings.head_timeout_s,

@@ -16,6 +16,8 @@ from .errors import ConfigurationError, InvalidModel
 from .manifest import Manifest
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+# A model whose folder cannot be read may have any version.
+UNKNOWN = "?"
 _VERSION = re.compile(r"[1-9][0-9]{0,17}")
 
 
@@ -109,7 +111,8 @@ def find_versions(repository: Path) -> Iterator[VersionFolder]:
     """Every version folder, by name and then by version.
 
     Entries whose name begins with a dot are unfinished publications and are passed over, and so is what
-    cannot be a model (a README, a folder of another form).
+    cannot be a model (a README, a folder of another form). A model whose folder cannot be read has one
+    version, UNKNOWN, whose manifest cannot be read either.
 
     Raises:
         ConfigurationError: the repository is not a folder that can be read.
@@ -121,7 +124,11 @@ def find_versions(repository: Path) -> Iterator[VersionFolder]:
             f"the model repository {repository} cannot be read: {error.strerror}"
         ) from error
     for model in names:
-        if model.is_dir():
-            versions = [entry for entry in model.iterdir() if _VERSION.fullmatch(entry.name)]
-            for path in sorted(versions, key=lambda entry: int(entry.name)):
-                yield VersionFolder(model.name, path.name, path)
+        try:
+            entries = list(model.iterdir()) if model.is_dir() else []
+        except OSError:
+            yield VersionFolder(model.name, UNKNOWN, model)
+            continue
+        versions = [entry for entry in entries if _VERSION.fullmatch(entry.name)]
+        for path in sorted(versions, key=lambda entry: int(entry.name)):
+            yield VersionFolder(model.name, path.name, path)

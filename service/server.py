@@ -24,6 +24,7 @@ from .connection import Connections
 from .dataplane import DataPlane
 from .errors import ConfigurationError
 from .gate import Gate
+from .haste import STOP_AT_ONCE
 from .keys import Keyring
 from .limits import ConnectionLimits, Limits
 from .middleware.enclosure import enclose
@@ -165,7 +166,9 @@ def serve(
     def on_started() -> None:
         announce(Announcement.of(plane.registry))
         if parent is not None:
-            asyncio.get_running_loop().add_reader(parent, on_orphaned, parent)
+            loop = asyncio.get_running_loop()
+            loop.add_reader(parent, on_orphaned, parent)
+            signal.signal(STOP_AT_ONCE, lambda number, frame: loop.call_soon_threadsafe(server.stop))
 
     def on_orphaned(sentinel: int) -> None:
         asyncio.get_running_loop().remove_reader(sentinel)  # it stays readable

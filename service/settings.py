@@ -77,6 +77,11 @@ class Settings(BaseSettings):
         default=32 * MEBIBYTE, description="Largest request body; past that 413."
     )
     max_images: PositiveInt = Field(default=256, description="Most images in one request; past that 413.")
+    max_json_values: PositiveInt = Field(
+        default=2_000_000,
+        description="Most values in the JSON of a request, counted before it is parsed; past that 413. "
+        "Tensors as binary data and pictures in base64 are not counted.",
+    )
     max_pixels: PositiveInt = Field(
         default=50_000_000,
         le=178_956_970,  # where Pillow itself refuses

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import multiprocessing.connection
+import os
 import signal
 import socket
 import sys
@@ -20,6 +21,7 @@ from types import FrameType
 
 from .announcement import Announcement
 from .errors import ConvserveError, NothingToServe
+from .haste import STOP_AT_ONCE
 from .listener import bind
 from .logs import configure_logs
 from .settings import Settings
@@ -62,6 +64,7 @@ class Supervisor:
         self._restarts: dict[int, tuple[float, int]] = {}
         self._metrics_dir = Path()
         self._ended_by: signal.Signals | None = None
+        self._in_haste = False
 
     def run(self, announce: Callable[[Announcement], None]) -> signal.Signals | None:
         """Start the workers and stay until a signal comes; which one is the answer.
@@ -86,7 +89,18 @@ class Supervisor:
         return self._ended_by
 
     def _end(self, sig: int, frame: FrameType | None) -> None:
+        if self._ended_by is not None and sig == signal.SIGINT:
+            self._in_haste = True
+            for worker in list(self._workers.values()):
+                self._tell_to_stop(worker)
         self._ended_by = self._ended_by or signal.Signals(sig)
+
+    def _tell_to_stop(self, worker: _Worker) -> None:
+        """An interrupt does not wait until load balancers have noticed."""
+        hasty = self._in_haste or self._ended_by == signal.SIGINT
+        if worker.process.is_alive():
+            assert worker.process.pid is not None
+            os.kill(worker.process.pid, STOP_AT_ONCE if hasty else signal.SIGTERM)
 
     def _start(self, index: int, failures: int = 0) -> None:
         ours, theirs = self._context.Pipe(duplex=False)
@@ -165,7 +179,7 @@ class Supervisor:
     def _stop_all(self) -> None:
         """Let every worker answer what it admitted; kill those that take too long."""
         for worker in self._workers.values():
-            worker.process.terminate()
+            self._tell_to_stop(worker)
         grace = self._settings.drain_delay_s + self._settings.shutdown_timeout_s + 5.0
         deadline = time.monotonic() + grace
         for worker in self._workers.values():

@@ -10,6 +10,7 @@ from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from ..departure import CANCELLABLE, CLIENT_LEFT
 from ..errors import ConvserveError, InvalidInput, ModelNotReady
 from ..telemetry import Telemetry
 from .replies import error_reply
@@ -74,6 +75,7 @@ def counted(telemetry: Telemetry, protocol: str, answer: Answering) -> Endpoint:
     """An endpoint that answers by `answer`, turns domain errors into replies, and counts what came of it."""
 
     async def endpoint(request: Request) -> Response:
+        request.scope[CANCELLABLE] = True
         with Exchange(request, telemetry, protocol) as exchange:
             try:
                 response = await answer(exchange)
@@ -81,8 +83,11 @@ def counted(telemetry: Telemetry, protocol: str, answer: Answering) -> Endpoint:
             except ConvserveError as refusal:
                 response = error_reply(refusal)
                 exchange.refuse(refusal, str(response.status_code))
-            except asyncio.CancelledError:
-                # Only the server cancels, and only when its time to shut down is over.
+            except asyncio.CancelledError as cancelled:
+                if CLIENT_LEFT in cancelled.args:
+                    exchange.code = str(CLIENT_CLOSED_REQUEST)
+                    return Response(status_code=CLIENT_CLOSED_REQUEST)
+                # Else the server cancels, and only when its time to shut down is over.
                 error = ModelNotReady("the server is shutting down")
                 response = error_reply(error)
                 exchange.refuse(error, str(response.status_code))

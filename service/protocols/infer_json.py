@@ -28,7 +28,7 @@ from .inference import (
     classes_wanted,
     new_id,
 )
-from .json_body import parse_json
+from .json_body import check_values, parse_json
 from .replies import JSON
 from .tensors import (
     check_datatype,
@@ -79,13 +79,20 @@ _SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"\xff\xd8\xff\xe1", b
 _DIGITS = re.compile(r"[0-9]{1,18}")
 
 
-def read_request(body: bytes, header_length: str | None, manifest: Manifest, max_images: int) -> InferRequest:
+def read_request(
+    body: bytes,
+    header_length: str | None,
+    manifest: Manifest,
+    max_images: int,
+    max_json_values: int,
+) -> InferRequest:
     """The request in a body, whose first `header_length` bytes are JSON, all of it where that is not told.
 
     Raises:
         InvalidInput: it cannot be understood, or does not fit the model.
     """
     if header_length is None:
+        check_values(body, max_json_values)
         return _read(body, memoryview(b""), manifest, max_images)
     length = int(header_length) if _DIGITS.fullmatch(header_length) else -1
     if not 0 <= length <= len(body):
@@ -94,7 +101,9 @@ def read_request(body: bytes, header_length: str | None, manifest: Manifest, max
         )
     if length == 0:
         return _read_raw(body, manifest)
-    return _read(body[:length], memoryview(body)[length:], manifest, max_images)
+    text = body[:length]
+    check_values(text, max_json_values)
+    return _read(text, memoryview(body)[length:], manifest, max_images)
 
 
 def _read_raw(body: bytes, manifest: Manifest) -> InferRequest:

@@ -6,9 +6,26 @@ from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from ..errors import InvalidInput
+from ..errors import InvalidInput, PayloadTooLarge
 
 T = TypeVar("T")
+
+
+def check_values(body: bytes, most: int) -> None:
+    """Refuse JSON of more values than that, before any of them is made.
+
+    Counted are the characters that begin a list or an object or part two values. Those inside of strings are
+    counted too; base64 has none. A list of nothing takes two bytes here, and once read a hundred.
+
+    Raises:
+        PayloadTooLarge: there are more.
+    """
+    # Each takes a byte, so that most bodies need no counting.
+    if len(body) > most and sum(map(body.count, (b"[", b"{", b","))) > most:
+        raise PayloadTooLarge(
+            f"the JSON holds more than {most:,} values (CONVSERVE_MAX_JSON_VALUES); "
+            "send tensors as binary data, or pictures as files"
+        )
 
 
 def parse_json(adapter: TypeAdapter[T], body: bytes) -> T:

@@ -25,6 +25,7 @@ from .exchange import CLIENT_CLOSED_REQUEST, Exchange, InferenceRoute, counted
 from .fixed_settings import check_unchanged, log_settings, trace_settings
 from .infer_json import RAW_HEADER_LENGTH, read_request, write_answer
 from .inference import infer
+from .json_body import check_values
 from .model_config import (
     all_statistics,
     config_of,
@@ -105,7 +106,13 @@ class OpenInference:
         exchange.set_deadline(self.limits.request_timeout)
         received = await read_body(exchange.request, self.limits.max_body_bytes)
         body = decompress(received, exchange.header(b"content-encoding") or "", self.limits.max_body_bytes)
-        asked = read_request(body, exchange.header(RAW_HEADER_LENGTH), model.manifest, self.limits.max_images)
+        asked = read_request(
+            body,
+            exchange.header(RAW_HEADER_LENGTH),
+            model.manifest,
+            self.limits.max_images,
+            self.limits.max_json_values,
+        )
         if asked.timeout is not None:
             exchange.set_deadline(asked.timeout)
         outputs, inference = await infer(self.plane.classifier, model, asked, deadline=exchange.deadline)
@@ -151,7 +158,7 @@ class OpenInference:
     async def index(self, request: Request) -> Response:
         """Tritonclient sends no Content-Type, and an empty body where it asks for nothing in particular."""
         try:
-            body = await read_body(request, self.limits.max_body_bytes)
+            body = await self._small_document(request)
             asked = IndexRequest.model_validate_json(body or b"{}")
         except ClientDisconnect:
             return Response(status_code=CLIENT_CLOSED_REQUEST)
@@ -166,7 +173,7 @@ class OpenInference:
 
     async def logging(self, request: Request) -> Response:
         settings = log_settings()
-        body = await read_body(request, self.limits.max_body_bytes)
+        body = await self._small_document(request)
         check_unchanged(settings, body, "CONVSERVE_LOG_LEVEL says at its start what is logged")
         return json_reply(settings)
 
@@ -174,12 +181,17 @@ class OpenInference:
         if "name" in request.path_params:
             self._resolve(request.path_params)
         settings = trace_settings()
-        body = await read_body(request, self.limits.max_body_bytes)
+        body = await self._small_document(request)
         check_unchanged(settings, body, "it traces nothing")
         return json_reply(settings)
 
     async def not_offered(self, request: Request) -> Response:
         return error_json(f"{request.url.path} is not offered by this server", NOT_OFFERED)
+
+    async def _small_document(self, request: Request) -> bytes:
+        body = await read_body(request, self.limits.max_body_bytes)
+        check_values(body, self.limits.max_json_values)
+        return body
 
     def _resolve(self, names: Mapping[str, str]) -> LoadedModel:
         if not names["name"]:

@@ -22,6 +22,7 @@ from .content_coding import decompress
 from .exchange import Exchange, InferenceRoute, counted
 from .inference import check_json_size
 from .instances_json import SIGNATURE, Content, read_classify, read_predict
+from .json_body import check_values
 from .native_openapi import TIMEOUT, error_responses
 from .replies import JSON, Reply, error_json, json_reply, server_timing
 
@@ -128,7 +129,9 @@ class TensorFlowServing:
         exchange.set_deadline(self.limits.request_timeout)
         received = await read_body(exchange.request, self.limits.max_body_bytes)
         coding = exchange.header(b"content-encoding") or ""
-        return model, decompress(received, coding, self.limits.max_body_bytes)
+        body = decompress(received, coding, self.limits.max_body_bytes)
+        check_values(body, self.limits.max_json_values)
+        return model, body
 
     async def _infer(self, exchange: Exchange, model: LoadedModel, content: Content) -> Inference:
         inference = await self.plane.classifier.infer(model, content, deadline=exchange.deadline)

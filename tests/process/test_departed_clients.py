@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from pathlib import Path
 
 import pytest
 
@@ -39,6 +40,18 @@ def test_a_request_cut_off_in_its_head_is_none(server: ServerProcess) -> None:
         client.sendall(REQUEST[:20])
     assert post(f"{server.url}/classify", BODY).status == 200
     assert MetricsPage.scrape(server.url).total("convserve_requests_total") == before + 1
+
+
+def test_nobody_waits_in_place_of_a_client_that_has_left(shades: Path) -> None:
+    """Its rows would wait a minute for company."""
+    with ServerProcess(shades, "--max-queue-delay-ms", "60000") as server:
+        with connected(server) as client:
+            client.sendall(REQUEST)
+            scrape_until(server.url, lambda page: page.total("convserve_queue_depth") == 1)
+        page = scrape_until(server.url, MetricsPage.is_idle)
+        assert page.total("convserve_requests_total", code="499") == 1
+        assert page.total("convserve_images_total") == 0
+        assert server.stderr.text == ""
 
 
 @pytest.mark.parametrize("reset", [False, True])

@@ -71,6 +71,18 @@ def test_load_balancers_are_told_before_workers_close_the_port(shades: Path) -> 
         assert post(f"{server.url}/classify", BODY).status == 200
 
 
+def test_an_interrupt_of_workers_waits_for_no_load_balancer(shades: Path) -> None:
+    with ServerProcess(shades, "--drain-delay-s", "3600", "--workers", "2") as server:
+        assert server.stop(signal.SIGINT) == -signal.SIGINT
+
+
+def test_an_interrupt_cuts_the_drain_of_workers_short(shades: Path) -> None:
+    with ServerProcess(shades, "--drain-delay-s", "3600", "--workers", "2") as server:
+        server.send(signal.SIGTERM)
+        eventually(lambda: readiness(server) == (503, "draining"))
+        assert server.stop(signal.SIGINT) == -signal.SIGTERM
+
+
 def test_after_the_drain_delay_it_ends_by_itself(shades: Path) -> None:
     with ServerProcess(shades, "--drain-delay-s", "0.2") as server:
         assert server.stop() == -signal.SIGTERM

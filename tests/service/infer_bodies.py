@@ -11,6 +11,7 @@ from service.protocols.inference import InferRequest
 from tests.shades import SIDE
 
 MOST = 256
+MOST_VALUES = 1_000_000
 PIXELS = SIDE * SIDE
 
 
@@ -29,4 +30,4 @@ def read(manifest: Manifest, request: Any, *, header: str | None = None, tail: b
     text = request if isinstance(request, bytes) else json.dumps(request).encode()
     if header is None and tail:
         header = str(len(text))
-    return read_request(text + tail, header, manifest, MOST)
+    return read_request(text + tail, header, manifest, MOST, MOST_VALUES)

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import logging
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 from starlette.requests import Request
 from starlette.types import Message
 
+from service.app import create_app
 from service.errors import InvalidInput, PayloadTooLarge
 from service.protocols.body import read_body
 from service.protocols.json_images import MAX_IMAGES, read_json_images
 from service.protocols.multipart import MAX_PARTS, read_files
+from service.settings import Settings
 from tests.shades import level, picture
 
 from .refusal import refused
@@ -139,3 +143,42 @@ def test_a_body_in_very_many_chunks_takes_no_more_memory_than_in_one() -> None:
     request = Request({"type": "http", "method": "POST", "headers": []}, receive)
     with memory_below(1_000_000):
         assert asyncio.run(read_body(request, size)) == chunk * 50_000
+
+
+TENSOR = b'"name":"pixels","shape":[1,8,8,1],"datatype":"UINT8"'
+
+
+@pytest.fixture
+def frugal(repository: Path) -> Iterator[TestClient]:
+    """The application, of which no JSON may hold more than a thousand values."""
+    with TestClient(create_app(Settings(models=repository, max_json_values=1000))) as client:
+        yield client
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/classify", b'{"images":[%b]}'),
+        ("/v2/models/shades/infer", b'{"inputs":[{%b,"data":[%%b]}]}' % TENSOR),
+        ("/v2/repository/index", b'{"x":[%b]}'),
+        ("/v2/logging", b'{"x":[%b]}'),
+        ("/v1/models/shades:predict", b'{"instances":[%b]}'),
+        ("/v1/models/shades:classify", b'{"examples":[%b]}'),
+    ],
+)
+@pytest.mark.parametrize("element", [b"[]", b"{}", b"0"])
+def test_more_values_than_json_may_hold(frugal: TestClient, path: str, body: bytes, element: bytes) -> None:
+    content = body % b",".join([element] * 1001)
+    with memory_below(100 * len(content)):
+        answer = frugal.post(path, content=content, headers={"Content-Type": "application/json"})
+    refused(answer, 413, "CONVSERVE_MAX_JSON_VALUES")
+
+
+def test_what_is_no_json_is_not_counted(frugal: TestClient) -> None:
+    """A flat picture of commas, behind JSON; and a large picture in base64."""
+    pixels = bytes([ord(",")]) * 64 * 20
+    head = b'{"inputs":[{%b,"parameters":{"binary_data_size":1280}}]}' % TENSOR.replace(b"[1,", b"[20,")
+    headers = {"Inference-Header-Content-Length": str(len(head))}
+    assert frugal.post("/v2/models/shades/infer", content=head + pixels, headers=headers).status_code == 200
+    large = base64.b64encode(picture(level(3)) + bytes(100_000)).decode()
+    assert frugal.post("/classify", json={"images": [{"b64": large}]}).status_code == 200

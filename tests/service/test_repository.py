@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pytest
 
 from service.errors import ConfigurationError, InvalidModel
-from service.repository import VersionFolder, find_versions
+from service.repository import UNKNOWN, VersionFolder, find_versions
 from tests.shades import publish_shades
 
 
@@ -133,3 +137,36 @@ def test_golden_answers_that_are_no_archive_are_named(repository: Path, content:
     (folder.path / "golden.npz").write_bytes(content)
     with pytest.raises(InvalidModel, match=r"golden\.npz cannot be read"):
         folder.golden(folder.manifest())
+
+
+@contextmanager
+def as_somebody_without_rights() -> Iterator[None]:
+    """The superuser may read everything, and so is nobody for a while."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+
+
+def test_a_model_that_cannot_be_read_stands_in_nobody_s_way() -> None:
+    with TemporaryDirectory() as folder:
+        repository = Path(folder)
+        repository.chmod(0o755)
+        for name in ("a", "closed", "z"):
+            publish_shades(repository, name)
+        (repository / "closed").chmod(0)
+        try:
+            with as_somebody_without_rights():
+                found = list(find_versions(repository))
+                assert [(each.name, each.version) for each in found] == [
+                    ("a", "1"),
+                    ("closed", UNKNOWN),
+                    ("z", "1"),
+                ]
+                with pytest.raises(InvalidModel, match="cannot be read: Permission denied"):
+                    found[1].manifest()
+        finally:
+            (repository / "closed").chmod(0o755)
