@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from .errors import DeadlineExceeded, InvalidImage
 from .imaging import Decoder, Picture
+from .turns import Turns
 
 # Pictures of a request with no more pixels than this in all are decoded in the event loop's own turn; a
 # hop to a thread and back costs about as much as decoding this many.
@@ -33,14 +34,14 @@ class Image(NamedTuple):
 
 
 class DecodePool:
-    """Threads that decode large pictures, shared by every model."""
+    """Threads that decode large pictures, shared by every model, which take turns."""
 
     def __init__(self, threads: int) -> None:
         self._threads = threads
-        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="decoder")
+        self._turns = Turns(threads, "decoder")
 
     def close(self) -> None:
-        self._executor.shutdown()
+        self._turns.close()
 
     async def decode(self, decoder: Decoder, images: Sequence[Image], *, deadline: float) -> Rows:
         """The images as rows `(n, …)` of the model's input; `deadline` is in the event loop's time.
@@ -79,16 +80,13 @@ class DecodePool:
 
     async def _decode_elsewhere(self, decoder: Decoder, images: Sequence[Image]) -> list[Decoded]:
         """Each thread takes an equal share; one hop there and back for all of it."""
-        loop = asyncio.get_running_loop()
         count = min(self._threads, len(images))
         shares = [images[start::count] for start in range(count)]
 
         def decode(share: Sequence[Image]) -> list[Decoded]:
             return [_attempt_decode(decoder, _attempt_open(decoder, image)) for image in share]
 
-        done = await asyncio.gather(
-            *(loop.run_in_executor(self._executor, decode, share) for share in shares)
-        )
+        done = await asyncio.gather(*(self._turns.run(decoder, partial(decode, share)) for share in shares))
         return [done[index % count][index // count] for index in range(len(images))]
 
 

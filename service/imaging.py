@@ -1,4 +1,4 @@
-"""The bytes of an encoded picture → one array of the model's input. The only importer of PIL.
+"""The bytes of an encoded picture → one array of the model's input. Only this and `sizing.py` import PIL.
 
 Only the plugins named here are ever loaded, and they are called by themselves rather than through
 `Image.open`, which reports oversized pictures through the process-wide `warnings` and a process-wide limit
@@ -28,17 +28,12 @@ from PIL.WebPImagePlugin import WebPImageFile
 from .bombs import Source, recognise, refuse_bombs, refuse_size
 from .errors import InvalidImage
 from .manifest import InputSpec
-from .paper import Pixels, is_light, padded
+from .paper import Pixels, is_light
+from .sizing import draft, sized
 
 # How often a file may be read: for its header, which one may want to know at once, and for the rest of it.
 HEADER_READS = 10_000
 BODY_READS = 200_000
-
-# Sharp both ways, and without the rings that Lanczos draws around ink. Reducing by whole numbers first, as
-# long as three times the target remains, is four times as fast on a photograph and within 3 of 255 of the
-# full sum.
-FILTER = Image.Resampling.BICUBIC
-REDUCING_GAP = 3.0
 
 
 class _FirstFrame(GifImageFile):
@@ -132,13 +127,14 @@ class Decoder:
         """
         with closing(picture.image):
             try:
+                draft(picture.image, self._spec)
                 image = _upright(_opaque(picture.image), picture.image)
                 image = _coloured(image, self._spec.channels)
             except Exception as error:
                 # Pillow lets a dozen kinds of exception out on hostile bytes, and each plugin its own. This
                 # is the one place that knows that whatever it was, the picture is to blame.
                 raise self._refusal(picture.form, error) from error
-            pixels = _sized(image, self._spec)
+            pixels = sized(image, self._spec)
         if self._spec.polarity and is_light(pixels) == (self._spec.polarity == "light-on-dark"):
             pixels = 255 - pixels
         if self._spec.layout == "NCHW":
@@ -238,43 +234,3 @@ def _upright(image: Image.Image, original: ImageFile.ImageFile) -> Image.Image:
     with suppress(Exception):
         turn = _TURNS.get(original.getexif().get(Tag.Orientation))
     return image if turn is None else image.transpose(turn)
-
-
-def _sized(image: Image.Image, spec: InputSpec) -> Pixels:
-    """Height, width, channels as in `spec`; a picture that has them already keeps every bit, and so does one
-    of any size where those of `spec` are free.
-    """
-    if spec.height is None or spec.width is None:
-        return _pixels(image)
-    target = spec.width, spec.height
-    if image.size == target:
-        return _pixels(image)
-    match spec.resize:
-        case "stretch":
-            return _pixels(image.resize(target, FILTER, reducing_gap=REDUCING_GAP))
-        case "crop":
-            box = _centre(image.size, target)
-            return _pixels(image.resize(target, FILTER, box, reducing_gap=REDUCING_GAP))
-        case "fit":
-            return padded(_pixels(_within(image, target)), spec.height, spec.width)
-
-
-def _centre(size: tuple[int, int], target: tuple[int, int]) -> tuple[float, float, float, float]:
-    """The largest box of the shape of `target` in the middle of a picture of `size`."""
-    width, height = size
-    if width * target[1] > height * target[0]:
-        left, top = (width - height * target[0] / target[1]) / 2, 0.0
-    else:
-        left, top = 0.0, (height - width * target[1] / target[0]) / 2
-    return left, top, width - left, height - top
-
-
-def _within(image: Image.Image, target: tuple[int, int]) -> Image.Image:
-    scale = min(target[0] / image.width, target[1] / image.height)
-    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
-    return image if size == image.size else image.resize(size, FILTER, reducing_gap=REDUCING_GAP)
-
-
-def _pixels(image: Image.Image) -> Pixels:
-    channels = len(image.getbands())
-    return np.frombuffer(image.tobytes(), np.uint8).reshape(image.height, image.width, channels)

@@ -51,7 +51,8 @@ ALLOWED: dict[str, set[str]] = {
     "engine": {"errors"},
     "bombs": {"errors"},
     "paper": set(),
-    "imaging": {"bombs", "errors", "manifest", "paper"},
+    "sizing": {"manifest", "paper"},
+    "imaging": {"bombs", "errors", "manifest", "paper", "sizing"},
     "repository": {"errors", "manifest"},
     "loaded_model": {
         "admission",
@@ -66,13 +67,14 @@ ALLOWED: dict[str, set[str]] = {
         "waiter",
     },
     "registry": {"errors", "loaded_model", "repository"},
-    "decoding": {"errors", "imaging"},
+    "turns": set(),
+    "decoding": {"errors", "imaging", "turns"},
     "ranking": set(),
     "classifier": {"decoding", "errors", "loaded_model", "ranking", "telemetry", "waiter"},
 }
 ONLY_IMPORTERS = {
     "onnxruntime": {"engine"},
-    "PIL": {"imaging"},
+    "PIL": {"imaging", "sizing"},
     "uvicorn": {"connection", "server"},
     "grpc": {"grpc_server", "keys_grpc", "rpc", "tls_grpc"},
     "opentelemetry": {"observation", "traces"},
