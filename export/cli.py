@@ -1,4 +1,4 @@
-"""The command: `convserve-export NETWORK`, or `python -m export NETWORK` in a clone.
+"""The command: `convserve-export NETWORK`, or `python -m export NETWORK` in a clone; see commands.py too.
 
 Exit codes: 0 published, 1 not published (one sentence on stderr says why), 2 wrong usage, 130 interrupted.
 """
@@ -13,7 +13,9 @@ import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TextIO
+
+from . import commands
 
 if TYPE_CHECKING:
     from .recipes import Recipe
@@ -45,7 +47,18 @@ def _run(argv: Sequence[str] | None) -> int:
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # it would report to its makers
 
+    try:
+        published = arguments.work(arguments, sys.stderr)
+    except ExportError as error:
+        print(f"convserve-export: {error}", file=sys.stderr)
+        return 1
+    print(published)
+    return 0
+
+
+def _train(arguments: argparse.Namespace, report: TextIO) -> Path:
     from .pipeline import Order, export
+    from .recipes import RECIPES
 
     order = Order(
         data=arguments.data,
@@ -62,13 +75,7 @@ def _run(argv: Sequence[str] | None) -> int:
         distribute=arguments.distribute,
         random=arguments.weights == "random",
     )
-    try:
-        published = export(arguments.network, RECIPES[arguments.network], order, sys.stderr)
-    except ExportError as error:
-        print(f"convserve-export: {error}", file=sys.stderr)
-        return 1
-    print(published)
-    return 0
+    return export(arguments.network, RECIPES[arguments.network], order, report)
 
 
 def _parser(recipes: Mapping[str, Recipe]) -> argparse.ArgumentParser:
@@ -76,10 +83,12 @@ def _parser(recipes: Mapping[str, Recipe]) -> argparse.ArgumentParser:
         prog="convserve-export",
         description="Train a network in Keras and publish it as a verified ONNX model.",
     )
-    networks = parser.add_subparsers(dest="network", metavar="NETWORK", required=True)
+    networks = parser.add_subparsers(dest="network", metavar="COMMAND", required=True)
     for name, recipe in recipes.items():
         command = networks.add_parser(name, help=recipe.description, description=recipe.description)
         _add_options(command, recipe)
+        command.set_defaults(work=_train)
+    commands.add(networks, os.environ.get(DATA_VARIABLE) or None)
     return parser
 
 

@@ -74,7 +74,7 @@ def _convolution(
 
 
 def normalised(x: keras.KerasTensor) -> keras.KerasTensor:
-    """Section 3.3: each value divided by (2 + 1e-4 times the squares of five channels round it) to the 0.75th.
+    """Section 3.3: each value divided by (2 + 1e-4 times the squares of five channels round it) ^ 0.75.
 
     TensorFlow's alpha is the paper's: it is not divided by the number of channels, as ONNX's is.
     """

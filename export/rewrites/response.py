@@ -8,6 +8,8 @@ power 3/4 is a square root times the square root of it.
 from __future__ import annotations
 
 import numpy as np
+import onnx
+from numpy.typing import NDArray
 from onnx import helper
 
 from .view import View, attribute
@@ -42,7 +44,75 @@ def unfold(view: View) -> bool:
     return False
 
 
-def _band(channels: int, size: int) -> np.typing.NDArray[np.float64]:
+def _band(channels: int, size: int) -> NDArray[np.float64]:
     """One where ONNX's LRN sums: from channel - floor((size - 1) / 2) to channel + ceil((size - 1) / 2)."""
     distance = np.arange(channels)[np.newaxis, :] - np.arange(channels)[:, np.newaxis]
     return ((distance >= -((size - 1) // 2)) & (distance <= size // 2)).astype(np.float64)
+
+
+def channels_last(view: View) -> bool:
+    """What `unfold` has made, with channels last and the sum as a mean over neighbours along the last axis.
+
+    ONNX Runtime's int8 convolutions and poolings on a CPU take and give channels last, so that the turns
+    there and back cancel with its own; and along the last axis a mean takes less time than the product.
+    """
+    for division in view.nodes:
+        found = _unfolded(view, division) if division.op_type == "Div" else None
+        axes = view.axes(division.input[0])
+        if found is None or axes is None or not all(axes[1:]):
+            continue
+        nodes, size, factor, base = found
+        _, channels, height, width = axes
+        flat = view.new_constant("flat", np.array([-1, 1, height * width, channels]))
+        square = view.new_constant("square", np.array([-1, height, width, channels]))
+        scale, offset = (
+            view.new_constant(name, np.array(value, np.float32))
+            for name, value in (("scale", factor), ("base", base))
+        )
+        names = ("last", "squares", "rows", "means", "sums", "shifted", "root", "fourth", "power", "divided")
+        last, squares, rows, means, sums, shifted, root, fourth, power, divided = map(view.new_value, names)
+        pads = [0, (size - 1) // 2, 0, size // 2]
+        view.replace(
+            nodes,
+            [
+                helper.make_node("Transpose", [division.input[0]], [last], perm=[0, 2, 3, 1]),
+                helper.make_node("Reshape", [last, flat], [rows]),
+                helper.make_node("Mul", [rows, rows], [squares]),
+                helper.make_node(
+                    "AveragePool", [squares], [means], kernel_shape=[1, size], pads=pads, count_include_pad=1
+                ),
+                helper.make_node("Mul", [means, scale], [sums]),
+                helper.make_node("Add", [sums, offset], [shifted]),
+                helper.make_node("Sqrt", [shifted], [root]),
+                helper.make_node("Sqrt", [root], [fourth]),
+                helper.make_node("Mul", [root, fourth], [power]),
+                helper.make_node("Div", [rows, power], [divided]),
+                helper.make_node("Reshape", [divided, square], [f"{divided}/square"]),
+                helper.make_node(
+                    "Transpose", [f"{divided}/square"], list(division.output), perm=[0, 3, 1, 2]
+                ),
+            ],
+        )
+        return True
+    return False
+
+
+def _unfolded(view: View, division: onnx.NodeProto) -> tuple[list[onnx.NodeProto], int, float, float] | None:
+    """The nodes of a normalisation that ends in this one, its size, the factor of the mean, and the base."""
+    power = view.sole_maker(division.input[1], "Mul")
+    fourth = None if power is None else view.sole_maker(power.input[1], "Sqrt")
+    root = None if fourth is None else view.maker(fourth.input[0], "Sqrt")
+    sums = None if root is None else view.sole_maker(root.input[0], "Conv")
+    squares = None if sums is None else view.sole_maker(sums.input[0], "Mul")
+    if power is None or fourth is None or root is None or sums is None or squares is None:
+        return None
+    if list(squares.input) != [division.input[0]] * 2 or power.input[0] != root.output[0]:
+        return None
+    kernel, base = view.constant(sums.input[1]), view.constant(sums.input[2])
+    if kernel is None or base is None or kernel.shape[2:] != (1, 1) or kernel.shape[0] != kernel.shape[1]:
+        return None
+    band, alpha = kernel[:, :, 0, 0], float(kernel.max())
+    size = int(np.count_nonzero(band[len(band) // 2]))
+    if np.ptp(base) or not np.array_equal(band, (_band(len(band), size) * alpha).astype(band.dtype)):
+        return None
+    return [squares, sums, root, fourth, power, division], size, alpha * size, float(base[0])

@@ -10,7 +10,7 @@ import onnx
 from onnx.checker import check_model
 
 from ..graph import tell_shapes, tidy
-from . import groups, response, scale, transposes
+from . import groups, pixels, response, scale, transposes
 from .view import View
 
 Step = Callable[[View], bool]
@@ -37,6 +37,10 @@ REWRITES: Final[Sequence[Rewrite]] = (
     Rewrite("input-scaling", (scale.into_convolution,)),
     Rewrite("response-normalisation", (response.unfold,)),
 )
+
+# Those of int8 graphs: before the quantisation, and after it.
+CHANNELS_LAST: Final = Rewrite("response-normalisation-channels-last", (response.channels_last,))
+PIXELS: Final = Rewrite("pixels-as-they-are", (pixels.as_they_are,))
 
 
 def rewrite(graph: bytes, rewrites: Sequence[Rewrite] = REWRITES) -> Rewritten:

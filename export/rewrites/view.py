@@ -56,6 +56,13 @@ class View:
                 return [axis.dim_value for axis in known.type.tensor_type.shape.dim]
         return None
 
+    def is_pixels(self, value: str) -> bool:
+        """Whether this is an input of the graph, of uint8."""
+        return any(
+            port.name == value and port.type.tensor_type.elem_type == onnx.TensorProto.UINT8
+            for port in self._model.graph.input
+        )
+
     def new_value(self, stem: str) -> str:
         self._fresh += 1
         return f"{stem}/{len(self._model.graph.node)}.{self._fresh}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -17,18 +18,34 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from export.errors import ManifestError
-from export.manifest import Evaluation, Example, InputSpec, Manifest, OutputSpec, Parity, Training
+from export.fixed import graph as maps_graph
+from export.manifest import (
+    Calibration,
+    Evaluation,
+    Example,
+    InputSpec,
+    Manifest,
+    OutputSpec,
+    Parity,
+    Quantization,
+    Training,
+)
 from export.publish import publish
 from service.app import create_app
 from service.settings import Settings
 from tests.contract import linear
 from tests.contract.linear import HEIGHT, WIDTH, Linear
+from tests.maps import NAMES, maps, pictures
 from tests.shades import LABELS, graph, level, picture, rows, scores
 
-PARTS = {
+PARTS: dict[str, Any] = {
     "training": Training("drawn greys", "0" * 64, 10, 0, 7, 0.5, {"numpy": np.__version__}),
     "evaluation": Evaluation("drawn greys", 10, accuracy=1, top5=0.995, calibration_error=0.0),
     "parity": Parity(10, 0.0, argmax_equal=True),
+    "calibration": Calibration(10, 1.25, 0.02, 0.01),
+    "rewrites": ("channels-first", "input-scaling"),
+    "quantization": Quantization("1", "static", 100, None),
+    "weights": "imported",
 }
 SHADES = Manifest(
     name="shades",
@@ -154,6 +171,48 @@ def test_ink_and_paper_are_brought_in_as_the_manifest_says(
         assert post(client, 255 - sheet)[0]["label"] == on_dark
 
 
+def plain(part: Any) -> Any:
+    """As JSON has it."""
+    if isinstance(part, tuple):
+        return list(part)
+    return part if isinstance(part, str) else asdict(part)
+
+
+def test_an_older_manifest_without_the_optional_fields_is_served(tmp_path: Path) -> None:
+    publish_greys(tmp_path, SHADES)
+    path = tmp_path / "shades" / "1" / "manifest.json"
+    document = json.loads(path.read_text())
+    for name in ("weights", "calibration", "rewrites", "quantization"):
+        del document[name]
+    path.write_text(json.dumps(document))
+    with served(tmp_path) as client:
+        assert post(client, rows(level(7))[0, ..., 0])[0]["label"] == LABELS[7]
+
+
+@pytest.mark.parametrize(("height", "width"), [(None, None), (6, 9)])
+def test_maps_are_published_and_served_at_free_and_fixed_sizes(
+    tmp_path: Path, height: int | None, width: int | None
+) -> None:
+    pixels = pictures(2, 6, 9)
+    spec = InputSpec("pixels", "uint8", "NHWC", height, width, 1, "fit")
+    manifest = replace(SHADES, input=spec, output=OutputSpec("maps", "maps"), labels=NAMES, tolerance=1e-3)
+    publish(tmp_path, manifest, maps_graph(), pixels, maps(pixels))
+    with served(tmp_path) as client:
+        answer = client.post("/v1/models/shades:predict", json={"instances": pixels.tolist()})
+        np.testing.assert_allclose(answer.json()["predictions"], maps(pixels), atol=1e-3)
+        other = client.post("/v1/models/shades:predict", json={"instances": pictures(1, 5, 9).tolist()})
+        assert other.status_code == (200 if height is None else 400)
+
+
+@pytest.mark.parametrize("wrong", [np.s_[:, :5], np.s_[..., :3], np.s_[:1]])
+def test_maps_that_are_not_as_large_as_their_pictures_are_not_published(tmp_path: Path, wrong: Any) -> None:
+    pixels = pictures(2, 6, 9)
+    spec = InputSpec("pixels", "uint8", "NHWC", None, None, 1, "fit")
+    manifest = replace(SHADES, input=spec, output=OutputSpec("maps", "maps"), labels=NAMES)
+    with pytest.raises(ManifestError, match="the golden outputs are"):
+        publish(tmp_path, manifest, maps_graph(), pixels, maps(pixels)[wrong])
+
+
 def publish_greys(models: Path, manifest: Manifest, files: dict[str, bytes] | None = None) -> None:
     golden = rows(*(level(index) for index in range(len(LABELS))))
     publish(models, manifest, graph(), golden, scores(golden), files or {})
@@ -165,9 +224,10 @@ def test_what_is_known_of_a_model_is_passed_on(tmp_path: Path, there: list[str])
     publish_greys(tmp_path, replace(SHADES, **parts))
     with served(tmp_path) as client:
         (model,) = client.get("/models").json()["models"]
+    absent = {"weights": "trained", "rewrites": []}
     for part in PARTS:
         told = model["provenance"][part]
-        assert told == (asdict(parts[part]) if part in parts else None)
+        assert told == (plain(parts[part]) if part in parts else absent.get(part))
     assert model["accuracy"] == (1 if "evaluation" in parts else None)
 
 

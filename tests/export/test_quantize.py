@@ -1,0 +1,142 @@
+"""int8 versions of real networks: smaller, as good, named after their parent; or not published at all."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from export import quantize
+from export.architectures.alexnet import normalised
+from export.cli import main
+from export.published import read
+from export.session import Session
+from tests.export.conftest import Exported
+from tests.maps import publish_filters
+
+
+@pytest.fixture
+def models(exported: Exported, tmp_path: Path) -> Path:
+    """A repository with a network trained on drawn digits."""
+    shutil.copytree(exported.models, tmp_path / "models")
+    return tmp_path / "models"
+
+
+def run(models: Path, *options: str | Path, name: str = "convnet") -> int:
+    return main(["quantize", name, "--models", str(models), *map(str, options)])
+
+
+def test_an_int8_version_is_a_quarter_of_the_size_and_as_good(
+    models: Path, digits: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quantize, "MOST_LOST", 0.05)  # one of the hundred drawn test digits is 0.01
+    assert run(models, "--data", digits) == 0
+    told = capsys.readouterr()
+    assert told.out == f"{models / 'convnet' / '2'}\n"
+    assert "of version 1; accuracy " in told.err
+    parent, child = read(models, "convnet", "1"), read(models, "convnet", "2")
+    assert len(child.graph) <= 0.3 * len(parent.graph)
+    assert child.manifest.evaluation is not None
+    assert parent.manifest.evaluation is not None
+    quantization = child.manifest.quantization
+    assert quantization is not None
+    assert (quantization.parent, quantization.method) == ("1", quantize.METHOD)
+    assert quantization.parent_accuracy == parent.manifest.evaluation.accuracy
+    assert quantization.calibration_examples <= quantize.EXAMPLES
+    assert child.manifest.labels == parent.manifest.labels
+    answers = Session(child.graph).run(child.golden_inputs)
+    expected = Session(parent.graph).run(parent.golden_inputs)
+    np.testing.assert_allclose(answers, expected, atol=0.2)
+    assert "Cast" not in [node.op_type for node in onnx.load_from_string(child.graph).graph.node]
+    assert "pixels-as-they-are" in child.manifest.rewrites
+
+
+def test_without_a_number_the_highest_that_is_not_int8_is_taken(
+    models: Path, digits: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quantize, "MOST_LOST", 0.05)
+    assert run(models, "--data", digits) == run(models, "--data", digits) == 0
+    parents = [read(models, "convnet", version).manifest.quantization for version in ("2", "3")]
+    assert [None if each is None else each.parent for each in parents] == ["1", "1"]
+    assert read(models, "convnet", "2").graph == read(models, "convnet", "3").graph
+
+
+def test_one_that_forgets_too_much_is_not_published(
+    models: Path, digits: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quantize, "MOST_LOST", -1.0)
+    assert run(models, "--data", digits) == 1
+    assert "in int8 the accuracy falls from " in capsys.readouterr().err
+    assert [entry.name for entry in (models / "convnet").iterdir()] == ["1"]
+    assert [entry.name for entry in models.iterdir()] == ["convnet"]
+
+
+def test_what_cannot_be_quantised_is_a_sentence(
+    models: Path, digits: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quantize, "MOST_LOST", 0.05)
+    publish_filters(models)
+    assert run(models, name="filters") == 1
+    assert "filters gives maps" in capsys.readouterr().err
+    assert run(models, name="nothing") == 1
+    assert "there is no model nothing in" in capsys.readouterr().err
+    assert run(models, "--model-version", "7") == 1
+    assert "manifest.json cannot be read" in capsys.readouterr().err
+    assert run(models, "--data", models) == 1
+    assert capsys.readouterr().err.startswith("convserve-export: ")
+    assert run(models, "--data", digits) == 0
+    capsys.readouterr()
+    assert run(models, "--data", digits, "--model-version", "2") == 1
+    assert "version 2 of convnet is quantised already" in capsys.readouterr().err
+
+
+def test_a_damaged_parent_is_not_quantised(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    graph = models / "convnet" / "1" / "model.onnx"
+    graph.write_bytes(graph.read_bytes()[:-1])
+    assert run(models) == 1
+    assert "is not the file that was published" in capsys.readouterr().err
+
+
+def test_random_weights_are_quantised_without_data(tmp_path: Path) -> None:
+    assert main(["convnet", "--weights", "random", "--models", str(tmp_path)]) == 0
+    assert run(tmp_path) == 0
+    child = read(tmp_path, "convnet", "2").manifest
+    assert (child.weights, child.evaluation) == ("random", None)
+    assert child.quantization is not None
+    assert child.quantization.parent_accuracy is None
+
+
+def test_response_normalisation_stays_in_float_with_channels_last() -> None:
+    """As in AlexNet: no convolution of squares, no turns but one pair a normalisation, pixels as they are."""
+    import keras
+    from keras import layers
+
+    from export.architectures.pixels import from_pixels
+    from export.convert import convert
+    from export.rewrites import rewrite
+
+    inputs = keras.Input((20, 20, 3))
+    x = normalised(layers.Conv2D(16, 5, activation="relu")(inputs))
+    x = layers.Conv2D(8, 3, activation="relu")(layers.MaxPooling2D(2)(x))
+    outputs = layers.Dense(5, activation="softmax")(layers.Flatten()(x))
+    network = from_pixels(keras.Model(inputs, outputs, name="like_alexnet"))
+    parent = rewrite(convert(network)).graph
+    pictures = np.random.default_rng(0).integers(0, 256, (40, 20, 20, 3), dtype=np.uint8)
+    graph, rewrites = quantize.quantized(parent, pictures)
+    assert rewrites == ("response-normalisation-channels-last", "pixels-as-they-are")
+    kinds = [node.op_type for node in onnx.load_from_string(graph).graph.node]
+    assert (kinds.count("Conv"), kinds.count("AveragePool"), kinds.count("Transpose")) == (2, 1, 3)
+    assert "Cast" not in kinds
+    np.testing.assert_allclose(Session(graph).run(pictures), Session(parent).run(pictures), atol=0.05)
+
+
+def test_the_profile_tells_each_node_and_their_sum(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["profile", "convnet", "--models", str(models), "--batch", "4"]) == 0
+    *nodes, total = capsys.readouterr().out.splitlines()
+    assert total.endswith("a picture, on one thread")
+    assert any("Conv" in line for line in nodes)
+    assert main(["profile", "convnet", "--models", str(models), "--batch", "1000"]) == 1
+    assert "takes at most" in capsys.readouterr().err
