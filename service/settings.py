@@ -47,7 +47,7 @@ class Settings(BaseSettings):
     default_model: str | None = Field(
         default=None,
         description="The model `POST /classify` asks; if unset `convnet` where it is served, "
-        "else the first by name.",
+        "else the first classifier by name.",
     )
     provider: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description="ONNX Runtime's execution provider; auto takes CUDA where it can be had."
