@@ -13,6 +13,9 @@ from service.app import create_app
 from service.settings import Settings
 from tests.shades import publish_shades
 
+# As the command has it before TensorFlow is imported: the same arithmetic here as there, bit for bit.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
 ROOT = Path(__file__).resolve().parent.parent
 
 

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from export.datasets import Split
+from export.errors import DatasetError
+from export.pictures import Size
 
 LABELS = np.array([0, 1, 0, 2, 1, 0, 0, 1], dtype=np.int64)
 SPLIT = Split(np.arange(8, dtype=np.uint8).reshape(8, 1, 1, 1), LABELS)
@@ -15,8 +18,8 @@ def numbers(split: Split) -> list[int]:
     return found
 
 
-def test_a_limit_keeps_the_first_of_each_class_in_order() -> None:
-    assert numbers(SPLIT.limit(2)) == [0, 1, 2, 3, 4]
+def test_a_limit_keeps_some_of_each_class_from_all_over_it_in_order() -> None:
+    assert numbers(SPLIT.limit(2)) == [0, 1, 3, 4, 5]
     assert numbers(SPLIT.limit(100)) == list(range(8))
 
 
@@ -34,3 +37,19 @@ def test_the_seed_decides_what_is_held_out() -> None:
 
 def test_at_least_one_is_held_out() -> None:
     assert len(SPLIT.hold_out(0.01, seed=0)[1]) == 1
+
+
+def test_groups_are_held_out_whole_and_come_along() -> None:
+    films = np.array([7, 7, 7, 3, 3, 5, 5, 5])
+    rest, held = Split(SPLIT.images, LABELS, films).hold_out(0.3, seed=1)
+    assert rest.groups is not None
+    assert held.groups is not None
+    assert len(set(held.groups)) == 1
+    assert not set(rest.groups) & set(held.groups)
+    np.testing.assert_array_equal(films[numbers(rest)], rest.groups)
+
+
+def test_pictures_in_memory_have_the_size_they_have() -> None:
+    assert SPLIT.sized(Size(1, 1, 1, "fit")) is SPLIT
+    with pytest.raises(DatasetError, match="the pictures are 1x1x1, not 2x2x1"):
+        SPLIT.sized(Size(2, 2, 1, "fit"))

@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from export import idx, mnist
+from export.datasets import Split
 from export.errors import DatasetError
 from tests.export.drawn_mnist import write_mnist
 
@@ -18,9 +19,10 @@ Arrays = dict[str, NDArray[np.uint8]]
 def test_the_four_files_become_a_data_set(digits: Path, mnist_arrays: Arrays) -> None:
     dataset = mnist.load(digits)
     assert dataset.labels == tuple("0123456789")
-    assert dataset.train.images.shape == (400, 28, 28, 1)
-    assert dataset.test.images.shape == (100, 28, 28, 1)
-    assert dataset.train.images.dtype == np.uint8
+    for part, count in ((dataset.train, 400), (dataset.test, 100)):
+        assert isinstance(part, Split)
+        assert part.images.shape == (count, 28, 28, 1)
+        assert part.images.dtype == np.uint8
     assert dataset.train.labels.dtype == np.int64
     np.testing.assert_array_equal(dataset.test.labels, mnist_arrays["t10k-labels-idx1-ubyte"])
 
