@@ -80,7 +80,8 @@ class Linear:
             tolerance=1e-5,
         )
         random = np.random.default_rng(2)
-        inputs = random.integers(0, 256, (3, *self.input.shape())).astype(self.input.dtype)
+        shape = (3, *(axis or 0 for axis in self.input.shape()))  # none is free
+        inputs = random.integers(0, 256, shape).astype(self.input.dtype)
         if self.input.dtype == "float32":
             inputs = inputs / np.float32(255)
         publish(models, manifest, self.graph(), inputs, self.scores(inputs).astype(np.float32))

@@ -56,7 +56,7 @@ def test_any_height_and_width_as_json(client: TestClient, shape: tuple[int, int,
 
 def test_any_height_and_width_as_bytes(client: TestClient) -> None:
     pixels = pictures(2, 30, 20)
-    tensor = {"name": "pixels", "shape": pixels.shape, "datatype": "UINT8"}
+    tensor: dict[str, Any] = {"name": "pixels", "shape": pixels.shape, "datatype": "UINT8"}
     tensor["parameters"] = {"binary_data_size": pixels.nbytes}
     document = {"inputs": [tensor], "outputs": [{"name": "maps", "parameters": {"binary_data": True}}]}
     head = json.dumps(document).encode()
