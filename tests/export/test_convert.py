@@ -139,7 +139,7 @@ def test_large_weights_find_their_places() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (7, 8, 8, 3), dtype=np.uint8)
     graph = convert(network)
     np.testing.assert_allclose(onnx_answers(graph, pixels), keras_answers(network, pixels), atol=1e-5)
-    sizes = [np.prod(tensor.dims) for tensor in onnx.load_from_string(graph).graph.initializer]
+    sizes = [int(np.prod(tensor.dims)) for tensor in onnx.load_from_string(graph).graph.initializer]
     assert sizes.count(1100 * 1100) == 2
 
 
