@@ -60,6 +60,7 @@ class Batcher:
         self._wake: asyncio.Handle | None = None
         self._wake_is_soon = False
         self._running: asyncio.Future[tuple[Scores, float]] | None = None
+        self._running_since = 0.0
         self._under_way: Batch | None = None
         self._expiry: asyncio.TimerHandle | None = None
         self._expires_at = NEVER
@@ -88,6 +89,11 @@ class Batcher:
         if deadline < self._expires_at:
             self._expire_at(deadline)
         return await waiter.future
+
+    @property
+    def busy_seconds(self) -> float:
+        """How long the engine has been at its present batch; 0 while it is idle."""
+        return 0.0 if self._running is None else time.monotonic() - self._running_since
 
     def hurry(self) -> None:
         """Let nobody wait for company any more: none is to come."""
@@ -187,6 +193,7 @@ class Batcher:
             self._settle()
         else:
             self._running, self._under_way = running, batch
+            self._running_since = time.monotonic()
             running.add_done_callback(functools.partial(self._finished, batch))
 
     def _finished(self, batch: Batch, running: asyncio.Future[tuple[Scores, float]]) -> None:

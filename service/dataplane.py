@@ -41,7 +41,13 @@ class DataPlane:
             max_wait=settings.max_queue_wait_ms / 1000,
             max_pixels=settings.max_pixels,
         )
-        registry = Registry(settings.models, loader, settings.default_model)
+        registry = Registry(
+            settings.models,
+            loader,
+            settings.default_model,
+            engine_timeout=settings.engine_timeout_s,
+            patience=settings.shutdown_timeout_s,
+        )
         return cls(registry, Classifier(DecodePool(cores)))
 
     @asynccontextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -19,6 +21,8 @@ from .repository import VersionFolder
 from .statistics import Statistics
 from .telemetry import ModelMetrics, Telemetry
 from .waiter import Rows, Scores
+
+logger = logging.getLogger(__name__)
 
 # A network whose single row takes longer than this on one thread is given all its worker's cores: below it,
 # waking the other threads costs as much as they save.
@@ -51,11 +55,18 @@ class LoadedModel:
     def version(self) -> str:
         return self.manifest.version
 
-    async def close(self) -> None:
-        """Answer what was admitted, then let go of the engine's thread."""
-        await self.batcher.drain()
+    async def close(self, patience: float) -> None:
+        """Answer what was admitted, then let go of the engine's thread.
+
+        An engine that has not come back after `patience` seconds cannot be stopped, and is left behind.
+        """
+        try:
+            async with asyncio.timeout(patience):
+                await self.batcher.drain()
+        except TimeoutError:
+            logger.error("the engine of %s version %s does not come back", self.name, self.version)
         if self.executor is not None:
-            self.executor.shutdown()
+            self.executor.shutdown(wait=not self.batcher.busy_seconds)
 
 
 @dataclass(frozen=True, slots=True)

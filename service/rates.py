@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import mmap
 import time
 from pathlib import Path
+
+from .mapped import mapped
 
 
 class Rates:
@@ -43,6 +44,4 @@ class Rates:
     def _open(self, name: str) -> memoryview:
         if self._shared is None:
             return memoryview(bytearray(8)).cast("q")
-        with (self._shared / f"rate-{name}").open("a+b") as file:
-            file.truncate(8)
-            return memoryview(mmap.mmap(file.fileno(), 8)).cast("q")
+        return memoryview(mapped(self._shared / f"rate-{name}", 8)).cast("q")

@@ -32,12 +32,22 @@ class Registry:
         repository: the model repository's folder.
         load: turns a version's folder into a model that answers, or raises InvalidModel.
         default_model: what a request without a name asks; None for `convnet`, else the first classifier.
+        engine_timeout: seconds after which an engine that is at one batch is taken to hang.
+        patience: seconds that one may take to come back when the server ends.
     """
 
     def __init__(
-        self, repository: Path, load: Callable[[VersionFolder], LoadedModel], default_model: str | None
+        self,
+        repository: Path,
+        load: Callable[[VersionFolder], LoadedModel],
+        default_model: str | None,
+        *,
+        engine_timeout: float,
+        patience: float,
     ) -> None:
         self.repository = repository
+        self._engine_timeout = engine_timeout
+        self._patience = patience
         self._load = load
         self._default_model = default_model
         self._models: dict[str, dict[str, LoadedModel]] = {}
@@ -78,7 +88,7 @@ class Registry:
         """Take no more requests, answer the admitted ones, and let go of every model."""
         self.stop()
         for model in self.models:
-            await model.close()
+            await model.close(self._patience)
 
     def drain(self) -> None:
         """Say no to readiness probes while still answering, so that load balancers turn away first."""
@@ -92,7 +102,12 @@ class Registry:
 
     @property
     def ready(self) -> bool:
-        return bool(self._models) and not self._draining
+        return bool(self._models) and not self._draining and not self.hanging
+
+    @property
+    def hanging(self) -> bool:
+        """Whether some engine has been at one batch for longer than any may take."""
+        return any(model.batcher.busy_seconds > self._engine_timeout for model in self.models)
 
     @property
     def draining(self) -> bool:

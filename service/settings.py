@@ -73,6 +73,11 @@ class Settings(BaseSettings):
     request_timeout_ms: PositiveFloat = Field(
         default=30_000.0, description="Deadline of a request that names none in X-Request-Timeout-Ms."
     )
+    engine_timeout_s: PositiveFloat = Field(
+        default=60.0,
+        description="How long an engine may be at one batch; past that the server says that it is not ready, "
+        "until the engine comes back.",
+    )
     max_body_bytes: PositiveInt = Field(
         default=32 * MEBIBYTE, description="Largest request body; past that 413."
     )

@@ -17,6 +17,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeAlias
 
+from .mapped import mapped
+
 # A file begins with the number of its bytes that are in use. Then follow the entries: the length of the
 # key and the count of numbers, the key in UTF-8 filled up to eight bytes, and the numbers.
 _USED = struct.Struct("=Q")
@@ -81,9 +83,7 @@ class Sheet:
     def _new_page(self, folder: Path, size: int) -> mmap.mmap:
         path = folder / f"{self._kind}-{os.getpid()}-{self._pages}"
         self._pages += 1
-        with path.open("x+b") as file:
-            file.truncate(size)
-            page = mmap.mmap(file.fileno(), size)
+        page = mapped(path, size)
         _USED.pack_into(page, 0, _USED.size)
         return page
 

@@ -6,15 +6,17 @@ tell the sum of all.
 
 from __future__ import annotations
 
-import mmap
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum, auto
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .mapped import mapped
 
 
 class Field(IntEnum):
@@ -61,10 +63,9 @@ class Statistics:
         else:
             whole = shared / f"{self._prefix}{os.getpid()}"
             unfinished = whole.with_name(f"unfinished-{whole.name}")
-            with unfinished.open("w+b") as file:
-                file.truncate(length)
-                self._numbers = memoryview(mmap.mmap(file.fileno(), length)).cast("q")
-            unfinished.rename(whole)  # so that no reader ever finds it empty
+            self._numbers = memoryview(mapped(unfinished, length)).cast("q")
+            with suppress(FileNotFoundError):  # where there was no room for it
+                unfinished.rename(whole)  # so that no reader ever finds it empty
 
     def answered(self, seconds: float, *, decode: float, queue: float, infer: float) -> None:
         """A request was answered after `seconds`, of which these were spent in its stages."""

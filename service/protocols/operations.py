@@ -57,6 +57,8 @@ class Operations:
     async def ready(self) -> Response:
         registry = self._registry
         status = "ready" if registry.ready else "draining" if registry.draining else "loading"
+        if registry.hanging:
+            status = "hanging"
         models = [{"name": model.name, "version": model.version} for model in registry.models]
         content = {"status": status, "models": models, "failed": self._failed()}
         return json_reply(content, 200 if registry.ready else 503)

@@ -75,7 +75,7 @@ class ServerProcess:
         self._process = subprocess.Popen(
             self._command,
             cwd=self.cwd,
-            env=environment({**self._own, "TMPDIR": self._temporary.name}),
+            env=environment({"TMPDIR": self._temporary.name, **self._own}),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

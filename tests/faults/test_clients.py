@@ -1,0 +1,133 @@
+"""Clients by the hundred that mean ill or have bad luck, while others go on asking."""
+
+from __future__ import annotations
+
+import http.client
+import random
+import resource
+import socket
+import struct
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.process.eventually import eventually
+from tests.process.lines import DEADLINE
+from tests.process.load import Load
+from tests.process.metrics_page import MetricsPage, scrape_until
+from tests.process.procfs import PROC, memory, needs_procfs
+from tests.process.server_process import PYTHON_M_SERVICE, ServerProcess
+from tests.process.wire import head, read_answer
+from tests.shades import level, picture, publish_shades
+
+from .conftest import FACTOR
+
+BODY = picture(level(7))
+REQUEST = head(f"Content-Length: {len(BODY)}") + BODY
+MEBIBYTE = 1024 * 1024
+DEPARTING = 1000 * FACTOR
+SLOW = 200
+CLIENTS = 4
+# With this a closed connection is reset, and what it still held is thrown away.
+RESET = struct.pack("ii", 1, 0)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    models = tmp_path_factory.mktemp("models")
+    publish_shades(models)
+    with ServerProcess(models, "--head-timeout-s", "1", "--body-timeout-s", "1") as server:
+        yield server
+
+
+def assert_unharmed(server: ServerProcess, load: Load) -> None:
+    """Those who asked meanwhile noticed nothing, and nothing is left of the others."""
+    assert load.broken == []
+    assert set(load.answers) == {200}
+    scrape_until(server.url, MetricsPage.is_idle)
+    assert "Traceback" not in server.stderr.text
+
+
+@needs_procfs
+def test_a_thousand_vanish_wherever_they_are(server: ServerProcess) -> None:
+    """In the head, in the body, or before the answer; half of them with a reset."""
+    draw = random.Random(7)
+
+    def vanish(times: int) -> None:
+        for number in range(times):
+            with socket.create_connection(server.address, timeout=DEADLINE) as client:
+                client.sendall(REQUEST[: draw.randrange(len(REQUEST) + 1)])
+                if number % 2:
+                    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+
+    with Load(server.url, BODY, clients=CLIENTS) as load:
+        vanish(DEPARTING // 2)
+        before = memory(server.pid, "VmRSS")
+        vanish(DEPARTING // 2)
+    assert_unharmed(server, load)
+    assert memory(server.pid, "VmRSS") - before < 4 * MEBIBYTE
+
+
+def test_hundreds_send_a_byte_now_and_then(server: ServerProcess) -> None:
+    """Half of them their heads and half of them their bodies; all are refused, and none holds up another."""
+    with ExitStack() as stack:
+        slow = [
+            stack.enter_context(socket.create_connection(server.address, timeout=DEADLINE))
+            for _ in range(SLOW)
+        ]
+        with Load(server.url, BODY, clients=CLIENTS) as load:
+            for number, client in enumerate(slow):
+                client.sendall(REQUEST[:10] if number % 2 else REQUEST[:-50])
+            for client in slow:
+                client.sendall(b"x")
+            assert {read_answer(client).status for client in slow} == {408}
+        assert_unharmed(server, load)
+
+
+def status_of_another(server: ServerProcess) -> int:
+    """What a connection of its own is answered; 0 if it is cut."""
+    with socket.create_connection(server.address, timeout=DEADLINE) as client:
+        try:
+            client.sendall(REQUEST)
+            return read_answer(client).status
+        except (OSError, http.client.HTTPException):
+            return 0
+
+
+@needs_procfs
+def test_no_more_files_can_be_opened(tmp_path: Path) -> None:
+    """New connections are cut until others are closed; those that are there are answered all the time."""
+    publish_shades(tmp_path)
+    with ServerProcess(tmp_path) as server, ExitStack() as stack:
+        with Load(server.url, BODY, clients=CLIENTS) as load:
+            usual = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
+            opened = len(list((PROC / str(server.pid) / "fd").iterdir()))
+            resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (opened + 8, usual[1]))
+            crowd = [
+                stack.enter_context(socket.create_connection(server.address, timeout=DEADLINE))
+                for _ in range(64)
+            ]
+            answered = load.answers[200]
+            assert eventually(lambda: load.answers[200] > answered + 100)
+            for client in crowd:
+                client.close()
+            assert eventually(lambda: status_of_another(server) == 200)
+        assert load.broken == []
+        assert set(load.answers) == {200}
+        scrape_until(server.url, MetricsPage.is_idle)
+
+
+def test_few_files_may_be_opened_from_the_start(tmp_path: Path) -> None:
+    """Then fewer connections are taken, which is told, and those beyond are refused and not left to wait."""
+    publish_shades(tmp_path)
+    command = ["bash", "-c", 'ulimit -n 100; exec "$@"', "-", *PYTHON_M_SERVICE]
+    with ServerProcess(tmp_path, command=command) as server, ExitStack() as stack:
+        server.stderr.wait_for(r"at most 24 connections: no more than 100 files may be open")
+        clients = [
+            stack.enter_context(socket.create_connection(server.address, timeout=DEADLINE)) for _ in range(28)
+        ]
+        for client in clients:
+            client.sendall(REQUEST)
+        assert [read_answer(client).status for client in clients] == [200] * 24 + [503] * 4

@@ -1,0 +1,70 @@
+"""Wall clocks jump: no duration, deadline or rate is measured by one."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.process.answer import ask, post
+from tests.process.eventually import eventually
+from tests.process.server_process import ServerProcess
+from tests.shades import level, picture, publish_shades
+
+SERVICE = Path(__file__).resolve().parent.parent.parent / "service"
+WALL_CLOCKS = {
+    "time",
+    "time_ns",
+    "now",
+    "utcnow",
+    "today",
+    "clock_gettime",
+    "localtime",
+    "gmtime",
+    "strftime",
+}
+# When something happened, for people and collectors to read.
+TELLING_THE_TIME = {"logs.py", "statistics.py", "account.py"}
+FAKETIME = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
+BODY = picture(level(7))
+
+
+def calls_of_wall_clocks(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            owner = node.func.value
+            name = owner.id if isinstance(owner, ast.Name) else ""
+            if name in ("time", "datetime", "date") and node.func.attr in WALL_CLOCKS:
+                yield f"{path.name}: {name}.{node.func.attr}"
+        if isinstance(node, ast.ImportFrom) and node.module in ("time", "datetime"):
+            yield f"{path.name}: from {node.module}"
+
+
+def test_wall_clocks_tell_the_time_and_nothing_else() -> None:
+    found = [call for path in sorted(SERVICE.rglob("*.py")) for call in calls_of_wall_clocks(path)]
+    assert {call.partition(":")[0] for call in found} <= TELLING_THE_TIME, found
+
+
+@pytest.mark.skipif(not FAKETIME, reason="libfaketime is not installed")
+@pytest.mark.parametrize("jump", ["+10d", "-10d"])
+def test_a_jump_of_days_is_not_noticed(tmp_path: Path, jump: str) -> None:
+    """Deadlines, batches' delays and idle connections go on; the monotonic clock is left as it is."""
+    publish_shades(tmp_path / "models")
+    clock = tmp_path / "clock"
+    clock.write_text("+0")
+    own = {
+        "LD_PRELOAD": str(FAKETIME[0]),
+        "FAKETIME_TIMESTAMP_FILE": str(clock),
+        "FAKETIME_NO_CACHE": "1",
+        "DONT_FAKE_MONOTONIC": "1",
+    }
+    with ServerProcess(tmp_path / "models", "--max-queue-delay-ms", "20", own=own) as server:
+        before = post(f"{server.url}/classify", BODY)
+        clock.write_text(jump)
+        headers = {"Content-Type": "image/png", "X-Request-Timeout-Ms": "20000"}
+        answers = [ask("POST", f"{server.url}/classify", BODY, headers) for _ in range(20)]
+        assert {answer.status for answer in [before, *answers]} == {200}
+        today = before.headers["date"][:16]
+        eventually(lambda: post(f"{server.url}/classify", BODY).headers["date"][:16] != today)

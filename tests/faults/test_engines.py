@@ -1,0 +1,97 @@
+"""Engines that fail and engines that hang: real graphs, whose white pictures are their undoing."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.process.answer import Answer, ask, get, post
+from tests.process.eventually import eventually
+from tests.process.load import Load
+from tests.process.metrics_page import MetricsPage, scrape_until
+from tests.process.server_process import ServerProcess
+from tests.shades import level, picture, publish_shades
+
+from .conftest import FACTOR
+from .graphs import WHITE, failing, hanging
+
+GOOD, BAD = picture(level(7)), picture(WHITE)
+EVERY = 7
+
+
+def classify(server: ServerProcess, model: str, body: bytes, timeout_ms: int = 30_000) -> Answer:
+    headers = {"Content-Type": "image/png", "X-Request-Timeout-Ms": str(timeout_ms)}
+    return ask("POST", f"{server.url}/models/{model}/classify", body, headers)
+
+
+@pytest.fixture(scope="module")
+def fragile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    models = tmp_path_factory.mktemp("models")
+    publish_shades(models, onnx_graph=failing())
+    with ServerProcess(models) as server:
+        yield server
+
+
+def test_every_kth_run_fails_and_no_other(fragile: ServerProcess) -> None:
+    bodies = [BAD if number % EVERY == 0 else GOOD for number in range(100 * FACTOR)]
+    answers = [post(f"{fragile.url}/classify", body) for body in bodies]
+    assert [answer.status for answer in answers] == [500 if body is BAD else 200 for body in bodies]
+    assert answers[0].json == {"error": "the engine failed on the batch this request was in"}
+
+
+def test_under_load_the_batches_that_fail_are_all_that_fails(fragile: ServerProcess) -> None:
+    already = failed_requests(fragile)
+    with ThreadPoolExecutor(8) as pool, Load(fragile.url, GOOD, clients=8, reconnect=True) as load:
+        bad = list(pool.map(lambda _: post(f"{fragile.url}/classify", BAD).status, range(50 * FACTOR)))
+    assert set(bad) == {500}
+    assert set(load.answers) <= {200, 500}
+    assert load.answers[200] > 0
+    assert load.broken == []
+    page = scrape_until(fragile.url, MetricsPage.is_idle)
+    # What clients were told, the page and the log agree, batch by batch.
+    assert failed_requests(fragile) - already == len(bad) + load.answers[500]
+    assert page.total("convserve_requests_total", code="500") == failed_requests(fragile)
+    assert post(f"{fragile.url}/classify", GOOD).status == 200
+
+
+def failed_requests(server: ServerProcess) -> int:
+    return sum(map(int, re.findall(r"a batch of (\d+) requests failed", server.stderr.text)))
+
+
+@pytest.fixture
+def hung(tmp_path: Path) -> Iterator[ServerProcess]:
+    """A server that serves a good model and one that hangs, which it is about to do."""
+    publish_shades(tmp_path, "good")
+    publish_shades(tmp_path, "hanging", onnx_graph=hanging())
+    with ServerProcess(tmp_path, "--engine-timeout-s", "1", "--shutdown-timeout-s", "1") as server:
+        assert classify(server, "hanging", GOOD).status == 200
+        yield server
+
+
+def test_an_engine_that_hangs_holds_up_nobody_else(hung: ServerProcess) -> None:
+    assert classify(hung, "hanging", BAD, timeout_ms=500).status == 504
+    with ThreadPoolExecutor(20) as pool:  # they wait for the engine, each until its time is over
+        waiting = pool.map(lambda _: classify(hung, "hanging", GOOD, timeout_ms=500).status, range(20))
+        assert Counter(waiting) == {504: 20}
+    eventually(lambda: get(f"{hung.url}/readyz").status == 503)
+    assert get(f"{hung.url}/readyz").json["status"] == "hanging"
+    assert get(f"{hung.url}/livez").status == 200
+    assert classify(hung, "good", GOOD).status == 200
+    page = scrape_until(hung.url, MetricsPage.is_idle)
+    assert page.total("convserve_requests_total", model="hanging", code="504") == 21
+    assert hung.stop() == -signal.SIGTERM
+    assert "the engine of hanging version 1 does not come back" in hung.stderr.text
+
+
+def test_a_supervisor_ends_a_worker_whose_engine_hangs(tmp_path: Path) -> None:
+    publish_shades(tmp_path, "hanging", onnx_graph=hanging())
+    with ServerProcess(tmp_path, "--workers", "2", "--shutdown-timeout-s", "1") as server:
+        assert classify(server, "hanging", BAD, timeout_ms=200).status == 504
+        server.send(signal.SIGTERM)
+        assert server.wait() == -signal.SIGTERM
