@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -163,6 +164,7 @@ def _serve(settings: Settings, arguments: argparse.Namespace) -> int:
 
         grpc_address = None if grpc_keeper is None else address(grpc_keeper)
         if settings.workers == 1:
+            gc.disable()  # until the server has started: nearly all that is loaded stays
             from .server import serve
 
             ended_by = serve(settings, listener, announce, admin=admin, grpc_address=grpc_address)

@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from .errors import ConvserveError
+from .protocols.native_openapi import SCHEMAS
 from .registry import Registry
 
 
@@ -50,6 +51,7 @@ def _complete(path: str, operation: dict[str, Any]) -> None:
 
 
 def _add_examples(schema: dict[str, Any], registry: Registry) -> None:
+    schema.setdefault("components", {}).setdefault("schemas", {}).update(SCHEMAS)
     example = _example(registry)
     for path, operations in schema["paths"].items():
         for operation in operations.values():

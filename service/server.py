@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import socket
 import ssl
@@ -164,6 +165,9 @@ def serve(
     )
 
     def on_started() -> None:
+        # What has been loaded stays: it need not be gone through whenever garbage is looked for.
+        gc.freeze()
+        gc.enable()
         announce(Announcement.of(plane.registry))
         if parent is not None:
             loop = asyncio.get_running_loop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import multiprocessing
 import multiprocessing.connection
@@ -203,6 +204,7 @@ def _work(
     settings: Settings, port: int, grpc_address: str | None, metrics_dir: Path, news: Connection
 ) -> None:
     """A worker's life; what it imports, the supervisor does not need."""
+    gc.disable()  # until the server has started: nearly all that is loaded stays
     from .server import serve
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)

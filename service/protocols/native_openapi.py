@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, Field
-
 DESCRIPTION = """The most probable classes of each picture, in the order the pictures came.
 
 Send one picture as the body, one or many as a form, or base64 in JSON. PNG, JPEG, WebP, BMP, GIF (its first
@@ -13,32 +11,56 @@ frame) and TIFF are read, in any colour mode. The `Server-Timing` header tells t
 """
 
 
-class Ranked(BaseModel):
-    label: str
-    index: int = Field(description="The class's place in the model's output.")
-    probability: float
-
-
-class Predicted(Ranked):
-    filename: str | None
-    top_k: list[Ranked] = Field(description="The most probable classes, best first.")
-
-
-class Classified(BaseModel):
-    """The answer to a request for classification."""
-
-    model: str
-    version: str
-    predictions: list[Predicted] = Field(description="One a picture, in order.")
-
-
-# A plain schema: from a model FastAPI would build a validator for every error of every route, at every start.
+_PROBABLE = {
+    "label": {"type": "string"},
+    "index": {"type": "integer", "description": "The class's place in the model's output."},
+    "probability": {
+        "type": ["number", "null"],
+        "description": "null where the model gave what is not a number.",
+    },
+}
+_RANKED = {"type": "object", "required": list(_PROBABLE), "properties": _PROBABLE}
+_PREDICTED = {
+    "type": "object",
+    "required": ["filename", *_PROBABLE, "top_k"],
+    "properties": {
+        "filename": {"type": ["string", "null"]},
+        **_PROBABLE,
+        "top_k": {
+            "type": "array",
+            "items": {"$ref": "#/components/schemas/Ranked"},
+            "description": "The most probable classes, best first.",
+        },
+    },
+}
+_CLASSIFIED = {
+    "type": "object",
+    "description": "The answer to a request for classification.",
+    "required": ["model", "version", "predictions"],
+    "properties": {
+        "model": {"type": "string"},
+        "version": {"type": "string"},
+        "predictions": {
+            "type": "array",
+            "items": {"$ref": "#/components/schemas/Predicted"},
+            "description": "One a picture, in order.",
+        },
+    },
+}
 _ERROR = {
     "type": "object",
     "required": ["error"],
     "properties": {
         "error": {"type": "string", "description": "What is wrong, where, and what was expected."},
     },
+}
+# Plain schemas: from models FastAPI would build a validator for each answer of each route, at every start,
+# and import a second pydantic to do so.
+SCHEMAS: dict[str, dict[str, Any]] = {
+    "Classified": _CLASSIFIED,
+    "Predicted": _PREDICTED,
+    "Ranked": _RANKED,
+    "Error": _ERROR,
 }
 
 _TOP_K = {
@@ -97,12 +119,13 @@ _ERRORS = {
 
 
 def responses() -> dict[int | str, dict[str, Any]]:
-    return {200: {"description": "The labels.", "model": Classified}, **error_responses()}
+    content = {"application/json": {"schema": {"$ref": "#/components/schemas/Classified"}}}
+    return {200: {"description": "The labels.", "content": content}, **error_responses()}
 
 
 def error_responses() -> dict[int | str, dict[str, Any]]:
     """How a request for inference may fail, in any dialect."""
-    content = {"application/json": {"schema": _ERROR}}
+    content = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
     return {code: {"description": text, "content": content} for code, text in _ERRORS.items()}
 
 

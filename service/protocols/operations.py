@@ -78,7 +78,9 @@ class Operations:
             }
         )
 
-    async def model(self, name: str) -> Response:
+    async def model(self, request: Request) -> Response:
+        # Not a parameter: for a single one FastAPI would import a second pydantic.
+        name = request.path_params["name"]
         versions = [describe(model) for model in self._registry.models if model.name == name]
         failed = [failure for failure in self._failed() if failure["name"] == name]
         if not versions and not failed:

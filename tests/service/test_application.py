@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +18,7 @@ from starlette.types import ASGIApp, Message
 from service.app import create_app
 from service.application import LONGEST_PATH, MOST_PATHS, Application
 from service.settings import Settings
+from tests.conftest import ROOT
 from tests.shades import level, picture
 
 PNG = (b"content-type", b"image/png")
@@ -143,6 +146,16 @@ def test_an_unforeseen_error_is_answered_and_raised_again(
         client.portal.call(fail, lambda *call: FastAPI.__call__(app, *call))
     assert [short[0]["status"], short[1]["body"]] == [sent[0]["status"], sent[1]["body"]]
     assert short[0]["status"] == 500
+
+
+def test_making_it_brings_no_second_pydantic() -> None:
+    """FastAPI imports pydantic's first version for the first parameter or model that a route declares."""
+    code = (
+        "import sys; from service.app import create_app; from service.settings import Settings; "
+        "create_app(Settings()); print('pydantic.v1' in sys.modules)"
+    )
+    made = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert made.stdout == "False\n"
 
 
 def test_paths_that_clients_make_up_are_not_hoarded(application: tuple[Application, TestClient]) -> None:
