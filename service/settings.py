@@ -62,7 +62,7 @@ class Settings(BaseSettings):
         description="Images a model may have admitted and unanswered; past that a request gets 429.",
     )
     max_queue_wait_ms: PositiveFloat = Field(
-        default=1000.0,
+        default=10_000.0,
         description="How long the images that a model has admitted may take, at the rate it was measured to "
         "answer them; past that, or past a request's own deadline, a request gets 429 at once.",
     )
