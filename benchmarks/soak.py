@@ -1,7 +1,7 @@
 """A server under 80 % of its capacity for as long as one likes: `python -m benchmarks.soak --minutes 10`.
 
 Every model of the repository is asked, in three dialects, with pictures of three sizes, at random moments
-(a Poisson process). What is looked for is one error, and memory that grows: the exit code is 1 if there is either.
+(a Poisson process). What is looked for is one error, and memory that grows: either makes the exit code 1.
 """
 
 from __future__ import annotations
