@@ -25,6 +25,8 @@ Run = Callable[[Rows], Scores]
 Observer = Callable[[int, float], None]
 
 NEVER = float("inf")
+# libuv's clock counts milliseconds, and its timers come as much too early.
+TICK = 1e-3
 
 logger = logging.getLogger(__name__)
 
@@ -85,9 +87,9 @@ class Batcher:
         self._waiting.append(waiter)
         self._rows_waiting += len(rows)
         self._idle.clear()
-        self._wake_up()
         if deadline < self._expires_at:
             self._expire_at(deadline)
+        self._wake_up()
         return await waiter.future
 
     @property
@@ -135,7 +137,7 @@ class Batcher:
         self._expiry, self._expires_at = None, NEVER
         now = asyncio.get_running_loop().time()
         for waiter in self._unanswered():
-            if waiter.deadline <= now:
+            if waiter.deadline <= now + TICK:
                 waiter.expire()
         nearest = min((waiter.deadline for waiter in self._unanswered()), default=NEVER)
         if nearest < NEVER:
