@@ -48,7 +48,7 @@ class DataPlane:
             engine_timeout=settings.engine_timeout_s,
             patience=settings.shutdown_timeout_s,
         )
-        return cls(registry, Classifier(DecodePool(cores)))
+        return cls(registry, Classifier(DecodePool(cores, timeout=settings.decode_timeout_ms / 1000)))
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:

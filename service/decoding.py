@@ -34,10 +34,16 @@ class Image(NamedTuple):
 
 
 class DecodePool:
-    """Threads that decode large pictures, shared by every model, which take turns."""
+    """Threads that decode large pictures, shared by every model, which take turns.
 
-    def __init__(self, threads: int) -> None:
+    Args:
+        timeout: seconds that a request waits for them at the most. A thread inside a codec cannot be
+            stopped and goes on to its end; what has not been begun by then never is.
+    """
+
+    def __init__(self, threads: int, *, timeout: float = float("inf")) -> None:
         self._threads = threads
+        self._timeout = timeout
         self._turns = Turns(threads, "decoder")
 
     def close(self) -> None:
@@ -48,14 +54,14 @@ class DecodePool:
 
         Raises:
             InvalidImage: some images cannot be decoded; the message names each of them.
-            DeadlineExceeded: the time was over before or after.
+            DeadlineExceeded: the time was over before they were.
         """
         _check_deadline(deadline)
         if len(images) == 1 and (row := self._decode_lone(decoder, images[0])) is not None:
             return row[np.newaxis]
         outcomes = self._decode_here(decoder, images)
         if outcomes is None:
-            outcomes = await self._decode_elsewhere(decoder, images)
+            outcomes = await self._decode_in_time(decoder, images, deadline)
             _check_deadline(deadline)
         rows = [row for row in outcomes if not isinstance(row, InvalidImage)]
         if len(rows) < len(images):
@@ -77,6 +83,16 @@ class DecodePool:
         if sum(picture.pixels for picture in opened if isinstance(picture, Picture)) > INLINE_PIXELS:
             return None
         return [_attempt_decode(decoder, picture) for picture in opened]
+
+    async def _decode_in_time(
+        self, decoder: Decoder, images: Sequence[Image], deadline: float
+    ) -> list[Decoded]:
+        latest = min(deadline, asyncio.get_running_loop().time() + self._timeout)
+        try:
+            async with asyncio.timeout_at(latest):
+                return await self._decode_elsewhere(decoder, images)
+        except TimeoutError as error:
+            raise DeadlineExceeded("the deadline passed before the images were decoded") from error
 
     async def _decode_elsewhere(self, decoder: Decoder, images: Sequence[Image]) -> list[Decoded]:
         """Each thread takes an equal share; one hop there and back for all of it."""

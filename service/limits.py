@@ -9,6 +9,14 @@ from .settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
+class JsonLimits:
+    """Of one body of JSON: values in all, and lists and objects within each other."""
+
+    max_values: int
+    max_depth: int
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """Of a request, whatever dialect it speaks.
 
@@ -21,7 +29,8 @@ class Limits:
     request_timeout: float
     max_body_bytes: int
     max_images: int
-    max_json_values: int
+    max_parts: int
+    json: JsonLimits
     max_message_bytes: int
     max_calls: int
     handshake_timeout: float
@@ -32,7 +41,8 @@ class Limits:
             request_timeout=settings.request_timeout_ms / 1000,
             max_body_bytes=settings.max_body_bytes,
             max_images=settings.max_images,
-            max_json_values=settings.max_json_values,
+            max_parts=settings.max_parts,
+            json=JsonLimits(settings.max_json_values, settings.max_json_depth),
             max_message_bytes=settings.grpc_max_message_bytes,
             max_calls=settings.max_connections,
             handshake_timeout=settings.head_timeout_s,

@@ -82,6 +82,15 @@ class Settings(BaseSettings):
         default=32 * MEBIBYTE, description="Largest request body; past that 413."
     )
     max_images: PositiveInt = Field(default=256, description="Most images in one request; past that 413.")
+    max_parts: PositiveInt = Field(
+        default=10_000, description="Most parts of a form, whatever they are; past that 413."
+    )
+    max_json_depth: int = Field(
+        default=100,
+        ge=8,
+        le=200,  # where the parser itself refuses
+        description="How deep lists and objects may lie within each other in JSON; past that 400.",
+    )
     max_json_values: PositiveInt = Field(
         default=2_000_000,
         description="Most values in the JSON of a request, counted before it is parsed; past that 413. "
@@ -91,6 +100,10 @@ class Settings(BaseSettings):
         default=50_000_000,
         le=178_956_970,  # where Pillow itself refuses
         description="Most pixels of one image by its header, before it is decoded; past that 400.",
+    )
+    decode_timeout_ms: PositiveFloat = Field(
+        default=10_000.0,
+        description="How long a request waits for its large pictures to be decoded; past that 504.",
     )
     api_keys: SecretStr | None = Field(
         default=None,

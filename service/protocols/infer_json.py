@@ -13,6 +13,7 @@ from pydantic_core import to_json
 
 from ..decoding import Image
 from ..errors import InvalidInput
+from ..limits import JsonLimits
 from ..loaded_model import LoadedModel
 from ..manifest import InputSpec, Manifest
 from ..waiter import Rows
@@ -28,7 +29,7 @@ from .inference import (
     classes_wanted,
     new_id,
 )
-from .json_body import check_values, parse_json
+from .json_body import check_json, parse_json
 from .replies import JSON
 from .tensors import (
     check_datatype,
@@ -84,7 +85,7 @@ def read_request(
     header_length: str | None,
     manifest: Manifest,
     max_images: int,
-    max_json_values: int,
+    json_limits: JsonLimits,
 ) -> InferRequest:
     """The request in a body, whose first `header_length` bytes are JSON, all of it where that is not told.
 
@@ -92,7 +93,7 @@ def read_request(
         InvalidInput: it cannot be understood, or does not fit the model.
     """
     if header_length is None:
-        check_values(body, max_json_values)
+        check_json(body, json_limits)
         return _read(body, memoryview(b""), manifest, max_images)
     length = int(header_length) if _DIGITS.fullmatch(header_length) else -1
     if not 0 <= length <= len(body):
@@ -102,7 +103,7 @@ def read_request(
     if length == 0:
         return _read_raw(body, manifest)
     text = body[:length]
-    check_values(text, max_json_values)
+    check_json(text, json_limits)
     return _read(text, memoryview(body)[length:], manifest, max_images)
 
 

@@ -4,28 +4,45 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from ..errors import InvalidInput, PayloadTooLarge
+from ..limits import JsonLimits
 
 T = TypeVar("T")
 
 
-def check_values(body: bytes, most: int) -> None:
-    """Refuse JSON of more values than that, before any of them is made.
+def check_json(body: bytes, limits: JsonLimits) -> None:
+    """Refuse JSON that holds too much or lies too deep, before any of it is made.
 
     Counted are the characters that begin a list or an object or part two values. Those inside of strings are
     counted too; base64 has none. A list of nothing takes two bytes here, and once read a hundred.
 
     Raises:
-        PayloadTooLarge: there are more.
+        PayloadTooLarge: there are more values than may be.
+        InvalidInput: it lies deeper than it may.
     """
-    # Each takes a byte, so that most bodies need no counting.
+    # Each value takes a byte, so that most bodies need no counting.
+    most = limits.max_values
     if len(body) > most and sum(map(body.count, (b"[", b"{", b","))) > most:
         raise PayloadTooLarge(
             f"the JSON holds more than {most:,} values (CONVSERVE_MAX_JSON_VALUES); "
             "send tensors as binary data, or pictures as files"
         )
+    if body.count(b"[") + body.count(b"{") > limits.max_depth and _depth(body) > limits.max_depth:
+        raise InvalidInput(
+            f"the JSON lies deeper than {limits.max_depth} lists and objects (CONVSERVE_MAX_JSON_DEPTH)"
+        )
+
+
+def _depth(body: bytes) -> int:
+    """The most brackets that are open at a time, those in strings counted too."""
+    bytes_ = np.frombuffer(body, np.uint8)
+    # [ and {, ] and } differ in the bit that parts capitals from small letters.
+    brackets = bytes_[((bytes_ | 0x20) == ord("{")) | ((bytes_ | 0x20) == ord("}"))]
+    steps = np.where((brackets | 0x20) == ord("{"), 1, -1)
+    return int(np.cumsum(steps).max(initial=0))
 
 
 def parse_json(adapter: TypeAdapter[T], body: bytes) -> T:

@@ -15,8 +15,6 @@ from email.utils import collapse_rfc2231_value
 from ..decoding import Image
 from ..errors import InvalidInput, PayloadTooLarge
 
-# Reading a part costs microseconds, whatever is in it, and a body has room for a million.
-MAX_PARTS = 10_000
 # RFC 2046 allows 70.
 LONGEST_BOUNDARY = 256
 LONGEST_HEAD = 16 * 1024
@@ -28,20 +26,22 @@ _HEADER_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _USUAL_DISPOSITION = re.compile(r'form-data; ?name="[^"\\]*"(?:; ?filename="([^"\\]*)")?', re.IGNORECASE)
 
 
-def read_files(content_type: str, body: bytes) -> list[Image]:
+def read_files(content_type: str, body: bytes, max_parts: int) -> list[Image]:
     """The parts that are files: those with a file name, or with an image's media type; in their order.
 
     Raises:
         InvalidInput: no boundary, or a body that is not what the boundary promises.
-        PayloadTooLarge: more than MAX_PARTS parts.
+        PayloadTooLarge: more than `max_parts` parts.
     """
     boundary = _parameters("content-type", content_type).get("boundary")
     if not boundary:
         raise InvalidInput("the Content-Type multipart/form-data has no boundary")
     files: list[Image] = []
     for count, (start, end) in enumerate(_parts(body, _delimiter(boundary))):
-        if count >= MAX_PARTS:
-            raise PayloadTooLarge(f"the multipart body has more than {MAX_PARTS:,} parts")
+        if count >= max_parts:
+            raise PayloadTooLarge(
+                f"the multipart body has more than {max_parts:,} parts (CONVSERVE_MAX_PARTS)"
+            )
         headers, start = _headers(body, start, end)
         disposition = headers.get(b"content-disposition", "")
         usual = _USUAL_DISPOSITION.fullmatch(disposition)

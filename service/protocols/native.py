@@ -14,7 +14,7 @@ from ..limits import Limits
 from ..telemetry import Telemetry
 from .body import read_body
 from .exchange import Exchange, InferenceRoute, counted
-from .json_body import check_values
+from .json_body import check_json
 from .json_images import read_json_images
 from .multipart import read_files
 from .native_json import as_json
@@ -66,7 +66,7 @@ class Native:
         return Reply(as_json(classification), JSON, server_timing(classification.timings))
 
     def _images(self, exchange: Exchange, body: bytes) -> list[Image]:
-        images = _read_images(exchange, body, self.limits.max_json_values)
+        images = _read_images(exchange, body, self.limits)
         if not images:
             raise InvalidInput("the request holds no image")
         if len(images) > self.limits.max_images:
@@ -77,7 +77,7 @@ class Native:
         return images
 
 
-def _read_images(exchange: Exchange, body: bytes, max_json_values: int) -> list[Image]:
+def _read_images(exchange: Exchange, body: bytes, limits: Limits) -> list[Image]:
     content_type = exchange.header(b"content-type") or ""
     encoding = exchange.header(b"content-encoding") or "identity"
     if encoding != "identity":
@@ -88,9 +88,9 @@ def _read_images(exchange: Exchange, body: bytes, max_json_values: int) -> list[
     if media_type.startswith("image/") or media_type in ("application/octet-stream", ""):
         return [Image(body)]
     if media_type == "multipart/form-data":
-        return read_files(content_type, body)
+        return read_files(content_type, body, limits.max_parts)
     if media_type == "application/json":
-        check_values(body, max_json_values)
+        check_json(body, limits.json)
         return read_json_images(body)
     raise UnsupportedContent(
         f"the Content-Type {media_type!r} is not taken; send a picture as image/* (with curl: "

@@ -25,7 +25,7 @@ from .exchange import CLIENT_CLOSED_REQUEST, Exchange, InferenceRoute, counted
 from .fixed_settings import check_unchanged, log_settings, trace_settings
 from .infer_json import RAW_HEADER_LENGTH, read_request, write_answer
 from .inference import infer
-from .json_body import check_values
+from .json_body import check_json
 from .model_config import (
     all_statistics,
     config_of,
@@ -111,7 +111,7 @@ class OpenInference:
             exchange.header(RAW_HEADER_LENGTH),
             model.manifest,
             self.limits.max_images,
-            self.limits.max_json_values,
+            self.limits.json,
         )
         if asked.timeout is not None:
             exchange.set_deadline(asked.timeout)
@@ -190,7 +190,7 @@ class OpenInference:
 
     async def _small_document(self, request: Request) -> bytes:
         body = await read_body(request, self.limits.max_body_bytes)
-        check_values(body, self.limits.max_json_values)
+        check_json(body, self.limits.json)
         return body
 
     def _resolve(self, names: Mapping[str, str]) -> LoadedModel:

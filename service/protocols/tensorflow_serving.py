@@ -22,7 +22,7 @@ from .content_coding import decompress
 from .exchange import Exchange, InferenceRoute, counted
 from .inference import check_json_size
 from .instances_json import SIGNATURE, Content, read_classify, read_predict
-from .json_body import check_values
+from .json_body import check_json
 from .native_openapi import TIMEOUT, error_responses
 from .replies import JSON, Reply, error_json, json_reply, server_timing
 
@@ -130,7 +130,7 @@ class TensorFlowServing:
         received = await read_body(exchange.request, self.limits.max_body_bytes)
         coding = exchange.header(b"content-encoding") or ""
         body = decompress(received, coding, self.limits.max_body_bytes)
-        check_values(body, self.limits.max_json_values)
+        check_json(body, self.limits.json)
         return model, body
 
     async def _infer(self, exchange: Exchange, model: LoadedModel, content: Content) -> Inference:

@@ -64,7 +64,7 @@ class TorchServe:
         body = await read_body(exchange.request, self.limits.max_body_bytes)
         content_type = exchange.header(b"content-type") or ""
         form = content_type.lower().startswith("multipart/form-data")
-        images = read_files(content_type, body) if form else [Image(body)]
+        images = read_files(content_type, body, self.limits.max_parts) if form else [Image(body)]
         if len(images) != 1:
             raise InvalidInput(f"a prediction is asked for one picture; the form holds {len(images)}")
         answer = await self.plane.classifier.classify(model, images, top_k=TOP_K, deadline=exchange.deadline)

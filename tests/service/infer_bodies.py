@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from service.limits import JsonLimits
 from service.manifest import Manifest
 from service.protocols.infer_json import read_request
 from service.protocols.inference import InferRequest
 from tests.shades import SIDE
 
 MOST = 256
-MOST_VALUES = 1_000_000
+JSON_LIMITS = JsonLimits(max_values=1_000_000, max_depth=100)
 PIXELS = SIDE * SIDE
 
 
@@ -30,4 +31,4 @@ def read(manifest: Manifest, request: Any, *, header: str | None = None, tail: b
     text = request if isinstance(request, bytes) else json.dumps(request).encode()
     if header is None and tail:
         header = str(len(text))
-    return read_request(text + tail, header, manifest, MOST, MOST_VALUES)
+    return read_request(text + tail, header, manifest, MOST, JSON_LIMITS)

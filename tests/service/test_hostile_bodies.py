@@ -8,7 +8,7 @@ import json
 import logging
 import tracemalloc
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -18,9 +18,11 @@ from starlette.types import Message
 
 from service.app import create_app
 from service.errors import InvalidInput, PayloadTooLarge
+from service.limits import JsonLimits
 from service.protocols.body import read_body
+from service.protocols.json_body import check_json
 from service.protocols.json_images import MAX_IMAGES, read_json_images
-from service.protocols.multipart import MAX_PARTS, read_files
+from service.protocols.multipart import read_files
 from service.settings import Settings
 from tests.shades import level, picture
 
@@ -96,11 +98,10 @@ def test_a_clients_mistakes_do_not_fill_the_log(client: TestClient, caplog: pyte
 
 
 def test_a_form_of_very_many_parts() -> None:
-    body = form(*[b"Content-Type: image/x"] * (MAX_PARTS + 1), data=b"")
-    with pytest.raises(PayloadTooLarge, match="the multipart body has more than 10,000 parts"):
-        read_files(FORM["Content-Type"], body)
-    fewer = form(*[b"Content-Type: image/x"] * MAX_PARTS, data=b"")
-    assert len(read_files(FORM["Content-Type"], fewer)) == MAX_PARTS
+    body = form(*[b"Content-Type: image/x"] * 1001, data=b"")
+    with pytest.raises(PayloadTooLarge, match=r"has more than 1,000 parts \(CONVSERVE_MAX_PARTS\)"):
+        read_files(FORM["Content-Type"], body, 1000)
+    assert len(read_files(FORM["Content-Type"], body, 1001)) == 1001
 
 
 def test_json_of_very_many_images() -> None:
@@ -182,3 +183,30 @@ def test_what_is_no_json_is_not_counted(frugal: TestClient) -> None:
     assert frugal.post("/v2/models/shades/infer", content=head + pixels, headers=headers).status_code == 200
     large = base64.b64encode(picture(level(3)) + bytes(100_000)).decode()
     assert frugal.post("/classify", json={"images": [{"b64": large}]}).status_code == 200
+
+
+def test_the_settings_of_forms_and_depth_reach_their_readers(repository: Path) -> None:
+    settings = Settings(models=repository, max_parts=2, max_json_depth=10)
+    with TestClient(create_app(settings)) as client:
+        parts = form(*[b"Content-Type: image/x"] * 3, data=b"x")
+        refused(client.post("/classify", content=parts, headers=FORM), 413, "CONVSERVE_MAX_PARTS")
+        refused(client.post("/predictions/shades", content=parts, headers=FORM), 413, "CONVSERVE_MAX_PARTS")
+        deep = b'{"images":' + b"[" * 10 + b"]" * 10 + b"}"
+        answer = client.post("/classify", content=deep, headers={"Content-Type": "application/json"})
+        refused(answer, 400, "CONVSERVE_MAX_JSON_DEPTH")
+
+
+@pytest.mark.parametrize(
+    ("body", "deep"),
+    [
+        (b"[" * 9 + b"]" * 9, True),
+        (b'{"a":' * 9 + b"1" + b"}" * 9, True),
+        (b'[{"a":' * 5 + b"1" + b"}]" * 5, True),
+        (b"[" * 8 + b"]" * 8, False),
+        (b"[" + b",".join([b"[{}]"] * 20) + b"]", False),
+        (b"", False),
+    ],
+)
+def test_depth_is_what_is_open_at_a_time(body: bytes, deep: bool) -> None:
+    with pytest.raises(InvalidInput, match="deeper than 8") if deep else nullcontext():
+        check_json(body, JsonLimits(max_values=1000, max_depth=8))

@@ -18,7 +18,7 @@ from service.protocols.infer_json import read_request
 from service.protocols.inference import RequestedOutput
 from tests.shades import SIDE, picture, publish_shades, rows
 
-from .infer_bodies import MOST, MOST_VALUES, PIXELS, binary, document, read
+from .infer_bodies import JSON_LIMITS, MOST, PIXELS, binary, document, read
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def test_pictures_as_base64_or_as_bytes(manifest: Manifest, shape: list[int]) ->
     ],
 )
 def test_a_raw_binary_request_is_a_row_or_a_picture(manifest: Manifest, body: bytes, is_row: bool) -> None:
-    request = read_request(body, "0", manifest, MOST, MOST_VALUES)
+    request = read_request(body, "0", manifest, MOST, JSON_LIMITS)
     assert isinstance(request.content, np.ndarray) == is_row
     data = request.content.tobytes() if isinstance(request.content, np.ndarray) else request.content[0].data
     assert data == body
@@ -104,7 +104,7 @@ def test_a_raw_binary_request_is_a_row_or_a_picture(manifest: Manifest, body: by
 )
 def test_a_header_length_that_cannot_be(manifest: Manifest, header: str) -> None:
     with pytest.raises(InvalidInput, match="Inference-Header-Content-Length must be a number from 0 to the"):
-        read_request(json.dumps(document()).encode(), header, manifest, MOST, MOST_VALUES)
+        read_request(json.dumps(document()).encode(), header, manifest, MOST, JSON_LIMITS)
 
 
 @given(st.binary(max_size=80), st.one_of(st.none(), st.text(max_size=6), st.integers(-1, 100).map(str)))
@@ -112,7 +112,7 @@ def test_any_body_with_any_header_is_read_or_refused(
     manifest: Manifest, body: bytes, header: str | None
 ) -> None:
     try:
-        read_request(body, header, manifest, MOST, MOST_VALUES)
+        read_request(body, header, manifest, MOST, JSON_LIMITS)
     except ConvserveError:
         return
     assert header is not None
@@ -218,4 +218,4 @@ def test_more_rows_than_a_request_may_hold(manifest: Manifest, count: int, tail:
 
 def test_a_body_that_is_all_json_needs_no_header(manifest: Manifest) -> None:
     text = json.dumps(document()).encode()
-    assert isinstance(read_request(text, str(len(text)), manifest, MOST, MOST_VALUES).content, np.ndarray)
+    assert isinstance(read_request(text, str(len(text)), manifest, MOST, JSON_LIMITS).content, np.ndarray)

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from python_multipart import MultipartParser
 
 from service.errors import InvalidInput
-from service.protocols.multipart import read_files
+from service.protocols import multipart
 
 FORM = "multipart/form-data; boundary=frontier"
+
+read_files = partial(multipart.read_files, max_parts=10_000)
 
 
 def part(data: bytes, *headers: str) -> bytes:
