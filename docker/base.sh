@@ -7,12 +7,11 @@ name=${1:?"usage: docker/base.sh NAME [FOLDER]"}
 suite=${SUITE:-bookworm}
 # The mirror that this machine's own apt takes the suite from, where it does.
 mirror=${MIRROR:-$(apt-get indextargets --format '$(CODENAME) $(REPO_URI)' 2>/dev/null | sed -n "s/^$suite //p" | head -n 1)}
-mirror=${mirror:-http://deb.debian.org/debian}
 export STORAGE_DRIVER="${STORAGE_DRIVER:-vfs}" BUILDAH_ISOLATION="${BUILDAH_ISOLATION:-chroot}"
 
 folder=${2:-$(mktemp --directory)}
 if [ ! -x "$folder/usr/bin/python3" ]; then
-    debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates "$suite" "$folder" "$mirror"
+    debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates "$suite" "$folder" ${mirror:+"$mirror"}
 fi
 rm -rf "$folder"/var/cache/apt/* "$folder"/var/lib/apt/lists/*
 

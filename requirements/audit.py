@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
-import urllib.request
-
-# Where pip-audit asks for each package's known vulnerabilities.
-DATA = "https://pypi.org/pypi/pip/24.0/json"
-PATIENCE_SECONDS = 10
+from typing import Any
 
 
 def main(pip_audit: str, lock: str) -> int:
-    """1 where something vulnerable is locked, else 0."""
-    try:
-        with urllib.request.urlopen(DATA, timeout=PATIENCE_SECONDS) as answer:
-            answer.read(1)
-    except OSError as error:
-        print(
-            f"audit: the data on vulnerabilities cannot be reached from here ({error}); nothing was checked"
-        )
+    """1 where something vulnerable is locked, or something could not be looked up alone of all, else 0."""
+    command = [pip_audit, "--format", "json", "--require-hashes", "--disable-pip", "--requirement", lock]
+    answer = subprocess.run(command, capture_output=True, text=True)
+    packages: list[dict[str, Any]] = json.loads(answer.stdout)["dependencies"] if answer.stdout else []
+    unknown = [package for package in packages if "skip_reason" in package]
+    if len(unknown) == len(packages):
+        reason = unknown[0]["skip_reason"] if unknown else answer.stderr.strip().rpartition("\n")[2]
+        print(f"audit: the data on vulnerabilities cannot be reached from here ({reason}); nothing was checked")
         return 0
-    return subprocess.run(
-        [pip_audit, "--strict", "--require-hashes", "--disable-pip", "--requirement", lock]
-    ).returncode
+    vulnerable = [package for package in packages if package.get("vulns")]
+    for package in unknown:
+        print(f"audit: {package['name']} was not checked: {package['skip_reason']}")
+    for package in vulnerable:
+        found = ", ".join(vulnerability["id"] for vulnerability in package["vulns"])
+        print(f"audit: {package['name']} {package['version']} is vulnerable: {found}")
+    print(f"audit: {len(packages) - len(unknown)} packages checked, {len(vulnerable)} vulnerable")
+    return 1 if unknown or vulnerable else 0
 
 
 if __name__ == "__main__":
