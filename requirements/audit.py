@@ -16,7 +16,9 @@ def main(pip_audit: str, lock: str) -> int:
     unknown = [package for package in packages if "skip_reason" in package]
     if len(unknown) == len(packages):
         reason = unknown[0]["skip_reason"] if unknown else answer.stderr.strip().rpartition("\n")[2]
-        print(f"audit: the data on vulnerabilities cannot be reached from here ({reason}); nothing was checked")
+        print(
+            f"audit: the data on vulnerabilities cannot be reached from here ({reason}); nothing was checked"
+        )
         return 0
     vulnerable = [package for package in packages if package.get("vulns")]
     for package in unknown:
