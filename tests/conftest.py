@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from hypothesis import HealthCheck, settings
 
 from service.app import create_app
 from service.settings import Settings
@@ -15,6 +16,10 @@ from tests.shades import publish_shades
 
 # As the command has it before TensorFlow is imported: the same arithmetic here as there, bit for bit.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+# How fast examples are made says more of the machine and its other work than of a test.
+settings.register_profile("convserve", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("convserve")
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.process.server_process import ROOT, ServerProcess
 
 BUILD_SECONDS = 600
@@ -86,7 +88,10 @@ def built_image() -> Iterator[BuiltImage]:
     try:
         if not base:
             base = f"localhost/convserve-test-base:{os.getpid()}"
-            _run(str(ROOT / "docker" / "base.sh"), base)
+            try:
+                _run(str(ROOT / "docker" / "base.sh"), base)
+            except AssertionError as error:  # no mirror of Debian, or no right to make devices
+                pytest.skip(f"no base for an image can be made here: {error}")
             made.append(base)
         _run(str(ROOT / "docker" / "build.sh"), "Dockerfile", name, BASE=base)
         config = json.loads(_run("buildah", "inspect", "--type", "image", name))["Docker"]["config"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -98,18 +99,20 @@ def test_the_same_order_again_is_the_next_version_with_the_same_graph(
     exported: Exported, digits: Path, tmp_path: Path
 ) -> None:
     """In another process, after other work in TensorFlow: the seed alone decides."""
+    models = tmp_path / "models"
+    shutil.copytree(exported.models, models)
     order = Order(
         data=digits,
-        models=exported.models,
+        models=models,
         epochs=2,
         batch_size=32,
         seed=SEED,
         limit=30,
-        checkpoints=tmp_path,
+        checkpoints=tmp_path / "kept",
     )
     version = export("convnet", RECIPES["convnet"], order, io.StringIO())
-    assert version == exported.models / "convnet" / "2"
-    first, second = document(exported.models / "convnet" / "1"), document(version)
+    assert version == models / "convnet" / "2"
+    first, second = document(models / "convnet" / "1"), document(version)
     assert second["version"] == "2"
     assert first["onnx"] == second["onnx"]
     assert first["evaluation"] == second["evaluation"]
