@@ -8,15 +8,13 @@ Neither is a service: no validation, no batches, no queue, no limits.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import uvicorn
-
+from . import peer
 from .naive import MODEL, Classifier
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -61,23 +59,5 @@ async def _live(receive: Receive, send: Send) -> None:
             return
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model", type=Path, nargs="?")
-    parser.add_argument("--port", type=int, default=8001)
-    parser.add_argument("--workers", type=int, default=1)
-    arguments = parser.parse_args()
-    if arguments.model is not None:
-        os.environ[MODEL] = str(arguments.model)
-    uvicorn.run(
-        "benchmarks.bare:create_app",
-        factory=True,
-        port=arguments.port,
-        workers=arguments.workers,
-        access_log=False,
-        log_level="warning",
-    )
-
-
 if __name__ == "__main__":
-    main()
+    peer.serve("benchmarks.bare", __doc__, MODEL, model_required=False)

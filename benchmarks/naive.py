@@ -5,7 +5,6 @@ python -m benchmarks.naive MODEL.onnx --port 8001 --workers 2
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
 import os
@@ -14,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import uvicorn
 from fastapi import FastAPI, Request, UploadFile
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # a benchmark reports to nobody
 import onnxruntime
+
+from . import peer
 
 MODEL = "BENCHMARKS_MODEL"  # how uvicorn's workers, which import this file anew, are told what to serve
 
@@ -88,22 +88,5 @@ def create_app() -> FastAPI:
     return app
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model", type=Path)
-    parser.add_argument("--port", type=int, default=8001)
-    parser.add_argument("--workers", type=int, default=1)
-    arguments = parser.parse_args()
-    os.environ[MODEL] = str(arguments.model)
-    uvicorn.run(
-        "benchmarks.naive:create_app",
-        factory=True,
-        port=arguments.port,
-        workers=arguments.workers,
-        access_log=False,
-        log_level="warning",
-    )
-
-
 if __name__ == "__main__":
-    main()
+    peer.serve("benchmarks.naive", __doc__, MODEL)

@@ -107,38 +107,36 @@ def _photograph(side: int) -> InputSpec:
     return replace(_DIGIT, height=side, width=side, channels=3, resize="stretch", polarity=None)
 
 
-RECIPES: Final[Mapping[str, Recipe]] = {
-    "convnet": Recipe(
-        description="Handwritten digits: the convnet of Listing 8.1, Deep Learning with Python, on MNIST.",
-        build=convnet.build,
-        parameters=convnet.parameters,
-        classes=10,
-        labels=mnist.LABELS,
-        input=_DIGIT,
-        load=_digits,
-        held_out=1 / 12,
-        course=Course(
-            plan=Plan(
-                epochs=40,
-                batch_size=128,
-                descent=Adam(2e-3),
-                augmentation=Augmentation(warp=Affine(rotation=10, scale=0.1, shear=8, translation=2)),
-            )
-        ),
-        golden=drawing.digits_and_none,
-        example=lambda: drawing.digit(7),
-        max_batch_size=64,
-        tolerance=1e-4,
+_CONVNET: Final = Recipe(
+    description="Handwritten digits: the convnet of Listing 8.1, Deep Learning with Python, on MNIST.",
+    build=convnet.build,
+    parameters=convnet.parameters,
+    classes=10,
+    labels=mnist.LABELS,
+    input=_DIGIT,
+    load=_digits,
+    held_out=1 / 12,
+    course=Course(
+        plan=Plan(
+            epochs=40,
+            batch_size=128,
+            descent=Adam(2e-3),
+            augmentation=Augmentation(warp=Affine(rotation=10, scale=0.1, shear=8, translation=2)),
+        )
     ),
-    "lenet5": Recipe(
+    golden=drawing.digits_and_none,
+    example=lambda: drawing.digit(7),
+    max_batch_size=64,
+    tolerance=1e-4,
+)
+
+RECIPES: Final[Mapping[str, Recipe]] = {
+    "convnet": _CONVNET,
+    "lenet5": replace(
+        _CONVNET,
         description="Handwritten digits: LeNet-5 (LeCun et al., 1998) on MNIST.",
         build=lenet5.build,
         parameters=lenet5.parameters,
-        classes=10,
-        labels=mnist.LABELS,
-        input=_DIGIT,
-        load=_digits,
-        held_out=1 / 12,
         course=Course(
             plan=Plan(
                 epochs=24,
@@ -147,10 +145,6 @@ RECIPES: Final[Mapping[str, Recipe]] = {
                 augmentation=Augmentation(warp=Affine(rotation=8, scale=0.1, shear=6, translation=1.5)),
             )
         ),
-        golden=drawing.digits_and_none,
-        example=lambda: drawing.digit(7),
-        max_batch_size=64,
-        tolerance=1e-4,
     ),
     "signnet": Recipe(
         description="The committee of convolutional networks that won the German traffic-sign competition "

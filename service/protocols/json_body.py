@@ -38,10 +38,10 @@ def check_json(body: bytes, limits: JsonLimits) -> None:
 
 def _depth(body: bytes) -> int:
     """The most brackets that are open at a time, those in strings counted too."""
-    bytes_ = np.frombuffer(body, np.uint8)
     # [ and {, ] and } differ in the bit that parts capitals from small letters.
-    brackets = bytes_[((bytes_ | 0x20) == ord("{")) | ((bytes_ | 0x20) == ord("}"))]
-    steps = np.where((brackets | 0x20) == ord("{"), 1, -1)
+    folded = np.frombuffer(body, np.uint8) | 0x20
+    opening, closing = folded == ord("{"), folded == ord("}")
+    steps = np.where(opening, 1, -1)[opening | closing]
     return int(np.cumsum(steps).max(initial=0))
 
 
