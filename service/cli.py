@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from . import __version__
 from .bench.options import add_options as add_bench_options
 from .errors import ConfigurationError, ConvserveError, NothingToServe
-from .settings import Settings
+from .settings import PREFIX, Settings
 
 CLIENT_KEY = "CONVSERVE_API_KEY"  # of the shell's own requests
 FAILED = 1
@@ -114,7 +114,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         key.removeprefix(prefix): value for key, value in vars(arguments).items() if key.startswith(prefix)
     }
     try:
-        settings = Settings(**given)
+        settings = Settings.of(os.environ, given)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = str(first["loc"][0]) if first["loc"] else ""
@@ -126,11 +126,11 @@ def _settings(arguments: argparse.Namespace) -> Settings:
 
 def _warn_of_unknown_variables() -> None:
     """A misspelt variable would otherwise be ignored in silence."""
-    known = {f"CONVSERVE_{name.upper()}" for name in Settings.model_fields}
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
     # The workshop's, the tests' and the client's own.
     known |= {"CONVSERVE_DATA", "CONVSERVE_TEST_DATA", CLIENT_KEY}
     for name in sorted(os.environ):
-        if name.upper().startswith("CONVSERVE_") and name.upper() not in known:
+        if name.upper().startswith(PREFIX) and name.upper() not in known:
             print(f"convserve: {name} is set, but there is no such setting", file=sys.stderr)
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import (
+    BaseModel,
+    ConfigDict,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
@@ -14,9 +17,9 @@ from pydantic import (
     SecretStr,
     model_validator,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MEBIBYTE = 1024 * 1024
+PREFIX = "CONVSERVE_"
 
 
 def shipped_models() -> Path:
@@ -24,10 +27,10 @@ def shipped_models() -> Path:
     return Path(__file__).resolve().parent.parent / "models"
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """Read once and never written; every part is given only the values that it needs."""
 
-    model_config = SettingsConfigDict(env_prefix="CONVSERVE_", frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
@@ -224,3 +227,18 @@ class Settings(BaseSettings):
                 "a full request could never be admitted"
             )
         return self
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str], given: Mapping[str, Any]) -> Self:
+        """What is given by name, else by a variable of the environment, whose case does not matter.
+
+        Raises:
+            pydantic.ValidationError: a value cannot be, or no setting is called so.
+        """
+        variables = {name.upper(): value for name, value in environment.items()}
+        found = {
+            name: variables[PREFIX + name.upper()]
+            for name in cls.model_fields
+            if PREFIX + name.upper() in variables
+        }
+        return cls(**{**found, **given})
