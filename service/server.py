@@ -16,7 +16,6 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, cast
 
 import uvicorn
-from fastapi import FastAPI
 from prometheus_client import disable_created_metrics
 
 from .announcement import Announcement
@@ -33,6 +32,7 @@ from .rates import Rates
 from .refusals import Refusals
 from .registry import Registry
 from .settings import Settings
+from .telemetry import Telemetry
 from .tls import Tls, TlsFiles
 
 if TYPE_CHECKING:  # a server without gRPC shall not pay for its import
@@ -142,7 +142,8 @@ def serve(
     app = create_app(settings, metrics_dir=metrics_dir)
     plane: DataPlane = app.state.plane
     keyring = _keyring(settings)
-    refusals = Refusals(app.state.telemetry.refused)
+    telemetry: Telemetry = app.state.telemetry
+    refusals = Refusals(telemetry.refused)
     gate = None if keyring is None else Gate(keyring, Rates(metrics_dir), refusals)
     traces = _traces(settings)
     files = TlsFiles.of(settings)
@@ -185,8 +186,13 @@ def serve(
         server.admin = admin, None if tls is None else tls.admin_context
 
     async def run() -> None:
-        async with app.router.lifespan_context(app), _grpc(grpc_address, app, settings, gate) as server.grpc:
-            await server.serve(sockets=[listener])
+        # Imported by a thread while the models are loaded: an engine that warms up leaves Python to others.
+        made_by = asyncio.get_running_loop().run_in_executor(None, _grpc_server, grpc_address)
+        async with app.router.lifespan_context(app):
+            made = await made_by
+            ours = None if made is None else made(plane, telemetry, Limits.of(settings), gate, files)
+            async with _serving(ours, grpc_address) as server.grpc:
+                await server.serve(sockets=[listener])
 
     try:
         with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
@@ -225,18 +231,19 @@ def _keyring(settings: Settings) -> Keyring | None:
     return Keyring(text, settings.api_keys_file)
 
 
-@asynccontextmanager
-async def _grpc(
-    address: str | None, app: FastAPI, settings: Settings, gate: Gate | None
-) -> AsyncIterator[GrpcServer | None]:
-    """gRPC on the same data plane; None, and nothing of its library in memory, where there is no address."""
+def _grpc_server(address: str | None) -> type[GrpcServer] | None:
+    """What answers gRPC; None, and nothing of its library in memory, where there is no address."""
     if address is None:
-        yield None
-        return
+        return None
     from .grpc_server import GrpcServer
 
-    server = GrpcServer(
-        app.state.plane, app.state.telemetry, Limits.of(settings), gate, TlsFiles.of(settings)
-    )
-    async with server.serving(address):
-        yield server
+    return GrpcServer
+
+
+@asynccontextmanager
+async def _serving(grpc: GrpcServer | None, address: str | None) -> AsyncIterator[GrpcServer | None]:
+    if grpc is None or address is None:
+        yield None
+        return
+    async with grpc.serving(address):
+        yield grpc
