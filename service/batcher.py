@@ -1,7 +1,8 @@
 """Rows in, batches through one engine, each caller's own rows out.
 
-A batch leaves when the engine is free and takes what waits, up to `max_batch_size`. Nobody waits for company
-on an idle engine (unless `max_queue_delay` asks for it), and under load batches grow by themselves.
+A batch leaves when the engine is free and takes what waits, up to `max_batch_size`. Nobody waits on an idle
+engine for company that may not come (unless `max_queue_delay` asks for it), and under load batches grow by
+themselves. Rows that were announced do come: a heavy engine waits for them a little, see `patience`.
 
 There is no task that could die: every step is a callback of the event loop, and the outermost step of each
 answers all waiters of its batch, whatever was raised.
@@ -18,6 +19,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from itertools import chain
 
+from .company import Company
 from .errors import DeadlineExceeded, InferenceFailed, ModelNotReady
 from .waiter import Answer, Batch, Rows, Scores, Waiter
 
@@ -38,6 +40,7 @@ class Batcher:
         run: `(n, …)` rows to `(n, classes)` scores, n from 1 to `max_batch_size`.
         max_batch_size: rows in one run at the most; longer requests run in several.
         max_queue_delay: seconds a lone request may wait for company; 0 means none.
+        patience: seconds, for each row that waits, to wait for rows that were announced; see `Company`.
         executor: where `run` is called; None calls it in the event loop's own turn, which is right for
             an engine that takes less time than the hop to a thread costs.
         observe: told the size and the seconds of every batch that ran.
@@ -49,18 +52,20 @@ class Batcher:
         *,
         max_batch_size: int,
         max_queue_delay: float = 0.0,
+        patience: float = 0.0,
         executor: Executor | None = None,
         observe: Observer = lambda size, seconds: None,
     ) -> None:
         self._run = run
         self._max_batch_size = max_batch_size
-        self.max_queue_delay = max_queue_delay
+        self._company = Company(max_queue_delay, patience)
         self._executor = executor
         self._observe = observe
         self._waiting: deque[Waiter] = deque()
         self._rows_waiting = 0
         self._wake: asyncio.Handle | None = None
         self._wake_is_soon = False
+        self._wanted_since = 0.0
         self._running: asyncio.Future[tuple[Scores, float]] | None = None
         self._running_since = 0.0
         self._under_way: Batch | None = None
@@ -92,6 +97,19 @@ class Batcher:
         self._wake_up()
         return await waiter.future
 
+    def announce(self, rows: int) -> None:
+        """So many rows are being made ready, and `arrive` will be told what became of them."""
+        self._company.announce(rows)
+
+    def arrive(self, rows: int) -> None:
+        """So many of them are submitted in this turn of the loop, or never will be."""
+        if self._company.arrive(rows):
+            self._wake_up()
+
+    @property
+    def max_queue_delay(self) -> float:
+        return self._company.max_delay
+
     @property
     def busy_seconds(self) -> float:
         """How long the engine has been at its present batch; 0 while it is idle."""
@@ -99,7 +117,7 @@ class Batcher:
 
     def hurry(self) -> None:
         """Let nobody wait for company any more: none is to come."""
-        self.max_queue_delay = 0.0
+        self._company.max_delay = 0.0
         self._wake_up()
 
     async def drain(self) -> None:
@@ -111,20 +129,22 @@ class Batcher:
             self._expiry.cancel()
 
     def _wake_up(self) -> None:
-        """See to it that `_flush` is called: in this turn of the loop, or when the delay is over."""
+        """See to it that `_flush` is called: in this turn of the loop, or when company was waited for."""
         if self._running is not None or self._wake_is_soon or not self._waiting:
             return
-        soon = self._closed or not self.max_queue_delay or self._rows_waiting >= self._max_batch_size
-        if not soon and self._wake is not None:
-            return
-        if self._wake is not None:
-            self._wake.cancel()
         loop = asyncio.get_running_loop()
+        if self._wake is None:
+            self._wanted_since = loop.time()
+            self._company.gather()
+        else:
+            self._wake.cancel()
+        full = self._closed or self._rows_waiting >= self._max_batch_size
+        delay = 0.0 if full else self._company.delay(self._rows_waiting)
         # call_soon and not a call: what other requests of this turn submit shares the batch.
         self._wake = (
-            loop.call_soon(self._flush) if soon else loop.call_later(self.max_queue_delay, self._flush)
+            loop.call_at(self._wanted_since + delay, self._flush) if delay else loop.call_soon(self._flush)
         )
-        self._wake_is_soon = soon
+        self._wake_is_soon = not delay
 
     def _expire_at(self, deadline: float) -> None:
         """One timer for all: it is set to the earliest deadline, and requests mostly come in their order."""

@@ -108,7 +108,11 @@ class Classifier:
         _admit(model, count, deadline)
         try:
             started = time.perf_counter()
-            rows = await self._pool.decode(model.decoder, images, deadline=deadline)
+            model.batcher.announce(count)
+            try:
+                rows = await self._pool.decode(model.decoder, images, deadline=deadline)
+            finally:
+                model.batcher.arrive(count)
             seconds = time.perf_counter() - started
             model.metrics.decode.observe(seconds)
             return await _infer(model, rows, seconds, deadline)

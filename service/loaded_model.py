@@ -130,6 +130,7 @@ class Loader:
                 engine.run,
                 max_batch_size=manifest.max_batch_size,
                 max_queue_delay=self.max_queue_delay,
+                patience=self._patience(engine, executor),
                 executor=executor,
                 observe=_observer(admission, metrics, statistics),
             ),
@@ -170,6 +171,12 @@ class Loader:
         if engine.provider == "cpu" and quick:
             return None
         return ThreadPoolExecutor(1, thread_name_prefix=f"engine {manifest.name} {manifest.version}")
+
+    def _patience(self, engine: Engine, executor: Executor | None) -> float:
+        """On the CPU the engine and the decoders have the same cores: to begin before pictures that are being
+        decoded gains nothing. A device would stand idle.
+        """
+        return engine.row_seconds if executor is not None and engine.provider == "cpu" else 0.0
 
 
 def _observer(

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from service.batcher import Batcher
+from service.batcher import TICK, Batcher
 from service.errors import DeadlineExceeded, InferenceFailed, ModelNotReady
 from service.waiter import Answer, Rows, Scores
 
@@ -59,6 +59,22 @@ def failures_logged(caplog: pytest.LogCaptureFixture, count: int) -> Iterator[No
 
 def started(batcher: Batcher, *values: int) -> asyncio.Task[Answer]:
     return asyncio.create_task(batcher.submit(rows(*values)))
+
+
+async def brought(batcher: Batcher, *values: int) -> Answer:
+    """Of rows that were announced: here they are."""
+    batcher.arrive(len(values))
+    return await batcher.submit(rows(*values))
+
+
+async def made_ready(batcher: Batcher, pause: int, *values: int) -> Answer:
+    """As pictures are: announced, decoded for some turns, submitted."""
+    batcher.announce(len(values))
+    try:
+        await turns(pause)
+    finally:
+        batcher.arrive(len(values))
+    return await batcher.submit(rows(*values))
 
 
 async def turns(count: int = 5) -> None:
@@ -143,6 +159,95 @@ def test_a_delay_ends_by_itself() -> None:
         batcher = Batcher(double, max_batch_size=3, max_queue_delay=0.001)
         answer = await batcher.submit(rows(1))
         assert answer.queue_seconds >= 0.001
+
+    run(test)
+
+
+def test_a_batch_waits_for_rows_that_were_announced() -> None:
+    sizes: list[int] = []
+
+    async def test() -> None:
+        batcher = Batcher(
+            double, max_batch_size=8, patience=FOREVER, observe=lambda size, seconds: sizes.append(size)
+        )
+        batcher.announce(1)
+        batcher.announce(2)
+        first = asyncio.create_task(brought(batcher, 1))
+        await turns()
+        assert not first.done()
+        second = await brought(batcher, 2, 3)
+        assert second.scores.ravel().tolist() == [4, 6]
+        assert (await first).scores.item() == 2
+
+    run(test)
+    assert sizes == [3]
+
+
+def test_a_lone_announced_request_leaves_at_once() -> None:
+    async def test() -> None:
+        batcher = Batcher(double, max_batch_size=8, patience=FOREVER)
+        batcher.announce(1)
+        await turns()
+        assert (await brought(batcher, 3)).scores.item() == 6
+
+    run(test)
+
+
+def test_a_batch_waits_for_nobody_who_is_announced_later_or_gives_up() -> None:
+    async def test() -> None:
+        batcher = Batcher(double, max_batch_size=8, patience=FOREVER)
+        batcher.announce(1)
+        batcher.announce(1)
+        first = asyncio.create_task(brought(batcher, 1))
+        await turns()
+        batcher.announce(1)
+        assert not first.done()
+        batcher.arrive(1)  # and was no picture
+        assert (await first).scores.item() == 2
+
+    run(test)
+
+
+def test_a_batch_that_is_full_waits_for_nobody() -> None:
+    async def test() -> None:
+        batcher = Batcher(double, max_batch_size=2, patience=FOREVER)
+        batcher.announce(2)
+        first = asyncio.create_task(brought(batcher, 1))
+        await turns()
+        assert not first.done()
+        assert (await batcher.submit(rows(2))).scores.item() == 4  # who was not announced fills it as well
+        await first
+
+    run(test)
+
+
+def test_patience_ends_by_itself_and_lasts_longer_for_more_rows() -> None:
+    async def test() -> None:
+        batcher = Batcher(double, max_batch_size=8, patience=0.001)
+        batcher.announce(9)
+        assert (await brought(batcher, 1)).queue_seconds >= 0.001 - TICK
+        assert (await brought(batcher, 1, 2, 3, 4)).queue_seconds >= 0.004 - TICK
+
+    run(test)
+
+
+def test_without_patience_nobody_waits_for_announced_rows() -> None:
+    async def test() -> None:
+        batcher = Batcher(double, max_batch_size=8)
+        batcher.announce(2)
+        assert (await brought(batcher, 1)).scores.item() == 2
+
+    run(test)
+
+
+def test_draining_waits_for_nobody_who_was_announced() -> None:
+    async def test() -> None:
+        batcher = Batcher(double, max_batch_size=8, patience=FOREVER)
+        batcher.announce(2)
+        waiting = asyncio.create_task(brought(batcher, 1))
+        await turns()
+        await batcher.drain()
+        assert waiting.result().scores.item() == 2
 
     run(test)
 
@@ -326,13 +431,18 @@ CALLER = st.tuples(
     callers=st.lists(CALLER, min_size=1, max_size=12),
     max_batch_size=st.integers(1, 8),
     threaded=st.booleans(),
+    patience=st.sampled_from([0.0, 0.001, FOREVER]),
     poison=st.integers(0, 400),
 )
 def test_every_answer_depends_on_its_own_rows_alone(
-    callers: list[tuple[list[int], str, int]], max_batch_size: int, threaded: bool, poison: int
+    callers: list[tuple[list[int], str, int]],
+    max_batch_size: int,
+    threaded: bool,
+    patience: float,
+    poison: int,
 ) -> None:
-    """Random sizes, departures and failures: whoever stays gets its own rows doubled, or the failure of a
-    batch that it shared; nobody is left waiting."""
+    """Random sizes, announcements, departures and failures: whoever stays gets its own rows doubled, or the
+    failure of a batch that it shared; nobody is left waiting."""
     failed: list[set[float]] = []
 
     def engine(batch: Rows) -> Scores:
@@ -343,10 +453,15 @@ def test_every_answer_depends_on_its_own_rows_alone(
 
     async def test() -> None:
         with ThreadPoolExecutor(1) as executor:
-            batcher = Batcher(engine, max_batch_size=max_batch_size, executor=executor if threaded else None)
+            batcher = Batcher(
+                engine,
+                max_batch_size=max_batch_size,
+                patience=patience,
+                executor=executor if threaded else None,
+            )
             tasks = []
             for values, manner, pause in callers:
-                task = started(batcher, *values)
+                task = asyncio.create_task(made_ready(batcher, pause, *values))
                 tasks.append(task)
                 await turns(pause)
                 if manner == "leave at once":
