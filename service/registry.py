@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +34,9 @@ class Registry:
         default_model: what a request without a name asks; None for `convnet`, else the first classifier.
         engine_timeout: seconds after which an engine that is at one batch is taken to hang.
         patience: seconds that one may take to come back when the server ends.
+
+    Attributes:
+        default_name: what is asked by a request that names no model.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class Registry:
         self._draining = False
         self._closed = False
         self.failures: tuple[Failure, ...] = ()
+        self.default_name = default_model or USUAL_DEFAULT
 
     def open(self) -> None:
         """Load every version of the repository.
@@ -79,6 +83,7 @@ class Registry:
         self.failures = tuple(failures)
         if not self._models:
             raise NothingToServe(_nothing_to_serve(self.repository, failures))
+        self.default_name = self._default_model or self._first_choice()
         for failure in failures:
             logger.error("%s version %s is not served: %s", failure.name, failure.version, failure.reason)
         if self._default_model is not None and self._default_model not in self._models:
@@ -127,10 +132,7 @@ class Registry:
         """The versions of this name that answer, lowest first."""
         return list(self._models.get(name, {}))
 
-    @property
-    def default_name(self) -> str:
-        if self._default_model is not None:
-            return self._default_model
+    def _first_choice(self) -> str:
         classifiers = [name for name in self._models if self._highest(name).manifest.classifies]
         return USUAL_DEFAULT if USUAL_DEFAULT in classifiers else next(iter(classifiers), USUAL_DEFAULT)
 
@@ -157,6 +159,10 @@ class Registry:
         if versions is None:
             raise ModelNotFound(f"no model {wanted!r} is served; there are {', '.join(self._models)}")
         raise ModelNotFound(f"{wanted} has no version {version!r}; there are {', '.join(versions)}")
+
+    def resolve_named(self, names: Mapping[str, str]) -> LoadedModel:
+        """The same for what a path names as `name` and `version`, or leaves out."""
+        return self.resolve(names.get("name"), names.get("version"))
 
     def _explain_absence(self, name: str, version: str | None) -> None:
         for failure in self.failures:

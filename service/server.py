@@ -32,6 +32,7 @@ from .rates import Rates
 from .refusals import Refusals
 from .registry import Registry
 from .settings import Settings
+from .standing import StandingRefusals
 from .telemetry import Telemetry
 from .tls import Tls, TlsFiles
 
@@ -148,9 +149,12 @@ def serve(
     traces = _traces(settings)
     files = TlsFiles.of(settings)
     tls = None if files is None else Tls(files)
-    connections = Connections(ConnectionLimits.of(settings), refusals)
+    enclosed = enclose(app, settings, gate, traces)
+    # Where there is anything around the application, it has to see every request.
+    standing = StandingRefusals() if enclosed is app else None
+    connections = Connections(ConnectionLimits.of(settings), refusals, standing)
     config = uvicorn.Config(
-        enclose(app, settings, gate, traces),
+        enclosed,
         headers=_headers(settings),
         ssl_context_factory=None if tls is None else lambda config, default: tls.context,
         http=cast("type[asyncio.Protocol]", connections.make),

@@ -11,13 +11,20 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from ..departure import CANCELLABLE, CLIENT_LEFT
-from ..errors import ConvserveError, InvalidInput, ModelNotReady
+from ..errors import ConvserveError, InvalidInput, ModelNotReady, Overloaded
+from ..loaded_model import LoadedModel
+from ..standing import STANDING
 from ..telemetry import Telemetry
+from .full_house import DEADLINE, FullHouse
 from .replies import error_reply
 from .tally import Tally
 
 # What nginx logs for a client that left before its answer; nobody receives it.
 CLIENT_CLOSED_REQUEST = 499
+
+
+# From what a path names to the model.
+Resolve = Callable[[Mapping[str, str]], LoadedModel]
 
 
 class Exchange(Tally):
@@ -46,6 +53,27 @@ class Exchange(Tally):
         value = self._headers.get(name)
         return None if value is None else value.decode("latin-1")
 
+    def begin(
+        self, resolve: Callable[[Mapping[str, str]], LoadedModel], default_seconds: float
+    ) -> LoadedModel:
+        """The model that the path names; from here on the request has a deadline.
+
+        Where the model has no room, whoever asks for this URL next is told so at the door.
+
+        Raises:
+            ConvserveError: as `resolve` and `set_deadline` raise it.
+        """
+        self.model = resolve(self.names)
+        try:
+            self.set_deadline(default_seconds)
+        except Overloaded:
+            names = self.names
+            self.request.scope[STANDING] = FullHouse(
+                self._telemetry, self._protocol, lambda: resolve(names), default_seconds
+            )
+            raise
+        return self.model
+
     def set_deadline(self, default_seconds: float) -> None:
         """`X-Request-Timeout-Ms` from now on, or the default.
 
@@ -54,7 +82,7 @@ class Exchange(Tally):
             Overloaded: there is no hope to meet it.
         """
         seconds = default_seconds
-        header = self.header(b"x-request-timeout-ms")
+        header = self.header(DEADLINE)
         if header is not None:
             try:
                 seconds = float(header) / 1000

@@ -54,9 +54,7 @@ class Native:
             )
 
     async def classify(self, exchange: Exchange) -> Reply:
-        names = exchange.names
-        model = exchange.model = self.plane.registry.resolve(names.get("name"), names.get("version"))
-        exchange.set_deadline(self.limits.request_timeout)
+        model = exchange.begin(self.plane.registry.resolve_named, self.limits.request_timeout)
         top_k = _top_k(exchange.request)
         images = self._images(exchange, await read_body(exchange.request, self.limits.max_body_bytes))
         classification = await self.plane.classifier.classify(

@@ -102,8 +102,7 @@ class OpenInference:
         return pages
 
     async def infer(self, exchange: Exchange) -> Reply:
-        model = exchange.model = self._resolve(exchange.names)
-        exchange.set_deadline(self.limits.request_timeout)
+        model = exchange.begin(self._resolve, self.limits.request_timeout)
         received = await read_body(exchange.request, self.limits.max_body_bytes)
         body = decompress(received, exchange.header(b"content-encoding") or "", self.limits.max_body_bytes)
         asked = read_request(
@@ -196,7 +195,7 @@ class OpenInference:
     def _resolve(self, names: Mapping[str, str]) -> LoadedModel:
         if not names["name"]:
             raise ModelNotFound("the path names no model")
-        return self.plane.registry.resolve(names["name"], names.get("version"))
+        return self.plane.registry.resolve_named(names)
 
 
 NOT_OFFERED_PATHS = (

@@ -39,17 +39,21 @@ def json_reply(content: Any, status: int = 200, headers: Mapping[str, str] | Non
 
 def error_json(sentence: str, status: int, headers: Mapping[str, str] | None = None) -> Response:
     """`{"error": "<sentence>"}`: the one form of an error that the clients of every dialect read."""
+    return Response(_error_body(sentence), status, headers, media_type="application/json")
+
+
+def _error_body(sentence: str) -> bytes:
     if len(sentence) > LONGEST_SENTENCE:
         sentence = f"{sentence[:LONGEST_SENTENCE]}…"
-    return json_reply({"error": sentence}, status, headers)
+    return to_json({"error": sentence})
 
 
-def error_reply(error: ConvserveError) -> Response:
+def error_reply(error: ConvserveError) -> Reply:
     """The error with the status of the table; a refusal for overload says when to return."""
-    headers = {}
+    headers = [JSON]
     if isinstance(error, Overloaded):
-        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
-    return error_json(str(error), TABLE[type(error)].http, headers)
+        headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after))))
+    return Reply(_error_body(str(error)), *headers, status=TABLE[type(error)].http)
 
 
 def server_timing(timings: Timings) -> tuple[bytes, bytes]:

@@ -125,8 +125,7 @@ class TensorFlowServing:
         raise InvalidInput(f"there is no :{verb}; there are :predict and :classify")
 
     async def _begin(self, exchange: Exchange) -> tuple[LoadedModel, bytes]:
-        model = exchange.model = self._resolve(exchange.names)
-        exchange.set_deadline(self.limits.request_timeout)
+        model = exchange.begin(self._resolve, self.limits.request_timeout)
         received = await read_body(exchange.request, self.limits.max_body_bytes)
         coding = exchange.header(b"content-encoding") or ""
         body = decompress(received, coding, self.limits.max_body_bytes)
@@ -143,7 +142,7 @@ class TensorFlowServing:
             raise ModelNotFound(
                 f"{names['name']} has no version labelled {names['label']!r}; name its number"
             )
-        return self.plane.registry.resolve(names["name"], names.get("version"))
+        return self.plane.registry.resolve_named(names)
 
 
 def _reply(content: dict[str, Any], inference: Inference) -> Reply:

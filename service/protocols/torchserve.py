@@ -58,9 +58,7 @@ class TorchServe:
 
     async def predict(self, exchange: Exchange) -> Reply:
         """The body is the picture whatever its media type: `curl -T` sends none."""
-        names = exchange.names
-        model = exchange.model = self.plane.registry.resolve(names["name"], names.get("version"))
-        exchange.set_deadline(self.limits.request_timeout)
+        model = exchange.begin(self.plane.registry.resolve_named, self.limits.request_timeout)
         body = await read_body(exchange.request, self.limits.max_body_bytes)
         content_type = exchange.header(b"content-type") or ""
         form = content_type.lower().startswith("multipart/form-data")
