@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from . import drawing, evidence, metrics, verify
 from .columns import Seated, seat, train_columns, uncalibrated
-from .columns import Training as Course
+from .columns import Training as Lesson
 from .convert import OPSET, OUTPUT, convert
 from .datasets import Dataset, Examples, settled
 from .devices import start_tensorflow, strategy
@@ -21,7 +21,7 @@ from .errors import DatasetError
 from .manifest import Calibration, Evaluation, Example, InputSpec, Manifest, OutputSpec, Parity, Training
 from .pictures import Size
 from .publish import check_writable, publish
-from .recipes import Recipe
+from .recipes import Course, Recipe
 from .rewrites import rewrite
 from .untrained import EXAMPLE_FILE, publish_untrained
 
@@ -123,10 +123,10 @@ def _train(name: str, recipe: Recipe, order: Order, report: TextIO) -> Trained:
         batch_size=order.batch_size or course.plan.batch_size,
         mixed_precision=order.mixed_precision,
     )
-    lesson = Course(
+    lesson = Lesson(
         name=name,
-        build=lambda: _build(recipe, len(found.labels)),
-        preparations=recipe.preparations,
+        build=lambda: _build(recipe, course, len(found.labels)),
+        preparations=course.preparations or recipe.preparations,
         dataset=found,
         training=settled(training.sized(course.size or _size(spec))),
         validation=settled(validation.sized(_size(spec))),
@@ -163,8 +163,8 @@ def _check_classes(dataset: Dataset, expected: int | None) -> None:
         )
 
 
-def _build(recipe: Recipe, classes: int) -> keras.Model:
-    network = recipe.build(classes)
+def _build(recipe: Recipe, course: Course, classes: int) -> keras.Model:
+    network = (course.build or recipe.build)(classes)
     verify.check_parameters(network, recipe.parameters(classes))
     return network
 

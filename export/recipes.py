@@ -15,6 +15,7 @@ from .architectures import alexnet, convnet, lenet5, signnet
 from .architectures.pixels import (
     INPUT,
     Preparation,
+    centred,
     colour_balanced,
     locally_normalised,
     rescaled,
@@ -35,12 +36,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Course:
-    """How a network is trained on one kind of pictures. `size` is what they are read in for training, where
-    it is not that of the input: a random part of them is then cut out.
+    """How a network is trained on one kind of pictures.
+
+    `size` is what they are read in for training, where it is not that of the input: a random part of them is
+    then cut out. `build` and `preparations` are there where they are not those of the recipe.
     """
 
     plan: Plan
     size: Size | None = None
+    build: Callable[[int], keras.Model] | None = None
+    preparations: tuple[Preparation, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,13 +189,15 @@ RECIPES: Final[Mapping[str, Recipe]] = {
         held_out=0.04,
         course=Course(
             plan=Plan(
-                epochs=12,
-                batch_size=64,
-                descent=Momentum(0.01),
+                epochs=8,
+                batch_size=32,
+                descent=Adam(2e-4, warmup=0.1),
                 augmentation=Augmentation(
-                    warp=Affine(rotation=8, scale=0.1, shear=5, translation=14, border="nearest"), colour=0.1
+                    warp=Affine(rotation=8, scale=0.1, shear=5, translation=14, border="nearest")
                 ),
-            )
+            ),
+            build=alexnet.build_for_standardised,
+            preparations=(standardised,),
         ),
         photographs=Course(
             plan=Plan(
@@ -201,6 +208,7 @@ RECIPES: Final[Mapping[str, Recipe]] = {
             ),
             size=Size(256, 256, 3, "crop"),
         ),
+        preparations=(centred,),
         golden=lambda seed: drawing.signs_and_none(seed, alexnet.SIDE),
         example=lambda: drawing.no_entry(alexnet.SIDE),
         max_batch_size=32,

@@ -6,6 +6,7 @@ figure's 224x224 pixels are 227x227 in the authors' code, for only these make th
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -14,9 +15,31 @@ if TYPE_CHECKING:
 SIDE: Final = 227
 CLASSES: Final = 1000
 
-# The mean colour of ImageNet's training pictures, from 0 to 255. The authors subtract the mean picture, which
-# they did not publish; its colour is what those who trained the network again take for it.
-MEAN: Final = (123.68, 116.78, 103.94)
+
+@dataclass(frozen=True)
+class Start:
+    """What the weights are before the first step.
+
+    Attributes:
+        deviation: of the normal distribution from which kernels are drawn; None has each follow from the
+            number of its inputs.
+        bias: of the layers that the paper starts positive: the second, fourth and fifth convolution and the
+            hidden dense ones.
+    """
+
+    deviation: float | None
+    bias: float
+
+    def kernel(self) -> keras.initializers.Initializer:
+        from keras import initializers
+
+        if self.deviation is None:
+            return initializers.HeNormal()
+        return initializers.RandomNormal(stddev=self.deviation)
+
+
+PUBLISHED: Final = Start(deviation=0.01, bias=1.0)
+RECTIFIED: Final = Start(deviation=None, bias=0.0)
 
 
 def parameters(classes: int = CLASSES) -> int:
@@ -25,23 +48,36 @@ def parameters(classes: int = CLASSES) -> int:
 
 
 def build(classes: int = CLASSES) -> keras.Model:
-    """The untrained network: pictures of 227x227x3 in, one probability a class out."""
+    """The untrained network: pictures of 227x227x3 in, one probability a class out.
+
+    Its weights are drawn as in section 5, for pixels whose deviation is some 60 grey levels.
+    """
+    return _build(classes, PUBLISHED)
+
+
+def build_for_standardised(classes: int = CLASSES) -> keras.Model:
+    """The same for pixels of deviation 1, with weights drawn so that no layer shrinks what differs between
+    pictures (K. He et al., Delving Deep into Rectifiers, ICCV 2015, section 2.2).
+    """
+    return _build(classes, RECTIFIED)
+
+
+def _build(classes: int, start: Start) -> keras.Model:
     from keras import Input, Model, layers
 
     inputs = Input(shape=(SIDE, SIDE, 3))
-    x = layers.Rescaling(255.0, offset=[-value for value in MEAN])(inputs)
-    x = _convolution(x, 96, 11, strides=4, padding="valid")
+    x = _convolution(inputs, 96, 11, start, strides=4, padding="valid")
     x = layers.MaxPooling2D(pool_size=3, strides=2)(normalised(x))
-    x = _convolution(x, 256, 5, groups=2, bias=1)
+    x = _convolution(x, 256, 5, start, groups=2, bias=start.bias)
     x = layers.MaxPooling2D(pool_size=3, strides=2)(normalised(x))
-    x = _convolution(x, 384, 3)
-    x = _convolution(x, 384, 3, groups=2, bias=1)
-    x = _convolution(x, 256, 3, groups=2, bias=1)
+    x = _convolution(x, 384, 3, start)
+    x = _convolution(x, 384, 3, start, groups=2, bias=start.bias)
+    x = _convolution(x, 256, 3, start, groups=2, bias=start.bias)
     x = layers.MaxPooling2D(pool_size=3, strides=2)(x)
     x = layers.Flatten()(x)
     for _ in range(2):
-        x = layers.Dropout(0.5)(_dense(x, 4096, "relu", bias=1))
-    outputs = layers.Activation("softmax", dtype="float32")(_dense(x, classes))
+        x = layers.Dropout(0.5)(_dense(x, 4096, start, "relu", bias=start.bias))
+    outputs = layers.Activation("softmax", dtype="float32")(_dense(x, classes, start))
     return Model(inputs, outputs, name="alexnet")
 
 
@@ -49,6 +85,7 @@ def _convolution(
     x: keras.KerasTensor,
     filters: int,
     size: int,
+    start: Start,
     *,
     groups: int = 1,
     strides: int = 1,
@@ -65,7 +102,7 @@ def _convolution(
             strides=strides,
             padding=padding,
             activation="relu",
-            kernel_initializer=initializers.RandomNormal(stddev=0.01),
+            kernel_initializer=start.kernel(),
             bias_initializer=initializers.Constant(bias),
         )(part)
         for part in (ops.split(x, groups, axis=-1) if groups > 1 else [x])
@@ -88,13 +125,13 @@ def normalised(x: keras.KerasTensor) -> keras.KerasTensor:
 
 
 def _dense(
-    x: keras.KerasTensor, units: int, activation: str | None = None, bias: float = 0
+    x: keras.KerasTensor, units: int, start: Start, activation: str | None = None, bias: float = 0
 ) -> keras.KerasTensor:
     from keras import initializers, layers
 
     return layers.Dense(
         units,
         activation=activation,
-        kernel_initializer=initializers.RandomNormal(stddev=0.01),
+        kernel_initializer=start.kernel(),
         bias_initializer=initializers.Constant(bias),
     )(x)

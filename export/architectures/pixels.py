@@ -15,6 +15,10 @@ INPUT: Final = "pixels"
 
 Preparation = Callable[["keras.KerasTensor"], "keras.KerasTensor"]
 
+# The mean colour of ImageNet's training pictures, from 0 to 255. AlexNet's authors subtract the mean picture,
+# which they did not publish; its colour is what those who trained the network again take for it.
+IMAGENET_MEAN: Final = (123.68, 116.78, 103.94)
+
 # Below this many grey levels, contrast is noise and is not amplified to the full.
 _NOISE = 1.0
 _LOCAL_NOISE = 4.0
@@ -23,6 +27,13 @@ _LOCAL_NOISE = 4.0
 def rescaled(pixels: keras.KerasTensor) -> keras.KerasTensor:
     """From 0 to 1."""
     return pixels / 255
+
+
+def centred(pixels: keras.KerasTensor) -> keras.KerasTensor:
+    """Less the mean colour of ImageNet, from about -124 to 151 (AlexNet, section 2)."""
+    from keras import ops
+
+    return pixels - ops.convert_to_tensor(IMAGENET_MEAN, "float32")
 
 
 def standardised(pixels: keras.KerasTensor) -> keras.KerasTensor:

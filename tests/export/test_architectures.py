@@ -9,6 +9,7 @@ from export.architectures import alexnet, convnet, lenet5, signnet
 from export.architectures.committee import committee
 from export.architectures.pixels import (
     Preparation,
+    centred,
     colour_balanced,
     from_pixels,
     locally_normalised,
@@ -65,6 +66,31 @@ def test_alexnet_is_the_network_of_the_paper() -> None:
 def test_alexnet_with_fewer_classes_differs_in_its_last_layer_alone() -> None:
     network = alexnet.build(classes=43)
     assert network.count_params() == alexnet.parameters(43) == 60_965_224 - (1000 - 43) * 4097
+
+
+def kernels_of(network: keras.Model) -> list[tuple[tuple[int, ...], float]]:
+    """Shape and deviation of every kernel."""
+    kernels = [layer.kernel for layer in network.layers if hasattr(layer, "kernel")]
+    return [(tuple(kernel.shape), float(np.std(kernel))) for kernel in kernels]
+
+
+def test_alexnet_starts_as_published_or_by_the_number_of_inputs_and_is_the_same_network() -> None:
+    published, rectified = alexnet.build(10), alexnet.build_for_standardised(10)
+    assert [shape for shape, _ in kernels_of(published)] == [shape for shape, _ in kernels_of(rectified)]
+    assert published.count_params() == rectified.count_params()
+    for shape, deviation in kernels_of(published):
+        assert deviation == pytest.approx(0.01, rel=0.03), shape
+    for shape, deviation in kernels_of(rectified):
+        assert deviation == pytest.approx((2 / np.prod(shape[:-1])) ** 0.5, rel=0.03), shape
+    biases = [float(np.mean(layer.bias)) for layer in published.layers if hasattr(layer, "kernel")]
+    assert biases == [0, 1, 1, 0, 1, 1, 1, 1, 1, 1, 0]
+    assert not any(np.any(layer.bias) for layer in rectified.layers if hasattr(layer, "kernel"))
+
+
+def test_pixels_are_centred_on_the_mean_colour_of_imagenet() -> None:
+    pixels = np.full((1, 227, 227, 3), 128, np.float32)
+    expected = [128 - 123.68, 128 - 116.78, 128 - 103.94]
+    np.testing.assert_allclose(np.asarray(centred(pixels))[0, 0, 0], expected, rtol=1e-5)
 
 
 def test_local_response_normalisation_is_the_formula_of_the_paper() -> None:
