@@ -10,9 +10,11 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from ..errors import InvalidInput
+from ..limits import JsonLimits
+from .json_body import parse_json
 
 _ADAPTER: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
 
@@ -41,16 +43,14 @@ def trace_settings() -> dict[str, Any]:
     }
 
 
-def check_unchanged(settings: Mapping[str, Any], body: bytes, where: str) -> None:
+def check_unchanged(settings: Mapping[str, Any], body: bytes, limits: JsonLimits, where: str) -> None:
     """Let pass a body that asks for no change; null asks for the default, which all of these have.
 
     Raises:
         InvalidInput: it asks for a change, names no setting of these, or is no JSON object.
+        PayloadTooLarge: as `parse_json` raises it.
     """
-    try:
-        wanted = _ADAPTER.validate_json(body or b"{}")
-    except ValidationError as error:
-        raise InvalidInput("the body must be a JSON object of settings") from error
+    wanted = parse_json(_ADAPTER, body or b"{}", limits, hint="; expected an object of settings")
     for name, value in wanted.items():
         if name not in settings:
             raise InvalidInput(f"there is no setting {name[:100]!r}; there are {', '.join(settings)}")

@@ -29,7 +29,7 @@ from .inference import (
     classes_wanted,
     new_id,
 )
-from .json_body import check_json, parse_json
+from .json_body import parse_json
 from .replies import JSON
 from .tensors import (
     check_datatype,
@@ -93,8 +93,7 @@ def read_request(
         InvalidInput: it cannot be understood, or does not fit the model.
     """
     if header_length is None:
-        check_json(body, json_limits)
-        return _read(body, memoryview(b""), manifest, max_images)
+        return _read(body, memoryview(b""), manifest, max_images, json_limits)
     length = int(header_length) if _DIGITS.fullmatch(header_length) else -1
     if not 0 <= length <= len(body):
         raise InvalidInput(
@@ -102,9 +101,7 @@ def read_request(
         )
     if length == 0:
         return _read_raw(body, manifest)
-    text = body[:length]
-    check_json(text, json_limits)
-    return _read(text, memoryview(body)[length:], manifest, max_images)
+    return _read(body[:length], memoryview(body)[length:], manifest, max_images, json_limits)
 
 
 def _read_raw(body: bytes, manifest: Manifest) -> InferRequest:
@@ -123,8 +120,10 @@ def _read_raw(body: bytes, manifest: Manifest) -> InferRequest:
     return InferRequest(new_id(), content, [RequestedOutput(manifest.output.name, binary=True)], None)
 
 
-def _read(text: bytes, binary: memoryview, manifest: Manifest, max_images: int) -> InferRequest:
-    request = parse_json(_ADAPTER, text)
+def _read(
+    text: bytes, binary: memoryview, manifest: Manifest, max_images: int, json_limits: JsonLimits
+) -> InferRequest:
+    request = parse_json(_ADAPTER, text, json_limits)
     timeout = check_parameters(request.parameters)
     check_inputs([tensor.name for tensor in request.inputs], manifest)
     content = _content(request.inputs[0], binary, manifest.input, max_images)

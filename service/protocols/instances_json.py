@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from ..decoding import Image
 from ..errors import InvalidInput
+from ..limits import JsonLimits
 from ..manifest import InputSpec
 from ..waiter import Rows
 from .base64_text import decode_base64
@@ -44,14 +45,14 @@ _CLASSIFY = TypeAdapter(Classify)
 
 
 def read_predict(
-    body: bytes, spec: InputSpec, most: int
+    body: bytes, spec: InputSpec, most: int, limits: JsonLimits
 ) -> tuple[Content, Literal["predictions", "outputs"]]:
     """What a `:predict` asks about, and the name its answer goes under.
 
     Raises:
         InvalidInput: it cannot be understood, or does not fit the model.
     """
-    request = parse_json(_PREDICT, body)
+    request = parse_json(_PREDICT, body, limits)
     _check_signature(request.signature_name)
     given = request.model_fields_set & {"instances", "inputs"}
     if len(given) != 1:
@@ -61,13 +62,13 @@ def read_predict(
     return _column(request.inputs, spec, most), "outputs"
 
 
-def read_classify(body: bytes, spec: InputSpec, most: int) -> Content:
+def read_classify(body: bytes, spec: InputSpec, most: int, limits: JsonLimits) -> Content:
     """What a `:classify` asks about: examples of one feature each, whatever its name.
 
     Raises:
         InvalidInput: it cannot be understood, or does not fit the model.
     """
-    request = parse_json(_CLASSIFY, body)
+    request = parse_json(_CLASSIFY, body, limits)
     _check_signature(request.signature_name)
     check_count(len(request.examples), spec, most)
     if any(len({**request.context, **example}) != 1 for example in request.examples):

@@ -7,21 +7,45 @@ from typing import TypeVar
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from ..errors import InvalidInput, PayloadTooLarge
+from ..errors import ConvserveError, InvalidInput, PayloadTooLarge
 from ..limits import JsonLimits
 
 T = TypeVar("T")
 
 
-def check_json(body: bytes, limits: JsonLimits) -> None:
+def parse_json(
+    adapter: TypeAdapter[T],
+    body: bytes,
+    limits: JsonLimits,
+    *,
+    hint: str = "",
+    too_long: type[ConvserveError] = InvalidInput,
+) -> T:
+    """The body's content, within its limits.
+
+    Args:
+        hint: what to add to the sentence about what is wrong.
+        too_long: what is wrong with a list of more elements than the adapter takes.
+
+    Raises:
+        PayloadTooLarge: it holds more values than may be.
+        InvalidInput: it lies too deep, is not JSON, or not of the adapter's form; the message says where.
+    """
+    _check(body, limits)
+    try:
+        return adapter.validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the body"
+        wrong = too_long if first["type"] == "too_long" else InvalidInput
+        raise wrong(f"{where}: {first['msg']}{hint}") from error
+
+
+def _check(body: bytes, limits: JsonLimits) -> None:
     """Refuse JSON that holds too much or lies too deep, before any of it is made.
 
     Counted are the characters that begin a list or an object or part two values. Those inside of strings are
     counted too; base64 has none. A list of nothing takes two bytes here, and once read a hundred.
-
-    Raises:
-        PayloadTooLarge: there are more values than may be.
-        InvalidInput: it lies deeper than it may.
     """
     # Each value takes a byte, so that most bodies need no counting.
     most = limits.max_values
@@ -43,17 +67,3 @@ def _depth(body: bytes) -> int:
     opening, closing = folded == ord("{"), folded == ord("}")
     steps = np.where(opening, 1, -1)[opening | closing]
     return int(np.cumsum(steps).max(initial=0))
-
-
-def parse_json(adapter: TypeAdapter[T], body: bytes) -> T:
-    """The body's content.
-
-    Raises:
-        InvalidInput: not JSON, or not of the adapter's form; the message says where and what.
-    """
-    try:
-        return adapter.validate_json(body)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"])) or "the body"
-        raise InvalidInput(f"{where}: {first['msg']}") from error

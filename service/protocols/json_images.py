@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from ..decoding import Image
 from ..errors import InvalidInput, PayloadTooLarge
+from ..limits import JsonLimits
 from .base64_text import decode_base64
+from .json_body import parse_json
 
 # Reading one costs microseconds, whatever is in it, and a body has room for a million.
 MAX_IMAGES = 10_000
@@ -30,24 +32,17 @@ class JsonImages(BaseModel):
 
 
 _ADAPTER = TypeAdapter(JsonImages)
-_EXPECTED = 'expected {"images": [{"b64": "…"}, …]}'
+_EXPECTED = '; expected {"images": [{"b64": "…"}, …]}'
 
 
-def read_json_images(body: bytes) -> list[Image]:
+def read_json_images(body: bytes, limits: JsonLimits) -> list[Image]:
     """The decoded images of the body.
 
     Raises:
         InvalidInput: not JSON, not of this form, or not base64; the message says where.
-        PayloadTooLarge: more than MAX_IMAGES images.
+        PayloadTooLarge: more than MAX_IMAGES images, or more than `limits` lets in.
     """
-    try:
-        document = _ADAPTER.validate_json(body)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"])) or "the body"
-        if first["type"] == "too_long":
-            raise PayloadTooLarge(f"{where}: {first['msg']}") from error
-        raise InvalidInput(f"{where}: {first['msg']}; {_EXPECTED}") from error
+    document = parse_json(_ADAPTER, body, limits, hint=_EXPECTED, too_long=PayloadTooLarge)
     _check_members(document, "")
     for index, image in enumerate(document.images):
         _check_members(image, f"images.{index}.")
@@ -59,4 +54,4 @@ def read_json_images(body: bytes) -> list[Image]:
 
 def _check_members(model: JsonImage | JsonImages, where: str) -> None:
     for name in model.model_extra or ():
-        raise InvalidInput(f"{where}{name}: Extra inputs are not permitted; {_EXPECTED}")
+        raise InvalidInput(f"{where}{name}: Extra inputs are not permitted{_EXPECTED}")

@@ -14,7 +14,6 @@ from ..limits import Limits
 from ..telemetry import Telemetry
 from .body import read_body
 from .exchange import Exchange, InferenceRoute, counted
-from .json_body import check_json
 from .json_images import read_json_images
 from .multipart import read_files
 from .native_json import as_json
@@ -88,8 +87,7 @@ def _read_images(exchange: Exchange, body: bytes, limits: Limits) -> list[Image]
     if media_type == "multipart/form-data":
         return read_files(content_type, body, limits.max_parts)
     if media_type == "application/json":
-        check_json(body, limits.json)
-        return read_json_images(body)
+        return read_json_images(body, limits.json)
     raise UnsupportedContent(
         f"the Content-Type {media_type!r} is not taken; send a picture as image/* (with curl: "
         "-H 'Content-Type: image/png'), files as multipart/form-data, or base64 in application/json"

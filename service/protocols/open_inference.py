@@ -10,12 +10,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from fastapi import FastAPI, Request
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from ..dataplane import DataPlane
-from ..errors import InvalidInput, ModelNotFound
+from ..errors import ModelNotFound
 from ..limits import Limits
 from ..loaded_model import LoadedModel
 from ..telemetry import Telemetry
@@ -25,7 +25,7 @@ from .exchange import CLIENT_CLOSED_REQUEST, Exchange, InferenceRoute, counted
 from .fixed_settings import check_unchanged, log_settings, trace_settings
 from .infer_json import RAW_HEADER_LENGTH, read_request, write_answer
 from .inference import infer
-from .json_body import check_json
+from .json_body import parse_json
 from .model_config import (
     all_statistics,
     config_of,
@@ -45,6 +45,9 @@ class IndexRequest(BaseModel):
     model_config = ConfigDict(extra="ignore", strict=True)
 
     ready: bool = False
+
+
+_INDEX = TypeAdapter(IndexRequest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,13 +160,10 @@ class OpenInference:
     async def index(self, request: Request) -> Response:
         """Tritonclient sends no Content-Type, and an empty body where it asks for nothing in particular."""
         try:
-            body = await self._small_document(request)
-            asked = IndexRequest.model_validate_json(body or b"{}")
+            body = await read_body(request, self.limits.max_body_bytes)
         except ClientDisconnect:
             return Response(status_code=CLIENT_CLOSED_REQUEST)
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            raise InvalidInput(f"{'.'.join(map(str, first['loc'])) or 'the body'}: {first['msg']}") from error
+        asked = parse_json(_INDEX, body or b"{}", self.limits.json)
         return json_reply(index_of(self.plane.registry, ready_only=asked.ready))
 
     async def no_regions(self) -> Response:
@@ -172,25 +172,22 @@ class OpenInference:
 
     async def logging(self, request: Request) -> Response:
         settings = log_settings()
-        body = await self._small_document(request)
-        check_unchanged(settings, body, "CONVSERVE_LOG_LEVEL says at its start what is logged")
+        body = await read_body(request, self.limits.max_body_bytes)
+        check_unchanged(
+            settings, body, self.limits.json, "CONVSERVE_LOG_LEVEL says at its start what is logged"
+        )
         return json_reply(settings)
 
     async def tracing(self, request: Request) -> Response:
         if "name" in request.path_params:
             self._resolve(request.path_params)
         settings = trace_settings()
-        body = await self._small_document(request)
-        check_unchanged(settings, body, "it traces nothing")
+        body = await read_body(request, self.limits.max_body_bytes)
+        check_unchanged(settings, body, self.limits.json, "it traces nothing")
         return json_reply(settings)
 
     async def not_offered(self, request: Request) -> Response:
         return error_json(f"{request.url.path} is not offered by this server", NOT_OFFERED)
-
-    async def _small_document(self, request: Request) -> bytes:
-        body = await read_body(request, self.limits.max_body_bytes)
-        check_json(body, self.limits.json)
-        return body
 
     def _resolve(self, names: Mapping[str, str]) -> LoadedModel:
         if not names["name"]:

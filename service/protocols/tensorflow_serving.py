@@ -22,7 +22,6 @@ from .content_coding import decompress
 from .exchange import Exchange, InferenceRoute, counted
 from .inference import check_json_size
 from .instances_json import SIGNATURE, Content, read_classify, read_predict
-from .json_body import check_json
 from .native_openapi import TIMEOUT, error_responses
 from .replies import JSON, Reply, error_json, json_reply, server_timing
 
@@ -99,7 +98,7 @@ class TensorFlowServing:
 
     async def predict(self, exchange: Exchange) -> Response:
         model, body = await self._begin(exchange)
-        content, key = read_predict(body, model.manifest.input, self.limits.max_images)
+        content, key = read_predict(body, model.manifest.input, self.limits.max_images, self.limits.json)
         inference = await self._infer(exchange, model, content)
         check_json_size(inference.scores, model.manifest)
         return _reply({key: inference.scores.tolist()}, inference)
@@ -107,7 +106,7 @@ class TensorFlowServing:
     async def classify(self, exchange: Exchange) -> Response:
         model, body = await self._begin(exchange)
         check_classifies(model)
-        content = read_classify(body, model.manifest.input, self.limits.max_images)
+        content = read_classify(body, model.manifest.input, self.limits.max_images, self.limits.json)
         inference = await self._infer(exchange, model, content)
         ranked = rank(inference.scores, model.manifest.labels, len(model.manifest.labels))
         results = [[[each.label, each.probability] for each in row] for row in ranked]
@@ -128,9 +127,7 @@ class TensorFlowServing:
         model = exchange.begin(self._resolve, self.limits.request_timeout)
         received = await read_body(exchange.request, self.limits.max_body_bytes)
         coding = exchange.header(b"content-encoding") or ""
-        body = decompress(received, coding, self.limits.max_body_bytes)
-        check_json(body, self.limits.json)
-        return model, body
+        return model, decompress(received, coding, self.limits.max_body_bytes)
 
     async def _infer(self, exchange: Exchange, model: LoadedModel, content: Content) -> Inference:
         inference = await self.plane.classifier.infer(model, content, deadline=exchange.deadline)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from pydantic import TypeAdapter
 from starlette.requests import Request
 from starlette.types import Message
 
@@ -20,12 +21,13 @@ from service.app import create_app
 from service.errors import InvalidInput, PayloadTooLarge
 from service.limits import JsonLimits
 from service.protocols.body import read_body
-from service.protocols.json_body import check_json
+from service.protocols.json_body import parse_json
 from service.protocols.json_images import MAX_IMAGES, read_json_images
 from service.protocols.multipart import read_files
 from service.settings import Settings
 from tests.shades import level, picture
 
+from .infer_bodies import JSON_LIMITS
 from .refusal import refused
 
 FORM = {"Content-Type": "multipart/form-data; boundary=frontier"}
@@ -107,8 +109,9 @@ def test_a_form_of_very_many_parts() -> None:
 def test_json_of_very_many_images() -> None:
     body = json.dumps({"images": [{"b64": ""}] * (MAX_IMAGES + 1)}).encode()
     with pytest.raises(PayloadTooLarge, match="images: List should have at most 10000 items"):
-        read_json_images(body)
-    assert len(read_json_images(json.dumps({"images": [{"b64": ""}] * MAX_IMAGES}).encode())) == MAX_IMAGES
+        read_json_images(body, JSON_LIMITS)
+    body = json.dumps({"images": [{"b64": ""}] * MAX_IMAGES}).encode()
+    assert len(read_json_images(body, JSON_LIMITS)) == MAX_IMAGES
 
 
 @pytest.mark.parametrize(
@@ -129,7 +132,7 @@ def test_json_of_very_many_images() -> None:
 )
 def test_a_hundred_thousand_mistakes_cost_no_more_than_the_first(body: bytes, sentence: str) -> None:
     with memory_below(25 * len(body)), pytest.raises(InvalidInput, match=sentence):
-        read_json_images(body)
+        read_json_images(body, JSON_LIMITS)
 
 
 def test_a_body_in_very_many_chunks_takes_no_more_memory_than_in_one() -> None:
@@ -204,9 +207,9 @@ def test_the_settings_of_forms_and_depth_reach_their_readers(repository: Path) -
         (b'[{"a":' * 5 + b"1" + b"}]" * 5, True),
         (b"[" * 8 + b"]" * 8, False),
         (b"[" + b",".join([b"[{}]"] * 20) + b"]", False),
-        (b"", False),
+        (b"0", False),
     ],
 )
 def test_depth_is_what_is_open_at_a_time(body: bytes, deep: bool) -> None:
     with pytest.raises(InvalidInput, match="deeper than 8") if deep else nullcontext():
-        check_json(body, JsonLimits(max_values=1000, max_depth=8))
+        parse_json(TypeAdapter(object), body, JsonLimits(max_values=1000, max_depth=8))

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from service.errors import InvalidInput
 from service.protocols.json_images import read_json_images
 
+from .infer_bodies import JSON_LIMITS
+
 
 def body(*images: object) -> bytes:
     return json.dumps({"images": images}).encode()
@@ -22,7 +24,7 @@ def test_base64_comes_back_as_it_went_in(data: bytes) -> None:
     document = body(
         {"b64": text}, {"b64": f"data:image/png;base64,{text}", "filename": "a.png"}, {"b64": wrapped}
     )
-    assert read_json_images(document) == [(data, None), (data, "a.png"), (data, None)]
+    assert read_json_images(document, JSON_LIMITS) == [(data, None), (data, "a.png"), (data, None)]
 
 
 @pytest.mark.parametrize(
@@ -37,16 +39,17 @@ def test_base64_comes_back_as_it_went_in(data: bytes) -> None:
         (body({"b64": "AAAA"}, {"b64": "!!!!"}), "images.1.b64 is not valid base64"),
         (body({"b64": "AAAAA"}), "images.0.b64 is not valid base64"),
         (body({"b64": "ÄÖ"}), "images.0.b64 is not valid base64"),
-        (b'{"images": ' + b"[" * 100_000, "Invalid JSON"),
+        (b'{"images": ' + b"[" * 99, "Invalid JSON"),
+        (b'{"images": ' + b"[" * 100_000, "deeper than 100 lists"),
         (b'{"images": "\xff\xfe"}', "Invalid JSON"),
     ],
 )
 def test_the_message_says_where_and_what(data: bytes, sentence: str) -> None:
     with pytest.raises(InvalidInput, match=sentence):
-        read_json_images(data)
+        read_json_images(data, JSON_LIMITS)
 
 
 @given(st.binary(max_size=200))
 def test_nothing_else_is_ever_raised(data: bytes) -> None:
     with pytest.raises(InvalidInput):
-        read_json_images(data)
+        read_json_images(data, JSON_LIMITS)
