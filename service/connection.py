@@ -9,19 +9,17 @@ from __future__ import annotations
 
 import asyncio
 from enum import Enum, auto
-from typing import Any, cast
+from typing import Any
 
 import httptools
-from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from .departure import CANCELLABLE, CLIENT_LEFT
+from .direct import DirectConnection, ShortWays
 from .limits import ConnectionLimits
 from .refusals import Reason, Refusals
 from .refused import Refused
-from .standing import STANDING, StandingRefusals
 
 # How long a refused client may take to read why, before the connection is cut.
 LINGER_SECONDS = 2.0
@@ -41,18 +39,16 @@ class Connections:
     """What the connections of one process have in common, and their maker.
 
     Args:
-        standing: what to refuse here; None where something has to see each request first.
+        ways: None where something has to see each request and each answer.
 
     Attributes:
         held: bytes of bodies that have come and whose requests are not yet answered.
     """
 
-    def __init__(
-        self, limits: ConnectionLimits, refusals: Refusals, standing: StandingRefusals | None
-    ) -> None:
+    def __init__(self, limits: ConnectionLimits, refusals: Refusals, ways: ShortWays | None) -> None:
         self.limits = limits
         self.refusals = refusals
-        self.standing = standing
+        self.ways = ways
         self.held = 0
 
     def make(
@@ -73,7 +69,7 @@ class Connections:
             connection.check(now)
 
 
-class Connection(HttpToolsProtocol):
+class Connection(DirectConnection):
     """uvicorn's protocol, that looks at what comes before uvicorn keeps it."""
 
     def __init__(
@@ -84,7 +80,7 @@ class Connection(HttpToolsProtocol):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None,
     ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
+        super().__init__(shared.ways, config, server_state, app_state, _loop)
         self._shared = shared
         self._limits = shared.limits
         self._receiving = Receiving.HEAD
@@ -94,9 +90,7 @@ class Connection(HttpToolsProtocol):
         self._head_bytes = 0
         self._chunk = b""
         self._offered = False
-        self._turned_away = False  # the request that is coming: it has its answer
         self._held = 0
-        self._running: tuple[RequestResponseCycle, asyncio.Task[None]] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -168,16 +162,10 @@ class Connection(HttpToolsProtocol):
             raise self._too_many_bytes()
         self._receiving = Receiving.BODY
         self._since = self.loop.time()
-        if (refusal := self._standing_refusal()) is not None:
-            self._turned_away = True
-            self.transport.write(refusal)
-        else:
-            super().on_headers_complete()
+        super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        if self._turned_away:
-            return
-        if not self.cycle.response_complete:
+        if not self._turned_away and not self.cycle.response_complete:
             self._held += len(body)
             self._shared.held += len(body)
             if self._shared.held > self._limits.max_bodies_bytes:
@@ -188,20 +176,10 @@ class Connection(HttpToolsProtocol):
         if self._offered:
             return
         self._receiving = Receiving.NOTHING
-        if self._turned_away:
-            self._turned_away = False
-            super().on_response_complete()
-        else:
-            super().on_message_complete()
+        super().on_message_complete()
 
     def on_response_complete(self) -> None:
         self._release()
-        assert self._running is not None
-        scope = cast("dict[str, Any]", self._running[0].scope)
-        if self._shared.standing is not None and STANDING in scope:
-            query = scope["query_string"]
-            url = scope["raw_path"] + (b"?" + query if query else b"")
-            self._shared.standing.remember(scope["method"].encode(), url, scope[STANDING])
         super().on_response_complete()
 
     def check(self, now: float) -> None:
@@ -225,26 +203,6 @@ class Connection(HttpToolsProtocol):
         elif now - self._unread_since > self._limits.write_timeout:
             self._shared.refusals.count(Reason.SLOW_READER)
             self.transport.abort()
-
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        task = self.loop.create_task(cycle.run_asgi(app))
-        task.add_done_callback(self.tasks.discard)
-        self.tasks.add(task)
-        self._running = cycle, task
-
-    def _standing_refusal(self) -> bytes | None:
-        """The answer to a request that would be refused as others were, and needs nothing that they did not.
-
-        Not where an earlier one waits for its answer or has it unread, nor where the connection is to end.
-        """
-        standing = self._shared.standing
-        busy = self.cycle is not None and not self.cycle.response_complete
-        if standing is None or busy or self.flow.write_paused or self.expect_100_continue:
-            return None
-        if self.parser.get_http_version() != "1.1" or not self.parser.should_keep_alive():
-            return None
-        method = self.parser.get_method()
-        return standing.answer(method, self.url, self.headers, self.server_state.default_headers)
 
     def _decline(self, rest: bytes) -> None:
         """Read the request again without its offer to go on in another protocol.

@@ -22,6 +22,7 @@ from .announcement import Announcement
 from .app import create_app
 from .connection import Connections
 from .dataplane import DataPlane
+from .direct import ShortWays
 from .errors import ConfigurationError
 from .gate import Gate
 from .haste import STOP_AT_ONCE
@@ -32,7 +33,6 @@ from .rates import Rates
 from .refusals import Refusals
 from .registry import Registry
 from .settings import Settings
-from .standing import StandingRefusals
 from .telemetry import Telemetry
 from .tls import Tls, TlsFiles
 
@@ -150,9 +150,9 @@ def serve(
     files = TlsFiles.of(settings)
     tls = None if files is None else Tls(files)
     enclosed = enclose(app, settings, gate, traces)
-    # Where there is anything around the application, it has to see every request.
-    standing = StandingRefusals() if enclosed is app else None
-    connections = Connections(ConnectionLimits.of(settings), refusals, standing)
+    # Where there is anything around the application, it has to see every request and every answer.
+    ways = ShortWays() if enclosed is app else None
+    connections = Connections(ConnectionLimits.of(settings), refusals, ways)
     config = uvicorn.Config(
         enclosed,
         headers=_headers(settings),

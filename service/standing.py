@@ -7,11 +7,10 @@ before a byte of the body is kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from http import HTTPStatus
+from collections.abc import Callable
 from typing import Protocol
 
-Headers = Sequence[tuple[bytes, bytes]]
+from .head import Headers, Heads
 
 # The key in a request's scope.
 STANDING = "convserve.standing"
@@ -36,10 +35,9 @@ Standing = Callable[[Headers], Refusal | None]
 class StandingRefusals:
     """What has been refused and would be again, by method and URL as they are sent."""
 
-    def __init__(self) -> None:
+    def __init__(self, heads: Heads) -> None:
+        self._heads = heads
         self._standing: dict[tuple[bytes, bytes], Standing] = {}
-        self._default_headers: Headers = ()
-        self._default_lines = b""
 
     def remember(self, method: bytes, url: bytes, standing: Standing) -> None:
         if len(url) > LONGEST_URL:
@@ -54,16 +52,4 @@ class StandingRefusals:
         refusal = None if standing is None else standing(headers)
         if refusal is None:
             return None
-        if default_headers is not self._default_headers:  # they are made anew once a second
-            self._default_headers, self._default_lines = default_headers, _lines(default_headers)
-        head = _STATUS_LINES[refusal.status_code], self._default_lines, _lines(refusal.raw_headers)
-        return b"".join([*head, b"\r\n", refusal.body])
-
-
-def _lines(headers: Headers) -> bytes:
-    return b"".join([b"%b: %b\r\n" % header for header in headers])
-
-
-_STATUS_LINES = {
-    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
-}
+        return self._heads.head(refusal.status_code, default_headers, refusal.raw_headers) + refusal.body

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..errors import ConvserveError, Overloaded
+from ..head import Headers
 from ..loaded_model import LoadedModel
-from ..standing import Headers
 from ..telemetry import Telemetry
 from .replies import Reply, error_reply
 from .tally import Tally

@@ -8,7 +8,9 @@ from typing import Any
 
 from pydantic_core import to_json
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
+from ..at_once import AT_ONCE, AtOnce
 from ..classifier import Timings
 from ..errors import ConvserveError, Overloaded
 from .status import TABLE
@@ -25,11 +27,18 @@ class Reply(Response):
     Starlette's own constructor encodes and completes them, which takes longer than writing the body.
     """
 
+    body: bytes
+
     def __init__(self, body: bytes, *headers: tuple[bytes, bytes], status: int = 200) -> None:
         self.status_code = status
         self.body = body
         self.background = None
         self.raw_headers = [(b"content-length", b"%d" % len(body)), *headers]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        at_once: AtOnce | None = scope.get(AT_ONCE)
+        if at_once is None or not at_once(self.status_code, self.raw_headers, self.body):
+            await super().__call__(scope, receive, send)
 
 
 def json_reply(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

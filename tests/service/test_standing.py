@@ -9,11 +9,12 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.app import create_app
+from service.head import Headers, Heads
 from service.loaded_model import LoadedModel
 from service.protocols.full_house import FullHouse
 from service.protocols.replies import JSON, Reply
 from service.settings import Settings
-from service.standing import LONGEST_URL, MOST_URLS, Headers, StandingRefusals
+from service.standing import LONGEST_URL, MOST_URLS, StandingRefusals
 
 SECONDS = 30.0
 
@@ -27,7 +28,7 @@ def willing(headers: Headers) -> Reply | None:
 
 
 def test_an_answer_has_the_servers_headers_of_the_moment() -> None:
-    standing = StandingRefusals()
+    standing = StandingRefusals(Heads())
     standing.remember(b"POST", b"/a", refusing)
     for date in (b"Monday", b"Tuesday"):
         answer = standing.answer(b"POST", b"/a", [], [(b"date", date)])
@@ -38,7 +39,7 @@ def test_an_answer_has_the_servers_headers_of_the_moment() -> None:
 
 
 def test_others_are_let_in() -> None:
-    standing = StandingRefusals()
+    standing = StandingRefusals(Heads())
     standing.remember(b"POST", b"/a", refusing)
     standing.remember(b"POST", b"/b", willing)
     standing.remember(b"POST", b"/" * (LONGEST_URL + 1), refusing)
@@ -47,7 +48,7 @@ def test_others_are_let_in() -> None:
 
 
 def test_urls_are_not_gathered_without_end() -> None:
-    standing = StandingRefusals()
+    standing = StandingRefusals(Heads())
     for number in range(MOST_URLS + 1):
         standing.remember(b"POST", b"/%d" % number, refusing)
     assert standing.answer(b"POST", b"/0", [], []) is None
