@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Mapping
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -123,18 +123,18 @@ class Decoder:
     def decode(self, picture: Picture) -> Pixels | NDArray[np.float32]:
         """The picture as a C-contiguous array of `spec.shape` and `spec.dtype`, which may be read-only.
 
-        Raises InvalidImage. The picture is closed, and cannot be decoded again.
+        Raises InvalidImage. The picture is not closed, which would only take time: it holds nothing but
+        memory and goes with its last reference.
         """
-        with closing(picture.image):
-            try:
-                draft(picture.image, self._spec)
-                image = _upright(_opaque(picture.image), picture.image)
-                image = _coloured(image, self._spec.channels)
-            except Exception as error:
-                # Pillow lets a dozen kinds of exception out on hostile bytes, and each plugin its own. This
-                # is the one place that knows that whatever it was, the picture is to blame.
-                raise self._refusal(picture.form, error) from error
-            pixels = sized(image, self._spec)
+        try:
+            draft(picture.image, self._spec)
+            image = _upright(_opaque(picture.image), picture.image)
+            image = _coloured(image, self._spec.channels)
+        except Exception as error:
+            # Pillow lets a dozen kinds of exception out on hostile bytes, and each plugin its own. This
+            # is the one place that knows that whatever it was, the picture is to blame.
+            raise self._refusal(picture.form, error) from error
+        pixels = sized(image, self._spec)
         if self._spec.polarity and is_light(pixels) == (self._spec.polarity == "light-on-dark"):
             pixels = 255 - pixels
         if self._spec.layout == "NCHW":
