@@ -1,4 +1,4 @@
-"""Several server processes on one port: started, watched, restarted and ended together."""
+"""Several server processes on one port: forked, watched, replaced and ended together."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
-from multiprocessing.context import SpawnProcess
+from multiprocessing.context import ForkProcess
 from pathlib import Path
 from types import FrameType
 
@@ -24,13 +23,13 @@ from .announcement import Announcement
 from .errors import ConvserveError, NothingToServe
 from .haste import STOP_AT_ONCE
 from .listener import bind
-from .logs import configure_logs
 from .settings import Settings
 from .sheet import GAUGES, forget
 
 STARTUP_FAILED = 3
 SLOWEST_RESTART_SECONDS = 30.0
 STEADY_SECONDS = 60.0
+_HANDLED = (signal.SIGTERM, signal.SIGINT)
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +38,7 @@ logger = logging.getLogger(__name__)
 class _Worker:
     """One place among the workers, and the process that fills it now."""
 
-    process: SpawnProcess
+    process: ForkProcess
     news: Connection
     started: float = field(default_factory=time.monotonic)
     failures: int = 0
@@ -49,7 +48,9 @@ class Supervisor:
     """Keeps `settings.workers` processes alive until a signal comes.
 
     Each worker binds its own socket with SO_REUSEPORT, so that the kernel deals connections out evenly and
-    takes a dead worker out of the deal by itself. The supervisor loads no model and takes no request.
+    takes a dead worker out of the deal by itself. The supervisor imports what a worker needs, which
+    the workers then share and need not import again. It loads no model and takes no request, and so has no
+    thread that a fork could cut short.
     """
 
     def __init__(self, settings: Settings, listener: socket.socket, grpc_address: str | None) -> None:
@@ -60,7 +61,7 @@ class Supervisor:
         self._settings = settings
         self._port = listener.getsockname()[1]
         self._grpc_address = grpc_address
-        self._context = multiprocessing.get_context("spawn")
+        self._context = multiprocessing.get_context("fork")
         self._workers: dict[int, _Worker] = {}
         self._restarts: dict[int, tuple[float, int]] = {}
         self._metrics_dir = Path()
@@ -76,13 +77,17 @@ class Supervisor:
         with tempfile.TemporaryDirectory(prefix="convserve-metrics-") as folder:
             self._metrics_dir = Path(folder)
             wake, waker = socket.socketpair()
-            with wake, waker:
+            alive, self._lifeline = socket.socketpair()
+            with wake, waker, alive, self._lifeline:
+                self._alive = alive.fileno()
                 waker.setblocking(False)
                 signal.set_wakeup_fd(waker.fileno())
-                for wanted in (signal.SIGTERM, signal.SIGINT):
+                for wanted in _HANDLED:
                     signal.signal(wanted, self._end)
                 try:
-                    self._start_all(wake, announce)
+                    self._import()
+                    if self._ended_by is None:
+                        self._start_all(wake, announce)
                     self._watch(wake)
                 finally:
                     signal.set_wakeup_fd(-1)
@@ -105,22 +110,27 @@ class Supervisor:
 
     def _start(self, index: int, failures: int = 0) -> None:
         ours, theirs = self._context.Pipe(duplex=False)
-        process = self._context.Process(
-            target=_work,
-            args=(self._settings, self._port, self._grpc_address, self._metrics_dir, theirs),
-            name=f"worker {index}",
-        )
-        # A terminal interrupts the whole group. Workers leave that to their supervisor, from their first
-        # moment: they inherit the mask, and what comes to the supervisor meanwhile comes a moment later.
-        # The tracker is started before, for its own start takes the mask away again.
-        resource_tracker.ensure_running()
-        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        process = self._context.Process(target=self._work, args=(theirs,), name=f"worker {index}")
+        # Until a worker has its own handlers it has the supervisor's. What comes to either meanwhile comes a
+        # moment later.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
         try:
             process.start()
         finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
         theirs.close()
         self._workers[index] = _Worker(process, ours, failures=failures)
+
+    def _import(self) -> None:
+        """What the workers need, before the first of them is forked."""
+        gc.disable()
+        from . import server  # noqa: F401
+
+        if self._grpc_address is not None:
+            from . import grpc_server  # noqa: F401
+        # Whoever looks for garbage writes to what it looks at, and what is written to is shared no longer.
+        gc.freeze()
+        gc.enable()
 
     def _start_all(self, wake: socket.socket, announce: Callable[[Announcement], None]) -> None:
         for index in range(self._settings.workers):
@@ -190,6 +200,34 @@ class Supervisor:
                 worker.process.kill()
                 worker.process.join()
 
+    def _work(self, news: Connection) -> None:
+        """A worker's life."""
+        gc.disable()  # until the server has started: nearly all that is loaded stays
+        # A terminal interrupts the whole group: workers leave that to their supervisor.
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
+        self._lifeline.close()
+        from .server import serve
+
+        settings = self._settings
+        try:
+            listener = bind(settings.host, self._port, shared=True)
+            admin = bind(settings.host, settings.admin_port, shared=True) if settings.admin_port else None
+            serve(
+                settings,
+                listener,
+                news.send,
+                admin=admin,
+                grpc_address=self._grpc_address,
+                metrics_dir=self._metrics_dir,
+                parent=self._alive,
+            )
+        except ConvserveError as error:
+            news.send(error)
+            sys.exit(STARTUP_FAILED)
+
 
 def _last_words(news: Connection) -> str:
     """Why a worker could not start, where it said so."""
@@ -198,31 +236,3 @@ def _last_words(news: Connection) -> str:
     except EOFError:
         last = None
     return f" ({last})" if isinstance(last, ConvserveError) else ""
-
-
-def _work(
-    settings: Settings, port: int, grpc_address: str | None, metrics_dir: Path, news: Connection
-) -> None:
-    """A worker's life; what it imports, the supervisor does not need."""
-    gc.disable()  # until the server has started: nearly all that is loaded stays
-    from .server import serve
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    configure_logs(settings.log_level, settings.log_format)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    try:
-        listener = bind(settings.host, port, shared=True)
-        admin = bind(settings.host, settings.admin_port, shared=True) if settings.admin_port else None
-        serve(
-            settings,
-            listener,
-            news.send,
-            admin=admin,
-            grpc_address=grpc_address,
-            metrics_dir=metrics_dir,
-            parent=parent.sentinel,
-        )
-    except ConvserveError as error:
-        news.send(error)
-        sys.exit(STARTUP_FAILED)

@@ -21,7 +21,7 @@ needs_procfs = pytest.mark.skipif(not (PROC / "self/stat").exists(), reason="rea
 
 def workers(pid: int) -> set[int]:
     """The server processes that a supervisor has started and that live."""
-    return {child for child in _children(pid) if b"spawn_main" in _read(child, "cmdline")}
+    return {child for child in _children(pid) if _read(child, "cmdline")}
 
 
 def memory(pid: int, field: str) -> int:

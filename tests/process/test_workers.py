@@ -152,6 +152,14 @@ def test_they_leave_interrupts_to_their_supervisor(shades: Path) -> None:
         assert server.stderr.text == ""
 
 
+def test_a_supervisor_that_is_told_to_end_starts_none(shades: Path) -> None:
+    """What they share is imported before the first of them is there."""
+    with ServerProcess(shades, "--workers", "2", until_announced=False) as server:
+        eventually(lambda: is_importing(server.pid))
+        assert server.stop() == -signal.SIGTERM
+        assert server.stderr.text == ""
+
+
 def kill(worker: int) -> None:
     os.kill(worker, signal.SIGKILL)
     wait_for_end(worker)
