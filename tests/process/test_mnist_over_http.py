@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import gzip
-import http.client
 import io
 import json
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +13,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from .answer import Answer
-from .lines import DEADLINE
+from .forms import classify
 from .server_process import ROOT, ServerProcess
-
-CONNECTIONS = 4
-PICTURES_A_REQUEST = 100
-BOUNDARY = "between-two-digits"
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +46,7 @@ def shipped() -> Iterator[ServerProcess]:
 @pytest.fixture(scope="module")
 def answers(convnet: Path, shipped: ServerProcess, digits: NDArray[np.uint8]) -> list[int]:
     """The label each digit is given."""
-    return classify(shipped, digits)
+    return classify(shipped, "convnet", encoded(digits))
 
 
 def idx(path: Path, offset: int) -> NDArray[np.uint8]:
@@ -69,41 +61,8 @@ def png(pixels: NDArray[np.uint8]) -> bytes:
     return buffer.getvalue()
 
 
-def form(pictures: Sequence[bytes]) -> bytes:
-    """A multipart/form-data body of files."""
-    disposition = 'Content-Disposition: form-data; name="images"; filename="{}.png"'
-    parts = [
-        f"--{BOUNDARY}\r\n{disposition.format(index)}\r\n\r\n".encode() + picture + b"\r\n"
-        for index, picture in enumerate(pictures)
-    ]
-    return b"".join([*parts, f"--{BOUNDARY}--\r\n".encode()])
-
-
-def classify(server: ServerProcess, pictures: NDArray[np.uint8]) -> list[int]:
-    """Over a few connections at once, each of them kept for many requests."""
-    bodies = [
-        form([png(picture) for picture in pictures[start : start + PICTURES_A_REQUEST]])
-        for start in range(0, len(pictures), PICTURES_A_REQUEST)
-    ]
-    with ThreadPoolExecutor(CONNECTIONS) as pool:
-        shares = pool.map(lambda first: converse(server, bodies[first::CONNECTIONS]), range(CONNECTIONS))
-        labels = np.empty((len(bodies), PICTURES_A_REQUEST), np.uint8)
-        for first, share in enumerate(shares):
-            labels[first::CONNECTIONS] = share
-    return [int(label) for label in labels.ravel()]
-
-
-def converse(server: ServerProcess, bodies: Sequence[bytes]) -> list[list[int]]:
-    """Post each body over one connection."""
-    headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
-    labels = []
-    with closing(http.client.HTTPConnection(*server.address, timeout=DEADLINE)) as connection:
-        for body in bodies:
-            connection.request("POST", "/models/convnet/classify?top_k=1", body, headers)
-            answer = Answer.read(connection.getresponse())
-            assert answer.status == 200, answer.body
-            labels.append([int(prediction["label"]) for prediction in answer.json["predictions"]])
-    return labels
+def encoded(digits: NDArray[np.uint8]) -> list[bytes]:
+    return [png(digit) for digit in digits]
 
 
 def test_its_accuracy_is_what_its_manifest_promises(
@@ -118,4 +77,4 @@ def test_its_accuracy_is_what_its_manifest_promises(
 def test_dark_on_light_is_read_exactly_as_light_on_dark(
     shipped: ServerProcess, answers: list[int], digits: NDArray[np.uint8]
 ) -> None:
-    assert classify(shipped, 255 - digits) == answers
+    assert classify(shipped, "convnet", encoded(255 - digits)) == answers
