@@ -143,6 +143,7 @@ class Connection(DirectConnection):
 
     def on_message_begin(self) -> None:
         if self._receiving is not Receiving.HEAD:  # it stands behind another in the same chunk
+            self._unset_keepalive_if_required()
             self._begin_head()
         super().on_message_begin()
 
@@ -177,6 +178,11 @@ class Connection(DirectConnection):
             return
         self._receiving = Receiving.NOTHING
         super().on_message_complete()
+        if self.timeout_keep_alive_task is None and self.cycle is not None and self.cycle.response_complete:
+            # It was answered before its body was there, which then stopped the clock of an idle connection.
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
 
     def on_response_complete(self) -> None:
         self._release()

@@ -167,6 +167,22 @@ def test_a_client_that_reads_nothing(strict: ServerProcess, refused: Callable[[s
         refused("slow_reader")
 
 
+@pytest.mark.parametrize("length", [len(BODY), MAX_BODIES])
+def test_an_idle_connection_is_closed_whenever_its_answer_came(shades: Path, length: int) -> None:
+    """An answer that does not wait for the body leaves before what is then still to come."""
+    with ServerProcess(shades, "--keep-alive-s", "1", "--max-body-bytes", str(len(BODY))) as server:
+        with connected(server) as client:
+            client.sendall(head(f"Content-Length: {length}"))
+            if length > len(BODY):
+                assert read_answer(client).status == 413
+                client.sendall(bytes(length))
+            else:
+                client.sendall(BODY)
+                assert read_answer(client).status == 200
+            assert client.recv(1) == b""
+        assert server.stderr.text == ""
+
+
 def test_more_connections_than_there_may_be(strict: ServerProcess, refused: Callable[[str], None]) -> None:
     with ExitStack() as stack:
         clients = [stack.enter_context(connected(strict)) for _ in range(MAX_CONNECTIONS)]
