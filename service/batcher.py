@@ -20,15 +20,12 @@ from concurrent.futures import Executor
 from itertools import chain
 
 from .company import Company
+from .deadlines import NEVER, Deadlines
 from .errors import DeadlineExceeded, InferenceFailed, ModelNotReady
 from .waiter import Answer, Batch, Rows, Scores, Waiter
 
 Run = Callable[[Rows], Scores]
 Observer = Callable[[int, float], None]
-
-NEVER = float("inf")
-# libuv's clock counts milliseconds, and its timers come as much too early.
-TICK = 1e-3
 
 logger = logging.getLogger(__name__)
 
@@ -69,8 +66,8 @@ class Batcher:
         self._running: asyncio.Future[tuple[Scores, float]] | None = None
         self._running_since = 0.0
         self._under_way: Batch | None = None
-        self._expiry: asyncio.TimerHandle | None = None
-        self._expires_at = NEVER
+        self._pause: asyncio.TimerHandle | None = None
+        self._deadlines = Deadlines(self._unanswered)
         self._closed = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -92,8 +89,8 @@ class Batcher:
         self._waiting.append(waiter)
         self._rows_waiting += len(rows)
         self._idle.clear()
-        if deadline < self._expires_at:
-            self._expire_at(deadline)
+        if deadline < self._deadlines.nearest:
+            self._deadlines.watch(deadline)
         self._wake_up()
         return await waiter.future
 
@@ -125,12 +122,14 @@ class Batcher:
         self._closed = True
         self._wake_up()
         await self._idle.wait()
-        if self._expiry is not None:
-            self._expiry.cancel()
+        self._deadlines.close()
 
     def _wake_up(self) -> None:
         """See to it that `_flush` is called: in this turn of the loop, or when company was waited for."""
         if self._running is not None or self._wake_is_soon or not self._waiting:
+            return
+        full = self._closed or self._rows_waiting >= self._max_batch_size
+        if self._pause is not None and not full:
             return
         loop = asyncio.get_running_loop()
         if self._wake is None:
@@ -138,7 +137,6 @@ class Batcher:
             self._company.gather()
         else:
             self._wake.cancel()
-        full = self._closed or self._rows_waiting >= self._max_batch_size
         delay = 0.0 if full else self._company.delay(self._rows_waiting)
         # call_soon and not a call: what other requests of this turn submit shares the batch.
         self._wake = (
@@ -146,29 +144,15 @@ class Batcher:
         )
         self._wake_is_soon = not delay
 
-    def _expire_at(self, deadline: float) -> None:
-        """One timer for all: it is set to the earliest deadline, and requests mostly come in their order."""
-        if self._expiry is not None:
-            self._expiry.cancel()
-        self._expires_at = deadline
-        self._expiry = asyncio.get_running_loop().call_at(deadline, self._expire)
-
-    def _expire(self) -> None:
-        self._expiry, self._expires_at = None, NEVER
-        now = asyncio.get_running_loop().time()
-        for waiter in self._unanswered():
-            if waiter.deadline <= now + TICK:
-                waiter.expire()
-        nearest = min((waiter.deadline for waiter in self._unanswered()), default=NEVER)
-        if nearest < NEVER:
-            self._expire_at(nearest)
-
     def _unanswered(self) -> Iterator[Waiter]:
         under_way = () if self._under_way is None else self._under_way.waiters
         return (waiter for waiter in chain(under_way, self._waiting) if not waiter.future.done())
 
     def _flush(self) -> None:
         self._wake, self._wake_is_soon = None, False
+        if self._pause is not None:
+            self._pause.cancel()
+            self._pause = None
         batch = self._form()
         if not batch.waiters:
             self._settle()
@@ -219,8 +203,15 @@ class Batcher:
             running.add_done_callback(functools.partial(self._finished, batch))
 
     def _finished(self, batch: Batch, running: asyncio.Future[tuple[Scores, float]]) -> None:
+        pause = self._company.pause(self.busy_seconds) if self._waiting else 0.0
         self._running = self._under_way = None
+        if pause:
+            self._pause = asyncio.get_running_loop().call_later(pause, self._go_on)
         self._conclude(batch, running.result)
+
+    def _go_on(self) -> None:
+        self._pause = None
+        self._settle()
 
     def _conclude(self, batch: Batch, result: Callable[[], tuple[Scores, float]]) -> None:
         """Answer every waiter of the batch, come what may, and go on to the next."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+# Of a run's time: enough to write the answers of a batch and to read the next requests.
+PAUSE = 0.05
+
 
 class Company:
     """Rows that are on their way to a batch: those that were announced will come, others may not.
@@ -41,3 +44,11 @@ class Company:
         if not self._awaited:
             return self.max_delay
         return max(self.max_delay, self._patience * rows)
+
+    def pause(self, seconds: float) -> float:
+        """How long after a run of so many seconds those who wait already wait for those who were answered.
+
+        Clients that ask again at once come back together. Else one who came late would run alone, the others
+        meanwhile would come too late for him, and so on for ever.
+        """
+        return PAUSE * seconds if self._patience else 0.0

@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from service.batcher import TICK, Batcher
+from service.batcher import Batcher
+from service.deadlines import TICK
 from service.errors import DeadlineExceeded, InferenceFailed, ModelNotReady
 from service.waiter import Answer, Rows, Scores
 
@@ -250,6 +251,81 @@ def test_draining_waits_for_nobody_who_was_announced() -> None:
         assert waiting.result().scores.item() == 2
 
     run(test)
+
+
+class Rounds:
+    """One caller is answered while another waits."""
+
+    def __init__(self, gated: tuple[GatedEngine, ThreadPoolExecutor], max_batch_size: int) -> None:
+        self._engine, executor = gated
+        self.batcher = Batcher(
+            self._engine.run, max_batch_size=max_batch_size, patience=FOREVER, executor=executor
+        )
+
+    async def begin(self) -> asyncio.Task[Answer]:
+        """The task of who waits."""
+        first = started(self.batcher, 1)
+        await turns()
+        second = started(self.batcher, 2)
+        await turns()
+        self._engine.gate.set()
+        await first
+        await turns()
+        return second
+
+
+@pytest.fixture
+def endless_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.company.PAUSE", FOREVER**3)
+
+
+@pytest.mark.usefixtures("endless_pause")
+def test_who_waited_through_a_run_waits_a_little_for_who_was_answered(
+    gated: tuple[GatedEngine, ThreadPoolExecutor],
+) -> None:
+    async def test() -> None:
+        rounds = Rounds(gated, 2)
+        second = await rounds.begin()
+        assert not second.done()
+        again = await rounds.batcher.submit(rows(3))
+        assert [(await second).scores.item(), again.scores.item()] == [4, 6]
+
+    run(test)
+    assert gated[0].batches == [[1], [2, 3]]
+
+
+@pytest.mark.usefixtures("endless_pause")
+def test_draining_ends_a_pause(gated: tuple[GatedEngine, ThreadPoolExecutor]) -> None:
+    async def test() -> None:
+        rounds = Rounds(gated, 8)
+        second = await rounds.begin()
+        assert not second.done()
+        await rounds.batcher.drain()
+        assert second.result().scores.item() == 4
+
+    run(test)
+
+
+@pytest.mark.usefixtures("endless_pause")
+def test_who_comes_to_an_idle_engine_finds_no_pause(gated: tuple[GatedEngine, ThreadPoolExecutor]) -> None:
+    engine, executor = gated
+    engine.gate.set()
+
+    async def test() -> None:
+        batcher = Batcher(engine.run, max_batch_size=8, patience=FOREVER, executor=executor)
+        for value in (1, 2, 3):
+            assert (await batcher.submit(rows(value))).scores.item() == 2 * value
+
+    run(test)
+
+
+def test_a_pause_ends_by_itself(gated: tuple[GatedEngine, ThreadPoolExecutor]) -> None:
+    async def test() -> None:
+        second = await Rounds(gated, 8).begin()
+        assert (await second).scores.item() == 4
+
+    run(test)
+    assert gated[0].batches == [[1], [2]]
 
 
 def test_a_long_request_runs_in_chunks_and_comes_back_whole() -> None:
