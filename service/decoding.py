@@ -66,7 +66,7 @@ class DecodePool:
         rows = [row for row in outcomes if not isinstance(row, InvalidImage)]
         if len(rows) < len(images):
             raise _complaint(images, outcomes)
-        return np.stack(rows)
+        return rows[0][np.newaxis] if len(rows) == 1 else np.stack(rows)
 
     def _decode_lone(self, decoder: Decoder, image: Image) -> Rows | None:
         """A single small picture, which is what most requests bring; None if it is not small."""
