@@ -41,7 +41,9 @@ class Settings(BaseModel):
         description="Port of gRPC, on the same address; 0 for none, -1 takes a free one.",
     )
     workers: PositiveInt = Field(
-        default=1, description="Server processes, each with its own copy of the models."
+        default=1,
+        description="Server processes, each with its own copy of the models; see "
+        "[performance.md](performance.md) for what that costs and gains.",
     )
     models: Path = Field(
         default_factory=shipped_models,
