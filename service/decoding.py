@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -21,9 +21,8 @@ INLINE_PIXELS = 64 * 1024
 INLINE_BYTES = 64 * 1024
 
 Rows = NDArray[np.uint8 | np.float32]
-# What became of an image: the next form of it, or why there is none.
+# What became of an image, or why there is nothing.
 Opened = Picture | InvalidImage
-Decoded = Rows | InvalidImage
 
 
 class Image(NamedTuple):
@@ -59,14 +58,11 @@ class DecodePool:
         _check_deadline(deadline)
         if len(images) == 1 and (row := self._decode_lone(decoder, images[0])) is not None:
             return row[np.newaxis]
-        outcomes = self._decode_here(decoder, images)
-        if outcomes is None:
-            outcomes = await self._decode_in_time(decoder, images, deadline)
+        places = _Places(decoder, images)
+        if not self._decode_here(places):
+            await self._decode_in_time(places, deadline)
             _check_deadline(deadline)
-        rows = [row for row in outcomes if not isinstance(row, InvalidImage)]
-        if len(rows) < len(images):
-            raise _complaint(images, outcomes)
-        return rows[0][np.newaxis] if len(rows) == 1 else np.stack(rows)
+        return places.rows()
 
     def _decode_lone(self, decoder: Decoder, image: Image) -> Rows | None:
         """A single small picture, which is what most requests bring; None if it is not small."""
@@ -75,35 +71,69 @@ class DecodePool:
         picture = decoder.open(image.data)
         return decoder.decode(picture) if picture.pixels <= INLINE_PIXELS else None
 
-    def _decode_here(self, decoder: Decoder, images: Sequence[Image]) -> list[Decoded] | None:
-        """What became of each image; None if they are too much work for the event loop's turn."""
-        if sum(len(image.data) for image in images) > INLINE_BYTES:
-            return None
-        opened = [_attempt_open(decoder, image) for image in images]
+    def _decode_here(self, places: _Places) -> bool:
+        """Decode them all, unless they are too much work for the event loop's turn."""
+        if sum(len(image.data) for image in places.images) > INLINE_BYTES:
+            return False
+        opened = [_attempt_open(places.decoder, image) for image in places.images]
         if sum(picture.pixels for picture in opened if isinstance(picture, Picture)) > INLINE_PIXELS:
-            return None
-        return [_attempt_decode(decoder, picture) for picture in opened]
+            return False
+        for place, picture in enumerate(opened):
+            places.fill(place, picture)
+        return True
 
-    async def _decode_in_time(
-        self, decoder: Decoder, images: Sequence[Image], deadline: float
-    ) -> list[Decoded]:
+    async def _decode_in_time(self, places: _Places, deadline: float) -> None:
         latest = min(deadline, asyncio.get_running_loop().time() + self._timeout)
         try:
             async with asyncio.timeout_at(latest):
-                return await self._decode_elsewhere(decoder, images)
+                await self._decode_elsewhere(places)
         except TimeoutError as error:
             raise DeadlineExceeded("the deadline passed before the images were decoded") from error
 
-    async def _decode_elsewhere(self, decoder: Decoder, images: Sequence[Image]) -> list[Decoded]:
+    async def _decode_elsewhere(self, places: _Places) -> None:
         """Each thread takes an equal share; one hop there and back for all of it."""
-        count = min(self._threads, len(images))
-        shares = [images[start::count] for start in range(count)]
+        count = min(self._threads, len(places.images))
 
-        def decode(share: Sequence[Image]) -> list[Decoded]:
-            return [_attempt_decode(decoder, _attempt_open(decoder, image)) for image in share]
+        def decode(share: range) -> None:
+            for place in share:
+                places.fill(place, _attempt_open(places.decoder, places.images[place]))
 
-        done = await asyncio.gather(*(self._turns.run(decoder, partial(decode, share)) for share in shares))
-        return [done[index % count][index // count] for index in range(len(images))]
+        shares = [range(start, len(places.images), count) for start in range(count)]
+        await asyncio.gather(*(self._turns.run(places.decoder, partial(decode, share)) for share in shares))
+
+
+class _Places:
+    """The pictures of one request and a row for each, which whoever decodes it writes where it stays.
+
+    Threads may fill different places at a time.
+    """
+
+    def __init__(self, decoder: Decoder, images: Sequence[Image]) -> None:
+        self.decoder = decoder
+        self.images = images
+        # One alone keeps the array it is decoded to, and may have any size.
+        self._rows = np.empty(0, np.uint8) if len(images) == 1 else decoder.empty(len(images))
+        self._faults: dict[int, InvalidImage] = {}
+
+    def fill(self, place: int, picture: Opened) -> None:
+        if isinstance(picture, InvalidImage):
+            self._faults[place] = picture
+            return
+        try:
+            row = self.decoder.decode(picture)
+        except InvalidImage as fault:
+            self._faults[place] = fault
+        else:
+            if len(self.images) == 1:
+                self._rows = row[np.newaxis]
+            else:
+                self._rows[place] = row
+
+    def rows(self) -> Rows:
+        """All of them. Raises InvalidImage that names every image that is not good."""
+        if self._faults:
+            raise _complaint(self.images, self._faults)
+        return self._rows
 
 
 def _check_deadline(deadline: float) -> None:
@@ -118,18 +148,9 @@ def _attempt_open(decoder: Decoder, image: Image) -> Opened:
         return error
 
 
-def _attempt_decode(decoder: Decoder, opened: Opened) -> Decoded:
-    if isinstance(opened, InvalidImage):
-        return opened
-    try:
-        return decoder.decode(opened)
-    except InvalidImage as error:
-        return error
-
-
-def _complaint(images: Sequence[Image], outcomes: Sequence[Decoded]) -> InvalidImage:
+def _complaint(images: Sequence[Image], faults: Mapping[int, InvalidImage]) -> InvalidImage:
     """One error that names every image that is not good, by its place and its file name."""
-    errors = {index: outcome for index, outcome in enumerate(outcomes) if isinstance(outcome, InvalidImage)}
+    errors = dict(sorted(faults.items()))
     if len(images) == 1:
         return errors[0]
     names = {index: f" ({images[index].filename})" if images[index].filename else "" for index in errors}

@@ -102,6 +102,10 @@ class Decoder:
         self._mean = None if spec.mean is None else np.array(spec.mean, np.float32).reshape(channelwise)
         self._std = None if spec.std is None else np.array(spec.std, np.float32).reshape(channelwise)
 
+    def empty(self, count: int) -> Pixels | NDArray[np.float32]:
+        """An array for so many decoded pictures of a size that is not free."""
+        return np.empty((count, *self._spec.shape), self._spec.dtype)
+
     def open(self, data: bytes) -> Picture:
         """Read the header only. Raises InvalidImage if there is none, or one of more than `max_pixels`."""
         form = recognise(data)
