@@ -25,7 +25,7 @@ from .errors import DeadlineExceeded, InferenceFailed, ModelNotReady
 from .waiter import Answer, Batch, Rows, Scores, Waiter
 
 Run = Callable[[Rows], Scores]
-Observer = Callable[[int, float], None]
+Observer = Callable[[Scores, float], None]
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class Batcher:
         patience: seconds, for each row that waits, to wait for rows that were announced; see `Company`.
         executor: where `run` is called; None calls it in the event loop's own turn, which is right for
             an engine that takes less time than the hop to a thread costs.
-        observe: told the size and the seconds of every batch that ran.
+        observe: told the scores and the seconds of every batch that ran.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Batcher:
         max_queue_delay: float = 0.0,
         patience: float = 0.0,
         executor: Executor | None = None,
-        observe: Observer = lambda size, seconds: None,
+        observe: Observer = lambda scores, seconds: None,
     ) -> None:
         self._run = run
         self._max_batch_size = max_batch_size
@@ -218,7 +218,7 @@ class Batcher:
         try:
             scores, seconds = result()
             batch.give(scores, seconds)
-            self._observe(len(scores), seconds)
+            self._observe(scores, seconds)
         except (Exception, asyncio.CancelledError) as error:
             self._fail(batch, error)
         finally:

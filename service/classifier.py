@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -12,7 +11,6 @@ from .decoding import DecodePool, Image
 from .errors import InvalidInput, NotAClassifier
 from .loaded_model import LoadedModel
 from .ranking import Prediction, rank, softmax
-from .telemetry import ModelMetrics
 from .waiter import Rows, Scores
 
 
@@ -157,15 +155,4 @@ async def _infer(model: LoadedModel, rows: Rows, decode_seconds: float, deadline
     metrics.queue.observe(queue_seconds)
     metrics.infer.observe(infer_seconds)
     metrics.images.inc(len(scores))
-    if model.manifest.classifies:
-        _observe(metrics, probabilities)
     return Inference(scores, probabilities, Timings(decode_seconds, queue_seconds, infer_seconds))
-
-
-def _observe(metrics: ModelMetrics, probabilities: Scores) -> None:
-    """Count each row's label and how sure the model is of it."""
-    best = probabilities.argmax(axis=1)
-    for index, confidence in zip(best.tolist(), probabilities.max(axis=1).tolist(), strict=True):
-        metrics.predictions[index].inc()
-        if math.isfinite(confidence):  # one that is not would spoil the sum for good
-            metrics.confidence.observe(confidence)

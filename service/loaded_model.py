@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
 from .admission import Admission
+from .batch_metrics import BatchMetrics
 from .batcher import Batcher
 from .engine import Engine, Port, Provider
 from .errors import InvalidModel
@@ -132,7 +132,7 @@ class Loader:
                 max_queue_delay=self.max_queue_delay,
                 patience=self._patience(engine, executor),
                 executor=executor,
-                observe=_observer(admission, metrics, statistics),
+                observe=BatchMetrics(manifest, admission, metrics, statistics),
             ),
             metrics=metrics,
             statistics=statistics,
@@ -177,17 +177,6 @@ class Loader:
         decoded gains nothing. A device would stand idle.
         """
         return engine.row_seconds if executor is not None and engine.provider == "cpu" else 0.0
-
-
-def _observer(
-    admission: Admission, metrics: ModelMetrics, statistics: Statistics
-) -> Callable[[int, float], None]:
-    def observe(size: int, seconds: float) -> None:
-        admission.served(size, seconds)
-        statistics.ran(size, seconds)
-        metrics.batch_size.observe(size)
-
-    return observe
 
 
 def _check_ports(engine: Engine, manifest: Manifest) -> None:

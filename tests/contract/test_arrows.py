@@ -61,8 +61,10 @@ ALLOWED: dict[str, set[str]] = {
     "sizing": {"manifest", "paper"},
     "imaging": {"bombs", "errors", "manifest", "paper", "sizing"},
     "repository": {"errors", "manifest"},
+    "batch_metrics": {"admission", "manifest", "ranking", "statistics", "telemetry", "waiter"},
     "loaded_model": {
         "admission",
+        "batch_metrics",
         "batcher",
         "engine",
         "errors",
@@ -77,7 +79,7 @@ ALLOWED: dict[str, set[str]] = {
     "turns": set(),
     "decoding": {"errors", "imaging", "turns"},
     "ranking": set(),
-    "classifier": {"decoding", "errors", "loaded_model", "ranking", "telemetry", "waiter"},
+    "classifier": {"decoding", "errors", "loaded_model", "ranking", "waiter"},
 }
 ONLY_IMPORTERS = {
     "onnxruntime": {"engine"},

@@ -103,7 +103,7 @@ def test_requests_of_one_turn_share_a_run() -> None:
     sizes: list[int] = []
 
     async def test() -> None:
-        batcher = Batcher(double, max_batch_size=8, observe=lambda size, seconds: sizes.append(size))
+        batcher = Batcher(double, max_batch_size=8, observe=lambda scores, seconds: sizes.append(len(scores)))
         answers = await asyncio.gather(*(batcher.submit(rows(value)) for value in range(5)))
         assert [answer.scores.item() for answer in answers] == [0, 2, 4, 6, 8]
 
@@ -169,7 +169,10 @@ def test_a_batch_waits_for_rows_that_were_announced() -> None:
 
     async def test() -> None:
         batcher = Batcher(
-            double, max_batch_size=8, patience=FOREVER, observe=lambda size, seconds: sizes.append(size)
+            double,
+            max_batch_size=8,
+            patience=FOREVER,
+            observe=lambda scores, seconds: sizes.append(len(scores)),
         )
         batcher.announce(1)
         batcher.announce(2)
@@ -332,7 +335,7 @@ def test_a_long_request_runs_in_chunks_and_comes_back_whole() -> None:
     sizes: list[int] = []
 
     async def test() -> None:
-        batcher = Batcher(double, max_batch_size=4, observe=lambda size, seconds: sizes.append(size))
+        batcher = Batcher(double, max_batch_size=4, observe=lambda scores, seconds: sizes.append(len(scores)))
         answer = await batcher.submit(rows(*range(11)))
         assert answer.scores.ravel().tolist() == [2 * value for value in range(11)]
 
@@ -412,7 +415,7 @@ def test_an_engine_that_answers_too_few_rows_harms_nobody_else(caplog: pytest.Lo
 
 
 def test_an_observer_that_raises_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    def broken(size: int, seconds: float) -> None:
+    def broken(scores: Scores, seconds: float) -> None:
         raise RuntimeError
 
     async def test() -> None:
@@ -439,7 +442,7 @@ def test_an_executor_that_was_shut_down_answers_every_waiter(caplog: pytest.LogC
 
 def test_a_deadline_in_the_past_is_refused_before_any_work() -> None:
     async def test() -> None:
-        batcher = Batcher(double, max_batch_size=4, observe=lambda size, seconds: pytest.fail("it ran"))
+        batcher = Batcher(double, max_batch_size=4, observe=lambda scores, seconds: pytest.fail("it ran"))
         with pytest.raises(DeadlineExceeded):
             await batcher.submit(rows(1), deadline=asyncio.get_running_loop().time())
         await turns()

@@ -59,7 +59,7 @@ class Asked:
             loaded.engine.run,
             max_batch_size=8,
             patience=FOREVER,
-            observe=lambda size, seconds: self.sizes.append(size),
+            observe=lambda scores, seconds: self.sizes.append(len(scores)),
         )
         self._model: LoadedModel = replace(loaded, decoder=cast(Decoder, self.codec), batcher=batcher)
         self._classifier = Classifier(DecodePool(4))

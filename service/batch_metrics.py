@@ -1,0 +1,40 @@
+"""What is counted of every batch that an engine ran: once for all its rows, and not for each request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .admission import Admission
+from .manifest import Manifest
+from .ranking import softmax
+from .statistics import Statistics
+from .telemetry import ModelMetrics
+from .waiter import Scores
+
+
+@dataclass(frozen=True, slots=True)
+class BatchMetrics:
+    manifest: Manifest
+    admission: Admission
+    metrics: ModelMetrics
+    statistics: Statistics
+
+    def __call__(self, scores: Scores, seconds: float) -> None:
+        """A batch ran for so many seconds and gave `(n, …)` scores."""
+        size = len(scores)
+        self.admission.served(size, seconds)
+        self.statistics.ran(size, seconds)
+        self.metrics.batch_size.observe(size)
+        if self.manifest.classifies:
+            self._count_labels(softmax(scores) if self.manifest.output.kind == "logits" else scores)
+
+    def _count_labels(self, probabilities: Scores) -> None:
+        """Each row's label, and how sure the model is of it."""
+        predictions, confidence = self.metrics.predictions, self.metrics.confidence
+        for index in probabilities.argmax(axis=1).tolist():
+            predictions[index].inc()
+        best = probabilities.max(axis=1)
+        for probability in best[np.isfinite(best)].tolist():  # another would spoil the sum for good
+            confidence.observe(probability)
