@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,17 +30,18 @@ class Limit:
 
 
 def limit(
-    material: Material, *, processes: int, batch: int, seconds: float, decode: bool = True, threads: int = 1
+    material: Material, *, processes: int, batch: int, seconds: float, decode: bool = True, cuda: bool = False
 ) -> Limit:
-    """
+    """On one thread a process.
+
     Args:
-        threads: intra-op, of each process.
         decode: whether pictures are decoded each time, or once before.
+        cuda: whether the graph runs on the device, with the server's precision.
     """
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=context) as pool:
         jobs = [
-            pool.submit(_work, material.folder, material.files, batch, seconds, decode, threads)
+            pool.submit(_work, material.folder, material.files, batch, seconds, decode, cuda)
             for _ in range(processes)
         ]
         parts = [job.result() for job in jobs]
@@ -49,7 +51,7 @@ def limit(
 
 
 def _work(
-    folder: Path, files: Sequence[bytes], batch: int, seconds: float, decode: bool, threads: int
+    folder: Path, files: Sequence[bytes], batch: int, seconds: float, decode: bool, cuda: bool
 ) -> tuple[int, float, float]:
     """Pictures, wall seconds, CPU seconds; in a process of its own, with the decoder that the server has."""
     import json
@@ -57,11 +59,15 @@ def _work(
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = 1
     manifest = json.loads((folder / "manifest.json").read_text())
     spec = InputSpec.model_validate(manifest["input"])
+    providers: list[Any] = ["CPUExecutionProvider"]
+    if cuda:
+        onnxruntime.preload_dlls()
+        providers.insert(0, ("CUDAExecutionProvider", {"use_tf32": "0"}))
     session = onnxruntime.InferenceSession(
-        str(folder / manifest["onnx"]["file"]), options, providers=["CPUExecutionProvider"]
+        str(folder / manifest["onnx"]["file"]), options, providers=providers
     )
     decoder = Decoder(spec, max_pixels=MAX_PIXELS)
     groups = [[files[(i + j) % len(files)] for j in range(batch)] for i in range(0, len(files), batch)]

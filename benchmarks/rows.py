@@ -76,14 +76,22 @@ def asked(
     return Entry(contender.name + (f", {note}" if note else ""), measure)
 
 
-def unserved(material: Material, processes: int, batch: int, *, decode: bool = True, note: str = "") -> Entry:
+def unserved(
+    material: Material,
+    processes: int,
+    batch: int,
+    *,
+    decode: bool = True,
+    cuda: bool = False,
+    note: str = "",
+) -> Entry:
     """Decode and engine alone, or the engine alone."""
 
     def measure(stage: Stage) -> Figures:
-        found = limit(
-            material, processes=processes, batch=batch, seconds=_seconds(stage, material), decode=decode
+        seconds = _seconds(stage, material)
+        return Figures.of_limit(
+            limit(material, processes=processes, batch=batch, seconds=seconds, decode=decode, cuda=cuda)
         )
-        return Figures.of_limit(found)
 
     many = f"{processes} process{'es' if processes > 1 else ''}, batches of {batch}"
     return Entry(note or f"no server: decode and ONNX Runtime, {many}", measure)

@@ -11,7 +11,7 @@ from itertools import count
 
 from service.bench.plan import Requests
 from service.bench.rate_search import Found, find_max_rate
-from service.errors import ConvserveError
+from service.errors import ConfigurationError, ConvserveError
 
 from . import asking, page, results
 from .contenders import Running
@@ -21,7 +21,7 @@ from .growth import curves, grown
 from .machine import Machine
 from .rows import Round, Row
 from .stage import Stage
-from .table import LARGE, SMALL, Large, Small
+from .table import DEVICE, LARGE, SMALL, Device, Large, Small
 
 GENERATOR, GROWTH, MAX_RATE = "generator", "growth", "max-rate"
 OBJECTIVE_MS = 15.0
@@ -49,7 +49,7 @@ class Run:
     def document(self, machine: Machine) -> results.Document:
         """Everything measured."""
         with ExitStack() as stack:
-            for group in (self._generator, self._small, self._large, self._curves):
+            for group in (self._generator, self._small, self._large, self._device, self._curves):
                 group(stack)
                 self._stage.clear()
         return {
@@ -89,6 +89,16 @@ class Run:
         if large.plain is None:
             self._skip("AlexNet as converted: it could not be made; naive FastAPI runs the published graph.")
         self._measure(large.rows())
+
+    def _device(self, stack: ExitStack) -> None:
+        if not self._wants(DEVICE):
+            return
+        try:
+            device = Device.prepared(stack, self._options.alexnet, self._options.photos)
+        except (ConfigurationError, RuntimeError) as error:
+            self._skip(f"CUDA: {error}")
+            return
+        self._measure(device.rows())
 
     def _curves(self, stack: ExitStack) -> None:
         if GROWTH not in self._wanted:

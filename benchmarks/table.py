@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
+from service.engine import choose_provider
+
 from . import asking
 from .contenders import ROOT, Contender, bare, convserve, naive
 from .material import Material, digits, photographs
@@ -27,7 +29,8 @@ from .stage import repository
 CONVNET = ROOT / "models" / "convnet" / "1"
 SMALL = ("c1", "c16", "c64", "c512", "many", "tensor", "start")
 LARGE = ("alexnet", "alexnet-int8", "graph")
-KEYS = (*SMALL, *LARGE)
+DEVICE = ("cuda-convnet", "cuda-alexnet")
+KEYS = (*SMALL, *LARGE, *DEVICE)
 # What pytriton, the best peer over gRPC, answered on such a machine (requests a second).
 PYTRITON = 2800
 
@@ -194,3 +197,40 @@ class Large:
     @property
     def _as_converted(self) -> Material:
         return self.plain or self.published
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """Both networks on a GPU, each against the engine alone on the same one."""
+
+    small: Material
+    large: Material
+    servers: dict[str, Contender]
+
+    @classmethod
+    def prepared(cls, stack: ExitStack, models: Path | None, photos: Path) -> Self:
+        """
+        Raises:
+            ConfigurationError: there is no device; the message says why.
+            RuntimeError: there is no AlexNet.
+        """
+        choose_provider("cuda")
+        small = Material.of(CONVNET, digits(), "16 drawn digits, 28x28 PNG")
+        large = Material.of(AlexNet.found(models).published, *photographs(photos))
+        servers = {
+            material.name: convserve(
+                stack.enter_context(repository(material.folder)), 1, "--provider", "cuda"
+            )
+            for material in (small, large)
+        }
+        return cls(small, large, servers)
+
+    def rows(self) -> Iterator[Row]:
+        for material, connections, images, batch in ((self.small, 16, 32, 64), (self.large, 64, 1, 16)):
+            own = asked(self.servers[material.name], asking.raw, material, connections, images=images)
+            engine = unserved(
+                material, 1, batch, decode=False, cuda=True, note=f"no server, batches of {batch}"
+            )
+            both = unserved(material, 1, batch, cuda=True)
+            title = f"{material.name} on CUDA, {images} to a request, {connections} connections"
+            yield Row(f"cuda-{material.name}", title, (own, engine, both))
