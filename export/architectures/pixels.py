@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 if TYPE_CHECKING:
     import keras
 
@@ -31,9 +33,7 @@ def rescaled(pixels: keras.KerasTensor) -> keras.KerasTensor:
 
 def centred(pixels: keras.KerasTensor) -> keras.KerasTensor:
     """Less the mean colour of ImageNet, from about -124 to 151 (AlexNet, section 2)."""
-    from keras import ops
-
-    return pixels - ops.convert_to_tensor(IMAGENET_MEAN, "float32")
+    return pixels - np.array(IMAGENET_MEAN, np.float32)
 
 
 def standardised(pixels: keras.KerasTensor) -> keras.KerasTensor:

@@ -9,9 +9,19 @@ import pytest
 from keras import layers
 
 from export.architectures import convnet
-from export.architectures.pixels import from_pixels
+from export.architectures.pixels import (
+    Preparation,
+    centred,
+    colour_balanced,
+    from_pixels,
+    locally_normalised,
+    rescaled,
+    standardised,
+    stretched,
+)
 from export.convert import OPSET, convert
 from export.errors import ConversionError
+from export.rewrites import rewrite
 from export.verify import keras_answers, onnx_answers
 
 
@@ -151,3 +161,20 @@ def test_an_operation_without_onnx_form_is_a_sentence() -> None:
         ConversionError, match=r"^grouped does not convert to ONNX: .*StatefulPartitionedCall"
     ):
         convert(from_pixels(keras.Model(inputs, outputs, name="grouped")))
+
+
+@pytest.mark.parametrize(
+    "prepare", [rescaled, centred, standardised, colour_balanced, locally_normalised, stretched]
+)
+def test_every_way_of_preparing_pixels_converts(prepare: Preparation) -> None:
+    """Also for pictures that are dark, pale, or even in one channel, where little is made much of."""
+    inputs = keras.Input((48, 48, 3))
+    x = layers.Conv2D(4, 7, strides=4, kernel_initializer=keras.initializers.HeNormal(seed=1))(inputs)
+    outputs = layers.Dense(3, activation="softmax")(layers.Flatten()(x))
+    network = from_pixels(keras.Model(inputs, outputs), prepare)
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 48, 48, 3), dtype=np.uint8)
+    pixels[1] //= 64
+    pixels[2] = 250 + pixels[2] // 64
+    pixels[3, ..., 1] = 7
+    answers = onnx_answers(rewrite(convert(network)).graph, pixels)
+    np.testing.assert_allclose(answers, keras_answers(network, pixels), atol=1e-5)
