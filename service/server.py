@@ -119,6 +119,7 @@ def serve(
     listener: socket.socket,
     announce: Callable[[Announcement], None],
     *,
+    on_loaded: Callable[[], None] = lambda: None,
     admin: socket.socket | None = None,
     grpc_address: str | None = None,
     metrics_dir: Path | None = None,
@@ -128,6 +129,7 @@ def serve(
 
     Args:
         announce: called when the models are loaded and the socket listens.
+        on_loaded: called before it listens.
         admin: another bound socket, on `settings.admin_port`.
         grpc_address: where to answer gRPC, in numbers; somebody holds the port until this returns.
         metrics_dir: the folder through which several workers share their metrics.
@@ -194,6 +196,7 @@ def serve(
         made_by = asyncio.get_running_loop().run_in_executor(None, _grpc_server, grpc_address)
         async with app.router.lifespan_context(app):
             made = await made_by
+            on_loaded()
             ours = None if made is None else made(plane, telemetry, Limits.of(settings), gate, files)
             async with _serving(ours, grpc_address) as server.grpc:
                 await server.serve(sockets=[listener])

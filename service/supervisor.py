@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkProcess
@@ -78,7 +79,8 @@ class Supervisor:
             self._metrics_dir = Path(folder)
             wake, waker = socket.socketpair()
             alive, self._lifeline = socket.socketpair()
-            with wake, waker, alive, self._lifeline:
+            self._gate, self._gatekeeper = socket.socketpair()
+            with wake, waker, alive, self._lifeline, self._gate, self._gatekeeper:
                 self._alive = alive.fileno()
                 waker.setblocking(False)
                 signal.set_wakeup_fd(waker.fileno())
@@ -135,19 +137,26 @@ class Supervisor:
     def _start_all(self, wake: socket.socket, announce: Callable[[Announcement], None]) -> None:
         for index in range(self._settings.workers):
             self._start(index)
-        announcements = []
+        self._hear_from_all(wake)  # that they have loaded their models
+        self._gatekeeper.close()
+        if announcements := self._hear_from_all(wake):
+            announce(announcements[0])
+
+    def _hear_from_all(self, wake: socket.socket) -> list[Announcement]:
+        """The next that each worker tells; nothing if a signal comes first."""
+        heard = []
         for worker in self._workers.values():
             multiprocessing.connection.wait([worker.news, wake])
             if self._ended_by is not None:
-                return
+                return []
             try:
                 news = worker.news.recv()
             except EOFError:
                 raise NothingToServe("a worker died while starting") from None
             if isinstance(news, ConvserveError):
                 raise news
-            announcements.append(news)
-        announce(announcements[0])
+            heard.append(news)
+        return heard
 
     def _watch(self, wake: socket.socket) -> None:
         while self._ended_by is None:
@@ -209,7 +218,13 @@ class Supervisor:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
         self._lifeline.close()
+        self._gatekeeper.close()
         from .server import serve
+
+        def wait_for_the_others() -> None:
+            """Who listens before them gets all connections, and keeps those that are kept."""
+            news.send(None)
+            self._gate.recv(1)  # nothing, once the supervisor has closed the other end or is gone
 
         settings = self._settings
         try:
@@ -219,6 +234,7 @@ class Supervisor:
                 settings,
                 listener,
                 news.send,
+                on_loaded=wait_for_the_others,
                 admin=admin,
                 grpc_address=self._grpc_address,
                 metrics_dir=self._metrics_dir,
@@ -231,8 +247,8 @@ class Supervisor:
 
 def _last_words(news: Connection) -> str:
     """Why a worker could not start, where it said so."""
-    try:
-        last = news.recv() if news.poll() else None
-    except EOFError:
-        last = None
+    last = None
+    with suppress(EOFError):
+        while news.poll():
+            last = news.recv()
     return f" ({last})" if isinstance(last, ConvserveError) else ""

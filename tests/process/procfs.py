@@ -15,6 +15,7 @@ from .lines import DEADLINE
 
 PROC = Path("/proc")
 ESTABLISHED = "01"
+LISTENING = "0A"
 
 needs_procfs = pytest.mark.skipif(not (PROC / "self/stat").exists(), reason="reads Linux's /proc")
 
@@ -42,6 +43,12 @@ def connections(pid: int, port: int) -> int:
     return sum(link in accepted for link in _descriptors(pid))
 
 
+def listens(pid: int) -> bool:
+    """Whether the process holds a socket that takes connections."""
+    listening = set(_inodes(LISTENING))
+    return any(link in listening for link in _descriptors(pid))
+
+
 def wait_for_end(pid: int) -> None:
     """Return when a process, which need not be a child of this one, has ended."""
     descriptor = os.pidfd_open(pid)
@@ -67,11 +74,16 @@ def _read(pid: int, name: str) -> bytes:
 
 
 def _accepted_inodes(port: int) -> Iterator[str]:
+    return _inodes(ESTABLISHED, f":{port:04X}")
+
+
+def _inodes(state: str, address_end: str = "") -> Iterator[str]:
+    """Of the sockets in this state whose local address ends so."""
     # gRPC listens at an IPv4 address by a socket of IPv6.
     tables = [(PROC / "net" / name).read_text().splitlines()[1:] for name in ("tcp", "tcp6")]
     for line in chain(*tables):
         fields = line.split()
-        if fields[1].endswith(f":{port:04X}") and fields[3] == ESTABLISHED:
+        if fields[1].endswith(address_end) and fields[3] == state:
             yield f"socket:[{fields[9]}]"
 
 

@@ -20,12 +20,14 @@ from .half_sent import half_sent, refuses_connections
 from .lines import DEADLINE
 from .load import Load
 from .metrics_page import MetricsPage, scrape_until
-from .procfs import connections, is_importing, needs_procfs, wait_for_end, workers
+from .procfs import connections, is_importing, listens, needs_procfs, wait_for_end, workers
 from .server_process import ServerProcess
 
 BODY = picture(level(7))
 # That the kernel deals all of them to the same of two workers happens once in 2^63 times.
 CONNECTIONS = 64
+# In which a worker that does not wait has long begun to listen.
+LOOKS = 50
 QUEUE_LIMIT = int(Settings.model_fields["queue_limit"].default)
 
 pytestmark = needs_procfs
@@ -48,6 +50,23 @@ def trio(shades: Path) -> Iterator[ServerProcess]:
 def several(request: pytest.FixtureRequest) -> ServerProcess:
     server: ServerProcess = request.getfixturevalue(request.param)
     return server
+
+
+def test_none_listens_before_all_have_loaded_their_models(shades: Path) -> None:
+    """Who did would get every connection that is opened meanwhile."""
+    with ServerProcess(shades, "--workers", "2", until_announced=False) as server:
+        eventually(lambda: len(workers(server.pid)) == 2)
+        first, second = workers(server.pid)
+        os.kill(second, signal.SIGSTOP)
+        try:
+            loaded = f"convserve-metrics-*/statistics-*-{first}"
+            eventually(lambda: list(server.temporary.glob(loaded)))
+            assert not any(listens(first) for _ in range(LOOKS))
+        finally:
+            os.kill(second, signal.SIGCONT)
+        server.stdout.wait_for(r"^convserve listens on ")
+        assert listens(first)
+        assert listens(second)
 
 
 def classify_once(server: ServerProcess) -> None:
