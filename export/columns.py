@@ -18,6 +18,7 @@ from .architectures.committee import committee
 from .architectures.pixels import Preparation, from_pixels
 from .checkpoint import Checkpoint, Curves, fingerprint
 from .datasets import Dataset, Examples
+from .precision import round_to_half
 from .progress import Bar, keras_callback
 from .train import Keeping, Plan, train
 
@@ -75,12 +76,14 @@ def train_columns(course: Training, number: int, report: TextIO) -> Sequence[Col
     return columns
 
 
-def seat(columns: Sequence[Column], validation: Examples, name: str) -> Seated:
+def seat(columns: Sequence[Column], validation: Examples, name: str, *, half_weights: bool) -> Seated:
     """Put the columns together and calibrate them on pictures that none has been trained on."""
     answers, held = verify.answers([verify.keras_answerer(column.whole) for column in columns], validation)
     temperature = calibrate.fit(answers, held.labels)
     for column in columns:
         calibrate.fold(column.network, temperature)
+        if half_weights:
+            round_to_half(column.network)
     return Seated(committee([column.whole for column in columns], name), columns, temperature, len(held))
 
 

@@ -137,7 +137,7 @@ def _train(name: str, recipe: Recipe, order: Order, report: TextIO) -> Trained:
         strategy=strategy(report) if order.distribute else None,
     )
     columns = train_columns(lesson, order.columns or recipe.columns, report)
-    seated = seat(columns, lesson.validation, name)
+    seated = seat(columns, lesson.validation, name, half_weights=recipe.half_weights)
     record = Training(
         dataset=found.name,
         dataset_sha256=found.sha256,

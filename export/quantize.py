@@ -29,7 +29,7 @@ from .manifest import Evaluation, InputSpec, Manifest, Quantization
 from .pictures import Size
 from .publish import check_writable, publish
 from .published import Published, read
-from .rewrites import CHANNELS_LAST, PIXELS, REWRITES, rewrite
+from .rewrites import CHANNELS_LAST, FASTER, PIXELS, WHOLE, rewrite
 from .session import Session
 
 METHOD: Final = "static, QDQ, int8 weights a channel in 7 bits, uint8 activations, MinMax"
@@ -89,7 +89,7 @@ def quantized(graph: bytes, pictures: NDArray[np.uint8]) -> tuple[bytes, tuple[s
     """
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
-    before = rewrite(graph, [*REWRITES, CHANNELS_LAST])
+    before = rewrite(graph, [WHOLE, *FASTER, CHANNELS_LAST])
     model = onnx.load_from_string(before.graph)
     pixels, first = model.graph.input[0].name, _first_values(model)
     with TemporaryDirectory() as folder, _silence():

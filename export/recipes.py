@@ -54,8 +54,9 @@ class Recipe:
 
     `build` and `parameters` take the number of classes, `classes` is that of the publication. `columns` are
     the ways in which the columns of a committee prepare their pictures, as many as are trained unless another
-    number is asked for. `load` takes the folder of --data, or None; `held_out` is the part of the training
-    pictures kept for validation. On photographs the training takes its own course, if there is one.
+    number is asked for; `half_weights` has their weights published as numbers of 16 bits. `load` takes the
+    folder of --data, or None; `held_out` is the part of the training pictures kept for validation. On
+    photographs the training takes its own course, if there is one.
     `golden` makes from the seed the inputs whose answers are published with the model, and `example` the
     picture to try, [height, width, channels].
     """
@@ -72,6 +73,7 @@ class Recipe:
     photographs: Course | None = None
     preparations: tuple[Preparation, ...] = (rescaled,)
     columns: int = 1
+    half_weights: bool = False
     golden: Callable[[int], NDArray[np.uint8]]
     example: Callable[[], NDArray[np.uint8]]
     max_batch_size: int
@@ -173,6 +175,7 @@ RECIPES: Final[Mapping[str, Recipe]] = {
         ),
         preparations=(standardised, locally_normalised, colour_balanced, stretched),
         columns=3,
+        half_weights=True,
         golden=lambda seed: drawing.signs_and_none(seed, signnet.SIDE),
         example=lambda: drawing.no_entry(signnet.SIDE),
         max_batch_size=64,

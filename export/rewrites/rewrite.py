@@ -10,7 +10,7 @@ import onnx
 from onnx.checker import check_model
 
 from ..graph import tell_shapes, tidy
-from . import groups, pixels, response, scale, transposes
+from . import groups, halves, pixels, response, scale, transposes
 from .view import View
 
 Step = Callable[[View], bool]
@@ -31,14 +31,16 @@ class Rewritten(NamedTuple):
     rewrites: tuple[str, ...]
 
 
-REWRITES: Final[Sequence[Rewrite]] = (
+FASTER: Final[Sequence[Rewrite]] = (
     Rewrite("channels-first", (transposes.pass_split, transposes.cancel, transposes.into_dense)),
     Rewrite("grouped-convolution", (groups.join,)),
     Rewrite("input-scaling", (scale.into_convolution,)),
     Rewrite("response-normalisation", (response.unfold,)),
 )
+REWRITES: Final[Sequence[Rewrite]] = (*FASTER, Rewrite("weights-in-half", (halves.keep,)))
 
 # Those of int8 graphs: before the quantisation, and after it.
+WHOLE: Final = Rewrite("weights-whole", (halves.restore,))
 CHANNELS_LAST: Final = Rewrite("response-normalisation-channels-last", (response.channels_last,))
 PIXELS: Final = Rewrite("pixels-as-they-are", (pixels.as_they_are,))
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import onnx
 import pytest
 
 from export import folder, metrics
@@ -19,6 +20,7 @@ from export.errors import CheckpointError, DatasetError
 from export.pictures import Size
 from export.pipeline import Order, export
 from export.recipes import RECIPES
+from export.rewrites.halves import fits
 from export.verify import onnx_answers
 from tests.export import drawn_signs
 
@@ -83,6 +85,14 @@ def test_a_committee_is_published_as_one_graph(version: Path, home: Path) -> Non
     assert calibration["examples"] == 7
     assert calibration["temperature"] > 0
     assert calibration["error_after"] == manifest["evaluation"]["calibration_error"]
+
+
+def test_its_weights_are_numbers_of_16_bits(version: Path) -> None:
+    model = onnx.load(version / "model.onnx")
+    weights = [onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer]
+    kernels = [weight for weight in weights if weight.shape == (3, 3, 7, 7)]
+    assert len(kernels) == 2
+    assert all(map(fits, kernels))
 
 
 def test_its_card_says_what_its_manifest_says(version: Path) -> None:

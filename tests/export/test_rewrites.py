@@ -17,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 from export.architectures.alexnet import normalised
 from export.architectures.pixels import from_pixels
 from export.convert import convert
-from export.rewrites import REWRITES, rewrite
+from export.rewrites import REWRITES, WHOLE, rewrite
 
 RANDOM = np.random.default_rng(0)
 
@@ -246,3 +246,27 @@ def test_a_network_like_alexnet_keeps_its_layers_and_nothing_else() -> None:
     ]
     pixels = RANDOM.integers(0, 256, (9, 19, 19, 3), dtype=np.uint8)
     np.testing.assert_allclose(run(rewritten.graph, pixels), run(plain, pixels), atol=1e-5)
+
+
+def dense(matrix: NDArray[np.float32]) -> bytes:
+    return graph([node("MatMul", "x matrix", "y")], ["batch", len(matrix)], {"matrix": matrix})
+
+
+def test_weights_of_16_bits_take_half_the_room_and_come_back_whole() -> None:
+    matrix = floats(100, 64).astype(np.float16).astype(np.float32)
+    model, x = dense(matrix), floats(2, 100)
+    check(model, x, named="weights-in-half", nodes=["Cast", "MatMul"])
+    halved = rewrite(model).graph
+    assert len(halved) < 0.55 * len(model)
+    np.testing.assert_array_equal(run(halved, x), run(model, x))
+    restored = rewrite(halved, [WHOLE])
+    assert restored.rewrites == ("weights-whole",)
+    assert kinds(restored.graph) == ["MatMul"]
+    np.testing.assert_array_equal(run(restored.graph, x), run(model, x))
+
+
+@pytest.mark.parametrize("weight", [0.1, 1e6], ids=str)
+def test_a_matrix_of_which_16_bits_cannot_say_one_weight_stays(weight: float) -> None:
+    matrix = np.ones((100, 64), np.float32)
+    matrix[3, 5] = weight
+    assert rewrite(dense(matrix)).rewrites == ()
