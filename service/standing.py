@@ -25,7 +25,7 @@ class Refusal(Protocol):
 
     status_code: int
     raw_headers: list[tuple[bytes, bytes]]
-    body: bytes | memoryview
+    body: bytes
 
 
 # The refusal of a request with these headers; None where it is no longer refused, or not for its URL alone.
