@@ -35,7 +35,8 @@ def growth_document(grown: Grown) -> Document:
 
 def merged(old: Document, new: Document) -> Document:
     """The new run's parts, and in their places the old one's that were not measured again."""
-    document = {**new, "max_rates": new["max_rates"] or old.get("max_rates", [])}
+    pictures = dict.fromkeys([*old.get("pictures", []), *new["pictures"]])
+    document = {**new, "max_rates": new["max_rates"] or old.get("max_rates", []), "pictures": list(pictures)}
     for part in ("rows", "growth"):
         fresh = {each["key"]: each for each in new[part]}
         kept = [fresh.pop(each["key"], each) for each in old.get(part, [])]

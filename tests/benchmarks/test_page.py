@@ -95,10 +95,12 @@ def test_a_second_run_replaces_only_what_it_measured() -> None:
     old["rows"].append({"key": "other", "title": "other work", "rounds": [], "targets": []})
     new["growth"] = []
     new["rows"][0]["title"] = "work done anew"
+    old["pictures"], new["pictures"] = ["digits", "photographs"], ["digits"]
     merged = results.merged(old, new)
     assert merged["rows"][0]["title"] == "work done anew"
     assert [each["key"] for each in merged["rows"]] == ["work", "other"]
     assert [each["key"] for each in merged["growth"]] == ["growth"]
+    assert merged["pictures"] == ["digits", "photographs"]
 
 
 def test_answers_that_were_not_right_are_complained_of() -> None:
