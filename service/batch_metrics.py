@@ -8,7 +8,7 @@ import numpy as np
 
 from .admission import Admission
 from .manifest import Manifest
-from .ranking import softmax
+from .ranking import as_probabilities
 from .statistics import Statistics
 from .telemetry import ModelMetrics
 from .waiter import Scores
@@ -28,7 +28,7 @@ class BatchMetrics:
         self.statistics.ran(size, seconds)
         self.metrics.batch_size.observe(size)
         if self.manifest.classifies:
-            self._count_labels(softmax(scores) if self.manifest.output.kind == "logits" else scores)
+            self._count_labels(as_probabilities(scores, self.manifest.output.kind))
 
     def _count_labels(self, probabilities: Scores) -> None:
         """Each row's label, and how sure the model is of it."""

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from .decoding import DecodePool, Image
 from .errors import InvalidInput, NotAClassifier
 from .loaded_model import LoadedModel
-from .ranking import Prediction, rank, softmax
+from .ranking import Prediction, as_probabilities, rank
 from .waiter import Rows, Scores
 
 
@@ -150,7 +150,7 @@ def _let_go(model: LoadedModel, images: int) -> None:
 
 async def _infer(model: LoadedModel, rows: Rows, decode_seconds: float, deadline: float) -> Inference:
     scores, queue_seconds, infer_seconds = await model.batcher.submit(rows, deadline=deadline)
-    probabilities = softmax(scores) if model.manifest.output.kind == "logits" else scores
+    probabilities = as_probabilities(scores, model.manifest.output.kind)
     metrics = model.metrics
     metrics.queue.observe(queue_seconds)
     metrics.infer.observe(infer_seconds)

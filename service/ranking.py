@@ -44,6 +44,11 @@ def _ranked(row: Sequence[float], labels: Sequence[str], top_k: int) -> list[Pre
     return [Prediction(labels[index], index, row[index]) for index in best]
 
 
+def as_probabilities(scores: NDArray[np.float32], kind: str) -> NDArray[np.float32]:
+    """Rows of `(n, classes)` that a graph gave, whose output is of this kind; what is no logits stays."""
+    return softmax(scores) if kind == "logits" else scores
+
+
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     """Rows of `(n, classes)` as probabilities; shifted by the largest, so nothing overflows."""
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))

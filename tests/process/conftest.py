@@ -23,6 +23,13 @@ def shades(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def shipped() -> Iterator[ServerProcess]:
+    """One process that serves what ships with the project."""
+    with ServerProcess(None) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def server(shades: Path) -> Iterator[ServerProcess]:
     """One process that serves `shades` and takes bodies of up to MAX_BODY_BYTES."""
     with ServerProcess(shades, "--max-body-bytes", str(MAX_BODY_BYTES)) as server:

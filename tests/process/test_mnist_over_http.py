@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,16 +13,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from .forms import classify
-from .server_process import ROOT, ServerProcess
+from .server_process import ServerProcess
+from .shipped import highest_version
 
 
 @pytest.fixture(scope="module")
 def convnet() -> Path:
     """The folder of the convnet's highest version."""
-    versions = list((ROOT / "models" / "convnet").glob("[1-9]*"))
-    if not versions:
-        pytest.skip("no convnet has been published in models/")
-    return max(versions, key=lambda entry: int(entry.name))
+    return highest_version("convnet")
 
 
 @pytest.fixture(scope="module")
@@ -35,12 +32,6 @@ def digits(real_data: Path) -> NDArray[np.uint8]:
 @pytest.fixture(scope="module")
 def truth(real_data: Path) -> NDArray[np.uint8]:
     return idx(real_data / "mnist" / "t10k-labels-idx1-ubyte.gz", offset=8)
-
-
-@pytest.fixture(scope="module")
-def shipped() -> Iterator[ServerProcess]:
-    with ServerProcess(None) as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

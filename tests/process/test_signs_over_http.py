@@ -6,14 +6,14 @@ import csv
 import io
 import json
 import tarfile
-from collections.abc import Iterator
 from math import sqrt
 from pathlib import Path
 
 import pytest
 
 from .forms import classify
-from .server_process import ROOT, ServerProcess
+from .server_process import ServerProcess
+from .shipped import highest_version
 
 # Every so many pictures of the 12,630, for they take a committee a minute.
 STRIDE = 6
@@ -22,16 +22,7 @@ STRIDE = 6
 @pytest.fixture(scope="module")
 def signnet() -> Path:
     """The folder of the committee's highest version."""
-    versions = list((ROOT / "models" / "signnet").glob("[1-9]*"))
-    if not versions:
-        pytest.skip("no signnet has been published in models/")
-    return max(versions, key=lambda entry: int(entry.name))
-
-
-@pytest.fixture(scope="module")
-def shipped() -> Iterator[ServerProcess]:
-    with ServerProcess(None) as server:
-        yield server
+    return highest_version("signnet")
 
 
 @pytest.fixture(scope="module")
