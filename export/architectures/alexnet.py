@@ -113,7 +113,8 @@ def _convolution(
 def normalised(x: keras.KerasTensor) -> keras.KerasTensor:
     """Section 3.3: each value divided by (2 + 1e-4 times the squares of five channels round it) ^ 0.75.
 
-    TensorFlow's alpha is the paper's: it is not divided by the number of channels, as ONNX's is.
+    TensorFlow's alpha is the paper's: it is not divided by the number of channels, as ONNX's is. It is
+    computed in 32 bits whatever the layers round it are, for on a CPU there is no kernel of bfloat16.
     """
     import tensorflow as tf
     from keras import layers
@@ -121,7 +122,7 @@ def normalised(x: keras.KerasTensor) -> keras.KerasTensor:
     def normalise(values: tf.Tensor) -> tf.Tensor:
         return tf.nn.local_response_normalization(values, depth_radius=2, bias=2.0, alpha=1e-4, beta=0.75)
 
-    return layers.Lambda(normalise, output_shape=x.shape[1:])(x)
+    return layers.Lambda(normalise, output_shape=x.shape[1:], dtype="float32")(x)
 
 
 def _dense(

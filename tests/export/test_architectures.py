@@ -17,6 +17,7 @@ from export.architectures.pixels import (
     standardised,
     stretched,
 )
+from export.precision import mixed_precision
 from export.recipes import RECIPES
 
 
@@ -102,6 +103,19 @@ def test_local_response_normalisation_is_the_formula_of_the_paper() -> None:
         near = values[..., max(0, channel - 2) : channel + 3]
         expected[..., channel] = values[..., channel] / (2 + 1e-4 * (near**2).sum(axis=-1)) ** 0.75
     np.testing.assert_allclose(network.predict(values, verbose=0), expected, rtol=1e-5)
+
+
+def test_local_response_normalisation_learns_between_layers_of_16_bits() -> None:
+    """No kernel of it knows bfloat16."""
+    with mixed_precision():
+        inputs = keras.Input((3, 4, 9))
+        outputs = keras.layers.Conv2D(2, 1)(alexnet.normalised(keras.layers.Conv2D(9, 1)(inputs)))
+    network = keras.Model(inputs, outputs)
+    before = [np.array(weight) for weight in network.get_weights()]
+    values = np.random.default_rng(0).normal(0, 100, (2, 3, 4, 9)).astype(np.float32)
+    network.compile("sgd", "mse")
+    network.train_on_batch(values, np.ones((2, 3, 4, 2), np.float32))
+    assert all(np.any(old != new) for old, new in zip(before, network.get_weights(), strict=True))
 
 
 @pytest.mark.parametrize("name", RECIPES)
