@@ -125,6 +125,17 @@ class Engine:
                 break
         self.row_seconds = min(self._seconds(row) for _ in range(5))
 
+    def trim(self, row: Rows) -> None:
+        """Let go of the memory that only larger batches than `row`, `(1, …)`, need, and have needed so far.
+
+        A model that waits for requests, of which there may be dozens, shall not keep it. The first batches of
+        each size that come take it again, once; it is a CPU's alone, for a device has no other use for it.
+        """
+        if self.provider == "cpu":
+            options = onnxruntime.RunOptions()
+            options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+            self._session.run([self.output.name], {self.input.name: row}, options)
+
     def _seconds(self, rows: Rows) -> float:
         started = time.perf_counter()
         self.run(rows)

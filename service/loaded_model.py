@@ -150,6 +150,7 @@ class Loader:
                 engine = Engine(path, manifest.output.name, self.provider, self.cores)
             engine.warm_up(inputs[:1], manifest.max_batch_size)
             _check_answers(engine, manifest, inputs, expected)
+            engine.trim(inputs[:1])
         except InvalidModel:
             raise
         except Exception as error:  # ONNX Runtime's exceptions share no base but Exception

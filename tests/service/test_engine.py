@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from service import engine as module
 from service.engine import Engine
 from service.waiter import Rows, Scores
+from tests.process.procfs import memory, needs_procfs
+from tests.process.shipped import highest_version
 from tests.shades import graph, level, rows
+
+MIB = 2**20
 
 
 class Recorded(Engine):
@@ -45,3 +51,18 @@ def test_a_slow_one_for_as_long_as_a_start_may_be_delayed(
     engine.warm_up(rows(level(3)), 12)
     assert set(engine.sizes) == {1}
     assert engine.row_seconds < float("inf")
+
+
+@needs_procfs
+def test_a_model_that_waits_keeps_no_room_for_large_batches() -> None:
+    engine = Engine(highest_version("convnet") / "model.onnx", "probabilities", "cpu", threads=1)
+    row = np.zeros((1, 28, 28, 1), np.uint8)
+    expected = engine.run(row)
+    before = memory(os.getpid(), "RssAnon")
+    engine.run(np.repeat(row, 512, axis=0))
+    grown = memory(os.getpid(), "RssAnon") - before
+    engine.trim(row)
+    kept = memory(os.getpid(), "RssAnon") - before
+    assert grown > 40 * MIB
+    assert kept < 8 * MIB
+    np.testing.assert_array_equal(engine.run(np.repeat(row, 64, axis=0)), np.repeat(expected, 64, axis=0))
