@@ -54,47 +54,61 @@ def channels_last(view: View) -> bool:
     """What `unfold` has made, with channels last and the sum as a mean over neighbours along the last axis.
 
     ONNX Runtime's int8 convolutions and poolings on a CPU take and give channels last, so that the turns
-    there and back cancel with its own; and along the last axis a mean takes less time than the product.
+    there and back cancel with its own; and along the last axis a mean takes less time than the product. As
+    each pass over the values counts, the factor of the mean is taken out of the power, and the next
+    convolution's weights are multiplied with what comes of it. Squares are a power and no product, for which
+    the runtime would make floats of int8 twice.
     """
     for division in view.nodes:
         found = _unfolded(view, division) if division.op_type == "Div" else None
         axes = view.axes(division.input[0])
-        if found is None or axes is None or not all(axes[1:]):
+        conv = _next_convolution(view, division.output[0])
+        if found is None or conv is None or axes is None or not all(axes[1:]):
             continue
         nodes, size, factor, base = found
         _, channels, height, width = axes
         flat = view.new_constant("flat", np.array([-1, 1, height * width, channels]))
         square = view.new_constant("square", np.array([-1, height, width, channels]))
-        scale, offset = (
-            view.new_constant(name, np.array(value, np.float32))
-            for name, value in (("scale", factor), ("base", base))
-        )
-        names = ("last", "squares", "rows", "means", "sums", "shifted", "root", "fourth", "power", "divided")
-        last, squares, rows, means, sums, shifted, root, fourth, power, divided = map(view.new_value, names)
+        two = view.new_constant("two", np.array(2, np.float32))
+        offset = view.new_constant("base", np.array(base / factor, np.float32))
+        names = ("last", "squares", "rows", "means", "sums", "root", "fourth", "power", "divided", "whole")
+        last, squares, rows, means, sums, root, fourth, power, divided, whole = map(view.new_value, names)
         pads = [0, (size - 1) // 2, 0, size // 2]
+        kernel = view.constant(conv.input[1])
+        assert kernel is not None
+        conv.input[1] = view.new_constant("scaled", (kernel * factor**-0.75).astype(kernel.dtype))
         view.replace(
             nodes,
             [
                 helper.make_node("Transpose", [division.input[0]], [last], perm=[0, 2, 3, 1]),
                 helper.make_node("Reshape", [last, flat], [rows]),
-                helper.make_node("Mul", [rows, rows], [squares]),
+                helper.make_node("Pow", [rows, two], [squares]),
                 helper.make_node(
                     "AveragePool", [squares], [means], kernel_shape=[1, size], pads=pads, count_include_pad=1
                 ),
-                helper.make_node("Mul", [means, scale], [sums]),
-                helper.make_node("Add", [sums, offset], [shifted]),
-                helper.make_node("Sqrt", [shifted], [root]),
+                helper.make_node("Add", [means, offset], [sums]),
+                helper.make_node("Sqrt", [sums], [root]),
                 helper.make_node("Sqrt", [root], [fourth]),
                 helper.make_node("Mul", [root, fourth], [power]),
                 helper.make_node("Div", [rows, power], [divided]),
-                helper.make_node("Reshape", [divided, square], [f"{divided}/square"]),
-                helper.make_node(
-                    "Transpose", [f"{divided}/square"], list(division.output), perm=[0, 3, 1, 2]
-                ),
+                helper.make_node("Reshape", [divided, square], [whole]),
+                helper.make_node("Transpose", [whole], list(division.output), perm=[0, 3, 1, 2]),
             ],
         )
         return True
     return False
+
+
+def _next_convolution(view: View, value: str) -> onnx.NodeProto | None:
+    """The convolution that alone takes a value, perhaps pooled, and whose weights are constant."""
+    users = view.users(value)
+    if len(users) != 1:
+        return None
+    (user,) = users
+    if user.op_type == "MaxPool":
+        return _next_convolution(view, user.output[0])
+    known = user.op_type == "Conv" and view.constant(user.input[1]) is not None
+    return user if known else None
 
 
 def _unfolded(view: View, division: onnx.NodeProto) -> tuple[list[onnx.NodeProto], int, float, float] | None:

@@ -17,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 from export.architectures.alexnet import normalised
 from export.architectures.pixels import from_pixels
 from export.convert import convert
-from export.rewrites import REWRITES, WHOLE, rewrite
+from export.rewrites import CHANNELS_LAST, FASTER, REWRITES, WHOLE, rewrite
 
 RANDOM = np.random.default_rng(0)
 
@@ -159,6 +159,29 @@ def test_response_normalisation_is_the_same_function(size: int, bias: float) -> 
     expected = ["Mul", "Conv", "Sqrt", "Sqrt", "Mul", "Div"]
     x = floats(2, 9, 4, 5) * 100
     check(graph(nodes, ["batch", 9, 4, 5], {}), x, named="response-normalisation", nodes=expected)
+
+
+@pytest.mark.parametrize("pooled", [True, False])
+def test_response_normalisation_with_channels_last_is_the_same_function(pooled: bool) -> None:
+    """And one pass shorter, as the next convolution takes a factor over."""
+    nodes = [
+        node("LRN", "x", "a", size=5, alpha=5e-4, beta=0.75, bias=2.0),
+        *([node("MaxPool", "a", "b", kernel_shape=[2, 2])] if pooled else []),
+        node("Conv", "b kernel" if pooled else "a kernel", "y", group=3),
+    ]
+    model = graph(nodes, ["batch", 9, 4, 5], {"kernel": floats(6, 3, 2, 2)})
+    rewritten = rewrite(model, [*FASTER, CHANNELS_LAST])
+    assert rewritten.rewrites == ("response-normalisation", "response-normalisation-channels-last")
+    passes = ["Pow", "AveragePool", "Add", "Sqrt", "Sqrt", "Mul", "Div"]
+    assert [kind for kind in kinds(rewritten.graph) if kind in (*passes, "Conv")] == [*passes, "Conv"]
+    x = floats(2, 9, 4, 5) * 100
+    np.testing.assert_allclose(run(rewritten.graph, x), run(model, x), rtol=1e-4, atol=1e-4)
+
+
+def test_response_normalisation_that_no_convolution_follows_keeps_its_channels_first() -> None:
+    nodes = [node("LRN", "x", "y", size=5, alpha=5e-4, beta=0.75, bias=2.0)]
+    rewritten = rewrite(graph(nodes, ["batch", 9, 4, 5], {}), [*FASTER, CHANNELS_LAST])
+    assert rewritten.rewrites == ("response-normalisation",)
 
 
 def test_response_normalisation_with_another_exponent_stays() -> None:
