@@ -251,6 +251,9 @@ class Connection(DirectConnection):
         """Say why, where nothing of another answer is in the way, and take nothing more from this client."""
         self._shared.refusals.count(refused.reason)
         self._release()
+        if self._parting:  # it has its answer
+            self.transport.close()
+            return
         cycle = self._running[0] if self._running else None
         if cycle is not None and not cycle.response_complete:
             if self._receiving is not Receiving.BODY or cycle is not self.cycle:

@@ -10,11 +10,12 @@ from typing import Any, cast
 
 from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.server import ServerState
 
 from .at_once import AT_ONCE
 from .head import Headers, Heads
+from .parting import PartingConnection
 from .standing import STANDING, StandingRefusals
 
 
@@ -26,7 +27,7 @@ class ShortWays:
         self.standing = StandingRefusals(self.heads)
 
 
-class DirectConnection(HttpToolsProtocol):
+class DirectConnection(PartingConnection):
     """
     Args:
         ways: None where something has to see each request and each answer.
@@ -99,7 +100,7 @@ class DirectConnection(HttpToolsProtocol):
         cycle.response_started = cycle.response_complete = True
         cycle.message_event.set()
         if not cycle.keep_alive:
-            self.transport.close()
+            cycle.transport.close()
         cycle.on_response()
         return True
 

@@ -38,7 +38,8 @@ ALLOWED: dict[str, set[str]] = {
     "head": set(),
     "at_once": {"head"},
     "standing": {"head"},
-    "direct": {"at_once", "head", "standing"},
+    "parting": set(),
+    "direct": {"at_once", "head", "parting", "standing"},
     "haste": set(),
     "connection": {"departure", "direct", "limits", "refusals", "refused"},
     "sheet": {"mapped"},
@@ -84,7 +85,7 @@ ALLOWED: dict[str, set[str]] = {
 ONLY_IMPORTERS = {
     "onnxruntime": {"engine"},
     "PIL": {"imaging", "sizing"},
-    "uvicorn": {"connection", "direct", "server"},
+    "uvicorn": {"connection", "direct", "parting", "server"},
     "grpc": {"grpc_server", "keys_grpc", "rpc", "tls_grpc"},
     "opentelemetry": {"observation", "traces"},
     "grpc_health": {"health_grpc"},

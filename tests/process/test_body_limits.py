@@ -66,6 +66,31 @@ def test_refused_bytes_are_not_kept(server: ServerProcess, chunked: bool) -> Non
     assert memory(server.pid, "VmHWM") - before < 16 * MEBIBYTE
 
 
+@pytest.mark.parametrize("own", [{}, {"CONVSERVE_ACCESS_LOG": "true"}], ids=["direct", "by-uvicorn"])
+def test_a_client_that_wants_one_answer_may_send_all_before_it_reads(
+    shades: Path, own: dict[str, str]
+) -> None:
+    """Its connection is closed afterwards, and not under its feet."""
+    with ServerProcess(shades, "--max-body-bytes", str(MAX_BODY_BYTES), own=own) as server:
+        for fields in ("Transfer-Encoding: chunked", f"Content-Length: {64 * MEBIBYTE}"):
+            chunked = "chunked" in fields
+            with connected(server) as client:
+                client.sendall(head("Connection: close", fields))
+                piece = chunk(bytes(MEBIBYTE)) if chunked else bytes(MEBIBYTE)
+                for _ in range(64):
+                    client.sendall(piece)
+                client.sendall(chunk(b"") if chunked else b"")
+                assert_refused(read_answer(client))
+                assert client.recv(1) == b""
+
+
+def test_a_client_that_wants_one_answer_sees_at_once_that_nothing_follows(server: ServerProcess) -> None:
+    with connected(server) as client:
+        client.sendall(head("Connection: close", f"Content-Length: {MAX_BODY_BYTES + 1}"))
+        assert_refused(read_answer(client))
+        assert client.recv(1) == b""
+
+
 def test_a_client_that_asks_first_is_told_to_go_on(server: ServerProcess) -> None:
     with connected(server) as client:
         client.sendall(head("Expect: 100-continue", f"Content-Length: {len(BODY)}"))

@@ -109,13 +109,21 @@ def test_a_head_of_the_size_that_is_let_in_before_a_large_body(strict: ServerPro
         assert read_answer(client).status == 200
 
 
-@pytest.mark.parametrize("sent", [b"", b"POST /clas", REQUEST[:60], b"\r\n\r\n"])
-def test_a_head_that_does_not_come(
-    strict: ServerProcess, refused: Callable[[str], None], sent: bytes
-) -> None:
-    with connected(strict) as client:
-        client.sendall(sent)
-        assert_refused(client, 408)
+def assert_each_refused_as_slow(server: ServerProcess, reason: str, *sent: bytes) -> None:
+    """All at a time, for each takes its second or two."""
+    counted = MetricsPage.scrape(server.url).total("convserve_refused_total", reason=reason)
+    with ExitStack() as stack:
+        clients = [stack.enter_context(connected(server)) for _ in sent]
+        for client, data in zip(clients, sent, strict=True):
+            client.sendall(data)
+        for client in clients:
+            assert_refused(client, 408)
+    page = MetricsPage.scrape(server.url)
+    assert page.total("convserve_refused_total", reason=reason) == counted + len(sent)
+
+
+def test_a_head_that_does_not_come(strict: ServerProcess, refused: Callable[[str], None]) -> None:
+    assert_each_refused_as_slow(strict, "slow_head", b"", b"POST /clas", REQUEST[:60], b"\r\n\r\n")
     refused("slow_head")
 
 
@@ -147,13 +155,29 @@ def test_a_head_that_never_stops_coming(strict: ServerProcess, refused: Callable
     refused("slow_head")
 
 
-@pytest.mark.parametrize("sent", [REQUEST[:-10], head("Transfer-Encoding: chunked") + chunk(BODY)])
-def test_a_body_that_does_not_come(
-    strict: ServerProcess, refused: Callable[[str], None], sent: bytes
+def test_a_body_that_does_not_come(strict: ServerProcess, refused: Callable[[str], None]) -> None:
+    chunked = head("Transfer-Encoding: chunked") + chunk(BODY)
+    assert_each_refused_as_slow(strict, "slow_body", REQUEST[:-10], chunked)
+    refused("slow_body")
+
+
+def test_a_client_that_goes_on_sending_after_its_last_answer(
+    strict: ServerProcess, refused: Callable[[str], None]
 ) -> None:
+    """What it sends is passed over, but not for ever."""
+
+    def cut_off() -> bool:
+        assert post(f"{strict.url}/classify", BODY).status == 200
+        try:
+            client.sendall(b"x")
+        except ConnectionError:
+            return True
+        return False
+
     with connected(strict) as client:
-        client.sendall(sent)
-        assert_refused(client, 408)
+        client.sendall(head("Connection: close", f"Content-Length: {MAX_BODIES}", path="/nowhere"))
+        assert read_answer(client).status == 404
+        eventually(cut_off)
     refused("slow_body")
 
 
@@ -167,19 +191,17 @@ def test_a_client_that_reads_nothing(strict: ServerProcess, refused: Callable[[s
         refused("slow_reader")
 
 
-@pytest.mark.parametrize("length", [len(BODY), MAX_BODIES])
-def test_an_idle_connection_is_closed_whenever_its_answer_came(shades: Path, length: int) -> None:
+def test_an_idle_connection_is_closed_whenever_its_answer_came(shades: Path) -> None:
     """An answer that does not wait for the body leaves before what is then still to come."""
     with ServerProcess(shades, "--keep-alive-s", "1", "--max-body-bytes", str(len(BODY))) as server:
-        with connected(server) as client:
-            client.sendall(head(f"Content-Length: {length}"))
-            if length > len(BODY):
-                assert read_answer(client).status == 413
-                client.sendall(bytes(length))
-            else:
-                client.sendall(BODY)
-                assert read_answer(client).status == 200
-            assert client.recv(1) == b""
+        with connected(server) as early, connected(server) as late:
+            early.sendall(head(f"Content-Length: {MAX_BODIES}"))
+            assert read_answer(early).status == 413
+            early.sendall(bytes(MAX_BODIES))
+            late.sendall(REQUEST)
+            assert read_answer(late).status == 200
+            see_end(early)
+            see_end(late)
         assert server.stderr.text == ""
 
 
