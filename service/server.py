@@ -171,10 +171,15 @@ def serve(
         timeout_graceful_shutdown=int(settings.shutdown_timeout_s) or 1,
     )
 
+    def tell_readiness() -> None:
+        # Who scrapes keeps a connection, and asks one worker of several: the others have to say it unasked.
+        telemetry.ready.set(float(plane.registry.ready))
+
     def on_started() -> None:
         # What has been loaded stays: it need not be gone through whenever garbage is looked for.
         gc.freeze()
         gc.enable()
+        tell_readiness()
         announce(Announcement.of(plane.registry))
         if parent is not None:
             loop = asyncio.get_running_loop()
@@ -186,7 +191,7 @@ def serve(
         server.stop()
 
     server = Server(config, plane.registry, settings, on_started)
-    server.refresh = [partial(connections.check, server.server_state)]
+    server.refresh = [partial(connections.check, server.server_state), tell_readiness]
     server.refresh += [part.refresh for part in (keyring, tls) if part is not None]
     if admin is not None:
         server.admin = admin, None if tls is None else tls.admin_context

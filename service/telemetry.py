@@ -97,9 +97,7 @@ class Telemetry:
             ("model", "version", "label"),
             merge="max",
         )
-        self.ready = ledger.gauge(
-            "ready_workers", "Workers that say they are ready; each as of its own last scrape."
-        ).labels()
+        self.ready = ledger.gauge("ready_workers", "Workers that say they are ready.").labels()
         self._confidence = ledger.histogram(
             "prediction_confidence",
             "Probability of the label that was given.",

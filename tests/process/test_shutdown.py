@@ -15,7 +15,7 @@ from .eventually import eventually
 from .half_sent import half_sent, refuses_connections
 from .lines import DEADLINE
 from .load import WARM_UP, Load
-from .metrics_page import scrape_until
+from .metrics_page import MetricsPage, scrape_until
 from .server_process import ServerProcess
 
 BODY = picture(level(7))
@@ -66,8 +66,10 @@ def test_a_client_that_never_ends_its_request_holds_nobody_up(shades: Path) -> N
 def test_load_balancers_are_told_before_workers_close_the_port(shades: Path) -> None:
     with ServerProcess(shades, "--drain-delay-s", "3600", "--workers", "2") as server:
         assert readiness(server) == (200, "ready")
+        assert MetricsPage.scrape(server.url).total("convserve_ready_workers") == 2
         server.send(signal.SIGTERM)
         eventually(lambda: readiness(server) == (503, "draining"))
+        scrape_until(server.url, lambda page: page.total("convserve_ready_workers") == 0)
         assert post(f"{server.url}/classify", BODY).status == 200
 
 

@@ -105,6 +105,7 @@ def test_the_metrics_are_the_sum_of_all(several: ServerProcess) -> None:
         assert page.total("convserve_inflight_requests") == 0
         assert page.total("convserve_model_info") == 1
         assert page.total("convserve_queue_limit") == len(workers(several.pid)) * QUEUE_LIMIT
+        assert page.total("convserve_ready_workers") == len(workers(several.pid))
 
 
 def test_while_one_is_dead_the_others_answer(pair: ServerProcess) -> None:
