@@ -46,9 +46,10 @@ def bench(settings: Settings, options: argparse.Namespace, key: str | None) -> i
         ConvserveError: nothing could be measured.
     """
     objective = _milliseconds(options.p99)
+    pictures = [_read(path) for path in options.picture]
     with _server(settings, options) as (url, grpc, pids):
         target = Target.find(url, options.model, grpc, key)
-        asked = requests(options.protocol, target, _batches(settings, target, options))
+        asked = requests(options.protocol, target, _batches(settings, target, options, pictures))
         pids = pids or _local(asked)
         print(f"{url}, model {target.model}, {options.protocol}", flush=True)
         with Load(options.generators) as load:
@@ -122,9 +123,11 @@ def _told(found: Found, objective: float) -> str:
     )
 
 
-def _batches(settings: Settings, target: Target, options: argparse.Namespace) -> Sequence[Batch]:
+def _batches(
+    settings: Settings, target: Target, options: argparse.Namespace, pictures: Sequence[bytes]
+) -> Sequence[Batch]:
     """As many requests as there are pictures, each beginning with another one."""
-    pictures = [_read(path) for path in options.picture] or [_example(settings, target)]
+    pictures = pictures or [_example(settings, target)]
     count = options.images_per_request
     groups = [[pictures[(i + j) % len(pictures)] for j in range(count)] for i in range(len(pictures))]
     if options.protocol not in OF_TENSORS:
