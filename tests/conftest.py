@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,12 +33,18 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
-@pytest.fixture
-def repository(tmp_path: Path) -> Path:
-    """A model repository that holds `shades`, version 1."""
-    models = tmp_path / "models"
+@pytest.fixture(scope="session")
+def shades(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository that holds `shades`, version 1; not to be written to."""
+    models = tmp_path_factory.mktemp("shades")
     publish_shades(models)
     return models
+
+
+@pytest.fixture
+def repository(shades: Path, tmp_path: Path) -> Path:
+    """The same for one test alone. A copy: publishing waits for the disk, file by file."""
+    return shutil.copytree(shades, tmp_path / "models")
 
 
 @pytest.fixture

@@ -21,6 +21,17 @@ from export.precision import mixed_precision
 from export.recipes import RECIPES
 
 
+@pytest.fixture(scope="module")
+def published() -> keras.Model:
+    """AlexNet, whose sixty million weights take their time to be drawn."""
+    return alexnet.build()
+
+
+@pytest.fixture(scope="module")
+def published_for_signs() -> keras.Model:
+    return alexnet.build(classes=43)
+
+
 def test_convnet_is_listing_8_1_layer_by_layer() -> None:
     network = convnet.build()
     layers = [(type(layer).__name__, tuple(layer.output.shape[1:])) for layer in network.layers]
@@ -40,8 +51,8 @@ def test_convnet_is_listing_8_1_layer_by_layer() -> None:
     assert network.layers[-1].activation is keras.activations.softmax
 
 
-def test_alexnet_is_the_network_of_the_paper() -> None:
-    network = alexnet.build()
+def test_alexnet_is_the_network_of_the_paper(published: keras.Model) -> None:
+    network = published
     kernels = [
         tuple(layer.kernel.shape) for layer in network.layers if isinstance(layer, keras.layers.Conv2D)
     ]
@@ -64,9 +75,8 @@ def test_alexnet_is_the_network_of_the_paper() -> None:
     assert network.output_shape == (None, 1000)
 
 
-def test_alexnet_with_fewer_classes_differs_in_its_last_layer_alone() -> None:
-    network = alexnet.build(classes=43)
-    assert network.count_params() == alexnet.parameters(43) == 60_965_224 - (1000 - 43) * 4097
+def test_alexnet_with_fewer_classes_differs_in_its_last_layer_alone(published_for_signs: keras.Model) -> None:
+    assert published_for_signs.count_params() == alexnet.parameters(43) == 60_965_224 - (1000 - 43) * 4097
 
 
 def kernels_of(network: keras.Model) -> list[tuple[tuple[int, ...], float]]:
@@ -75,8 +85,10 @@ def kernels_of(network: keras.Model) -> list[tuple[tuple[int, ...], float]]:
     return [(tuple(kernel.shape), float(np.std(kernel))) for kernel in kernels]
 
 
-def test_alexnet_starts_as_published_or_by_the_number_of_inputs_and_is_the_same_network() -> None:
-    published, rectified = alexnet.build(10), alexnet.build_for_standardised(10)
+def test_alexnet_starts_as_published_or_by_the_number_of_inputs_and_is_the_same_network(
+    published_for_signs: keras.Model,
+) -> None:
+    published, rectified = published_for_signs, alexnet.build_for_standardised(classes=43)
     assert [shape for shape, _ in kernels_of(published)] == [shape for shape, _ in kernels_of(rectified)]
     assert published.count_params() == rectified.count_params()
     for shape, deviation in kernels_of(published):
@@ -119,13 +131,16 @@ def test_local_response_normalisation_learns_between_layers_of_16_bits() -> None
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_every_network_has_its_published_size_and_takes_what_its_manifest_says(name: str) -> None:
+def test_every_network_has_its_published_size_and_takes_what_its_manifest_says(
+    name: str, request: pytest.FixtureRequest
+) -> None:
     recipe = RECIPES[name]
-    published = {"convnet": 104_202, "lenet5": 61_706, "signnet": 1_543_443, "alexnet": 60_965_224}
-    assert recipe.parameters(recipe.classes) == published[name]
-    network = recipe.build(recipe.classes)
+    sizes = {"convnet": 104_202, "lenet5": 61_706, "signnet": 1_543_443, "alexnet": 60_965_224}
+    assert recipe.parameters(recipe.classes) == sizes[name]
+    drawn = recipe.build is alexnet.build
+    network = request.getfixturevalue("published") if drawn else recipe.build(recipe.classes)
     assert network.name == name
-    assert network.count_params() == published[name]
+    assert network.count_params() == sizes[name]
     assert network.input_shape == (None, *recipe.input.shape())
     assert recipe.golden(0).shape[1:] == recipe.input.shape()
     assert len(recipe.golden(0)) >= 20

@@ -136,9 +136,11 @@ def test_ctrl_c_while_training_leaves_nothing(start: Command, digits: Path, tmp_
     assert list((tmp_path / "models").iterdir()) == []
 
 
+@pytest.mark.usefixtures("_environment")
 def test_a_killed_training_goes_on_to_the_same_graph(
-    start: Command, digits: Path, exported: Exported, tmp_path: Path
+    start: Command, digits: Path, exported: Exported, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """It goes on here, which is another process than both that went before."""
     models = tmp_path / "models"
     command = ("convnet", "--data", digits, "--models", models, "--checkpoints", tmp_path / "kept", *SMALL)
     process = start(*command)
@@ -150,9 +152,9 @@ def test_a_killed_training_goes_on_to_the_same_graph(
     assert process.returncode == -signal.SIGKILL
     assert not (models / "convnet").exists()
 
-    process = start(*command, "--resume")
-    _, stderr = process.communicate()
-    assert process.returncode == 0, stderr
+    code = main([*map(str, command), "--resume"])
+    stderr = capsys.readouterr().err
+    assert code == 0, stderr
     assert [line[:38] for line in stderr.splitlines() if "epoch" in line] == [
         "[########################] epoch 2/2  "
     ]

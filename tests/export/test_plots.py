@@ -22,9 +22,10 @@ def test_curves_are_drawn_for_any_number_of_epochs(epochs: int) -> None:
     falling = tuple(1 / (epoch + 1) for epoch in range(epochs))
     rising = tuple(1 - loss / 2 for loss in falling)
     curves = Curves(falling, rising, falling, rising)
-    image = opened(plots.curves([curves, curves], "a title"))
+    drawn = plots.curves([curves, curves], "a title")
+    image = opened(drawn)
     assert image.width == 2.5 * image.height
-    assert plots.curves([curves, curves], "a title") == plots.curves([curves, curves], "a title")
+    assert plots.curves([curves, curves], "a title") == drawn
 
 
 @pytest.mark.parametrize("classes", [2, 10, 43])

@@ -42,14 +42,20 @@ def splits(digits: Path) -> Splits:
     return dataset.train.limit(10), dataset.test
 
 
+@pytest.fixture(scope="module")
+def first(splits: Splits) -> State:
+    """After PLAN, with the seed 1."""
+    _, state = train(build, *splits, PLAN, seed=1)
+    return state
+
+
 def equal(one: State, other: State) -> bool:
     return one.curves == other.curves and all(
         np.array_equal(first, second) for first, second in zip(one.values, other.values, strict=True)
     )
 
 
-def test_the_seed_decides_every_weight(splits: Splits) -> None:
-    _, first = train(build, *splits, PLAN, seed=1)
+def test_the_seed_decides_every_weight(splits: Splits, first: State) -> None:
     _, second = train(build, *splits, PLAN, seed=2)
     assert first.curves != second.curves
     for one, other in zip(first.values, second.values, strict=True):
@@ -113,9 +119,9 @@ def test_who_goes_on_ends_with_the_same_bits(
         np.testing.assert_array_equal(one, other)
 
 
-def test_who_does_not_go_on_begins_anew(splits: Splits, tmp_path: Path) -> None:
+def test_who_does_not_go_on_begins_anew(splits: Splits, first: State, tmp_path: Path) -> None:
     keeping = Keeping(checkpoint=Checkpoint(tmp_path / "kept.npz", "mine"), resume=False)
-    _, first = train(build, *splits, PLAN, 1, keeping)
+    keeping.checkpoint.save(first)
     _, second = train(build, *splits, PLAN, 1, keeping)
     assert equal(first, second)
     assert first.seconds != second.seconds
@@ -187,9 +193,8 @@ def test_what_was_trained_in_16_bits_has_32(splits: Splits) -> None:
     assert accuracy == pytest.approx(state.curves.validation_accuracy[-1], abs=0.05)
 
 
-def test_a_strategy_trains_the_same_network(splits: Splits) -> None:
+def test_a_strategy_trains_the_same_network(splits: Splits, first: State) -> None:
     """One device alone, which is a strategy like any other."""
     strategy = tf.distribute.MirroredStrategy(["CPU:0"])
-    _, alone = train(build, *splits, PLAN, seed=1)
     _, shared = train(build, *splits, PLAN, seed=1, strategy=strategy)
-    assert shared.curves.loss == pytest.approx(alone.curves.loss, rel=1e-4)
+    assert shared.curves.loss == pytest.approx(first.curves.loss, rel=1e-4)

@@ -7,19 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.shades import publish_shades
-
 from .server_process import ServerProcess
 
 MAX_BODY_BYTES = 1_000_000
-
-
-@pytest.fixture(scope="session")
-def shades(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository that holds `shades`, version 1; not to be written to."""
-    models = tmp_path_factory.mktemp("shades")
-    publish_shades(models)
-    return models
 
 
 @pytest.fixture(scope="session")
