@@ -15,20 +15,15 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from pydantic import ValidationError
-
 from . import __version__
 from .bench.options import add_options as add_bench_options
 from .errors import ConfigurationError, ConvserveError, NothingToServe
-from .settings import PREFIX, Settings
+from .flags import CLIENT_KEY, add_settings, read_settings
+from .settings import Settings
 
-CLIENT_KEY = "CONVSERVE_API_KEY"  # of the shell's own requests
 FAILED = 1
 MISUSED = 2
 NOTHING_TO_SERVE = 3
-
-# What everybody may read who lists the processes is no place for a key.
-_WITHOUT_FLAG = ("api_keys",)
 
 # Settings that only make sense where a port is served.
 _ABOUT_MODELS = ("models", "provider", "threads", "max_pixels", "log_level", "log_format")
@@ -41,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = _parser().parse_args(argv)
     try:
-        settings = _settings(arguments)
+        settings = read_settings(arguments, os.environ)
         code: int = arguments.command(settings, arguments)
     except NothingToServe as error:
         return _complain(error, NOTHING_TO_SERVE)
@@ -61,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
 
     serve = commands.add_parser("serve", help="serve a model repository over HTTP and gRPC")
     serve.set_defaults(command=_serve)
-    _add_settings(serve, tuple(name for name in Settings.model_fields if name not in _WITHOUT_FLAG))
+    add_settings(serve)
 
     classify = commands.add_parser("classify", help="label pictures, here or by a running server")
     classify.set_defaults(command=_classify)
@@ -75,63 +70,26 @@ def _parser() -> argparse.ArgumentParser:
     classify.add_argument("--model-version", metavar="VERSION", help="its version; the highest if not given")
     classify.add_argument("--top-k", type=int, default=1, metavar="K", help="classes to tell a picture")
     classify.add_argument("--json", action="store_true", help="print the answers as the server gives them")
-    _add_settings(classify, _ABOUT_MODELS)
+    add_settings(classify, _ABOUT_MODELS)
 
     bench = commands.add_parser("bench", help="measure a server's speed")
     bench.set_defaults(command=_bench)
     add_bench_options(bench)
-    _add_settings(bench, tuple(name for name in Settings.model_fields if name not in _WITHOUT_FLAG))
+    add_settings(bench)
 
     check = commands.add_parser("check", help="load every model and say what would be served")
     check.set_defaults(command=_check)
-    _add_settings(check, _ABOUT_MODELS)
+    add_settings(check, _ABOUT_MODELS)
 
     health = commands.add_parser("health", help="ask the server on this machine whether it is ready")
     health.set_defaults(command=_health)
-    _add_settings(health, ("host", "port", "admin_port", "tls_cert", "tls_key"))
+    add_settings(health, ("host", "port", "admin_port", "tls_cert", "tls_key"))
 
     key = commands.add_parser("key", help="make an API key, and its line for the list of keys")
     key.set_defaults(command=_key)
     key.add_argument("name", help="who is to have it")
     key.add_argument("--scopes", default="infer", help="of infer, admin, metrics; between commas")
     return parser
-
-
-def _add_settings(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
-    """One flag a setting; a flag outranks its environment variable."""
-    group = parser.add_argument_group("settings", "each can also be given as CONVSERVE_<NAME>")
-    for name in names:
-        help_text = (Settings.model_fields[name].description or "").replace("%", "%%")
-        flag = "--" + name.replace("_", "-")
-        group.add_argument(
-            flag, dest=f"setting_{name}", metavar=name.upper(), default=argparse.SUPPRESS, help=help_text
-        )
-
-
-def _settings(arguments: argparse.Namespace) -> Settings:
-    prefix = "setting_"
-    given = {
-        key.removeprefix(prefix): value for key, value in vars(arguments).items() if key.startswith(prefix)
-    }
-    try:
-        settings = Settings.of(os.environ, given)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        name = str(first["loc"][0]) if first["loc"] else ""
-        where = f"--{name.replace('_', '-')} or CONVSERVE_{name.upper()}: " if name else ""
-        raise ConfigurationError(f"{where}{first['msg']}") from error
-    _warn_of_unknown_variables()
-    return settings
-
-
-def _warn_of_unknown_variables() -> None:
-    """A misspelt variable would otherwise be ignored in silence."""
-    known = {PREFIX + name.upper() for name in Settings.model_fields}
-    # The workshop's, the tests' and the client's own.
-    known |= {"CONVSERVE_DATA", "CONVSERVE_TEST_DATA", CLIENT_KEY}
-    for name in sorted(os.environ):
-        if name.upper().startswith(PREFIX) and name.upper() not in known:
-            print(f"convserve: {name} is set, but there is no such setting", file=sys.stderr)
 
 
 def _serve(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -192,10 +150,9 @@ def _reserved_for_grpc(settings: Settings) -> Iterator[socket.socket | None]:
 
 
 def _classify(settings: Settings, arguments: argparse.Namespace) -> int:
-    from .logs import configure_logs
     from .shell import classify
 
-    configure_logs(settings.log_level, settings.log_format)
+    _log_what_is_amiss(settings)
     return asyncio.run(
         classify(
             settings,
@@ -217,11 +174,18 @@ def _bench(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 def _check(settings: Settings, arguments: argparse.Namespace) -> int:
-    from .logs import configure_logs
     from .shell import check
 
-    configure_logs(settings.log_level, settings.log_format)
+    _log_what_is_amiss(settings)
     return asyncio.run(check(settings))
+
+
+def _log_what_is_amiss(settings: Settings) -> None:
+    """And no more, unless a level was given: which models are ready is no news to who asked for an answer."""
+    from .logs import configure_logs
+
+    level = settings.log_level if "log_level" in settings.model_fields_set else "warning"
+    configure_logs(level, settings.log_format)
 
 
 def _key(settings: Settings, arguments: argparse.Namespace) -> int:

@@ -117,7 +117,7 @@ class Settings(BaseModel):
     )
     api_keys_file: Path | None = Field(
         default=None,
-        description="A file of such keys, one a line, read again when it changes; see "
+        description="A file of keys as in `CONVSERVE_API_KEYS`, one a line, read again when it changes; see "
         "[security.md](security.md).",
     )
     tls_cert: Path | None = Field(
@@ -193,7 +193,8 @@ class Settings(BaseModel):
         description="After the port is closed: how long admitted requests may take to be answered.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="Least level logged."
+        default="info",
+        description="Least level logged; `warning` for `convserve classify` and `check` if not given.",
     )
     log_format: Literal["text", "json"] = Field(default="text", description="Form of a log line.")
     access_log: bool = Field(

@@ -21,6 +21,7 @@ SERVER = {"fastapi", "starlette", "uvicorn", "prometheus_client", "service"}
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "settings": set(),
+    "flags": {"errors", "settings"},
     "manifest": set(),
     "cores": set(),
     "watched": set(),

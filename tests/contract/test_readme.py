@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from export.cli import main as export
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 README = (ROOT / "README.md").read_text()
@@ -32,7 +35,15 @@ def console() -> list[tuple[str, str]]:
     ]
 
 
+def scripts() -> list[list[str]]:
+    """The commands of the blocks without output, in words: what takes long or needs more than a clone."""
+    blocks = "".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL)).replace("\\\n", " ")
+    lines = (shlex.split(line, comments=True) for line in blocks.replace("&&", "\n").splitlines())
+    return [words for words in lines if words]
+
+
 SERVE, *OTHERS = console()
+SCRIPTS = scripts()
 
 
 @pytest.fixture(scope="module")
@@ -120,8 +131,33 @@ def test_commands_answer_what_the_readme_shows(
         cwd=ROOT,
         env={**os.environ, "PATH": path},
         stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,  # a terminal shows both, and so must the README
         text=True,
         timeout=60,
         check=True,
     )
     assert alike(result.stdout.replace(served[0], PRINTED_URL)) == alike(printed)
+
+
+@pytest.mark.parametrize("words", [each for each in SCRIPTS if each[0] == "make"], ids=" ".join)
+def test_make_knows_what_the_readme_asks_of_it(words: list[str]) -> None:
+    if shutil.which("make") is None:
+        pytest.skip("make is not installed")
+    subprocess.run([*words, "--dry-run"], cwd=ROOT, stdout=subprocess.DEVNULL, check=True, timeout=60)
+
+
+@pytest.mark.parametrize("words", [each for each in SCRIPTS if each[0] == "convserve-export"], ids=" ".join)
+def test_the_workshop_has_the_options_that_the_readme_gives(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        export([words[1], "--help"])
+    assert ended.value.code == 0
+    told = set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
+    assert {word for word in words if word.startswith("--")} <= told
+
+
+def test_files_that_the_readme_hands_to_others_are_there() -> None:
+    given = {word for words in SCRIPTS for word in words if word.startswith("docker/")}
+    assert given
+    assert {path for path in given if not (ROOT / path).exists()} == set()
