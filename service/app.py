@@ -9,6 +9,7 @@ from pathlib import Path
 from fastapi import FastAPI, Request
 from prometheus_client import CollectorRegistry
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from . import __version__
@@ -18,6 +19,7 @@ from .errors import ConvserveError
 from .exposition import Exposition
 from .limits import Limits
 from .openapi import describe_with_examples
+from .protocols.exchange import CLIENT_CLOSED_REQUEST
 from .protocols.native import Native
 from .protocols.open_inference import OpenInference
 from .protocols.operations import Operations
@@ -63,6 +65,7 @@ def create_app(settings: Settings, *, metrics_dir: Path | None = None) -> Applic
     Operations(plane.registry, Exposition(metrics, metrics_dir), telemetry).mount(app)
     app.add_exception_handler(ConvserveError, _domain_error)
     app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(ClientDisconnect, _client_left)
     describe_with_examples(app, plane.registry)
     return app
 
@@ -76,6 +79,11 @@ async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     sentence = f"{request.method} {request.url.path}: {error.detail}; GET /docs lists what there is"
     return error_json(sentence, error.status_code, error.headers)
+
+
+async def _client_left(request: Request, error: Exception) -> Response:
+    """Nobody receives it; without it a request that breaks off would be logged as an error."""
+    return Response(status_code=CLIENT_CLOSED_REQUEST)
 
 
 async def _unforeseen(request: Request, error: Exception) -> Response:

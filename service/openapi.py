@@ -1,20 +1,22 @@
-"""The OpenAPI description, with a picture in its examples that the default model really reads."""
+"""The OpenAPI description, with examples that the default model really answers."""
 
 from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI
 
 from .errors import ConvserveError
+from .loaded_model import LoadedModel
 from .protocols.native_openapi import SCHEMAS
 from .registry import Registry
 
 
 def describe_with_examples(app: FastAPI, registry: Registry) -> None:
-    """Give every JSON body of the description the example picture of the default model.
+    """Give the description the default model for an example: its name in paths, its picture in JSON bodies.
 
     FastAPI makes the description on its first use, which is after the models have been loaded.
     """
@@ -35,7 +37,7 @@ _ANY_ERROR = {
 }
 
 
-def _complete(path: str, operation: dict[str, Any]) -> None:
+def _complete(path: str, operation: dict[str, Any], names: Mapping[str, str]) -> None:
     """Say what FastAPI does not know: the endpoints take their requests as they are."""
     operation["responses"].pop("422", None)
     operation["responses"]["default"] = _ANY_ERROR
@@ -48,28 +50,36 @@ def _complete(path: str, operation: dict[str, Any]) -> None:
         for name in _NAMES.findall(path)
         if name not in told
     ]
+    operation["parameters"] = [_with_example(parameter, names) for parameter in parameters]
+
+
+def _with_example(parameter: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    if parameter["in"] != "path" or parameter["name"] not in names:
+        return parameter
+    return {**parameter, "example": names[parameter["name"]]}
 
 
 def _add_examples(schema: dict[str, Any], registry: Registry) -> None:
     schema.setdefault("components", {}).setdefault("schemas", {}).update(SCHEMAS)
-    example = _example(registry)
-    for path, operations in schema["paths"].items():
-        for operation in operations.values():
-            _complete(path, operation)
-        content = operations.get("post", {}).get("requestBody", {}).get("content", {})
-        if example is not None and "application/json" in content:
-            verb = path[max(path.rfind("/"), path.rfind(":")) :]
-            content["application/json"]["example"] = example[verb]
-
-
-def _example(registry: Registry) -> dict[str, Any] | None:
-    """By the last part of a path, a body that asks for the default model's example picture."""
     try:
         model = registry.resolve()
     except ConvserveError:
-        return None
+        model = None
+    names = {} if model is None else {"name": model.name, "version": model.version}
+    bodies = {} if model is None else _bodies(model)
+    for path, operations in schema["paths"].items():
+        for operation in operations.values():
+            _complete(path, operation, names)
+        content = operations.get("post", {}).get("requestBody", {}).get("content", {})
+        verb = path[max(path.rfind("/"), path.rfind(":")) :]
+        if "application/json" in content and verb in bodies:
+            content["application/json"]["example"] = bodies[verb]
+
+
+def _bodies(model: LoadedModel) -> dict[str, Any]:
+    """By the last part of a path, a body that asks for the model's example picture."""
     if model.manifest.example is None:
-        return None
+        return {}
     picture = base64.b64encode((model.folder.path / model.manifest.example.file).read_bytes()).decode()
     tensor = {"name": model.manifest.input.name, "shape": [1], "datatype": "BYTES", "data": [picture]}
     return {

@@ -16,6 +16,9 @@ from ..errors import InvalidInput
 from ..limits import JsonLimits
 from .json_body import parse_json
 
+LOGS_FIXED = "CONVSERVE_LOG_LEVEL says at its start what is logged"
+TRACES_FIXED = "it traces nothing"
+
 _ADAPTER: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
 
 
@@ -43,16 +46,29 @@ def trace_settings() -> dict[str, Any]:
     }
 
 
-def check_unchanged(settings: Mapping[str, Any], body: bytes, limits: JsonLimits, where: str) -> None:
-    """Let pass a body that asks for no change; null asks for the default, which all of these have.
+def read_wanted(body: bytes, limits: JsonLimits) -> Mapping[str, Any]:
+    """The settings that a body asks for.
 
     Raises:
-        InvalidInput: it asks for a change, names no setting of these, or is no JSON object.
+        InvalidInput: it is no JSON object.
         PayloadTooLarge: as `parse_json` raises it.
     """
-    wanted = parse_json(_ADAPTER, body or b"{}", limits, hint="; expected an object of settings")
+    return parse_json(_ADAPTER, body or b"{}", limits, hint="; expected an object of settings")
+
+
+def check_unchanged(settings: Mapping[str, Any], wanted: Mapping[str, Any], why: str) -> None:
+    """Let pass what asks for no change; None asks for the default, which all of these have.
+
+    Raises:
+        InvalidInput: it asks for a change, or names no setting of these.
+    """
     for name, value in wanted.items():
         if name not in settings:
             raise InvalidInput(f"there is no setting {name[:100]!r}; there are {', '.join(settings)}")
-        if value is not None and value != settings[name]:
-            raise InvalidInput(f"{name} is fixed while the server runs; {where}")
+        if value is not None and as_list(value) != as_list(settings[name]):
+            raise InvalidInput(f"{name} is fixed while the server runs; {why}")
+
+
+def as_list(value: Any) -> list[Any]:
+    """A value of a setting: Triton takes one for a list of one, and over gRPC knows lists only."""
+    return value if isinstance(value, list) else [value]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 from pydantic_core import to_json
 
 from ..decoding import Image
@@ -48,13 +48,17 @@ RAW_HEADER_LENGTH = HEADER_LENGTH.lower().encode()
 MOST_LISTED = 64
 
 
+# Clients that write every member of a request write null for those they do not set.
+Parameters = Annotated[dict[str, Any], BeforeValidator(lambda given: {} if given is None else given)]
+
+
 class JsonInput(BaseModel):
     model_config = ConfigDict(strict=True)
 
     name: str
     shape: Annotated[list[int], Field(fail_fast=True, max_length=MOST_LISTED)]
     datatype: str
-    parameters: dict[str, Any] = {}
+    parameters: Parameters = {}
     data: Any = None
 
 
@@ -62,7 +66,7 @@ class JsonOutput(BaseModel):
     model_config = ConfigDict(strict=True)
 
     name: str
-    parameters: dict[str, Any] = {}
+    parameters: Parameters = {}
 
 
 class JsonRequest(BaseModel):
@@ -164,6 +168,8 @@ def _pictures(tensor: JsonInput, binary: memoryview, spec: InputSpec, most: int)
         elements = elements_from_bytes(_binary_of(tensor, binary), count, tensor.name)
         return [Image(element) for element in elements]
     texts = tensor.data
+    if len(tensor.shape) == 2 and isinstance(texts, list):  # nested as its shape says, or flat
+        texts = [each[0] if isinstance(each, list) and len(each) == 1 else each for each in texts]
     if not isinstance(texts, list) or len(texts) != count or not all(isinstance(text, str) for text in texts):
         raise InvalidInput(f"the data of input {tensor.name!r} is not a list of {count} base64 strings")
     return [Image(decode_base64(text, f"inputs.0.data.{index}")) for index, text in enumerate(texts)]

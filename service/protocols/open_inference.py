@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from fastapi import FastAPI, Request
 from pydantic import BaseModel, ConfigDict, TypeAdapter
-from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from ..dataplane import DataPlane
@@ -21,8 +20,15 @@ from ..loaded_model import LoadedModel
 from ..telemetry import Telemetry
 from .body import read_body
 from .content_coding import compress, decompress
-from .exchange import CLIENT_CLOSED_REQUEST, Exchange, InferenceRoute, counted
-from .fixed_settings import check_unchanged, log_settings, trace_settings
+from .exchange import Exchange, InferenceRoute, counted
+from .fixed_settings import (
+    LOGS_FIXED,
+    TRACES_FIXED,
+    check_unchanged,
+    log_settings,
+    read_wanted,
+    trace_settings,
+)
 from .infer_json import RAW_HEADER_LENGTH, read_request, write_answer
 from .inference import infer
 from .json_body import parse_json
@@ -34,7 +40,15 @@ from .model_config import (
     server_metadata,
     statistics_by_name,
 )
-from .open_inference_openapi import INFER_DESCRIPTION, infer_body, infer_parameters, responses
+from .open_inference_openapi import (
+    INFER_DESCRIPTION,
+    index_body,
+    infer_body,
+    infer_parameters,
+    responses,
+    settings_body,
+)
+from .readiness import readiness_reply
 from .replies import Reply, error_json, json_reply, server_timing
 
 NOT_OFFERED = 501
@@ -62,14 +76,21 @@ class OpenInference:
             app.router.add_api_route(
                 path, answer, methods=["GET"], tags=[TAG], include_in_schema=path != "/v2/"
             )
-        app.router.add_api_route("/v2/repository/index", self.index, methods=["POST"], tags=[TAG])
-        for method in ("GET", "POST"):
-            for path, answer in (
-                ("/v2/logging", self.logging),
-                ("/v2/trace/setting", self.tracing),
-                ("/v2/models/{name}/trace/setting", self.tracing),
-            ):
-                app.router.add_api_route(path, answer, methods=[method], include_in_schema=False)
+        app.router.add_api_route(
+            "/v2/repository/index",
+            self.index,
+            methods=["POST"],
+            openapi_extra={"requestBody": index_body()},
+            tags=[TAG],
+        )
+        for path, settings in (
+            ("/v2/logging", self.logging),
+            ("/v2/trace/setting", self.tracing),
+            ("/v2/models/{name}/trace/setting", self.tracing),
+        ):
+            app.router.add_api_route(path, settings, methods=["GET"], tags=[TAG])
+            body = {"requestBody": settings_body()}
+            app.router.add_api_route(path, settings, methods=["POST"], openapi_extra=body, tags=[TAG])
         for path in NOT_OFFERED_PATHS:
             app.router.add_api_route(path, self.not_offered, methods=["GET", "POST"], include_in_schema=False)
         endpoint = counted(telemetry, "open_inference", self.infer)
@@ -116,7 +137,7 @@ class OpenInference:
             self.limits.json,
         )
         if asked.timeout is not None:
-            exchange.set_deadline(asked.timeout)
+            exchange.hasten(asked.timeout)
         outputs, inference = await infer(self.plane.classifier, model, asked, deadline=exchange.deadline)
         exchange.timings = inference.timings
         answer, headers = write_answer(asked, model, outputs)
@@ -132,9 +153,9 @@ class OpenInference:
         return json_reply({"live": True})
 
     async def ready(self) -> Response:
-        ready = self.plane.registry.ready
+        registry = self.plane.registry
         # The specification names the member "live" in one place and "ready" in another.
-        return json_reply({"ready": ready, "live": True}, 200 if ready else 503)
+        return readiness_reply(registry, {"ready": registry.ready, "live": True})
 
     async def models(self) -> Response:
         return json_reply({"models": self.plane.registry.names})
@@ -159,10 +180,7 @@ class OpenInference:
 
     async def index(self, request: Request) -> Response:
         """Tritonclient sends no Content-Type, and an empty body where it asks for nothing in particular."""
-        try:
-            body = await read_body(request, self.limits.max_body_bytes)
-        except ClientDisconnect:
-            return Response(status_code=CLIENT_CLOSED_REQUEST)
+        body = await read_body(request, self.limits.max_body_bytes)
         asked = parse_json(_INDEX, body or b"{}", self.limits.json)
         return json_reply(index_of(self.plane.registry, ready_only=asked.ready))
 
@@ -173,9 +191,7 @@ class OpenInference:
     async def logging(self, request: Request) -> Response:
         settings = log_settings()
         body = await read_body(request, self.limits.max_body_bytes)
-        check_unchanged(
-            settings, body, self.limits.json, "CONVSERVE_LOG_LEVEL says at its start what is logged"
-        )
+        check_unchanged(settings, read_wanted(body, self.limits.json), LOGS_FIXED)
         return json_reply(settings)
 
     async def tracing(self, request: Request) -> Response:
@@ -183,7 +199,7 @@ class OpenInference:
             self._resolve(request.path_params)
         settings = trace_settings()
         body = await read_body(request, self.limits.max_body_bytes)
-        check_unchanged(settings, body, self.limits.json, "it traces nothing")
+        check_unchanged(settings, read_wanted(body, self.limits.json), TRACES_FIXED)
         return json_reply(settings)
 
     async def not_offered(self, request: Request) -> Response:

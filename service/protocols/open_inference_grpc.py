@@ -16,6 +16,7 @@ from ..limits import Limits
 from ..loaded_model import LoadedModel
 from ..telemetry import Telemetry
 from . import inference_pb2 as messages
+from .fixed_settings_proto import tell_log_settings, tell_trace_settings
 from .infer_proto import read_request, write_answer
 from .inference import infer
 from .model_config import (
@@ -69,6 +70,10 @@ class OpenInferenceGrpc:
             "ModelConfig": self.model_config,
             "ModelStatistics": self.model_statistics,
             "RepositoryIndex": self.repository_index,
+            "TraceSetting": self.trace_setting,
+            "LogSettings": self.log_settings,
+            "SystemSharedMemoryStatus": self.no_regions,
+            "CudaSharedMemoryStatus": self.no_regions,
         }
 
     async def model_infer(
@@ -170,6 +175,24 @@ class OpenInferenceGrpc:
             raise InvalidInput("this server has one repository, which bears no name")
         rows = index_of(self.plane.registry, ready_only=request.ready)
         return _filled(messages.RepositoryIndexResponse(), {"models": rows})
+
+    async def trace_setting(
+        self, request: messages.TraceSettingRequest, context: Context
+    ) -> messages.TraceSettingResponse:
+        if request.model_name:
+            self._resolve(request.model_name, "")
+        return tell_trace_settings(request)
+
+    async def log_settings(
+        self, request: messages.LogSettingsRequest, context: Context
+    ) -> messages.LogSettingsResponse:
+        return tell_log_settings(request)
+
+    async def no_regions(
+        self, request: messages.SharedMemoryStatusRequest, context: Context
+    ) -> messages.SharedMemoryStatusResponse:
+        """Shared memory is not offered, and a client that asks what it has left there is told so kindly."""
+        return messages.SharedMemoryStatusResponse()
 
     def _resolve(self, name: str, version: str) -> LoadedModel:
         return self.plane.registry.resolve(name, version or None)

@@ -101,3 +101,15 @@ def infer_body() -> dict[str, Any]:
         "required": True,
         "content": {"application/json": {"schema": _REQUEST}, "application/octet-stream": binary},
     }
+
+
+def index_body() -> dict[str, Any]:
+    properties = {"ready": {"type": "boolean", "description": "Only the versions that answer."}}
+    schema = {"type": "object", "properties": properties}
+    return {"content": {"application/json": {"schema": schema, "example": {"ready": True}}}}
+
+
+def settings_body() -> dict[str, Any]:
+    text = "Settings as they are, or null: they are fixed at the start, and a change is refused."
+    schema = {"type": "object", "description": text}
+    return {"content": {"application/json": {"schema": schema, "example": {}}}}

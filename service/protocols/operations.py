@@ -16,6 +16,7 @@ from ..exposition import Exposition
 from ..loaded_model import LoadedModel
 from ..registry import Registry
 from ..telemetry import Telemetry
+from .readiness import readiness_reply, state_of
 from .replies import json_reply
 
 LINKS = {
@@ -56,12 +57,9 @@ class Operations:
 
     async def ready(self) -> Response:
         registry = self._registry
-        status = "ready" if registry.ready else "draining" if registry.draining else "loading"
-        if registry.hanging:
-            status = "hanging"
         models = [{"name": model.name, "version": model.version} for model in registry.models]
-        content = {"status": status, "models": models, "failed": self._failed()}
-        return json_reply(content, 200 if registry.ready else 503)
+        content = {"status": state_of(registry), "models": models, "failed": self._failed()}
+        return readiness_reply(registry, content)
 
     async def metrics(self, request: Request) -> Response:
         self._telemetry.ready.set(float(self._registry.ready))

@@ -172,11 +172,11 @@ def numbers(data: Any, name: str) -> NDArray[Any]:
     if not {int, float}.issuperset(map(type, values)):
         raise _not_numbers(name)
     array = np.array(values)
-    if array.dtype.kind not in "iuf":  # an integer that no type of NumPy's can hold
-        raise _not_numbers(name)
     try:
+        if array.dtype.kind not in "iuf":  # for an integer that none of NumPy's types of these can hold
+            array = np.array(values, np.float64)
         return array.reshape(shape)
-    except ValueError as error:  # more axes than NumPy has
+    except (ValueError, OverflowError) as error:  # more axes than NumPy has, or a number past all its types
         raise _not_numbers(name) from error
 
 

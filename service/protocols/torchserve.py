@@ -17,7 +17,8 @@ from .body import read_body
 from .exchange import Exchange, InferenceRoute, counted
 from .multipart import read_files
 from .native_openapi import TIMEOUT, error_responses
-from .replies import JSON, Reply, json_reply, server_timing
+from .readiness import readiness_reply
+from .replies import JSON, Reply, server_timing
 
 TAG = "TorchServe"
 TOP_K = 5  # as its own image classifier's handler answers
@@ -53,8 +54,8 @@ class TorchServe:
                 )
 
     async def ping(self) -> Response:
-        ready = self.plane.registry.ready
-        return json_reply({"status": "Healthy" if ready else "Unhealthy"}, 200 if ready else 503)
+        registry = self.plane.registry
+        return readiness_reply(registry, {"status": "Healthy" if registry.ready else "Unhealthy"})
 
     async def predict(self, exchange: Exchange) -> Reply:
         """The body is the picture whatever its media type: `curl -T` sends none."""

@@ -21,6 +21,11 @@ def test_what_is_so_is_told_and_may_be_asked_for(client: TestClient, path: str) 
         assert (answer.status_code, answer.json()) == (200, settings)
 
 
+@pytest.mark.parametrize("asked", [{"trace_level": "OFF"}, {"trace_level": ["OFF"]}, {"trace_rate": ["0"]}])
+def test_a_value_and_a_list_of_it_are_the_same(client: TestClient, asked: object) -> None:
+    assert client.post("/v2/trace/setting", json=asked).json() == client.get("/v2/trace/setting").json()
+
+
 def test_the_log_settings_tell_the_level(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         settings = client.get("/v2/logging").json()

@@ -59,6 +59,22 @@ def test_pictures_as_base64_or_as_bytes(manifest: Manifest, shape: list[int]) ->
     assert said.content == behind.content == [(one, None), (two, None)]
 
 
+def test_base64_nested_as_the_shape_says(manifest: Manifest) -> None:
+    texts = [[base64.b64encode(picture(value)).decode()] for value in (1, 2)]
+    request = read(manifest, document(datatype="BYTES", shape=[2, 1], data=texts))
+    assert request.content == [(picture(1), None), (picture(2), None)]
+    for shape, data in (([2], texts), ([2, 1], [texts[0], []]), ([2, 1], [texts]), ([2, 1], [texts[0] * 2])):
+        with pytest.raises(InvalidInput, match=r"is not a list of \d base64 strings"):
+            read(manifest, document(datatype="BYTES", shape=shape, data=data))
+
+
+def test_null_is_said_for_what_is_not_there(manifest: Manifest) -> None:
+    tensor = {**document()["inputs"][0], "parameters": None}
+    outputs = [{"name": "probabilities", "parameters": None}]
+    request = read(manifest, {"id": None, "parameters": None, "inputs": [tensor], "outputs": outputs})
+    assert request.outputs == [RequestedOutput("probabilities")]
+
+
 @pytest.mark.parametrize(
     ("body", "is_row"),
     [

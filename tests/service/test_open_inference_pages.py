@@ -47,7 +47,8 @@ def test_health(client: TestClient) -> None:
     assert client.get("/v2/health/ready").json() == {"ready": True, "live": True}
     client.app.state.registry.drain()  # type: ignore[attr-defined]
     answer = client.get("/v2/health/ready")
-    assert (answer.status_code, answer.json()) == (503, {"ready": False, "live": True})
+    told = {"error": "the server is not ready: it is draining", "ready": False, "live": True}
+    assert (answer.status_code, answer.json()) == (503, told)
     assert client.get("/v2/health/live").status_code == 200
 
 

@@ -134,7 +134,7 @@ def test_any_other_json_is_refused(data: Any, dtype: Literal["uint8", "float32"]
         [0, 1, 2, 3, 4, None],
         [0, 1, 2, 3, 4, "5"],
         [True, 1, 2, 3, 4, 5],  # which NumPy would take for a 1
-        [0, 1, 2, 3, 4, 2**64],
+        [0, 1, 2, 3, 4, 10**400],  # which no type of NumPy's can hold
         [0, 1, 2, 3, [4], 5],
         [[0, 1, 2], [3, 4]],
         [[[[0], [1], [2]], [[3], [4], 5]]],
@@ -168,7 +168,7 @@ def test_pixels_scaled_to_one_are_refused_in_a_sentence_that_says_so(scaled: flo
         rows_from_json([0, 0, 0, 0, 0, scaled], 1, spec())
 
 
-@pytest.mark.parametrize("value", [-1, 256, 2**62, 2**63, 1e300, float("inf"), float("-inf")])
+@pytest.mark.parametrize("value", [-1, 256, 2**62, 2**63, 2**64, -(2**70), 1e300, math.inf, -math.inf])
 def test_pixels_out_of_range_are_refused_and_never_wrap(value: float) -> None:
     with pytest.raises(InvalidInput, match="takes whole numbers from 0 to 255, and the data goes from"):
         rows_from_json([0, 0, 0, 0, 0, value], 1, spec())
@@ -178,6 +178,11 @@ def test_pixels_out_of_range_are_refused_and_never_wrap(value: float) -> None:
 def test_numbers_larger_than_float32_are_refused_and_never_become_infinite(value: float) -> None:
     with pytest.raises(InvalidInput, match="takes float32, and the data holds larger numbers"):
         rows_from_json([0, 0, 0, 0, 0, value], 1, spec("float32"))
+
+
+def test_integers_of_any_length_are_floats_where_floats_are_wanted() -> None:
+    rows = rows_from_json([0, 1, 2, -3, 2**64, 2**100], 1, spec("float32"))
+    assert rows.ravel().tolist() == [0, 1, 2, -3, 2.0**64, 2.0**100]
 
 
 def test_numbers_keep_their_shape_and_kind() -> None:

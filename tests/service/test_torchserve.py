@@ -47,7 +47,10 @@ def test_ping(client: TestClient) -> None:
     assert client.get("/ping").json() == {"status": "Healthy"}
     client.app.state.registry.drain()  # type: ignore[attr-defined]
     answer = client.get("/ping")
-    assert (answer.status_code, answer.json()) == (503, {"status": "Unhealthy"})
+    assert (answer.status_code, answer.json()) == (
+        503,
+        {"error": "the server is not ready: it is draining", "status": "Unhealthy"},
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,160 @@
+"""What Triton's gRPC clients ask alike, the blocking and the asynchronous one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.process.grpc_address import FREE_PORT, grpc_address
+from tests.process.server_process import ServerProcess
+from tests.shades import CLASSES, SIDE, level, picture, rows
+
+from .native_answers import probabilities, ranked
+from .triton_grpc import asynchronous, blocking
+
+Client = Any
+
+
+class Asynchronous:
+    """The asynchronous client under the blocking one's methods: each call has a loop of its own."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        async def call(*args: Any, **options: Any) -> Any:
+            async with asynchronous.InferenceServerClient(self._address) as client:
+                return await getattr(client, name)(*args, **options)
+
+        return lambda *args, **options: asyncio.run(call(*args, **options))
+
+
+@pytest.fixture(scope="module")
+def server(shades: Path) -> Iterator[ServerProcess]:
+    with ServerProcess(shades, *FREE_PORT) as server:
+        yield server
+        assert server.stderr.text == ""
+
+
+@pytest.fixture(params=["grpc", "aio"])
+def client(request: pytest.FixtureRequest, server: ServerProcess) -> Iterator[Client]:
+    address = grpc_address(server)
+    if request.param == "aio":
+        yield Asynchronous(address)
+    else:
+        with blocking.InferenceServerClient(address) as client:
+            yield client
+
+
+def tensor(array: Any, datatype: str) -> Any:
+    given = blocking.InferInput("pixels", list(array.shape), datatype)
+    given.set_data_from_numpy(array)
+    return given
+
+
+def pixels(*levels: int) -> Any:
+    return tensor(rows(*levels), "UINT8")
+
+
+def files(*pictures: bytes) -> Any:
+    return tensor(np.array(pictures, np.object_), "BYTES")
+
+
+def refused(status: str, sentence: str) -> Any:
+    """The next call is refused so."""
+    return pytest.raises(blocking.InferenceServerException, match=rf"\[StatusCode\.{status}\].*{sentence}")
+
+
+@pytest.mark.parametrize("compression", [None, "gzip", "deflate"])
+def test_pixels_and_pictures_bit_for_bit(
+    client: Client, server: ServerProcess, compression: str | None
+) -> None:
+    expected = [probabilities(server.url, "shades", picture(level(index))) for index in (2, 6)]
+    for given in (pixels(level(2), level(6)), files(picture(level(2)), picture(level(6)))):
+        answer = client.infer("shades", [given], request_id="seven", compression_algorithm=compression)
+        assert answer.get_response().id == "seven"
+        np.testing.assert_array_equal(answer.as_numpy("probabilities"), expected)
+
+
+def test_classes_with_their_labels(client: Client, server: ServerProcess) -> None:
+    file = picture(200, side=9)
+    wanted = blocking.InferRequestedOutput("probabilities", class_count=3)
+    told = client.infer("shades", [files(file)], outputs=[wanted]).as_numpy("probabilities")
+    best = ranked(server.url, "shades", file)[:3]
+    assert [element.decode() for element in told[0]] == [
+        f"{each['probability']:.6f}:{each['index']}:{each['label']}" for each in best
+    ]
+
+
+def test_what_is_told_of_the_model(client: Client) -> None:
+    assert client.get_model_metadata("shades").outputs[0].shape == [-1, CLASSES]
+    assert client.get_model_config("shades").config.max_batch_size == 16
+    assert [entry.name for entry in client.get_model_repository_index().models] == ["shades"]
+    statistics = client.get_inference_statistics("shades", as_json=True)["model_stats"][0]
+    assert len(statistics["inference_stats"]) == 8
+
+
+@pytest.mark.parametrize(
+    ("call", "status", "sentence"),
+    [
+        (lambda c: c.infer("none", [pixels(0)]), "NOT_FOUND", "no model 'none' is served"),
+        (lambda c: c.get_model_metadata("none"), "NOT_FOUND", "no model 'none' is served"),
+        (
+            lambda c: c.infer("shades", [tensor(np.zeros((1, SIDE, SIDE, 1), np.float32), "FP32")]),
+            "INVALID_ARGUMENT",
+            "datatype FP32; expected UINT8",
+        ),
+        (lambda c: c.infer("shades", [pixels(0)], timeout=1), "DEADLINE_EXCEEDED", "the deadline passed"),
+        (lambda c: c.get_trace_settings("none"), "NOT_FOUND", "no model 'none' is served"),
+        (
+            lambda c: c.update_trace_settings(settings={"trace_level": ["TIMESTAMPS"]}),
+            "INVALID_ARGUMENT",
+            "trace_level is fixed while the server runs",
+        ),
+        (
+            lambda c: c.update_log_settings({"log_verbose_level": 3}),
+            "INVALID_ARGUMENT",
+            "log_verbose_level is fixed while the server runs",
+        ),
+        (
+            lambda c: c.update_log_settings({"log_colour": True}),
+            "INVALID_ARGUMENT",
+            "there is no setting 'log_colour'",
+        ),
+        (
+            lambda c: c.register_system_shared_memory("region", "/key", 64),
+            "UNIMPLEMENTED",
+            "SystemSharedMemoryRegister is not offered",
+        ),
+        (
+            lambda c: c.unregister_cuda_shared_memory(),
+            "UNIMPLEMENTED",
+            "CudaSharedMemoryUnregister is not offered",
+        ),
+    ],
+)
+def test_refusals(client: Client, call: Callable[[Client], object], status: str, sentence: str) -> None:
+    with refused(status, sentence):
+        call(client)
+
+
+def test_log_and_trace_settings_can_be_read_and_asked_for_as_they_are(client: Client) -> None:
+    logs = client.get_log_settings(as_json=True)["settings"]
+    assert logs["log_format"] == {"string_param": "default"}
+    assert (logs["log_warning"], logs["log_info"]) == ({"bool_param": True}, {"bool_param": False})
+    asked = {"log_warning": True, "log_verbose_level": 0, "log_file": ""}
+    assert client.update_log_settings(asked, as_json=True)["settings"] == logs
+    traces = client.get_trace_settings("shades", as_json=True)["settings"]
+    assert traces["trace_level"] == {"value": ["OFF"]}
+    asked_traces = {"trace_level": ["OFF"], "trace_rate": "0", "trace_count": None}
+    assert client.update_trace_settings(settings=asked_traces, as_json=True)["settings"] == traces
+
+
+def test_there_is_no_shared_memory(client: Client) -> None:
+    assert not client.get_system_shared_memory_status().regions
+    assert not client.get_cuda_shared_memory_status().regions

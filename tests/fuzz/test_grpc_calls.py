@@ -1,0 +1,114 @@
+"""Calls of gRPC of every kind, as bytes, against a server process that has to outlive them unharmed."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from itertools import cycle, islice
+from pathlib import Path
+
+import grpc
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from service.protocols.open_inference_grpc import SERVICE
+from tests.process.grpc_address import FREE_PORT, grpc_address
+from tests.process.lines import DEADLINE
+from tests.process.metrics_page import MetricsPage, scrape_until
+from tests.process.procfs import memory, needs_procfs
+from tests.process.server_process import ServerProcess
+
+from .conftest import FACTOR
+from .messages import GOOD, Call, calls
+
+Code = grpc.StatusCode
+EXPECTED = {
+    Code.OK,
+    Code.INVALID_ARGUMENT,
+    Code.NOT_FOUND,
+    Code.RESOURCE_EXHAUSTED,
+    Code.DEADLINE_EXCEEDED,
+    Code.UNIMPLEMENTED,
+}
+MEBIBYTE = 1024 * 1024
+MAY_GROW = 4 * MEBIBYTE
+
+many = settings(max_examples=400 * FACTOR, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+@pytest.fixture(scope="module")
+def own(shades: Path) -> Iterator[ServerProcess]:
+    with ServerProcess(shades, *FREE_PORT) as server:
+        yield server
+        assert server.stderr.text == ""
+
+
+@pytest.fixture(scope="module")
+def channel(own: ServerProcess) -> Iterator[grpc.Channel]:
+    with grpc.insecure_channel(grpc_address(own)) as channel:
+        yield channel
+
+
+def ask(channel: grpc.Channel, call: Call) -> Code:
+    """How it ended; a server that hangs is told by the deadline, which then is the client's own."""
+    asked = channel.unary_unary(f"/{SERVICE.full_name}/{call.method}", bytes, bytes).future(
+        call.data, timeout=DEADLINE
+    )
+    code, details = asked.code(), asked.details()
+    assert code in EXPECTED, (code, details)
+    assert details != "Deadline Exceeded"
+    return code
+
+
+def unharmed(server: ServerProcess, channel: grpc.Channel) -> None:
+    """Nothing is left in the queue, and every good call is answered as ever."""
+    scrape_until(server.url, MetricsPage.is_idle)
+    for call in GOOD:
+        assert ask(channel, call) == Code.OK
+
+
+@many
+@given(calls)
+def test_any_call_is_answered_or_refused_in_a_sentence(channel: grpc.Channel, call: Call) -> None:
+    ask(channel, call)
+
+
+@many
+@given(calls)
+def test_so_is_any_request_of_a_stream(channel: grpc.Channel, call: Call) -> None:
+    """Where an error is an answer, and the stream goes on."""
+    stream = channel.stream_stream(f"/{SERVICE.full_name}/ModelStreamInfer", bytes, bytes)
+    answers = stream(iter([call.data, GOOD[0].data]), timeout=DEADLINE)
+    assert len(list(answers)) == 2
+
+
+@pytest.mark.parametrize(
+    "data", [b"GET / HTTP/1.1\r\n\r\n", b"\0" * 1000, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\xff" * 99]
+)
+def test_what_is_no_grpc_at_all_is_no_fault_of_the_servers(own: ServerProcess, data: bytes) -> None:
+    """Nor is it worth a line in the log, which the server's fixture looks at."""
+    host, port = grpc_address(own).rsplit(":", 1)
+    with socket.create_connection((host, int(port)), timeout=DEADLINE) as client:
+        client.sendall(data)
+        while client.recv(4096):
+            pass
+
+
+@needs_procfs
+def test_memory_is_back_where_it_was(own: ServerProcess, channel: grpc.Channel) -> None:
+    """Half of the calls to warm up, and as many again that may not make it grow."""
+    seen: list[Call] = []
+
+    @settings(many, max_examples=200, database=None)
+    @given(calls)
+    def collect(call: Call) -> None:
+        seen.append(call)
+
+    collect()
+    sizes = []
+    for _ in range(2):
+        for call in islice(cycle(seen), 1500 * FACTOR):
+            ask(channel, call)
+        unharmed(own, channel)
+        sizes.append(memory(own.pid, "VmRSS"))
+    assert sizes[1] - sizes[0] < MAY_GROW
