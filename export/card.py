@@ -103,6 +103,8 @@ def _training(manifest: Manifest) -> Iterator[tuple[str, str]]:
     yield "epochs", str(training.epochs)
     yield "seed", str(training.seed)
     yield "time", f"{training.seconds / 60:,.1f} minutes"
+    if training.trainer:
+        yield "trained by", training.trainer
     yield "libraries", ", ".join(f"{name} {version}" for name, version in training.libraries.items())
 
 

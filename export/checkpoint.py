@@ -42,12 +42,14 @@ class Curves:
 @dataclass(frozen=True, eq=False)
 class State:
     """What a training needs to go on: `values` are all variables of the network, then of the optimizer, in
-    their order. `seconds` have been spent, one epoch for each point of the curves.
+    their order. `seconds` have been spent, one epoch for each point of the curves, by `trainer`: what Keras
+    computed with, and on what.
     """
 
     values: Sequence[NDArray[Any]]
     curves: Curves
     seconds: float
+    trainer: str
 
 
 def fingerprint(*parts: object) -> str:
@@ -64,7 +66,12 @@ class Checkpoint:
 
     def save(self, state: State) -> None:
         """Raises CheckpointError if it cannot be written; what was there before stays then."""
-        record = {"fingerprint": self.fingerprint, "curves": asdict(state.curves), "seconds": state.seconds}
+        record = {
+            "fingerprint": self.fingerprint,
+            "curves": asdict(state.curves),
+            "seconds": state.seconds,
+            "trainer": state.trainer,
+        }
         arrays = {f"value{number}": value for number, value in enumerate(state.values)}
         scratch = self.path.with_name(f".{self.path.name}-{secrets.token_hex(4)}")
         try:
@@ -101,7 +108,8 @@ class Checkpoint:
                 record = json.loads(str(archive["record"]))
                 values = [archive[f"value{number}"] for number in range(len(archive.files) - 1)]
             curves = Curves(*(tuple(record["curves"][field.name]) for field in fields(Curves)))
-            state, owner = State(values, curves, float(record["seconds"])), record["fingerprint"]
+            state = State(values, curves, float(record["seconds"]), str(record["trainer"]))
+            owner = record["fingerprint"]
         except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
             raise CheckpointError(f"the checkpoint {self.path} is damaged: {error}") from error
         if owner != self.fingerprint:

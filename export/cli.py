@@ -41,7 +41,8 @@ def _run(argv: Sequence[str] | None) -> int:
     from .recipes import RECIPES
 
     arguments = _parser(RECIPES).parse_args(argv)
-    os.environ["KERAS_BACKEND"] = "tensorflow"
+    if not vars(arguments).get("train_only"):
+        os.environ["KERAS_BACKEND"] = "tensorflow"  # it alone converts
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # it greets with pages on what it was built for
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # off where AVX-512 is not: a quarter slower
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
@@ -57,7 +58,7 @@ def _run(argv: Sequence[str] | None) -> int:
 
 
 def _train(arguments: argparse.Namespace, report: TextIO) -> Path:
-    from .pipeline import Order, export
+    from .pipeline import Order, export, learn
     from .recipes import RECIPES
 
     order = Order(
@@ -75,7 +76,8 @@ def _train(arguments: argparse.Namespace, report: TextIO) -> Path:
         distribute=arguments.distribute,
         random=arguments.weights == "random",
     )
-    return export(arguments.network, RECIPES[arguments.network], order, report)
+    work = learn if arguments.train_only else export
+    return work(arguments.network, RECIPES[arguments.network], order, report)
 
 
 def _parser(recipes: Mapping[str, Recipe]) -> argparse.ArgumentParser:
@@ -134,6 +136,12 @@ def _add_options(command: argparse.ArgumentParser, recipe: Recipe) -> None:
     )
     command.add_argument(
         "--mixed-precision", action="store_true", help="multiply in 16 bits; what is published has 32"
+    )
+    command.add_argument(
+        "--train-only",
+        action="store_true",
+        help="leave the trained network in its checkpoints, for --resume to publish. KERAS_BACKEND may then be "
+        "jax or torch, and another machine may train than the one that publishes",
     )
     command.add_argument(
         "--weights",

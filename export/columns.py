@@ -45,6 +45,25 @@ class Training:
     resume: bool
     strategy: tf.distribute.Strategy | None = None
 
+    @property
+    def folder(self) -> Path:
+        """Where the checkpoints of all columns are kept."""
+        return self.checkpoints or CHECKPOINTS / f"{self.name}-{self.fingerprint}"
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells it from others by what decides the weights of every column."""
+        return fingerprint(
+            self.name,
+            self.dataset.sha256,
+            self.dataset.labels,
+            len(self.training),
+            len(self.validation),
+            self.training.shape,
+            self.plan,
+            self.seed,
+        )
+
 
 @dataclass(frozen=True)
 class Column:
@@ -54,6 +73,7 @@ class Column:
     whole: keras.Model
     curves: Curves
     seconds: float
+    trainer: str
 
 
 @dataclass(frozen=True)
@@ -107,23 +127,13 @@ def _train(course: Training, place: int, report: TextIO) -> Column:
         [keras_callback(Bar(report))],
         course.strategy,
     )
-    return Column(networks[-1], whole, state.curves, state.seconds)
+    return Column(networks[-1], whole, state.curves, state.seconds, state.trainer)
 
 
 def _checkpoint(course: Training, prepare: Preparation, seed: int, place: int) -> Checkpoint:
     """A column is told from others by all that decides its weights, and not by how many there are."""
-    common = fingerprint(
-        course.name,
-        course.dataset.sha256,
-        course.dataset.labels,
-        len(course.training),
-        len(course.validation),
-        course.training.shape,
-        course.plan,
-        course.seed,
-    )
-    folder = course.checkpoints or CHECKPOINTS / f"{course.name}-{common}"
-    return Checkpoint(folder / f"column-{place + 1}.npz", fingerprint(common, prepare.__name__, seed))
+    owner = fingerprint(course.fingerprint, prepare.__name__, seed)
+    return Checkpoint(course.folder / f"column-{place + 1}.npz", owner)
 
 
 def uncalibrated(seated: Seated, answers: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:

@@ -1,9 +1,11 @@
-"""TensorFlow itself, and which devices it trains on."""
+"""TensorFlow itself, and what a training runs on: Keras's backend and its devices."""
 
 from __future__ import annotations
 
+import importlib
 import os
-from typing import TYPE_CHECKING, TextIO
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final, TextIO
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -14,12 +16,52 @@ def start_tensorflow() -> None:
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, 2)
-        import keras  # noqa: F401
-        import tensorflow  # noqa: F401
+        import keras
+        import tensorflow as tf
+
+        if keras.backend.backend() != "tensorflow":
+            # It reads the pictures alone, and would take a GPU's memory for itself.
+            tf.config.set_visible_devices([], "GPU")
     finally:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
+
+
+def trainer() -> str:
+    """The backend of Keras, its version, and the device that its layers are computed on."""
+    import keras
+
+    name = keras.backend.backend()
+    backend = importlib.import_module(name)
+    return f"{name} {backend.__version__} on {_DEVICES[name]() or 'CPU'}"
+
+
+def _tensorflow_gpu() -> str | None:
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    return tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU") if gpus else None
+
+
+def _jax_gpu() -> str | None:
+    import jax
+
+    device = jax.devices()[0]
+    return None if device.platform == "cpu" else str(device.device_kind)
+
+
+def _torch_gpu() -> str | None:
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+
+
+_DEVICES: Final[Mapping[str, Callable[[], str | None]]] = {
+    "tensorflow": _tensorflow_gpu,
+    "jax": _jax_gpu,
+    "torch": _torch_gpu,
+}
 
 
 def strategy(report: TextIO) -> tf.distribute.Strategy | None:

@@ -102,7 +102,9 @@ class Example:
 
 @dataclass(frozen=True)
 class Training:
-    """Where the weights come from. `examples` counts the pictures trained on, `seconds` is wall time."""
+    """Where the weights come from. `examples` counts the pictures trained on, `seconds` is wall time,
+    `trainer` what Keras computed with and on what; None in what was published before it was recorded.
+    """
 
     dataset: str
     dataset_sha256: str
@@ -111,6 +113,7 @@ class Training:
     seed: int
     seconds: float
     libraries: Mapping[str, str]
+    trainer: str | None = None
 
     def __post_init__(self) -> None:
         if not _DIGEST.fullmatch(self.dataset_sha256):

@@ -52,6 +52,16 @@ class Order:
 
 
 @dataclass(frozen=True)
+class Study:
+    """What is to be learned, from what, and what the inputs of the network will be."""
+
+    lesson: Lesson
+    columns: int
+    dataset: Dataset
+    input: InputSpec
+
+
+@dataclass(frozen=True)
 class Trained:
     """A calibrated network, what it was trained on, and what the manifest will say of it."""
 
@@ -86,7 +96,7 @@ def export(name: str, recipe: Recipe, order: Order, report: TextIO) -> Path:
     check_writable(order.models)
     if order.random:
         return publish_untrained(name, recipe, order.models, order.classes, order.seed, report)
-    trained = _train(name, recipe, order, report)
+    trained = _train(_study(name, recipe, order, report), recipe, report)
     verified = _verify(trained, report)
     example = recipe.example()
     golden = recipe.golden(order.seed)
@@ -104,7 +114,20 @@ def export(name: str, recipe: Recipe, order: Order, report: TextIO) -> Path:
     )
 
 
-def _train(name: str, recipe: Recipe, order: Order, report: TextIO) -> Trained:
+def learn(name: str, recipe: Recipe, order: Order, report: TextIO) -> Path:
+    """Train a network and leave it in its checkpoints, whose folder is returned, for an export that resumes.
+
+    Keras may have another backend than TensorFlow for that.
+
+    Raises:
+        ExportError: a step failed.
+    """
+    study = _study(name, recipe, order, report)
+    train_columns(study.lesson, study.columns, report)
+    return study.lesson.folder
+
+
+def _study(name: str, recipe: Recipe, order: Order, report: TextIO) -> Study:
     found = recipe.load(order.data, _size(recipe.input))
     _check_classes(found, order.classes)
     course = recipe.photographs if found.photographs and recipe.photographs else recipe.course
@@ -136,18 +159,25 @@ def _train(name: str, recipe: Recipe, order: Order, report: TextIO) -> Trained:
         resume=order.resume,
         strategy=strategy(report) if order.distribute else None,
     )
-    columns = train_columns(lesson, order.columns or recipe.columns, report)
-    seated = seat(columns, lesson.validation, name, half_weights=recipe.half_weights)
+    found = replace(found, test=found.test.sized(_size(spec)))
+    return Study(lesson, order.columns or recipe.columns, found, spec)
+
+
+def _train(study: Study, recipe: Recipe, report: TextIO) -> Trained:
+    lesson, found = study.lesson, study.dataset
+    columns = train_columns(lesson, study.columns, report)
+    seated = seat(columns, lesson.validation, lesson.name, half_weights=recipe.half_weights)
     record = Training(
         dataset=found.name,
         dataset_sha256=found.sha256,
         examples=len(lesson.training),
-        epochs=plan.epochs,
-        seed=order.seed,
+        epochs=lesson.plan.epochs,
+        seed=lesson.seed,
         seconds=round(sum(column.seconds for column in columns), 1),
         libraries=_libraries(),
+        trainer="; ".join(dict.fromkeys(column.trainer for column in columns)),
     )
-    return Trained(seated, replace(found, test=found.test.sized(_size(spec))), spec, record)
+    return Trained(seated, found, study.input, record)
 
 
 def _size(spec: InputSpec) -> Size:

@@ -165,16 +165,16 @@ RECIPES: Final[Mapping[str, Recipe]] = {
         held_out=0.04,
         course=Course(
             plan=Plan(
-                epochs=5,
+                epochs=20,
                 batch_size=64,
-                descent=Adam(1e-3, warmup=0.2),
+                descent=Adam(1e-3, warmup=0.1),
                 augmentation=Augmentation(
                     warp=Affine(rotation=10, scale=0.12, shear=5, translation=3, border="nearest")
                 ),
             )
         ),
         preparations=(standardised, locally_normalised, colour_balanced, stretched),
-        columns=3,
+        columns=5,
         half_weights=True,
         golden=lambda seed: drawing.signs_and_none(seed, signnet.SIDE),
         example=lambda: drawing.no_entry(signnet.SIDE),

@@ -19,6 +19,7 @@ from .augment import Augmentation, principal_colours
 from .checkpoint import Checkpoint, Curves, State
 from .datasets import Examples, Split
 from .descent import Descent
+from .devices import trainer
 from .errors import DatasetError
 from .precision import full_precision, mixed_precision
 
@@ -89,7 +90,7 @@ def train(
         state = keeping.checkpoint.load() if keeping and keeping.resume else None
         if state is not None:
             _restore(network, state)
-    keeper = _Keeper(network, state, keeping)
+    keeper = _Keeper(state, keeping)
     done = len(keeper.state.curves)
     if done < plan.epochs:
         try:
@@ -112,15 +113,14 @@ def train(
 class _Keeper:
     """Keeps the state of a network after each epoch, in memory and in the checkpoint."""
 
-    def __init__(self, network: keras.Model, state: State | None, keeping: Keeping | None) -> None:
-        self.state = state or State([], Curves(), 0.0)
-        self._network = network
+    def __init__(self, state: State | None, keeping: Keeping | None) -> None:
+        self.state = state or State([], Curves(), 0.0, trainer())
         self._keeping = keeping
 
     def callback(self) -> keras.callbacks.Callback:
         import keras
 
-        began, before = time.monotonic(), self.state.seconds
+        began, before = time.monotonic(), self.state
 
         def keep(epoch: int, logs: dict[str, float]) -> None:
             curves = Curves(
@@ -129,11 +129,14 @@ class _Keeper:
                     for past, name in zip(vars(self.state.curves).values(), _METRICS, strict=True)
                 )
             )
-            self.state = State(_values(self._network), curves, before + time.monotonic() - began)
+            seconds = before.seconds + time.monotonic() - began
+            self.state = State(_values(callback.model), curves, seconds, _with(before.trainer, trainer()))
             if self._keeping:
                 self._keeping.checkpoint.save(self.state)
 
-        return keras.callbacks.LambdaCallback(on_epoch_end=keep)
+        # It asks the callback for the network, for some backends keep variables elsewhere until it is asked.
+        callback = keras.callbacks.LambdaCallback(on_epoch_end=keep)
+        return callback
 
 
 def _variables(network: keras.Model) -> list[Any]:
@@ -145,8 +148,15 @@ def _variables(network: keras.Model) -> list[Any]:
 
 
 def _values(network: keras.Model) -> list[NDArray[Any]]:
+    from keras import ops
+
     # copies: on the CPU an array may share the variable's memory
-    return [variable.value.numpy().copy() for variable in _variables(network)]
+    return [np.array(ops.convert_to_numpy(variable.value)) for variable in _variables(network)]
+
+
+def _with(before: str, now: str) -> str:
+    """Who has trained a network, where one began and another goes on."""
+    return before if now in before.split(", then ") else f"{before}, then {now}"
 
 
 def _restore(network: keras.Model, state: State) -> None:

@@ -120,6 +120,8 @@ class Training(Part):
     seed: int
     seconds: Annotated[float, Field(ge=0)]
     libraries: dict[str, str]
+    # What Keras computed with, and on what.
+    trainer: str | None = None
 
 
 class Evaluation(Part):

@@ -116,11 +116,17 @@ def normalised(x: keras.KerasTensor) -> keras.KerasTensor:
     TensorFlow's alpha is the paper's: it is not divided by the number of channels, as ONNX's is. It is
     computed in 32 bits whatever the layers round it are, for on a CPU there is no kernel of bfloat16.
     """
-    import tensorflow as tf
-    from keras import layers
+    import keras
+    from keras import layers, ops
 
-    def normalise(values: tf.Tensor) -> tf.Tensor:
-        return tf.nn.local_response_normalization(values, depth_radius=2, bias=2.0, alpha=1e-4, beta=0.75)
+    def normalise(values: keras.KerasTensor) -> keras.KerasTensor:
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
+
+            return tf.nn.local_response_normalization(values, depth_radius=2, bias=2.0, alpha=1e-4, beta=0.75)
+        squares = ops.pad(ops.square(values), [(0, 0), (0, 0), (0, 0), (2, 2)])
+        near = sum(squares[..., place : place + values.shape[-1]] for place in range(5))
+        return values / (2 + 1e-4 * near) ** 0.75
 
     return layers.Lambda(normalise, output_shape=x.shape[1:], dtype="float32")(x)
 
