@@ -1,6 +1,7 @@
 """The command: `convserve-export NETWORK`, or `python -m export NETWORK` in a clone; see commands.py too.
 
-Exit codes: 0 published, 1 not published (one sentence on stderr says why), 2 wrong usage, 130 interrupted.
+Exit codes: 0 published, or trained where no more was asked, 1 not (one sentence on stderr says why), 2 wrong
+usage, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -58,7 +59,8 @@ def _run(argv: Sequence[str] | None) -> int:
 
 
 def _train(arguments: argparse.Namespace, report: TextIO) -> Path:
-    from .pipeline import Order, export, learn
+    from .order import Order
+    from .pipeline import export, learn
     from .recipes import RECIPES
 
     order = Order(
@@ -137,13 +139,14 @@ def _add_options(command: argparse.ArgumentParser, recipe: Recipe) -> None:
     command.add_argument(
         "--mixed-precision", action="store_true", help="multiply in 16 bits; what is published has 32"
     )
-    command.add_argument(
+    ending = command.add_mutually_exclusive_group()
+    ending.add_argument(
         "--train-only",
         action="store_true",
-        help="leave the trained network in its checkpoints, for --resume to publish. KERAS_BACKEND may then be "
-        "jax or torch, and another machine may train than the one that publishes",
+        help="leave the trained network in its checkpoints, for --resume to publish: KERAS_BACKEND may then "
+        "be jax or torch, and the machine another than the one that publishes",
     )
-    command.add_argument(
+    ending.add_argument(
         "--weights",
         choices=["trained", "random"],
         default="trained",

@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, TextIO
 
+from .errors import BackendError
+
 if TYPE_CHECKING:
     import tensorflow as tf
+
+BACKEND_VARIABLE: Final = "KERAS_BACKEND"
+
+
+def check_backend() -> None:
+    """
+    Raises:
+        BackendError: Keras cannot train with what the environment names.
+    """
+    name = os.environ.get(BACKEND_VARIABLE) or "tensorflow"
+    if name not in _DEVICES:
+        raise BackendError(f"{BACKEND_VARIABLE} is {name!r}: networks are trained by {', '.join(_DEVICES)}")
+    if importlib.util.find_spec(name) is None:
+        raise BackendError(f"{BACKEND_VARIABLE} is {name!r}, which is not installed")
 
 
 def start_tensorflow() -> None:
@@ -65,9 +82,13 @@ _DEVICES: Final[Mapping[str, Callable[[], str | None]]] = {
 
 
 def strategy(report: TextIO) -> tf.distribute.Strategy | None:
-    """Every batch shared out evenly over all visible GPUs; None, and a sentence, where there is none."""
+    """Every batch shared out evenly over all visible GPUs; None, and a sentence, where that cannot be."""
+    import keras
     import tensorflow as tf
 
+    if (backend := keras.backend.backend()) != "tensorflow":
+        report.write(f"--distribute changes nothing: {backend} trains on one device\n")
+        return None
     gpus = tf.config.list_logical_devices("GPU")
     if not gpus:
         report.write("no GPU is visible, so --distribute changes nothing: training on the CPU\n")

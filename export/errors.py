@@ -2,6 +2,7 @@
 
 ExportError
 ├── DatasetError           the data set is missing, incomplete or not what it should be
+├── BackendError           what Keras is asked to compute with is not there
 ├── CheckpointError        the state of a training could not be kept or found again
 ├── ConversionError        the network could not be written as the graph that was asked for
 ├── VerificationError      the graph is not the network: nothing is published
@@ -16,6 +17,10 @@ class ExportError(Exception):
 
 class DatasetError(ExportError):
     """The data set is missing, incomplete or not what it should be."""
+
+
+class BackendError(ExportError):
+    """What Keras is asked to compute with is not there, or no network is trained with it."""
 
 
 class CheckpointError(ExportError):

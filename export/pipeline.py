@@ -4,61 +4,25 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import drawing, evidence, metrics, verify
 from .columns import Seated, seat, train_columns, uncalibrated
-from .columns import Training as Lesson
 from .convert import OPSET, OUTPUT, convert
-from .datasets import Dataset, Examples, settled
-from .devices import start_tensorflow, strategy
-from .errors import DatasetError
+from .datasets import Dataset, Examples
+from .devices import check_backend
 from .manifest import Calibration, Evaluation, Example, InputSpec, Manifest, OutputSpec, Parity, Training
-from .pictures import Size
+from .order import Order
 from .publish import check_writable, publish
-from .recipes import Course, Recipe
+from .recipes import Recipe
 from .rewrites import rewrite
+from .study import Study, planned
 from .untrained import EXAMPLE_FILE, publish_untrained
-
-if TYPE_CHECKING:
-    import keras
-
-
-@dataclass(frozen=True, kw_only=True)
-class Order:
-    """What was asked for on the command line; None is what the recipe says, or what the data set has.
-
-    `limit` keeps so many training pictures a class; `random` publishes weights as they were drawn.
-    """
-
-    data: Path | None
-    models: Path
-    seed: int = 0
-    epochs: int | None = None
-    batch_size: int | None = None
-    limit: int | None = None
-    classes: int | None = None
-    columns: int | None = None
-    checkpoints: Path | None = None
-    resume: bool = False
-    mixed_precision: bool = False
-    distribute: bool = False
-    random: bool = False
-
-
-@dataclass(frozen=True)
-class Study:
-    """What is to be learned, from what, and what the inputs of the network will be."""
-
-    lesson: Lesson
-    columns: int
-    dataset: Dataset
-    input: InputSpec
 
 
 @dataclass(frozen=True)
@@ -96,7 +60,7 @@ def export(name: str, recipe: Recipe, order: Order, report: TextIO) -> Path:
     check_writable(order.models)
     if order.random:
         return publish_untrained(name, recipe, order.models, order.classes, order.seed, report)
-    trained = _train(_study(name, recipe, order, report), recipe, report)
+    trained = _train(planned(name, recipe, order, report), recipe, report)
     verified = _verify(trained, report)
     example = recipe.example()
     golden = recipe.golden(order.seed)
@@ -122,45 +86,10 @@ def learn(name: str, recipe: Recipe, order: Order, report: TextIO) -> Path:
     Raises:
         ExportError: a step failed.
     """
-    study = _study(name, recipe, order, report)
+    check_backend()
+    study = planned(name, recipe, order, report)
     train_columns(study.lesson, study.columns, report)
     return study.lesson.folder
-
-
-def _study(name: str, recipe: Recipe, order: Order, report: TextIO) -> Study:
-    found = recipe.load(order.data, _size(recipe.input))
-    _check_classes(found, order.classes)
-    course = recipe.photographs if found.photographs and recipe.photographs else recipe.course
-    spec = replace(recipe.input, resize="crop") if course is recipe.photographs else recipe.input
-    examples = found.train if order.limit is None else found.train.limit(order.limit)
-    training, validation = examples.hold_out(recipe.held_out, order.seed)
-    _tell(
-        report,
-        f"{found.name}: {len(training):,} pictures to train on, {len(validation):,} to validate, "
-        f"{len(found.test):,} to test",
-    )
-    start_tensorflow()
-    plan = replace(
-        course.plan,
-        epochs=order.epochs or course.plan.epochs,
-        batch_size=order.batch_size or course.plan.batch_size,
-        mixed_precision=order.mixed_precision,
-    )
-    lesson = Lesson(
-        name=name,
-        build=lambda: _build(recipe, course, len(found.labels)),
-        preparations=course.preparations or recipe.preparations,
-        dataset=found,
-        training=settled(training.sized(course.size or _size(spec))),
-        validation=settled(validation.sized(_size(spec))),
-        plan=plan,
-        seed=order.seed,
-        checkpoints=order.checkpoints,
-        resume=order.resume,
-        strategy=strategy(report) if order.distribute else None,
-    )
-    found = replace(found, test=found.test.sized(_size(spec)))
-    return Study(lesson, order.columns or recipe.columns, found, spec)
 
 
 def _train(study: Study, recipe: Recipe, report: TextIO) -> Trained:
@@ -180,32 +109,13 @@ def _train(study: Study, recipe: Recipe, report: TextIO) -> Trained:
     return Trained(seated, found, study.input, record)
 
 
-def _size(spec: InputSpec) -> Size:
-    assert spec.height is not None
-    assert spec.width is not None
-    return Size(spec.height, spec.width, spec.channels, spec.resize)
-
-
-def _check_classes(dataset: Dataset, expected: int | None) -> None:
-    if expected is not None and expected != len(dataset.labels):
-        raise DatasetError(
-            f"{dataset.name} has {len(dataset.labels):,} classes, not the {expected:,} of --classes"
-        )
-
-
-def _build(recipe: Recipe, course: Course, classes: int) -> keras.Model:
-    network = (course.build or recipe.build)(classes)
-    verify.check_parameters(network, recipe.parameters(classes))
-    return network
-
-
 def _verify(trained: Trained, report: TextIO) -> Verified:
     seated, dataset = trained.seated, trained.dataset
     graph, rewrites = rewrite(convert(seated.network))
     columns = [verify.keras_answerer(column.whole) for column in seated.columns]
     (found, *parts), test = verify.answers([verify.onnx_answerer(graph), *columns], dataset.test)
     if dataset.faults and (skipped := dataset.faults.told()):
-        _tell(report, skipped)
+        print(skipped, file=report, flush=True)
     expected: NDArray[np.float32] = np.stack(parts).mean(axis=0)
     parity = verify.check_parity(expected, found)
     evaluation = verify.evaluate(found, test, dataset.name)
@@ -215,12 +125,13 @@ def _verify(trained: Trained, report: TextIO) -> Verified:
         error_before=metrics.calibration_error(uncalibrated(seated, parts), test.labels),
         error_after=evaluation.calibration_error,
     )
-    _tell(
-        report,
+    print(
         f"ONNX graph of {len(graph):,} bytes, at most {parity.max_abs_difference:.1e} from Keras; "
         f"{evidence.score(evaluation)}, top-5 {evaluation.top5:.2%}, "
         f"calibration error {evaluation.calibration_error:.2%} at temperature {seated.temperature:.2f} "
         f"({calibration.error_before:.2%} before)",
+        file=report,
+        flush=True,
     )
     return Verified(graph, rewrites, test, found, parity, evaluation, calibration)
 
@@ -260,8 +171,3 @@ def _libraries() -> Mapping[str, str]:
     return {"python": platform.python_version()} | {
         module.__name__: module.__version__ for module in libraries
     }
-
-
-def _tell(report: TextIO, sentence: str) -> None:
-    report.write(sentence + "\n")
-    report.flush()

@@ -151,7 +151,7 @@ def _values(network: keras.Model) -> list[NDArray[Any]]:
     from keras import ops
 
     # copies: on the CPU an array may share the variable's memory
-    return [np.array(ops.convert_to_numpy(variable.value)) for variable in _variables(network)]
+    return [ops.convert_to_numpy(ops.copy(variable.value)) for variable in _variables(network)]
 
 
 def _with(before: str, now: str) -> str:

@@ -26,10 +26,15 @@ Opened = Picture | InvalidImage
 
 
 class Image(NamedTuple):
-    """An encoded picture as a caller sent it, with the name it gave it."""
+    """An encoded picture as a caller sent it, with the name it gave it.
+
+    `fault` is why there are no bytes, where what stood in their place could not be read. It is told with the
+    faults of the pictures beside it, once these have been decoded.
+    """
 
     data: bytes
     filename: str | None = None
+    fault: InvalidImage | None = None
 
 
 class DecodePool:
@@ -68,7 +73,7 @@ class DecodePool:
         """A single small picture, which is what most requests bring; None if it is not small."""
         if len(image.data) > INLINE_BYTES:
             return None
-        picture = decoder.open(image.data)
+        picture = _open(decoder, image)
         return decoder.decode(picture) if picture.pixels <= INLINE_PIXELS else None
 
     def _decode_here(self, places: _Places) -> bool:
@@ -141,9 +146,15 @@ def _check_deadline(deadline: float) -> None:
         raise DeadlineExceeded("the deadline passed before the request reached the engine")
 
 
+def _open(decoder: Decoder, image: Image) -> Picture:
+    if image.fault is not None:
+        raise image.fault
+    return decoder.open(image.data)
+
+
 def _attempt_open(decoder: Decoder, image: Image) -> Opened:
     try:
-        return decoder.open(image.data)
+        return _open(decoder, image)
     except InvalidImage as error:
         return error
 

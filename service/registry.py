@@ -157,8 +157,12 @@ class Registry:
                 return versions[version]
         self._explain_absence(wanted, version)
         if versions is None:
-            raise ModelNotFound(f"no model {wanted!r} is served; there are {', '.join(self._models)}")
+            raise self.unknown(wanted)
         raise ModelNotFound(f"{wanted} has no version {version!r}; there are {', '.join(versions)}")
+
+    def unknown(self, name: str) -> ModelNotFound:
+        """The error that says which models there are instead of this one."""
+        return ModelNotFound(f"no model {name!r} is served; there are {', '.join(self._models)}")
 
     def resolve_named(self, names: Mapping[str, str]) -> LoadedModel:
         """The same for what a path names as `name` and `version`, or leaves out."""

@@ -117,18 +117,25 @@ def normalised(x: keras.KerasTensor) -> keras.KerasTensor:
     computed in 32 bits whatever the layers round it are, for on a CPU there is no kernel of bfloat16.
     """
     import keras
-    from keras import layers, ops
+    from keras import layers
 
     def normalise(values: keras.KerasTensor) -> keras.KerasTensor:
-        if keras.backend.backend() == "tensorflow":
-            import tensorflow as tf
+        if keras.backend.backend() != "tensorflow":
+            return normalised_anywhere(values)
+        import tensorflow as tf
 
-            return tf.nn.local_response_normalization(values, depth_radius=2, bias=2.0, alpha=1e-4, beta=0.75)
-        squares = ops.pad(ops.square(values), [(0, 0), (0, 0), (0, 0), (2, 2)])
-        near = sum(squares[..., place : place + values.shape[-1]] for place in range(5))
-        return values / (2 + 1e-4 * near) ** 0.75
+        return tf.nn.local_response_normalization(values, depth_radius=2, bias=2.0, alpha=1e-4, beta=0.75)
 
     return layers.Lambda(normalise, output_shape=x.shape[1:], dtype="float32")(x)
+
+
+def normalised_anywhere(values: keras.KerasTensor) -> keras.KerasTensor:
+    """What TensorFlow's operator gives, for backends that have none."""
+    from keras import ops
+
+    squares = ops.pad(ops.square(values), [(0, 0), (0, 0), (0, 0), (2, 2)])
+    near = sum(squares[..., place : place + values.shape[-1]] for place in range(5))
+    return values / (2 + 1e-4 * near) ** 0.75
 
 
 def _dense(

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from ..decoding import Image
-from ..errors import InvalidInput, PayloadTooLarge
+from ..errors import InvalidImage, InvalidInput, PayloadTooLarge
 from ..limits import JsonLimits
 from .base64_text import decode_base64
 from .json_body import parse_json
@@ -36,20 +36,24 @@ _EXPECTED = '; expected {"images": [{"b64": "…"}, …]}'
 
 
 def read_json_images(body: bytes, limits: JsonLimits) -> list[Image]:
-    """The decoded images of the body.
+    """The images of the body. One that is not base64 has no bytes, and the fault that says where.
 
     Raises:
-        InvalidInput: not JSON, not of this form, or not base64; the message says where.
+        InvalidInput: not JSON, or not of this form; the message says where.
         PayloadTooLarge: more than MAX_IMAGES images, or more than `limits` lets in.
     """
     document = parse_json(_ADAPTER, body, limits, hint=_EXPECTED, too_long=PayloadTooLarge)
     _check_members(document, "")
     for index, image in enumerate(document.images):
         _check_members(image, f"images.{index}.")
-    return [
-        Image(decode_base64(image.b64, f"images.{index}.b64"), image.filename)
-        for index, image in enumerate(document.images)
-    ]
+    return [_image(image, f"images.{index}.b64") for index, image in enumerate(document.images)]
+
+
+def _image(image: JsonImage, where: str) -> Image:
+    try:
+        return Image(decode_base64(image.b64, where), image.filename)
+    except InvalidInput as error:
+        return Image(b"", image.filename, InvalidImage(str(error)))
 
 
 def _check_members(model: JsonImage | JsonImages, where: str) -> None:

@@ -11,7 +11,6 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from .. import __version__
-from ..errors import ModelNotFound
 from ..exposition import Exposition
 from ..loaded_model import LoadedModel
 from ..registry import Registry
@@ -82,7 +81,7 @@ class Operations:
         versions = [describe(model) for model in self._registry.models if model.name == name]
         failed = [failure for failure in self._failed() if failure["name"] == name]
         if not versions and not failed:
-            raise ModelNotFound(f"there is no model {name!r}")
+            raise self._registry.unknown(name)
         return json_reply({"name": name, "versions": versions, "failed": failed})
 
     def _failed(self) -> Sequence[dict[str, Any]]:

@@ -39,7 +39,7 @@ from tests.maps import NAMES, maps, pictures
 from tests.shades import LABELS, graph, level, picture, rows, scores
 
 PARTS: dict[str, Any] = {
-    "training": Training("drawn greys", "0" * 64, 10, 0, 7, 0.5, {"numpy": np.__version__}),
+    "training": Training("drawn greys", "0" * 64, 10, 0, 7, 0.5, {"numpy": np.__version__}, "jax 1 on a GPU"),
     "evaluation": Evaluation("drawn greys", 10, accuracy=1, top5=0.995, calibration_error=0.0),
     "parity": Parity(10, 0.0, argmax_equal=True),
     "calibration": Calibration(10, 1.25, 0.02, 0.01),

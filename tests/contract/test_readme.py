@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import dropwhile
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ README = (ROOT / "README.md").read_text()
 PRINTED_URL = "http://127.0.0.1:8000"
 PRINTED_GRPC = "grpc: 127.0.0.1:8001"
 LAST_LINE = "  docs: "
+ASSIGNMENT = re.compile(r"[A-Z_]+=")
 
 
 def console() -> list[tuple[str, str]]:
@@ -39,7 +41,8 @@ def scripts() -> list[list[str]]:
     """The commands of the blocks without output, in words: what takes long or needs more than a clone."""
     blocks = "".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL)).replace("\\\n", " ")
     lines = (shlex.split(line, comments=True) for line in blocks.replace("&&", "\n").splitlines())
-    return [words for words in lines if words]
+    commands = (list(dropwhile(ASSIGNMENT.match, words)) for words in lines)
+    return [words for words in commands if words]
 
 
 SERVE, *OTHERS = console()

@@ -117,6 +117,16 @@ def test_local_response_normalisation_is_the_formula_of_the_paper() -> None:
     np.testing.assert_allclose(network.predict(values, verbose=0), expected, rtol=1e-5)
 
 
+def test_local_response_normalisation_is_the_same_without_tensorflows_operator() -> None:
+    """With fewer channels than neighbours, too."""
+    for channels in (9, 3, 1):
+        values = np.random.default_rng(channels).normal(0, 100, (2, 3, 4, channels)).astype(np.float32)
+        inputs = keras.Input((3, 4, channels))
+        network = keras.Model(inputs, alexnet.normalised(inputs))
+        own = keras.ops.convert_to_numpy(alexnet.normalised_anywhere(keras.ops.convert_to_tensor(values)))
+        np.testing.assert_allclose(own, network.predict_on_batch(values), rtol=1e-5)
+
+
 def test_local_response_normalisation_learns_between_layers_of_16_bits() -> None:
     """No kernel of it knows bfloat16."""
     with mixed_precision():

@@ -11,17 +11,19 @@ from export.checkpoint import Checkpoint, Curves, State, fingerprint
 from export.errors import CheckpointError
 
 CURVES = Curves((2.0, 1.0), (0.5, 0.75), (1.5, 1.25), (0.6, 0.7))
-STATE = State([np.arange(6, dtype=np.float32).reshape(2, 3), np.array(7, np.int64)], CURVES, 12.5)
+STATE = State(
+    [np.arange(6, dtype=np.float32).reshape(2, 3), np.array(7, np.int64)], CURVES, 12.5, "jax 1 on a GPU"
+)
 
 
 def test_what_is_saved_is_what_is_loaded(tmp_path: Path) -> None:
     checkpoint = Checkpoint(tmp_path / "new" / "kept.npz", "mine")
     assert checkpoint.load() is None
-    checkpoint.save(State([], Curves(), 0.0))
+    checkpoint.save(State([], Curves(), 0.0, "tensorflow 2 on CPU"))
     checkpoint.save(STATE)
     found = checkpoint.load()
     assert found is not None
-    assert (found.curves, found.seconds) == (CURVES, 12.5)
+    assert (found.curves, found.seconds, found.trainer) == (CURVES, 12.5, "jax 1 on a GPU")
     for one, other in zip(found.values, STATE.values, strict=True):
         np.testing.assert_array_equal(one, other)
         assert one.dtype == other.dtype
@@ -56,7 +58,7 @@ def test_a_full_disk_is_a_sentence_and_leaves_the_epoch_before(
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(CheckpointError, match=r"cannot write the checkpoint .*: No space left on device"):
-        checkpoint.save(State([], Curves(), 0.0))
+        checkpoint.save(State([], Curves(), 0.0, "tensorflow 2 on CPU"))
     found = checkpoint.load()
     assert found is not None
     assert found.curves == CURVES

@@ -15,7 +15,8 @@ from PIL import Image
 
 from export import drawing, mnist
 from export.cli import main
-from export.pipeline import Order, export
+from export.order import Order
+from export.pipeline import export
 from export.recipes import RECIPES
 from export.verify import onnx_answers
 from tests.export.conftest import SEED, SMALL, Command, Exported
@@ -63,6 +64,7 @@ def test_the_manifest_tells_the_truth(exported: Exported, digits: Path) -> None:
     assert training["dataset_sha256"] == dataset.sha256
     assert (training["examples"], training["epochs"], training["seed"]) == (275, 2, SEED)
     assert training["seconds"] > 0
+    assert training["trainer"].startswith(f"tensorflow {training['libraries']['tensorflow']} on ")
     assert set(training["libraries"]) == {
         "python", "keras", "numpy", "onnx", "onnxruntime", "tensorflow", "tf2onnx"
     }  # fmt: skip
@@ -250,6 +252,7 @@ class TestRefusals:
         ["convnet", "--columns", "0"],
         ["convnet", "--classes", "1"],
         ["convnet", "--weights", "perfect"],
+        ["convnet", "--weights", "random", "--train-only"],
     ],
 )
 def test_wrong_usage_is_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:

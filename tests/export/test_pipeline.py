@@ -17,8 +17,9 @@ import pytest
 from export import folder, metrics
 from export.datasets import Examples
 from export.errors import CheckpointError, DatasetError
+from export.order import Order
 from export.pictures import Size
-from export.pipeline import Order, export
+from export.pipeline import export
 from export.recipes import RECIPES
 from export.rewrites.halves import fits
 from export.verify import onnx_answers

@@ -44,13 +44,28 @@ def test_a_shipped_version_is_whole_and_answers_as_keras_did(version: Path) -> N
     assert all(plot.stat().st_size < 100_000 for plot in version.glob("*.png") if plot.name != MISTAKES_FILE)
 
 
-def test_the_shipped_convnet_was_made_by_the_command_as_it_stands() -> None:
-    manifest, plan = document(CONVNET), RECIPES["convnet"].course.plan
-    assert manifest["training"]["dataset"] == "MNIST"
-    assert manifest["training"]["epochs"] == plan.epochs
+@pytest.mark.parametrize(
+    ("name", "dataset", "parameters"),
+    [("convnet", "MNIST", 104_202), ("lenet5", "MNIST", 61_706), ("signnet", "GTSRB", 5 * 1_543_443)],
+)
+def test_what_is_shipped_was_made_by_the_command_as_it_stands(
+    name: str, dataset: str, parameters: int
+) -> None:
+    recipe = RECIPES[name]
+    versions = [document(version) for version in SHIPPED if version.parent.name == name]
+    [manifest] = [each for each in versions if each.get("quantization") is None]
+    assert manifest["training"]["dataset"] == dataset
+    assert manifest["training"]["epochs"] == recipe.course.plan.epochs
     assert manifest["training"]["seed"] == 0
-    assert manifest["description"] == RECIPES["convnet"].description
-    assert manifest["onnx"]["parameters"] == 104_202
+    assert manifest["description"] == recipe.description
+    assert manifest["onnx"]["parameters"] == parameters
+    assert recipe.columns * recipe.parameters(len(manifest["labels"])) == parameters
+
+
+def test_what_is_shipped_is_small() -> None:
+    """Of what is committed: a contact sheet of mistakes is not."""
+    files = [path for path in (ROOT / "models").rglob("*") if path.is_file() and path.name != MISTAKES_FILE]
+    assert sum(path.stat().st_size for path in files) <= 25_000_000
 
 
 def test_the_shipped_convnet_knows_its_example() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -15,11 +16,13 @@ from export.augment import Affine, Augmentation
 from export.checkpoint import Checkpoint, State
 from export.datasets import Examples, Split, Streamed
 from export.descent import Adam, Momentum
+from export.devices import trainer
 from export.errors import CheckpointError, DatasetError
 from export.pictures import Faults, Location, Size
 from export.train import Keeping, Plan, train
 
 WARP = Augmentation(warp=Affine(rotation=10, translation=1))
+DEVICE = trainer().partition(" on ")[2]
 PLAN = Plan(epochs=2, batch_size=16, descent=Adam(3e-3), augmentation=WARP)
 
 Splits = tuple[Split, Split]
@@ -117,6 +120,25 @@ def test_who_goes_on_ends_with_the_same_bits(
     assert equal(whole, same)
     for one, other in zip(network.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_who_began_and_who_went_on_are_both_named(splits: Splits, tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path / "kept.npz", "mine")
+    keeping = Keeping(checkpoint=checkpoint, resume=True)
+    plan = replace(PLAN, epochs=3)
+    with pytest.raises(Interrupted):
+        train(build, *splits, plan, 5, keeping, callbacks=[after(0)])
+    kept = checkpoint.load()
+    assert kept is not None
+    assert kept.trainer == f"tensorflow {tf.__version__} on {DEVICE}"
+    checkpoint.save(replace(kept, trainer="jax 1 on a GPU"))
+    both = f"jax 1 on a GPU, then tensorflow {tf.__version__} on {DEVICE}"
+    with pytest.raises(Interrupted):
+        train(build, *splits, plan, 5, keeping, callbacks=[after(1)])
+    _, state = train(build, *splits, plan, 5, keeping)  # the same once more, and it is named once
+    assert (len(state.curves), state.trainer) == (3, both)
+    _, state = train(build, *splits, plan, 5, keeping)  # nothing is left to do
+    assert state.trainer == both
 
 
 def test_who_does_not_go_on_begins_anew(splits: Splits, first: State, tmp_path: Path) -> None:

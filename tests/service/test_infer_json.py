@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.decoding import Image
 from service.errors import ConvserveError, InvalidInput, PayloadTooLarge
 from service.manifest import Manifest
 from service.protocols.infer_json import read_request
@@ -56,13 +57,13 @@ def test_pictures_as_base64_or_as_bytes(manifest: Manifest, shape: list[int]) ->
     said = read(manifest, document(datatype="BYTES", shape=shape, data=texts))
     tail = b"".join(struct.pack("<I", len(data)) + data for data in (one, two))
     behind = read(manifest, binary(len(tail), datatype="BYTES", shape=shape), tail=tail)
-    assert said.content == behind.content == [(one, None), (two, None)]
+    assert said.content == behind.content == [Image(one), Image(two)]
 
 
 def test_base64_nested_as_the_shape_says(manifest: Manifest) -> None:
     texts = [[base64.b64encode(picture(value)).decode()] for value in (1, 2)]
     request = read(manifest, document(datatype="BYTES", shape=[2, 1], data=texts))
-    assert request.content == [(picture(1), None), (picture(2), None)]
+    assert request.content == [Image(picture(1)), Image(picture(2))]
     for shape, data in (([2], texts), ([2, 1], [texts[0], []]), ([2, 1], [texts]), ([2, 1], [texts[0] * 2])):
         with pytest.raises(InvalidInput, match=r"is not a list of \d base64 strings"):
             read(manifest, document(datatype="BYTES", shape=shape, data=data))

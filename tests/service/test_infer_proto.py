@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.decoding import Image
 from service.errors import ConvserveError, InvalidInput, PayloadTooLarge
 from service.manifest import Manifest
 from service.protocols.infer_proto import read_request
@@ -85,7 +86,7 @@ def test_floats_raw_and_typed(floats: Manifest) -> None:
 @pytest.mark.parametrize("shape", [[2], [2, 1]])
 def test_pictures_raw_and_typed(manifest: Manifest, shape: list[int]) -> None:
     one, two = picture(1), picture(2)
-    expected = [(one, None), (two, None)]
+    expected = [Image(one), Image(two)]
     assert read(manifest, raw(elements(one, two), datatype="BYTES", shape=shape)).content == expected
     assert (
         read(manifest, typed("bytes_contents", [one, two], datatype="BYTES", shape=shape)).content == expected

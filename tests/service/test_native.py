@@ -156,6 +156,26 @@ def test_bad_bodies(
 def test_wrong_base64_says_which(client: TestClient) -> None:
     images = [{"b64": b64(picture(0))}, {"b64": "?"}]
     refused(client.post("/classify", json={"images": images}), 400, r"images\.1\.b64 is not valid base64")
+    refused(
+        client.post("/classify", json={"images": images[1:]}), 400, r"^images\.0\.b64 is not valid base64: "
+    )
+
+
+@pytest.mark.parametrize("side", [8, 400], ids=["decoded here", "decoded in the pool"])
+def test_wrong_base64_and_no_pictures_are_named_together(client: TestClient, side: int) -> None:
+    images = [
+        {"b64": "?", "filename": "first.png"},
+        {"b64": b64(picture(0, side=side))},
+        {"b64": b64(b"some text")},
+        {"b64": "AAAAA"},
+        {"b64": b64(picture(7, side=50)[:-30]), "filename": "cut.png"},
+    ]
+    sentence = (
+        r"^4 of 5 images cannot be read: image 0 \(first\.png\): images\.0\.b64 is not valid base64: [^;]+; "
+        r"image 2: this is not a picture .*; image 3: images\.3\.b64 is not valid base64: [^;]+; "
+        r"image 4 \(cut\.png\): "
+    )
+    refused(client.post("/classify", json={"images": images}), 400, sentence)
 
 
 def test_every_bad_image_is_named_by_index_and_file_name(client: TestClient) -> None:
