@@ -20,7 +20,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], data: str
     _filters(
         commands.add_parser("filters", help="Four fixed kernels of image processing; nothing is learned.")
     )
-    _quantize(commands.add_parser("quantize", help="Publish an int8 version of a published model."), data)
+    _quantize(
+        commands.add_parser("quantize", help="Publish an int8 or float16 version of a published model."), data
+    )
     _import(commands.add_parser("import", help="Publish an ONNX classifier that was made elsewhere."))
     _profile(commands.add_parser("profile", help="Tell where a published model spends its time."))
 
@@ -42,15 +44,28 @@ def _filters(command: argparse.ArgumentParser) -> None:
 
 def _quantize(command: argparse.ArgumentParser, data: str | None) -> None:
     def work(arguments: argparse.Namespace, report: TextIO) -> Path:
-        from .quantize import export
+        from .quantize import Order, export
 
-        return export(arguments.models, arguments.model, arguments.model_version, arguments.data, report)
+        order = Order(
+            models=arguments.models,
+            name=arguments.model,
+            version=arguments.model_version,
+            precision=arguments.precision,
+            data=arguments.data,
+        )
+        return export(order, report)
 
     command.add_argument("model", metavar="MODEL", help="its name in the model repository")
     _add_version(command)
     _add_models(command)
     command.add_argument(
         "--data", type=Path, metavar="DIR", default=data, help="folder of the data set it was trained on"
+    )
+    command.add_argument(
+        "--precision",
+        choices=["int8", "float16"],
+        default="int8",
+        help="int8 is for processors (default), float16 for devices that multiply in it",
     )
     command.set_defaults(work=work)
 

@@ -152,11 +152,11 @@ class Calibration(Part):
 
 
 class Quantization(Part):
-    """How an int8 graph came from another version of the same model."""
+    """How a graph of smaller numbers came from another version of the same model."""
 
     parent: Version
     method: str
-    calibration_examples: PositiveInt
+    calibration_examples: Annotated[int, Field(ge=0)]
     parent_accuracy: Fraction | None
 
 

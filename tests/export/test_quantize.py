@@ -1,15 +1,16 @@
-"""int8 versions of real networks: smaller, as good, named after their parent; or not published at all."""
+"""Versions of real networks in smaller numbers: as good, named after their parent; or not published."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 
-from export import quantize
+from export import half, int8, quantize
 from export.architectures.alexnet import normalised
 from export.cli import main
 from export.published import read
@@ -43,15 +44,35 @@ def test_an_int8_version_is_a_quarter_of_the_size_and_as_good(
     assert parent.manifest.evaluation is not None
     quantization = child.manifest.quantization
     assert quantization is not None
-    assert (quantization.parent, quantization.method) == ("1", quantize.METHOD)
+    assert (quantization.parent, quantization.method) == ("1", int8.METHOD)
     assert quantization.parent_accuracy == parent.manifest.evaluation.accuracy
-    assert quantization.calibration_examples <= quantize.EXAMPLES
+    assert quantization.calibration_examples <= quantize.FORMS["int8"].examples
     assert child.manifest.labels == parent.manifest.labels
     answers = Session(child.graph).run(child.golden_inputs)
     expected = Session(parent.graph).run(parent.golden_inputs)
     np.testing.assert_allclose(answers, expected, atol=0.2)
     assert "Cast" not in [node.op_type for node in onnx.load_from_string(child.graph).graph.node]
     assert "pixels-as-they-are" in child.manifest.rewrites
+
+
+def test_a_version_in_float16_is_half_the_size_and_answers_alike(
+    models: Path, digits: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quantize, "MOST_LOST", 0.05)
+    assert run(models, "--data", digits, "--precision", "float16") == 0
+    assert "float16 graph of " in capsys.readouterr().err
+    parent, child = read(models, "convnet", "1"), read(models, "convnet", "2")
+    assert len(child.graph) <= 0.52 * len(parent.graph)
+    quantization = child.manifest.quantization
+    assert quantization is not None
+    assert (quantization.method, quantization.calibration_examples) == (half.METHOD, 0)
+    answers = Session(child.graph).run(child.golden_inputs)
+    assert answers.dtype == np.float32
+    np.testing.assert_allclose(answers, Session(parent.graph).run(parent.golden_inputs), atol=5e-3)
+    assert child.manifest.tolerance >= 5e-3
+    weights = {tensor.data_type for tensor in onnx.load_from_string(child.graph).graph.initializer}
+    assert onnx.TensorProto.FLOAT16 in weights
+    assert onnx.TensorProto.FLOAT not in weights
 
 
 def test_without_a_number_the_highest_that_is_not_int8_is_taken(
@@ -125,12 +146,42 @@ def test_response_normalisation_stays_in_float_with_channels_last() -> None:
     network = from_pixels(keras.Model(inputs, outputs, name="like_alexnet"))
     parent = rewrite(convert(network)).graph
     pictures = np.random.default_rng(0).integers(0, 256, (40, 20, 20, 3), dtype=np.uint8)
-    graph, rewrites = quantize.quantized(parent, pictures)
+    graph, rewrites = int8.quantized(parent, pictures)
     assert rewrites == ("response-normalisation-channels-last", "pixels-as-they-are")
     kinds = [node.op_type for node in onnx.load_from_string(graph).graph.node]
     assert (kinds.count("Conv"), kinds.count("AveragePool"), kinds.count("Transpose")) == (2, 1, 3)
     assert "Cast" not in kinds
     np.testing.assert_allclose(Session(graph).run(pictures), Session(parent).run(pictures), atol=0.05)
+
+
+def test_squares_of_large_numbers_stay_whole_in_float16() -> None:
+    """As where pixels are not standardised: their squares are infinite in float16."""
+    import keras
+    from keras import layers
+
+    from export.architectures.pixels import centred, from_pixels
+    from export.convert import convert
+    from export.rewrites import rewrite
+
+    inputs = keras.Input((20, 20, 3))
+    x = normalised(layers.Conv2D(16, 5, activation="relu")(inputs))
+    outputs = layers.Dense(5, activation="softmax")(layers.Flatten()(layers.MaxPooling2D(4)(x)))
+    network = from_pixels(keras.Model(inputs, outputs, name="like_alexnet"), centred)
+    parent = rewrite(convert(network)).graph
+    pictures = np.random.default_rng(0).integers(0, 256, (40, 20, 20, 3), dtype=np.uint8)
+    graph, _ = half.halved(parent, pictures[:0])
+    model = onnx.load_from_string(graph)
+    kinds = {value.name: value.type.tensor_type.elem_type for value in inferred(model)}
+    squares = [node.output[0] for node in model.graph.node if node.op_type == "Mul"]
+    assert squares
+    assert {kinds[name] for name in squares} == {onnx.TensorProto.FLOAT}
+    convolutions = [node.output[0] for node in model.graph.node if node.op_type == "Conv"]
+    assert {kinds[name] for name in convolutions} == {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16}
+    np.testing.assert_allclose(Session(graph).run(pictures), Session(parent).run(pictures), atol=0.05)
+
+
+def inferred(model: onnx.ModelProto) -> Sequence[onnx.ValueInfoProto]:
+    return list(onnx.shape_inference.infer_shapes(model, strict_mode=True).graph.value_info)
 
 
 def test_the_profile_tells_each_node_and_their_sum(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
