@@ -6,9 +6,10 @@ import os
 import platform
 import re
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Self
 
@@ -48,7 +49,7 @@ class Machine:
             memory_gigabytes=round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
             system=platform.system(),
             python=platform.python_version(),
-            libraries={name: version(name) for name in LIBRARIES},
+            libraries={name: _version(name) for name in LIBRARIES},
             commit=_commit(),
             load=round(os.getloadavg()[0], 2),
             date=datetime.now(UTC).strftime("%Y-%m-%d"),
@@ -64,6 +65,14 @@ class Machine:
             f"{self.kind}, {self.memory_gigabytes:g} GB, {self.system}, Python {self.python}, {libraries}; "
             f"commit {self.commit}, {self.date}, load average {self.load:g} before the run"
         )
+
+
+def _version(library: str) -> str:
+    """ONNX Runtime comes in two packages; where both are, that of the device has overwritten the other."""
+    if library == "onnxruntime":
+        with suppress(PackageNotFoundError):
+            return version("onnxruntime-gpu")
+    return version(library)
 
 
 def _vectors() -> str:

@@ -21,10 +21,11 @@ CACHE = ROOT / "build" / "benchmarks"
 
 @dataclass(frozen=True, slots=True)
 class AlexNet:
-    """Folders of versions: as published, as published in int8, and as converted."""
+    """Folders of versions: as published, as published in smaller numbers, and as converted."""
 
     published: Path
     int8: Path | None
+    float16: Path | None
     plain: Path | None
 
     @classmethod
@@ -35,23 +36,29 @@ class AlexNet:
             RuntimeError: the export does not publish it.
         """
         repository = models or CACHE / "models"
-        if not _versions(repository, quantised=False):
+        if _newest(repository) is None:
             _export("alexnet", "--weights", "random", "--models", str(repository))
-        if models is None and not _versions(repository, quantised=True):
-            with suppress(RuntimeError):  # without it there is one row less
-                _export("quantize", "alexnet", "--models", str(repository))
-        published = _versions(repository, quantised=False)[-1]
-        int8 = _versions(repository, quantised=True)
-        return cls(published, int8[-1] if int8 else None, _plain(published))
+        for precision in ("int8", "float16"):
+            if models is None and _newest(repository, precision) is None:
+                with suppress(RuntimeError):  # without it there is one row less
+                    _export("quantize", "alexnet", "--precision", precision, "--models", str(repository))
+        published = _newest(repository)
+        if published is None:
+            raise RuntimeError(f"{repository} has no alexnet")
+        return cls(published, _newest(repository, "int8"), _newest(repository, "float16"), _plain(published))
 
 
-def _versions(repository: Path, *, quantised: bool) -> list[Path]:
+def _newest(repository: Path, precision: str | None = None) -> Path | None:
+    """The highest version in this precision, or in full."""
     folders = [path.parent for path in sorted(repository.glob("alexnet/[0-9]*/manifest.json"))]
-    return [
-        folder
-        for folder in folders
-        if bool(json.loads((folder / "manifest.json").read_text()).get("quantization")) == quantised
-    ]
+    return next((folder for folder in reversed(folders) if _precision(folder) == precision), None)
+
+
+def _precision(folder: Path) -> str | None:
+    quantization = json.loads((folder / "manifest.json").read_text()).get("quantization")
+    if not quantization:
+        return None
+    return "float16" if quantization["method"].startswith("float16") else "int8"
 
 
 def _export(*arguments: str) -> None:

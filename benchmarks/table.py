@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -29,7 +29,7 @@ from .stage import repository
 CONVNET = ROOT / "models" / "convnet" / "1"
 SMALL = ("c1", "c16", "c64", "c512", "many", "tensor", "start")
 LARGE = ("alexnet", "alexnet-int8", "graph")
-DEVICE = ("cuda-convnet", "cuda-alexnet")
+DEVICE = ("cuda-convnet", "cuda-alexnet", "cuda-alexnet-float16")
 KEYS = (*SMALL, *LARGE, *DEVICE)
 # What pytriton, the best peer over gRPC, answered on such a machine (requests a second).
 PYTRITON = 2800
@@ -200,12 +200,31 @@ class Large:
 
 
 @dataclass(frozen=True, slots=True)
-class Device:
-    """Both networks on a GPU, each against the engine alone on the same one."""
+class Trial:
+    """One network on a device: pictures a request, and rows a batch of the engine alone."""
 
-    small: Material
-    large: Material
-    servers: dict[str, Contender]
+    key: str
+    material: Material
+    server: Contender
+    connections: int
+    images: int
+    batch: int
+
+    def row(self) -> Row:
+        own = asked(self.server, asking.raw, self.material, self.connections, images=self.images)
+        note = f"no server, batches of {self.batch}"
+        engine = unserved(self.material, 1, self.batch, decode=False, cuda=True, note=note)
+        both = unserved(self.material, 1, self.batch, cuda=True)
+        network = self.key.removeprefix("cuda-").replace("-", " in ")
+        title = f"{network} on CUDA, {self.images} to a request, {self.connections} connections"
+        return Row(self.key, title, (own, engine, both))
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """Networks on a GPU, each against the engine alone on the same one."""
+
+    trials: Sequence[Trial]
 
     @classmethod
     def prepared(cls, stack: ExitStack, models: Path | None, photos: Path) -> Self:
@@ -215,22 +234,20 @@ class Device:
             RuntimeError: there is no AlexNet.
         """
         choose_provider("cuda")
+        alexnet = AlexNet.found(models)
+        pictures = photographs(photos)
+
+        def trial(key: str, material: Material, connections: int, images: int, batch: int) -> Trial:
+            models = stack.enter_context(repository(material.folder))
+            server = convserve(models, 1, "--provider", "cuda")
+            return Trial(key, material, server, connections, images, batch)
+
         small = Material.of(CONVNET, digits(), "16 drawn digits, 28x28 PNG")
-        large = Material.of(AlexNet.found(models).published, *photographs(photos))
-        servers = {
-            material.name: convserve(
-                stack.enter_context(repository(material.folder)), 1, "--provider", "cuda"
-            )
-            for material in (small, large)
-        }
-        return cls(small, large, servers)
+        trials = [trial("cuda-convnet", small, 16, 32, 64)]
+        for key, folder in (("cuda-alexnet", alexnet.published), ("cuda-alexnet-float16", alexnet.float16)):
+            if folder is not None:
+                trials.append(trial(key, Material.of(folder, *pictures), 64, 1, 16))
+        return cls(trials)
 
     def rows(self) -> Iterator[Row]:
-        for material, connections, images, batch in ((self.small, 16, 32, 64), (self.large, 64, 1, 16)):
-            own = asked(self.servers[material.name], asking.raw, material, connections, images=images)
-            engine = unserved(
-                material, 1, batch, decode=False, cuda=True, note=f"no server, batches of {batch}"
-            )
-            both = unserved(material, 1, batch, cuda=True)
-            title = f"{material.name} on CUDA, {images} to a request, {connections} connections"
-            yield Row(f"cuda-{material.name}", title, (own, engine, both))
+        return (trial.row() for trial in self.trials)

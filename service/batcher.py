@@ -15,9 +15,11 @@ import functools
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from itertools import chain
+
+import numpy as np
 
 from .company import Company
 from .deadlines import NEVER, Deadlines
@@ -25,6 +27,7 @@ from .errors import DeadlineExceeded, InferenceFailed, ModelNotReady
 from .waiter import Answer, Batch, Rows, Scores, Waiter
 
 Run = Callable[[Rows], Scores]
+Gather = Callable[[Sequence[Rows]], Rows]
 Observer = Callable[[Scores, float], None]
 
 logger = logging.getLogger(__name__)
@@ -35,6 +38,7 @@ class Batcher:
 
     Args:
         run: `(n, …)` rows to `(n, classes)` scores, n from 1 to `max_batch_size`.
+        gather: the parts of a batch to the rows of one run, just before it and where it is called.
         max_batch_size: rows in one run at the most; longer requests run in several.
         max_queue_delay: seconds a lone request may wait for company; 0 means none.
         patience: seconds, for each row that waits, to wait for rows that were announced; see `Company`.
@@ -47,6 +51,7 @@ class Batcher:
         self,
         run: Run,
         *,
+        gather: Gather = np.concatenate,
         max_batch_size: int,
         max_queue_delay: float = 0.0,
         patience: float = 0.0,
@@ -54,6 +59,7 @@ class Batcher:
         observe: Observer = lambda scores, seconds: None,
     ) -> None:
         self._run = run
+        self._gather = gather
         self._max_batch_size = max_batch_size
         self._company = Company(max_queue_delay, patience)
         self._executor = executor
@@ -184,7 +190,7 @@ class Batcher:
         return batch
 
     def _timed_run(self, batch: Batch) -> tuple[Scores, float]:
-        rows = batch.rows()
+        rows = self._gather(batch.parts)
         started = time.perf_counter()
         scores = self._run(rows)
         if len(scores) != len(rows):

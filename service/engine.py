@@ -1,10 +1,10 @@
-"""One ONNX graph, opened on one execution provider. The only importer of onnxruntime."""
+"""One ONNX graph, opened on one execution provider."""
 
 from __future__ import annotations
 
 import logging
-import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,12 +12,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-# Read while onnxruntime is imported, which would else report to its makers and keep files in the home folder.
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-
-import onnxruntime
-
+from .cuda import PROVIDER, RECORDED_AFTER, Replays, start_cuda, unrecorded, why_no_cuda
 from .errors import ConfigurationError, InvalidModel
+from .runtime import onnxruntime
 
 Rows = NDArray[np.uint8 | np.float32]
 Scores = NDArray[np.float32]
@@ -28,7 +25,7 @@ logger = logging.getLogger(__name__)
 # Of which each heavy network that is served delays the start.
 WARM_UP_SECONDS = 0.2
 
-_PROVIDER_NAMES = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+_PROVIDER_NAMES = {"cpu": "CPUExecutionProvider", "cuda": PROVIDER}
 _TYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}
 
 
@@ -47,31 +44,19 @@ def choose_provider(wanted: Literal["auto", "cpu", "cuda"]) -> Provider:
     Raises:
         ConfigurationError: CUDA was asked for and cannot be had.
     """
-    missing = _why_no_cuda()
+    missing = why_no_cuda()
     if wanted == "cuda" and missing:
         raise ConfigurationError(f"CONVSERVE_PROVIDER=cuda cannot be honoured: {missing}")
     if wanted == "cpu" or missing:
-        if wanted == "auto" and _PROVIDER_NAMES["cuda"] in onnxruntime.get_available_providers():
+        if wanted == "auto" and PROVIDER in onnxruntime.get_available_providers():
             logger.warning("CPU is used, though ONNX Runtime was installed with CUDA: %s", missing)
         return "cpu"
-    # CUDA's libraries come as wheels, where the dynamic linker does not look by itself.
-    onnxruntime.preload_dlls()
+    start_cuda()
     return "cuda"
 
 
-def _why_no_cuda() -> str | None:
-    if _PROVIDER_NAMES["cuda"] not in onnxruntime.get_available_providers():
-        return (
-            "the installed onnxruntime has no CUDA provider; uninstall onnxruntime, then install "
-            "onnxruntime-gpu (the extra convserve[gpu]): the two packages overwrite each other's files"
-        )
-    if onnxruntime.get_device() != "GPU" or not any(Path("/dev").glob("nvidia[0-9]*")):
-        return "this machine has no CUDA device"
-    return None
-
-
 class Engine:
-    """An open session that maps one input to one output.
+    """An open session that maps one input to one output; on a device, all its runs are to be in one thread.
 
     Raises:
         InvalidModel: ONNX Runtime cannot open the file, or it has no such output, or several inputs.
@@ -86,7 +71,8 @@ class Engine:
         self.provider: Provider = provider
         self.threads = threads
         self.row_seconds = float("inf")
-        self._session = _open_session(path, provider, threads)
+        self._session, self._records = _open_session(path, provider, threads)
+        self._replays: Replays | None = None
         self.input = _only_input(path, self._session)
         self.output = _named_output(path, self._session, output)
 
@@ -95,8 +81,16 @@ class Engine:
         """Where rows are computed, in words."""
         return "CUDA device 0" if self.provider == "cuda" else "CPU"
 
+    def gather(self, parts: Sequence[Rows]) -> Rows:
+        """The parts of one batch, one after the other; what it returns is good until the next call."""
+        if self._replays is not None:
+            return self._replays.gather(parts)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
     def run(self, rows: Rows) -> Scores:
         """`(n, …)` rows in, `(n, classes)` scores out; raises whatever ONNX Runtime raises."""
+        if self._replays is not None:
+            return self._replays.run(rows)
         if self.provider == "cuda":
             return self._run_bound(rows)
         scores: Scores = self._session.run([self.output.name], {self.input.name: rows})[0]
@@ -107,7 +101,7 @@ class Engine:
         binding = self._session.io_binding()
         binding.bind_cpu_input(self.input.name, np.ascontiguousarray(rows))
         binding.bind_output(self.output.name)
-        self._session.run_with_iobinding(binding)
+        self._session.run_with_iobinding(binding, unrecorded())
         scores: Scores = binding.copy_outputs_to_cpu()[0]
         return scores
 
@@ -119,8 +113,14 @@ class Engine:
         """
         until = time.perf_counter() + (WARM_UP_SECONDS if self.provider == "cpu" else float("inf"))
         powers = (2**power for power in range(max_batch_size.bit_length()))
-        for size in sorted({*powers, max_batch_size}):
-            self.run(np.repeat(row, size, axis=0))
+        sizes = sorted({*powers, max_batch_size})
+        axes = self.output.shape[1:]
+        if self._records and None not in (*self.input.shape[1:], *axes):
+            classes = [axis for axis in axes if axis is not None]
+            self._replays = Replays(self._session, self.input.name, self.output.name, row, classes, sizes)
+        for size in sizes:
+            for _ in range(RECORDED_AFTER if self._replays else 1):
+                self.run(np.repeat(row, size, axis=0))
             if time.perf_counter() > until:
                 break
         self.row_seconds = min(self._seconds(row) for _ in range(5))
@@ -142,25 +142,42 @@ class Engine:
         return time.perf_counter() - started
 
 
-def _open_session(path: Path, provider: Provider, threads: int) -> onnxruntime.InferenceSession:
+def _open_session(path: Path, provider: Provider, threads: int) -> tuple[onnxruntime.InferenceSession, bool]:
+    """The session, and whether it can record runs: for that a graph has to lie on the device as a whole."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     # A spinning pool takes the core that decodes the next pictures, and a whole CPU quota in a container.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    providers: list[Any] = [_PROVIDER_NAMES["cpu"]]
-    if provider == "cuda":
-        # TF32 would be faster and would miss the golden answers in the third digit.
-        cuda = {"arena_extend_strategy": "kSameAsRequested", "use_tf32": "0"}
-        providers = [(_PROVIDER_NAMES["cuda"], cuda), *providers]
-    try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=providers)
-    except Exception as error:  # its exceptions share no base but Exception
-        raise InvalidModel(f"{path.name} cannot be opened by ONNX Runtime: {_first_line(error)}") from error
+    for records in (True, False) if provider == "cuda" else (False,):
+        try:
+            session = onnxruntime.InferenceSession(
+                str(path), options, providers=_providers(provider, records=records)
+            )
+        except Exception as error:  # its exceptions share no base but Exception
+            if records:
+                continue
+            raise InvalidModel(
+                f"{path.name} cannot be opened by ONNX Runtime: {_first_line(error)}"
+            ) from error
+        break
     if _PROVIDER_NAMES[provider] not in session.get_providers():
         raise ConfigurationError(f"ONNX Runtime fell back from {provider}; see its messages above")
-    return session
+    return session, records
+
+
+def _providers(provider: Provider, *, records: bool) -> list[Any]:
+    providers: list[Any] = [_PROVIDER_NAMES["cpu"]]
+    if provider == "cuda":
+        options = {
+            "arena_extend_strategy": "kSameAsRequested",
+            # TF32 would be faster and would miss the golden answers in the third digit.
+            "use_tf32": "0",
+            "enable_cuda_graph": str(int(records)),
+        }
+        providers.insert(0, (PROVIDER, options))
+    return providers
 
 
 def _only_input(path: Path, session: onnxruntime.InferenceSession) -> Port:

@@ -6,7 +6,9 @@ import asyncio
 import logging
 import time
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -100,9 +102,8 @@ class Loader:
         """
         started = time.perf_counter()
         manifest = folder.manifest()
-        engine = self._engine(folder, manifest)
+        engine, executor = self._engine(folder, manifest)
         seconds = time.perf_counter() - started
-        executor = self._executor(engine, manifest)
         admission = Admission(self.queue_limit, max_wait=self.max_wait, seconds_per_image=engine.row_seconds)
         classes = manifest.labels if manifest.classifies else []
         metrics = self.telemetry.model(manifest.name, manifest.version, classes, self.queue_limit)
@@ -128,6 +129,7 @@ class Loader:
             admission=admission,
             batcher=Batcher(
                 engine.run,
+                gather=engine.gather,
                 max_batch_size=manifest.max_batch_size,
                 max_queue_delay=self.max_queue_delay,
                 patience=self._patience(engine, executor),
@@ -140,22 +142,27 @@ class Loader:
             executor=executor,
         )
 
-    def _engine(self, folder: VersionFolder, manifest: Manifest) -> Engine:
+    def _engine(self, folder: VersionFolder, manifest: Manifest) -> tuple[Engine, Executor | None]:
         path = folder.graph(manifest)
         inputs, expected = folder.golden(manifest)
         engine = Engine(path, manifest.output.name, self.provider, self.threads or 1)
         _check_ports(engine, manifest)
-        try:
-            if not self.threads and self._is_heavy(engine, inputs[:1]):
-                engine = Engine(path, manifest.output.name, self.provider, self.cores)
-            engine.warm_up(inputs[:1], manifest.max_batch_size)
-            _check_answers(engine, manifest, inputs, expected)
-            engine.trim(inputs[:1])
-        except InvalidModel:
-            raise
-        except Exception as error:  # ONNX Runtime's exceptions share no base but Exception
-            raise InvalidModel(f"{path.name} cannot be run: {error}") from error
-        return engine
+        with ExitStack() as stack:
+            # What a device's thread has recorded, no other can replay.
+            thread = _thread(manifest) if engine.provider == "cuda" else None
+            if thread is not None:
+                stack.callback(thread.shutdown)
+            try:
+                if not self.threads and self._is_heavy(engine, inputs[:1]):
+                    engine = Engine(path, manifest.output.name, self.provider, self.cores)
+                prepare = partial(_prepare, engine, manifest, inputs, expected)
+                prepare() if thread is None else thread.submit(prepare).result()
+            except InvalidModel:
+                raise
+            except Exception as error:  # ONNX Runtime's exceptions share no base but Exception
+                raise InvalidModel(f"{path.name} cannot be run: {error}") from error
+            stack.pop_all()
+        return engine, thread or self._executor(engine, manifest)
 
     def _is_heavy(self, engine: Engine, row: Rows) -> bool:
         if self.cores == 1 or engine.provider != "cpu":
@@ -169,15 +176,24 @@ class Loader:
     def _executor(self, engine: Engine, manifest: Manifest) -> Executor | None:
         # The time that one size took says nothing of another.
         quick = engine.row_seconds <= INLINE_ROW_SECONDS and not manifest.input.free
-        if engine.provider == "cpu" and quick:
-            return None
-        return ThreadPoolExecutor(1, thread_name_prefix=f"engine {manifest.name} {manifest.version}")
+        return None if quick else _thread(manifest)
 
     def _patience(self, engine: Engine, executor: Executor | None) -> float:
         """On the CPU the engine and the decoders have the same cores: to begin before pictures that are being
         decoded gains nothing. A device would stand idle.
         """
         return engine.row_seconds if executor is not None and engine.provider == "cpu" else 0.0
+
+
+def _thread(manifest: Manifest) -> Executor:
+    return ThreadPoolExecutor(1, thread_name_prefix=f"engine {manifest.name} {manifest.version}")
+
+
+def _prepare(engine: Engine, manifest: Manifest, inputs: Rows, expected: Scores) -> None:
+    """Raises InvalidModel where its answers are not those that were published with it."""
+    engine.warm_up(inputs[:1], manifest.max_batch_size)
+    _check_answers(engine, manifest, inputs, expected)
+    engine.trim(inputs[:1])
 
 
 def _check_ports(engine: Engine, manifest: Manifest) -> None:

@@ -77,9 +77,6 @@ class Batch:
         self.waiters: list[Waiter] = []
         self.parts: list[Rows] = []
 
-    def rows(self) -> Rows:
-        return self.parts[0] if len(self.parts) == 1 else np.concatenate(self.parts)
-
     def give(self, scores: Scores, seconds: float) -> None:
         if len(self.waiters) == 1:
             self.waiters[0].give(scores, seconds)

@@ -57,7 +57,9 @@ ALLOWED: dict[str, set[str]] = {
     "company": set(),
     "deadlines": {"waiter"},
     "batcher": {"company", "deadlines", "errors", "waiter"},
-    "engine": {"errors"},
+    "runtime": set(),
+    "cuda": {"runtime"},
+    "engine": {"cuda", "errors", "runtime"},
     "bombs": {"errors"},
     "paper": set(),
     "sizing": {"manifest", "paper"},
@@ -84,7 +86,7 @@ ALLOWED: dict[str, set[str]] = {
     "classifier": {"decoding", "errors", "loaded_model", "ranking", "waiter"},
 }
 ONLY_IMPORTERS = {
-    "onnxruntime": {"engine"},
+    "onnxruntime": {"runtime"},
     "PIL": {"imaging", "sizing"},
     "uvicorn": {"connection", "direct", "parting", "server"},
     "grpc": {"grpc_server", "keys_grpc", "rpc", "tls_grpc"},
