@@ -57,6 +57,8 @@ class Statistics:
         self._shared = shared
         self._prefix = f"statistics-{name}-"
         self._sizes = max_batch_size + 1
+        self._batches = len(Field)
+        self._batch_ns = len(Field) + self._sizes
         length = 8 * (len(Field) + 2 * self._sizes)
         if shared is None:
             self._numbers = memoryview(bytearray(length)).cast("q")
@@ -88,8 +90,8 @@ class Statistics:
         numbers[Field.INFERENCE_COUNT] += size
         numbers[Field.EXECUTION_COUNT] += 1
         numbers[Field.LAST_INFERENCE] = time.time_ns() // 1_000_000
-        numbers[len(Field) + size] += 1
-        numbers[len(Field) + self._sizes + size] += int(seconds * 1e9)
+        numbers[self._batches + size] += 1
+        numbers[self._batch_ns + size] += int(seconds * 1e9)
 
     def totals(self) -> Totals:
         """The sum over all workers, those that have ended included."""
