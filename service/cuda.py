@@ -43,13 +43,17 @@ def why_no_cuda() -> str | None:
     return None
 
 
-def start_cuda() -> None:
-    """Make the device known to this process, once."""
+def start_cuda() -> str | None:
+    """Make the device known to this process, once; why it cannot be, in one sentence."""
     # CUDA's libraries come as wheels, where the dynamic linker does not look by itself.
     onnxruntime.preload_dlls()
     if not _devices():
         library = Path(onnxruntime.__file__).parent / "capi" / _LIBRARY
-        onnxruntime.register_execution_provider_library(PROVIDER, str(library))
+        try:
+            onnxruntime.register_execution_provider_library(PROVIDER, str(library))
+        except Exception as error:  # ONNX Runtime's exceptions share no base but Exception
+            return f"ONNX Runtime cannot load {_LIBRARY}: {str(error).strip().splitlines()[0][:200]}"
+    return None if _devices() else "ONNX Runtime's CUDA library finds no device"
 
 
 def unrecorded() -> Any:

@@ -44,14 +44,13 @@ def choose_provider(wanted: Literal["auto", "cpu", "cuda"]) -> Provider:
     Raises:
         ConfigurationError: CUDA was asked for and cannot be had.
     """
-    missing = why_no_cuda()
+    missing = why_no_cuda() or (start_cuda() if wanted != "cpu" else None)
     if wanted == "cuda" and missing:
         raise ConfigurationError(f"CONVSERVE_PROVIDER=cuda cannot be honoured: {missing}")
     if wanted == "cpu" or missing:
         if wanted == "auto" and PROVIDER in onnxruntime.get_available_providers():
             logger.warning("CPU is used, though ONNX Runtime was installed with CUDA: %s", missing)
         return "cpu"
-    start_cuda()
     return "cuda"
 
 

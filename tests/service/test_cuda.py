@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from service.cuda import Replays, why_no_cuda
+from service.cuda import Replays, start_cuda, why_no_cuda
 from service.engine import Engine, choose_provider
 from service.waiter import Rows, Scores
 from tests.process.shipped import highest_version
@@ -64,6 +64,14 @@ def test_parts_are_put_together_in_their_order(
 def test_a_part_that_is_alone_is_not_copied(replays: Replays) -> None:
     part = pictures(3)
     assert replays.gather([part]) is part
+
+
+@pytest.mark.skipif(why_no_cuda() is None, reason="CUDA is there")
+def test_a_library_that_cannot_be_loaded_is_a_sentence() -> None:
+    told = start_cuda()
+    assert told is not None
+    assert told.startswith("ONNX Runtime cannot load ")
+    assert "\n" not in told
 
 
 @pytest.mark.gpu
