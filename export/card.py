@@ -70,8 +70,10 @@ def _model(manifest: Manifest, columns: int) -> Iterator[tuple[str, str]]:
     yield "graph", f"ONNX, opset {manifest.opset}"
     if manifest.rewrites:
         yield "rewrites", ", ".join(manifest.rewrites)
-    if manifest.quantization:
-        yield "quantized", f"{manifest.quantization.method}, from version {manifest.quantization.parent}"
+    if quantization := manifest.quantization:
+        before = quantization.parent_accuracy
+        told = "" if before is None else f", which has {before:.2%} right"
+        yield "quantized", f"{quantization.method}; from version {quantization.parent}{told}"
 
 
 def _quality(manifest: Manifest) -> Iterator[tuple[str, str]]:

@@ -10,7 +10,7 @@ from typing import Final, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from . import verify
+from . import card, verify
 from .datasets import Dataset, Examples
 from .errors import DatasetError, ManifestError, VerificationError
 from .half import METHOD as HALF
@@ -95,6 +95,7 @@ def export(order: Order, report: TextIO) -> Path:
         ),
     )
     manifest, files = _with_example(parent, manifest, graph)
+    files[card.FILE] = card.written(manifest, []).encode()
     return publish(order.models, manifest, graph, parent.golden_inputs, answers, files)
 
 

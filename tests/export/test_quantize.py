@@ -48,6 +48,8 @@ def test_an_int8_version_is_a_quarter_of_the_size_and_as_good(
     assert quantization.parent_accuracy == parent.manifest.evaluation.accuracy
     assert quantization.calibration_examples <= quantize.FORMS["int8"].examples
     assert child.manifest.labels == parent.manifest.labels
+    card = (child.folder / "README.md").read_text()
+    assert f"; from version 1, which has {quantization.parent_accuracy:.2%} right |" in card
     answers = Session(child.graph).run(child.golden_inputs)
     expected = Session(parent.graph).run(parent.golden_inputs)
     np.testing.assert_allclose(answers, expected, atol=0.2)
