@@ -7,7 +7,7 @@ import ssl
 import time
 from collections import deque
 
-from .alarm import Alarm
+from .arrivals import Arrivals
 from .connection import Connection, Status
 from .grpc_connection import GrpcConnection
 from .plan import Plan
@@ -46,6 +46,7 @@ class Generator:
         self._over = asyncio.Event()
         self._idle: list[Connection] = []
         self._due: deque[float] = deque()
+        self._arrivals: Arrivals | None = None
         self._reconnecting: set[asyncio.Task[None]] = set()
 
     async def run(self) -> Tally:
@@ -72,25 +73,10 @@ class Generator:
 
     async def _open_loop(self, rate: float) -> None:
         times = poisson(rate, self._plan.warm_up + self._plan.seconds, self._plan.seed)
-        arrivals = (self._plan.begin + offset for offset in times)
-        upcoming = next(arrivals, None)
-        ended = asyncio.Event()
-
-        def ring() -> None:
-            nonlocal upcoming
-            now = time.monotonic()
-            while upcoming is not None and upcoming <= now:
-                self._arrive(upcoming)
-                upcoming = next(arrivals, None)
-            if upcoming is None:
-                ended.set()
-            else:
-                alarm.set(upcoming)
-
-        with Alarm(ring) as alarm:
-            ring()
-            await ended.wait()
-            await asyncio.sleep(self._closes - time.monotonic())
+        due = (self._plan.begin + offset for offset in times)
+        self._arrivals = Arrivals(due, self._arrive, lambda: bool(self._idle))
+        await self._arrivals.all()
+        await asyncio.sleep(self._closes - time.monotonic())
         await self._wait_for_the_last()
 
     async def _wait_for_the_last(self) -> None:
@@ -157,6 +143,8 @@ class Generator:
             self._send(connection, self._due.popleft())
         else:
             self._idle.append(connection)
+            if self._arrivals is not None:
+                self._arrivals.catch_up()
 
     def _lost(self, connection: Connection) -> None:
         if connection not in self._open:
