@@ -71,7 +71,7 @@ def test_what_jax_has_trained_is_published_by_tensorflow(
     assert trainer.startswith(f"jax {importlib.metadata.version('jax')} on ")
     assert f"| trained by | {trainer} |" in (version / "README.md").read_text()
     assert manifest["parity"]["examples"] == 18
-    assert manifest["parity"]["max_abs_difference"] <= 1e-5
+    assert manifest["parity"]["max_abs_difference"] <= 1e-4
     assert manifest["parity"]["argmax_equal"] is True
 
     shape = (4, 4, 100, 150)  # of the second convolution, into which nothing else is folded
