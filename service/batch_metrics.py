@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .admission import Admission
 from .manifest import Manifest
-from .ranking import FEW, as_probabilities
+from .ranking import as_probabilities, best_of_each
 from .statistics import Statistics
 from .telemetry import ModelMetrics
 from .waiter import Scores
@@ -33,16 +32,7 @@ class BatchMetrics:
     def _count_labels(self, probabilities: Scores) -> None:
         """Each row's label, and how sure the model is of it."""
         predictions, confidence = self.metrics.predictions, self.metrics.confidence
-        for index, best in _best(probabilities):
+        for index, probability in best_of_each(probabilities):
             predictions[index].inc()
-            if math.isfinite(best):  # another would spoil the sum for good
-                confidence.observe(best)
-
-
-def _best(probabilities: Scores) -> Iterable[tuple[int, float]]:
-    """The first of the largest of each row, or the first that is not a number, with its place."""
-    if probabilities.size <= FEW:
-        rows = probabilities.tolist()
-        if not any(map(math.isnan, map(sum, rows))):
-            return [(row.index(best := max(row)), best) for row in rows]
-    return zip(probabilities.argmax(axis=1).tolist(), probabilities.max(axis=1).tolist(), strict=True)
+            if math.isfinite(probability):  # another would spoil the sum for good
+                confidence.observe(probability)

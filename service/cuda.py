@@ -108,25 +108,22 @@ class Replays:
 
     def gather(self, parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
         """The parts of one batch, one after the other, where the device fetches them."""
-        count = sum(map(len, parts))
-        if len(parts) == 1 or count > len(self._host):
-            return parts[0] if len(parts) == 1 else np.concatenate(parts)
-        return np.concatenate(parts, out=self._host[:count])
+        if len(parts) == 1:
+            return parts[0]
+        return np.concatenate(parts, out=self._host[: sum(map(len, parts))])
 
     def run(self, rows: NDArray[Any]) -> NDArray[np.float32]:
         """`(n, …)` rows in, `(n, …)` scores out, n at most the largest of the sizes."""
-        size = self._sizes[bisect_left(self._sizes, len(rows))]
+        count = len(rows)
+        size = self._sizes[bisect_left(self._sizes, count)]
+        if count < size:
+            if not np.may_share_memory(rows, self._host):
+                self._host[:count] = rows
+            rows = self._host[:size]
         place = self._places[size]
-        if np.may_share_memory(rows, self._host):
-            rows_there = self._host[:size]
-        elif len(rows) == size:
-            rows_there = np.ascontiguousarray(rows)
-        else:
-            self._host[: len(rows)] = rows
-            rows_there = self._host[:size]
-        place.rows.update_inplace(rows_there)
+        place.rows.update_inplace(np.ascontiguousarray(rows))
         self._session.run_with_iobinding(place.binding, place.options)
-        scores: NDArray[np.float32] = place.scores.numpy()[: len(rows)]
+        scores: NDArray[np.float32] = place.scores.numpy()[:count]
         return scores
 
     def _place(self, size: int, source: str, answer: str, classes: Sequence[int]) -> _Place:

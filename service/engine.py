@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -70,7 +71,7 @@ class Engine:
         self.provider: Provider = provider
         self.threads = threads
         self.row_seconds = float("inf")
-        self._session, self._records = _open_session(path, provider, threads)
+        self._session, self._records = _opened(path, provider, threads)
         self._replays: Replays | None = None
         self.input = _only_input(path, self._session)
         self.output = _named_output(path, self._session, output)
@@ -141,29 +142,31 @@ class Engine:
         return time.perf_counter() - started
 
 
-def _open_session(path: Path, provider: Provider, threads: int) -> tuple[onnxruntime.InferenceSession, bool]:
+def _opened(path: Path, provider: Provider, threads: int) -> tuple[onnxruntime.InferenceSession, bool]:
     """The session, and whether it can record runs: for that a graph has to lie on the device as a whole."""
+    if provider == "cuda":
+        with suppress(InvalidModel):
+            return _open_session(path, provider, threads, records=True), True
+    return _open_session(path, provider, threads, records=False), False
+
+
+def _open_session(
+    path: Path, provider: Provider, threads: int, *, records: bool
+) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     # A spinning pool takes the core that decodes the next pictures, and a whole CPU quota in a container.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    for records in (True, False) if provider == "cuda" else (False,):
-        try:
-            session = onnxruntime.InferenceSession(
-                str(path), options, providers=_providers(provider, records=records)
-            )
-        except Exception as error:  # its exceptions share no base but Exception
-            if records:
-                continue
-            raise InvalidModel(
-                f"{path.name} cannot be opened by ONNX Runtime: {_first_line(error)}"
-            ) from error
-        break
+    providers = _providers(provider, records=records)
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+    except Exception as error:  # its exceptions share no base but Exception
+        raise InvalidModel(f"{path.name} cannot be opened by ONNX Runtime: {_first_line(error)}") from error
     if _PROVIDER_NAMES[provider] not in session.get_providers():
         raise ConfigurationError(f"ONNX Runtime fell back from {provider}; see its messages above")
-    return session, records
+    return session
 
 
 def _providers(provider: Provider, *, records: bool) -> list[Any]:

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
-from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.server import ServerState
 
 
 class _Door:
@@ -27,15 +25,7 @@ class _Door:
 class PartingConnection(HttpToolsProtocol):
     """A client of whom no more requests are taken may send this one to its end, as any other may."""
 
-    def __init__(
-        self,
-        config: Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None,
-    ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
-        self._parting = False
+    _parting = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,16 +27,31 @@ def rank(probabilities: NDArray[np.float32], labels: Sequence[str], top_k: int) 
 
     What is not a number comes last.
     """
-    if probabilities.size <= FEW:
-        rows = probabilities.tolist()
-        if not any(map(math.isnan, map(sum, rows))):
-            return [_ranked(row, labels, top_k) for row in rows]
+    if (rows := few(probabilities)) is not None:
+        return [_ranked(row, labels, top_k) for row in rows]
     best = np.argsort(-probabilities, axis=1, kind="stable")[:, :top_k]
     values = np.take_along_axis(probabilities, best, axis=1)
     return [
         [Prediction(labels[i], i, p) for i, p in zip(indices, row, strict=True)]
         for indices, row in zip(best.tolist(), values.tolist(), strict=True)
     ]
+
+
+def best_of_each(probabilities: NDArray[np.float32]) -> Iterable[tuple[int, float]]:
+    """The first of the largest of each row of `(n, classes)`, or the first that is not a number, after its
+    place.
+    """
+    if (rows := few(probabilities)) is not None:
+        return [(row.index(largest := max(row)), largest) for row in rows]
+    return zip(probabilities.argmax(axis=1).tolist(), probabilities.max(axis=1).tolist(), strict=True)
+
+
+def few(probabilities: NDArray[np.float32]) -> list[list[float]] | None:
+    """The rows of `(n, classes)` as lists, where there are so few that these are quicker, all of numbers."""
+    if probabilities.size > FEW:
+        return None
+    rows: list[list[float]] = probabilities.tolist()
+    return None if any(map(math.isnan, map(sum, rows))) else rows
 
 
 def _ranked(row: Sequence[float], labels: Sequence[str], top_k: int) -> list[Prediction]:

@@ -15,6 +15,7 @@ from .fixed_settings import (
 from .inference_pb2 import (
     LogSettingsRequest,
     LogSettingsResponse,
+    LogSettingValue,
     TraceSettingRequest,
     TraceSettingResponse,
 )
@@ -35,7 +36,7 @@ def tell_log_settings(request: LogSettingsRequest) -> LogSettingsResponse:
     return answer
 
 
-def _chosen(value: LogSettingsRequest.SettingValue) -> Any:
+def _chosen(value: LogSettingValue) -> Any:
     choice = value.WhichOneof("parameter_choice")
     return None if choice is None else getattr(value, choice)
 
