@@ -38,12 +38,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> int:
+    from .devices import BACKEND_VARIABLE
     from .errors import ExportError
     from .recipes import RECIPES
 
     arguments = _parser(RECIPES).parse_args(argv)
     if not vars(arguments).get("train_only"):
-        os.environ["KERAS_BACKEND"] = "tensorflow"  # it alone converts
+        os.environ[BACKEND_VARIABLE] = "tensorflow"  # it alone converts
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # it greets with pages on what it was built for
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # off where AVX-512 is not: a quarter slower
     logging.getLogger("tensorflow").setLevel(logging.ERROR)

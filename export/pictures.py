@@ -11,13 +11,14 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from .errors import DatasetError
+from .ports import InputSpec
 
 # The part of a data set that may be unreadable before it counts as damaged.
 TOLERATED: Final = 0.01
@@ -34,6 +35,13 @@ class Size:
     width: int
     channels: int
     resize: Literal["fit", "stretch", "crop"]
+
+    @classmethod
+    def of(cls, spec: InputSpec) -> Self:
+        """What the graph with this input takes, whose height and width are not free."""
+        assert spec.height is not None
+        assert spec.width is not None
+        return cls(spec.height, spec.width, spec.channels, spec.resize)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from .half import METHOD as HALF
 from .half import halved
 from .int8 import METHOD as INT8
 from .int8 import quantized
-from .manifest import Evaluation, InputSpec, Manifest, Quantization
+from .manifest import Evaluation, Manifest, Quantization
 from .pictures import Size
 from .publish import check_writable, publish
 from .published import Published, read
@@ -114,7 +114,7 @@ def _check(parent: Published) -> None:
 def _load(manifest: Manifest, data: Path | None) -> Dataset:
     from .recipes import RECIPES, pictures
 
-    size = _size(manifest.input)
+    size = Size.of(manifest.input)
     dataset = RECIPES[manifest.name].load(data, size) if manifest.name in RECIPES else pictures(data, size)
     if dataset.labels != manifest.labels:
         raise DatasetError(
@@ -122,12 +122,6 @@ def _load(manifest: Manifest, data: Path | None) -> Dataset:
             f"of {manifest.name}"
         )
     return replace(dataset, train=dataset.train.sized(size), test=dataset.test.sized(size))
-
-
-def _size(spec: InputSpec) -> Size:
-    assert spec.height is not None
-    assert spec.width is not None
-    return Size(spec.height, spec.width, spec.channels, spec.resize)
 
 
 def _pictures(parent: Published, dataset: Dataset | None, count: int) -> NDArray[np.uint8]:

@@ -35,7 +35,7 @@ def planned(name: str, recipe: Recipe, order: Order, report: TextIO) -> Study:
     Raises:
         DatasetError: there is no such data, or it is not what was asked for.
     """
-    found = recipe.load(order.data, _size(recipe.input))
+    found = recipe.load(order.data, Size.of(recipe.input))
     _check_classes(found, order.classes)
     course = recipe.photographs if found.photographs and recipe.photographs else recipe.course
     spec = replace(recipe.input, resize="crop") if course is recipe.photographs else recipe.input
@@ -59,22 +59,16 @@ def planned(name: str, recipe: Recipe, order: Order, report: TextIO) -> Study:
         build=lambda: _build(recipe, course, len(found.labels)),
         preparations=course.preparations or recipe.preparations,
         dataset=found,
-        training=settled(training.sized(course.size or _size(spec))),
-        validation=settled(validation.sized(_size(spec))),
+        training=settled(training.sized(course.size or Size.of(spec))),
+        validation=settled(validation.sized(Size.of(spec))),
         plan=plan,
         seed=order.seed,
         checkpoints=order.checkpoints,
         resume=order.resume,
         strategy=strategy(report) if order.distribute else None,
     )
-    found = replace(found, test=found.test.sized(_size(spec)))
+    found = replace(found, test=found.test.sized(Size.of(spec)))
     return Study(lesson, order.columns or recipe.columns, found, spec)
-
-
-def _size(spec: InputSpec) -> Size:
-    assert spec.height is not None
-    assert spec.width is not None
-    return Size(spec.height, spec.width, spec.channels, spec.resize)
 
 
 def _check_classes(dataset: Dataset, expected: int | None) -> None:

@@ -121,6 +121,7 @@ class _Keeper:
         import keras
 
         began, before = time.monotonic(), self.state
+        by = _with(before.trainer, trainer())
 
         def keep(epoch: int, logs: dict[str, float]) -> None:
             curves = Curves(
@@ -130,7 +131,7 @@ class _Keeper:
                 )
             )
             seconds = before.seconds + time.monotonic() - began
-            self.state = State(_values(callback.model), curves, seconds, _with(before.trainer, trainer()))
+            self.state = State(_values(callback.model), curves, seconds, by)
             if self._keeping:
                 self._keeping.checkpoint.save(self.state)
 
