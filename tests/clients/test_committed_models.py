@@ -21,6 +21,7 @@ from tests.process.grpc_address import FREE_PORT, grpc_address
 from tests.process.server_process import ServerProcess
 from tests.process.shipped import highest_version
 
+from .asynchronous import Asynchronous
 from .native_answers import probabilities, ranked
 from .pixels import Pixels
 from .triton_grpc import asynchronous, blocking
@@ -48,20 +49,11 @@ def both_forms(module: Any, pixels: Pixels, file: bytes) -> list[Any]:
     ]
 
 
-def by_triton(module: Any, address: str, model: str, pixels: Pixels, file: bytes) -> list[Any]:
-    with module.InferenceServerClient(address) as client:
+def by_triton(client: Any, module: Any, model: str, pixels: Pixels, file: bytes) -> list[Any]:
+    """`module` has the inputs that the client takes."""
+    with client:
         answers = [client.infer(model, [given]) for given in both_forms(module, pixels, file)]
     return [answer.as_numpy("probabilities")[0] for answer in answers]
-
-
-def by_asynchronous_triton(
-    module: Any, inputs: Any, address: str, model: str, pixels: Pixels, file: bytes
-) -> list[Any]:
-    async def ask() -> list[Any]:
-        async with module.InferenceServerClient(address) as client:
-            return [await client.infer(model, [given]) for given in both_forms(inputs, pixels, file)]
-
-    return [answer.as_numpy("probabilities")[0] for answer in asyncio.run(ask())]
 
 
 def kserve_request(model: str, pixels: Pixels) -> Any:
@@ -101,13 +93,17 @@ def rest_address(server: ServerProcess) -> str:
 
 
 WAYS: dict[str, Way] = {
-    "tritonclient.http": lambda server, *asked: by_triton(triton, rest_address(server), *asked),
-    "tritonclient.http.aio": lambda server, *asked: by_asynchronous_triton(
-        triton_aio, triton, rest_address(server), *asked
+    "tritonclient.http": lambda server, *asked: by_triton(
+        triton.InferenceServerClient(rest_address(server)), triton, *asked
     ),
-    "tritonclient.grpc": lambda server, *asked: by_triton(blocking, grpc_address(server), *asked),
-    "tritonclient.grpc.aio": lambda server, *asked: by_asynchronous_triton(
-        asynchronous, blocking, grpc_address(server), *asked
+    "tritonclient.http.aio": lambda server, *asked: by_triton(
+        Asynchronous(triton_aio, rest_address(server)), triton, *asked
+    ),
+    "tritonclient.grpc": lambda server, *asked: by_triton(
+        blocking.InferenceServerClient(grpc_address(server)), blocking, *asked
+    ),
+    "tritonclient.grpc.aio": lambda server, *asked: by_triton(
+        Asynchronous(asynchronous, grpc_address(server)), blocking, *asked
     ),
     "kserve REST": kserve_rest,
     "kserve gRPC": kserve_grpc,

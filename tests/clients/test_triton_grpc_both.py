@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,24 +13,11 @@ from tests.process.grpc_address import FREE_PORT, grpc_address
 from tests.process.server_process import ServerProcess
 from tests.shades import CLASSES, SIDE, level, picture, rows
 
+from .asynchronous import Asynchronous
 from .native_answers import probabilities, ranked
 from .triton_grpc import asynchronous, blocking
 
 Client = Any
-
-
-class Asynchronous:
-    """The asynchronous client under the blocking one's methods: each call has a loop of its own."""
-
-    def __init__(self, address: str) -> None:
-        self._address = address
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        async def call(*args: Any, **options: Any) -> Any:
-            async with asynchronous.InferenceServerClient(self._address) as client:
-                return await getattr(client, name)(*args, **options)
-
-        return lambda *args, **options: asyncio.run(call(*args, **options))
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +31,7 @@ def server(shades: Path) -> Iterator[ServerProcess]:
 def client(request: pytest.FixtureRequest, server: ServerProcess) -> Iterator[Client]:
     address = grpc_address(server)
     if request.param == "aio":
-        yield Asynchronous(address)
+        yield Asynchronous(asynchronous, address)
     else:
         with blocking.InferenceServerClient(address) as client:
             yield client

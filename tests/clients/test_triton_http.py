@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -15,6 +14,7 @@ from tests.contract.linear import HEIGHT, WIDTH
 from tests.process.server_process import ServerProcess
 from tests.shades import CLASSES, SIDE, level, picture, rows
 
+from .asynchronous import Asynchronous
 from .native_answers import probabilities, ranked
 from .pixels import Pixels, png
 
@@ -27,24 +27,10 @@ Client = Any
 BOTH_WAYS = [(False, False), (True, False), (False, True), (True, True)]
 
 
-class Asynchronous:
-    """The asynchronous client under the synchronous one's methods: each call has a loop of its own."""
-
-    def __init__(self, address: str) -> None:
-        self._address = address
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        async def call(*args: Any, **options: Any) -> Any:
-            async with triton_aio.InferenceServerClient(self._address) as client:
-                return await getattr(client, name)(*args, **options)
-
-        return lambda *args, **options: asyncio.run(call(*args, **options))
-
-
 def connected(kind: str, server: ServerProcess) -> Iterator[Client]:
     address = server.url.removeprefix("http://")
     if kind == "aio":
-        yield Asynchronous(address)
+        yield Asynchronous(triton_aio, address)
     else:
         with triton.InferenceServerClient(address) as client:
             yield client

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from itertools import cycle, islice
 from pathlib import Path
 
 import grpc
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 
 from service.protocols.open_inference_grpc import SERVICE
 from tests.process.grpc_address import FREE_PORT, grpc_address
 from tests.process.lines import DEADLINE
 from tests.process.metrics_page import MetricsPage, scrape_until
-from tests.process.procfs import memory, needs_procfs
+from tests.process.procfs import needs_procfs
 from tests.process.server_process import ServerProcess
 
-from .conftest import FACTOR
+from .growth import MAY_GROW, growth, many
 from .messages import GOOD, Call, calls
 
 Code = grpc.StatusCode
@@ -30,10 +29,6 @@ EXPECTED = {
     Code.DEADLINE_EXCEEDED,
     Code.UNIMPLEMENTED,
 }
-MEBIBYTE = 1024 * 1024
-MAY_GROW = 4 * MEBIBYTE
-
-many = settings(max_examples=400 * FACTOR, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @pytest.fixture(scope="module")
@@ -96,19 +91,5 @@ def test_what_is_no_grpc_at_all_is_no_fault_of_the_servers(own: ServerProcess, d
 
 @needs_procfs
 def test_memory_is_back_where_it_was(own: ServerProcess, channel: grpc.Channel) -> None:
-    """Half of the calls to warm up, and as many again that may not make it grow."""
-    seen: list[Call] = []
-
-    @settings(many, max_examples=200, database=None)
-    @given(calls)
-    def collect(call: Call) -> None:
-        seen.append(call)
-
-    collect()
-    sizes = []
-    for _ in range(2):
-        for call in islice(cycle(seen), 1500 * FACTOR):
-            ask(channel, call)
-        unharmed(own, channel)
-        sizes.append(memory(own.pid, "VmRSS"))
-    assert sizes[1] - sizes[0] < MAY_GROW
+    grown = growth(own.pid, calls, lambda call: ask(channel, call), lambda: unharmed(own, channel))
+    assert grown < MAY_GROW

@@ -6,25 +6,20 @@ import http.client
 import socket
 from collections.abc import Iterator
 from contextlib import closing
-from itertools import cycle, islice
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 
 from tests.process.answer import Answer
 from tests.process.lines import DEADLINE
 from tests.process.metrics_page import MetricsPage, scrape_until
-from tests.process.procfs import memory, needs_procfs
+from tests.process.procfs import needs_procfs
 from tests.process.server_process import ServerProcess
 
 from .bodies import GOOD, PATHS, Sent, requests
-from .conftest import FACTOR
+from .growth import MAY_GROW, growth, many
 
 EXPECTED = {200, 400, 404, 413, 415, 504}
-MEBIBYTE = 1024 * 1024
-MAY_GROW = 4 * MEBIBYTE
-
-many = settings(max_examples=400 * FACTOR, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @pytest.fixture(scope="module")
@@ -78,20 +73,10 @@ def test_the_server_is_unharmed(server: ServerProcess, connection: http.client.H
 
 @needs_procfs
 def test_memory_is_back_where_it_was(server: ServerProcess, connection: http.client.HTTPConnection) -> None:
-    """Half of the requests to warm up, and as many again that may not make it grow."""
-    seen: list[Sent] = []
-
-    @settings(many, max_examples=200, database=None)
-    @given(requests)
-    def collect(sent: Sent) -> None:
-        seen.append(sent)
-
-    collect()
-    count = 1500 * FACTOR
-    sizes = []
-    for _ in range(2):
-        for sent in islice(cycle(seen), count):
-            check(ask(connection, sent))
-        unharmed(server, connection)
-        sizes.append(memory(server.pid, "VmRSS"))
-    assert sizes[1] - sizes[0] < MAY_GROW
+    grown = growth(
+        server.pid,
+        requests,
+        lambda sent: check(ask(connection, sent)),
+        lambda: unharmed(server, connection),
+    )
+    assert grown < MAY_GROW
