@@ -34,7 +34,7 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/hadolint docker/Dockerfile*
-	$(BIN)/mypy service export tests benchmarks docs
+	$(BIN)/mypy service export tests benchmarks scripts
 
 test: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile $(ARGS)
@@ -59,7 +59,7 @@ image-test: $(VENV)/dev.stamp
 
 # The generated messages; tests/contract holds that they are fresh.
 proto: $(VENV)/dev.stamp
-	$(BIN)/python docs/generate_protobuf.py
+	$(BIN)/python scripts/generate_protobuf.py
 
 # Every figure of docs/performance.md anew, in twenty minutes; ARGS="--quick" tries the rows in two minutes,
 # ARGS="--rows c64 many" measures some. Nothing else should run meanwhile.
@@ -67,8 +67,8 @@ bench: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks $(or $(ARGS),--publish)
 
 docs: $(VENV)/serve.stamp
-	$(BIN)/python docs/generate_settings.py
-	$(BIN)/python docs/generate_dashboard.py
+	$(BIN)/python scripts/generate_settings.py
+	$(BIN)/python scripts/generate_dashboard.py
 
 # The environment grows in two steps: serving needs no TensorFlow, the workshop and the tests do.
 $(VENV)/bin/python:

@@ -14,13 +14,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import page, results
-from .contenders import ROOT
-from .machine import Machine
-from .networks import CACHE
-from .run import GENERATOR, GROWTH, MAX_RATE, Run
-from .stage import Pace, Stage
-from .table import KEYS
+from benchmarks.cases.alexnet_models import CACHE
+from benchmarks.cases.cases import KEYS
+from benchmarks.host_info import Machine
+from benchmarks.report import page, results
+from benchmarks.run import GENERATOR, GROWTH, MAX_RATE, Run
+from benchmarks.server_pool import Pace, Stage
+from benchmarks.servers import ROOT
 
 FULL = Pace(rounds=3, seconds=3.0, heavy_seconds=5.0, warm_up=0.6)
 QUICK = Pace(rounds=1, seconds=0.6, heavy_seconds=2.0, warm_up=0.2)
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _render(folder: Path) -> None:
-    from .plots import draw
+    from benchmarks.report.plots import draw
 
     document = results.read(folder)
     details = document["details"]

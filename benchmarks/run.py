@@ -9,19 +9,19 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from itertools import count
 
-from service.bench.plan import Requests
-from service.bench.rate_search import Found, find_max_rate
+from benchmarks.cases import peer_requests
+from benchmarks.cases.cases import DEVICE, LARGE, SMALL, Device, Large, Small
+from benchmarks.cases.generator_limit import generator_row
+from benchmarks.cases.measurements import Round, Row
+from benchmarks.cases.scaling_curves import curves, grown
+from benchmarks.host_info import Machine
+from benchmarks.report import page, results
+from benchmarks.report.figures import Figures
+from benchmarks.server_pool import Stage
+from benchmarks.servers import Running
 from service.errors import ConfigurationError, ConvserveError
-
-from . import asking, page, results
-from .contenders import Running
-from .figures import Figures
-from .generator_limit import generator_row
-from .growth import curves, grown
-from .machine import Machine
-from .rows import Round, Row
-from .stage import Stage
-from .table import DEVICE, LARGE, SMALL, Device, Large, Small
+from service.loadgen.results.rate_search import Found, find_max_rate
+from service.loadgen.types import Requests
 
 GENERATOR, GROWTH, MAX_RATE = "generator", "growth", "max-rate"
 OBJECTIVE_MS = 15.0
@@ -138,7 +138,7 @@ def rounds(row: Row, stage: Stage) -> Iterator[Round]:
 
 
 def _max_rates(small: Small, stage: Stage) -> Iterator[results.Document]:
-    for contender, ask in ((small.two, asking.raw), (small.naive_two, asking.naive_form)):
+    for contender, ask in ((small.two, peer_requests.raw), (small.naive_two, peer_requests.naive_form)):
         server = stage.server(contender)
         found = _max_rate(stage, server, ask(server, small.material, 1))
         p99 = [trial.tail for trial in found.confirmations]

@@ -25,7 +25,7 @@ from urllib.request import urlopen
 import numpy as np
 from PIL import Image
 
-from .machine import Machine
+from benchmarks.host_info import Machine
 
 SHARE_OF_CAPACITY = 0.8
 CONNECTIONS = 16

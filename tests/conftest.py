@@ -11,9 +11,9 @@ import pytest
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, settings
 
-from service.app import create_app
-from service.settings import Settings
-from tests.shades import publish_shades
+from service.asgi.app import create_app
+from service.config.settings import Settings
+from tests.support.models.gray_classifier import publish_shades
 
 # As the command has it before TensorFlow is imported: the same arithmetic here as there, bit for bit.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")

@@ -11,12 +11,12 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from .. import __version__
-from ..exposition import Exposition
-from ..loaded_model import LoadedModel
-from ..registry import Registry
-from ..telemetry import Telemetry
-from .readiness import readiness_reply, state_of
-from .replies import json_reply
+from ..inference.model import LoadedModel
+from ..inference.registry import Registry
+from ..telemetry.exposition import Exposition
+from ..telemetry.metrics import Telemetry
+from .shared.readiness import readiness_reply, state_of
+from .shared.responses import json_reply
 
 LINKS = {
     "classify": "/classify",

@@ -8,17 +8,17 @@ from fastapi import FastAPI
 from pydantic_core import to_json
 from starlette.responses import Response
 
-from ..dataplane import DataPlane
-from ..decoding import Image
+from ..config.limits import Limits
 from ..errors import InvalidInput
-from ..limits import Limits
-from ..telemetry import Telemetry
-from .body import read_body
-from .exchange import Exchange, InferenceRoute, counted
-from .multipart import read_files
-from .native_openapi import TIMEOUT, error_responses
-from .readiness import readiness_reply
-from .replies import JSON, Reply, server_timing
+from ..imaging.decode_pool import Image
+from ..inference.data_plane import DataPlane
+from ..telemetry.metrics import Telemetry
+from .native.openapi import TIMEOUT, error_responses
+from .shared.multipart import read_files
+from .shared.readiness import readiness_reply
+from .shared.request_body import read_body
+from .shared.request_handler import Exchange, InferenceRoute, counted
+from .shared.responses import JSON, Reply, server_timing
 
 TAG = "TorchServe"
 TOP_K = 5  # as its own image classifier's handler answers

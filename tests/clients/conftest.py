@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from export.manifest import InputSpec
-from tests.contract.linear import HEIGHT, WIDTH, Linear
-from tests.process.server_process import ServerProcess
-from tests.shades import publish_shades
-
-from .pixels import Pixels
+from export.repository.manifest import InputSpec
+from tests.support.clients.pixel_images import Pixels
+from tests.support.models.gray_classifier import publish_shades
+from tests.support.models.linear_model import HEIGHT, WIDTH, Linear
+from tests.support.server.server_process import ServerProcess
 
 CONVNET_SIDE = 28
 MNIST_HEADER = 16

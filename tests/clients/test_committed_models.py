@@ -17,14 +17,13 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from tests.process.grpc_address import FREE_PORT, grpc_address
-from tests.process.server_process import ServerProcess
-from tests.process.shipped import highest_version
-
-from .asynchronous import Asynchronous
-from .native_answers import probabilities, ranked
-from .pixels import Pixels
-from .triton_grpc import asynchronous, blocking
+from tests.support.clients.asynchronous import Asynchronous
+from tests.support.clients.pixel_images import Pixels
+from tests.support.clients.triton_grpc import asynchronous, blocking
+from tests.support.http.native_response import probabilities, ranked
+from tests.support.models.shipped import highest_version
+from tests.support.server.grpc_address import FREE_PORT, grpc_address
+from tests.support.server.server_process import ServerProcess
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # what its dependencies complain of while they are imported

@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 from kserve import InferenceGRPCClient, InferInput, InferRequest  # type: ignore[import-untyped]
 
-from tests.process.grpc_address import FREE_PORT, grpc_address
-from tests.process.server_process import ServerProcess
-from tests.shades import level, picture, publish_shades, rows
-
-from .native_answers import probabilities
+from tests.support.http.native_response import probabilities
+from tests.support.models.gray_classifier import level, picture, publish_shades, rows
+from tests.support.server.grpc_address import FREE_PORT, grpc_address
+from tests.support.server.server_process import ServerProcess
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.process.server_process import ServerProcess
-from tests.shades import LABELS, level, picture, rows
-
-from .native_answers import probabilities
-from .pixels import Pixels, png
+from tests.support.clients.pixel_images import Pixels, png
+from tests.support.http.native_response import probabilities
+from tests.support.models.gray_classifier import LABELS, level, picture, rows
+from tests.support.server.server_process import ServerProcess
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # what its dependencies complain of while they are imported

@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.maps import maps, pictures, publish_filters
-from tests.process.grpc_address import FREE_PORT, grpc_address
-from tests.process.server_process import ServerProcess
-
-from .triton_grpc import blocking
+from tests.support.clients.triton_grpc import blocking
+from tests.support.models.filter_model import maps, pictures, publish_filters
+from tests.support.server.grpc_address import FREE_PORT, grpc_address
+from tests.support.server.server_process import ServerProcess
 
 
 def test_any_size_by_grpc_and_no_classes(tmp_path: Path) -> None:

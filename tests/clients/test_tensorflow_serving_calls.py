@@ -11,11 +11,10 @@ import httpx2
 import numpy as np
 import pytest
 
-from tests.process.server_process import ServerProcess
-from tests.shades import CLASSES, SIDE, level, picture, rows
-
-from .native_answers import probabilities, ranked
-from .pixels import Pixels, png
+from tests.support.clients.pixel_images import Pixels, png
+from tests.support.http.native_response import probabilities, ranked
+from tests.support.models.gray_classifier import CLASSES, SIDE, level, picture, rows
+from tests.support.server.server_process import ServerProcess
 
 
 def post(server: ServerProcess, path: str, document: Any) -> Any:

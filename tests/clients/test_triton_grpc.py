@@ -13,14 +13,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.process.grpc_address import FREE_PORT, grpc_address
-from tests.process.metrics_page import MetricsPage, scrape_until
-from tests.process.server_process import ROOT, ServerProcess
-from tests.shades import SIDE, level, picture, publish_shades, rows
-
-from .native_answers import probabilities
-from .pixels import Pixels, png
-from .triton_grpc import asynchronous, blocking
+from tests.support.clients.pixel_images import Pixels, png
+from tests.support.clients.triton_grpc import asynchronous, blocking
+from tests.support.http.native_response import probabilities
+from tests.support.models.gray_classifier import SIDE, level, picture, publish_shades, rows
+from tests.support.server.grpc_address import FREE_PORT, grpc_address
+from tests.support.server.metrics_page import MetricsPage, scrape_until
+from tests.support.server.server_process import ROOT, ServerProcess
 
 DEADLINE = 60.0
 FOREVER_MS = "3600000"

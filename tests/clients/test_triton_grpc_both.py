@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.process.grpc_address import FREE_PORT, grpc_address
-from tests.process.server_process import ServerProcess
-from tests.shades import CLASSES, SIDE, level, picture, rows
-
-from .asynchronous import Asynchronous
-from .native_answers import probabilities, ranked
-from .triton_grpc import asynchronous, blocking
+from tests.support.clients.asynchronous import Asynchronous
+from tests.support.clients.triton_grpc import asynchronous, blocking
+from tests.support.http.native_response import probabilities, ranked
+from tests.support.models.gray_classifier import CLASSES, SIDE, level, picture, rows
+from tests.support.server.grpc_address import FREE_PORT, grpc_address
+from tests.support.server.server_process import ServerProcess
 
 Client = Any
 

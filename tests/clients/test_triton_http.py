@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 
 from service import __version__
-from tests.contract.linear import HEIGHT, WIDTH
-from tests.process.server_process import ServerProcess
-from tests.shades import CLASSES, SIDE, level, picture, rows
-
-from .asynchronous import Asynchronous
-from .native_answers import probabilities, ranked
-from .pixels import Pixels, png
+from tests.support.clients.asynchronous import Asynchronous
+from tests.support.clients.pixel_images import Pixels, png
+from tests.support.http.native_response import probabilities, ranked
+from tests.support.models.gray_classifier import CLASSES, SIDE, level, picture, rows
+from tests.support.models.linear_model import HEIGHT, WIDTH
+from tests.support.server.server_process import ServerProcess
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # what its dependencies complain of while they are imported

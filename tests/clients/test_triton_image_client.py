@@ -17,12 +17,11 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from tests.contract.linear import HEIGHT, WIDTH
-from tests.process.server_process import ServerProcess
-from tests.shades import LABELS, SIDE, level, picture
-
-from .native_answers import ranked
-from .pixels import Pixels, png
+from tests.support.clients.pixel_images import Pixels, png
+from tests.support.http.native_response import ranked
+from tests.support.models.gray_classifier import LABELS, SIDE, level, picture
+from tests.support.models.linear_model import HEIGHT, WIDTH
+from tests.support.server.server_process import ServerProcess
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # what its dependencies complain of while they are imported

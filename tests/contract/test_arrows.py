@@ -1,10 +1,11 @@
-"""The house's arrows: who may import whom."""
+"""Which package may import which: the architecture, as a table."""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,91 +15,75 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 SERVICE = sorted((ROOT / "service").rglob("*.py"))
 EXPORT = sorted((ROOT / "export").rglob("*.py"))
 
-WORKSHOP = {"tensorflow", "keras", "tf2onnx", "onnx", "export", "matplotlib"}
-SERVER = {"fastapi", "starlette", "uvicorn", "prometheus_client", "service"}
+TRAINING_LIBRARIES = {"tensorflow", "keras", "tf2onnx", "onnx", "export", "matplotlib"}
+SERVING_LIBRARIES = {"fastapi", "starlette", "uvicorn", "prometheus_client", "service"}
 
-# What each part of the service may import of it, from the leaves up. Nobody imports upwards.
-ALLOWED: dict[str, set[str]] = {
-    "errors": set(),
-    "settings": set(),
-    "flags": {"errors", "settings"},
-    "manifest": set(),
-    "cores": set(),
-    "watched": set(),
-    "mapped": set(),
-    "rates": {"mapped"},
-    "keys": {"errors", "watched"},
-    "refusals": set(),
-    "open_files": set(),
-    "gate": {"errors", "keys", "rates", "refusals"},
-    "refused": {"refusals"},
-    "tls": {"errors", "settings", "watched"},
-    "tls_grpc": {"tls", "watched"},
-    "limits": {"open_files", "settings"},
-    "departure": set(),
-    "head": set(),
-    "at_once": {"head"},
-    "standing": {"head"},
-    "parting": set(),
-    "direct": {"at_once", "head", "parting", "standing"},
-    "haste": set(),
-    "connection": {"departure", "direct", "limits", "refusals", "refused"},
-    "sheet": {"mapped"},
-    "ledger": {"sheet"},
-    "telemetry": {"ledger"},
-    "statistics": {"mapped"},
-    "account": set(),
-    "logs": {"account"},
-    "traces": {"account", "__version__"},
-    "exposition": set(),
-    "admission": {"errors"},
-    "listener": {"errors"},
-    "waiter": {"errors"},
-    "company": set(),
-    "deadlines": {"waiter"},
-    "batcher": {"company", "deadlines", "errors", "waiter"},
-    "runtime": set(),
-    "cuda": {"runtime"},
-    "engine": {"cuda", "errors", "runtime"},
-    "bombs": {"errors"},
-    "paper": set(),
-    "sizing": {"manifest", "paper"},
-    "imaging": {"bombs", "errors", "manifest", "paper", "sizing"},
-    "repository": {"errors", "manifest"},
-    "batch_metrics": {"admission", "manifest", "ranking", "statistics", "telemetry", "waiter"},
-    "loaded_model": {
-        "admission",
-        "batch_metrics",
-        "batcher",
-        "engine",
+# The packages of the service and of export, lowest first. A package imports only those listed before it.
+LAYERS = {
+    "service": (
         "errors",
-        "imaging",
-        "manifest",
-        "repository",
-        "statistics",
+        "system",
+        "config",
         "telemetry",
-        "waiter",
-    },
-    "registry": {"errors", "loaded_model", "repository"},
-    "turns": set(),
-    "decoding": {"errors", "imaging", "turns"},
-    "ranking": set(),
-    "classifier": {"decoding", "errors", "loaded_model", "ranking", "waiter"},
+        "security",
+        "repository",
+        "imaging",
+        "engine",
+        "batching",
+        "inference",
+        "http",
+        "protocols.shared",
+        "protocols.native",
+        "protocols.open_inference",
+        "protocols.tensorflow_serving",
+        "protocols.torchserve",
+        "protocols.operations",
+        "protocols.grpc",
+        "asgi",
+        "server",
+        "loadgen",
+        "cli",
+        "__main__",
+    ),
+    "export": (
+        "errors",
+        "repository",
+        "datasets",
+        "networks",
+        "graph",
+        "evaluation",
+        "training",
+        "report",
+        "pipelines",
+        "cli",
+        "__main__",
+    ),
 }
+
+# Libraries that one package, or a few modules, keep from all others.
 ONLY_IMPORTERS = {
-    "onnxruntime": {"runtime"},
-    "PIL": {"imaging", "sizing"},
-    "uvicorn": {"connection", "direct", "parting", "server"},
-    "grpc": {"grpc_server", "keys_grpc", "rpc", "tls_grpc"},
-    "opentelemetry": {"observation", "traces"},
-    "grpc_health": {"health_grpc"},
-    "grpc_reflection": {"reflection_grpc"},
+    "onnxruntime": {"engine.runtime"},
+    "PIL": {"imaging.decoder", "imaging.resize"},
+    "uvicorn": {"http.direct", "http.parting", "http.protocol", "server.server"},
+    "grpc": {
+        "protocols.grpc.auth_interceptor",
+        "protocols.grpc.credentials",
+        "protocols.grpc.handlers",
+        "protocols.grpc.server",
+    },
+    "opentelemetry": {"asgi.middleware.access_log", "telemetry.tracing"},
+    "grpc_health": {"protocols.grpc.health"},
+    "grpc_reflection": {"protocols.grpc.reflection"},
 }
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
 def imports(path: Path) -> Iterator[str]:
-    """Absolute names of what a file imports; relative imports are resolved to service.…"""
-    package = path.relative_to(ROOT).with_suffix("").parts[:-1]
+    """The absolute name of each imported module; of `from package import name`, the package with the name."""
+    package = path.relative_to(ROOT).parts[:-1]
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -113,45 +98,73 @@ def tops(path: Path) -> set[str]:
     return {name.partition(".")[0] for name in imports(path)}
 
 
-@pytest.mark.parametrize("path", SERVICE, ids=lambda path: str(path.relative_to(ROOT)))
-def test_the_service_imports_nothing_of_the_workshop(path: Path) -> None:
-    assert not tops(path) & WORKSHOP
+def layer(module: str) -> int | None:
+    """The position of a module's package in the table; None for the top package itself."""
+    top, _, inner = module.partition(".")
+    for position, package in enumerate(LAYERS[top]):
+        if inner == package or inner.startswith(package + "."):
+            return position
+    return None
 
 
-@pytest.mark.parametrize("path", EXPORT, ids=lambda path: str(path.relative_to(ROOT)))
-def test_the_workshop_imports_nothing_of_the_service(path: Path) -> None:
-    assert not tops(path) & SERVER
+@pytest.mark.parametrize("path", SERVICE, ids=module_name)
+def test_the_service_imports_no_training_library(path: Path) -> None:
+    assert not tops(path) & TRAINING_LIBRARIES
 
 
-@pytest.mark.parametrize(("part", "allowed"), ALLOWED.items())
-def test_arrows_inside_the_service_run_one_way(part: str, allowed: set[str]) -> None:
-    own = {
-        name.split(".")[1] for name in imports(ROOT / "service" / f"{part}.py") if name.startswith("service.")
-    }
-    assert own <= allowed
+@pytest.mark.parametrize("path", EXPORT, ids=module_name)
+def test_export_imports_nothing_of_the_service(path: Path) -> None:
+    assert not tops(path) & SERVING_LIBRARIES
+
+
+@pytest.mark.parametrize("path", SERVICE + EXPORT, ids=module_name)
+def test_a_module_imports_only_from_lower_layers(path: Path) -> None:
+    own = layer(module_name(path))
+    if own is None:
+        assert path.name == "__init__.py", f"{path} is in no package of the table"
+        return
+    top = path.relative_to(ROOT).parts[0]
+    used = {name: layer(name) for name in imports(path) if name.startswith(f"{top}.")}
+    upward = {name for name, position in used.items() if position is not None and position > own}
+    assert not upward
+
+
+def test_every_package_of_the_table_exists() -> None:
+    found = {(module_name(path).partition(".")[0], layer(module_name(path))) for path in SERVICE + EXPORT}
+    assert found >= {(top, position) for top, names in LAYERS.items() for position in range(len(names))}
+
+
+@pytest.mark.parametrize("top", LAYERS)
+def test_the_wheel_holds_every_package(top: str) -> None:
+    configured = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    found = {f"convserve.{module_name(path)}" for path in (ROOT / top).rglob("__init__.py")}
+    assert {name for name in configured if name.startswith(f"convserve.{top}")} == found
 
 
 @pytest.mark.parametrize(("library", "importers"), ONLY_IMPORTERS.items())
-def test_one_file_owns_each_runtime_library(library: str, importers: set[str]) -> None:
-    assert {path.stem for path in SERVICE if library in tops(path)} == importers
+def test_few_modules_import_a_runtime_library(library: str, importers: set[str]) -> None:
+    assert {module_name(path) for path in SERVICE if library in tops(path)} == {
+        f"service.{name}" for name in importers
+    }
 
 
-@pytest.mark.parametrize("part", ["batcher", "classifier", "registry", "loaded_model"])
-def test_the_data_plane_knows_no_protocol(part: str) -> None:
-    assert not tops(ROOT / "service" / f"{part}.py") & {"fastapi", "grpc", "starlette", "uvicorn"}
+@pytest.mark.parametrize("package", ["batching", "engine", "imaging", "inference", "repository"])
+def test_the_data_plane_imports_no_protocol_library(package: str) -> None:
+    for path in (ROOT / "service" / package).rglob("*.py"):
+        assert not tops(path) & {"fastapi", "grpc", "starlette", "uvicorn"}
 
 
 @pytest.mark.parametrize(
     ("module", "absent"),
     [
-        ("service.app", ["tensorflow", "keras", "onnx", "matplotlib"]),
-        ("service.server", ["grpc", "google.protobuf", "opentelemetry.sdk"]),
-        ("service.supervisor", ["fastapi", "grpc", "onnxruntime", "PIL"]),
-        ("service.cli", ["fastapi", "grpc", "onnxruntime", "PIL", "numpy"]),
-        ("export.publish", ["tensorflow", "keras"]),
+        ("service.asgi.app", ["tensorflow", "keras", "onnx", "matplotlib"]),
+        ("service.server.server", ["grpc", "google.protobuf", "opentelemetry.sdk"]),
+        ("service.server.supervisor", ["fastapi", "grpc", "onnxruntime", "PIL"]),
+        ("service.cli.main", ["fastapi", "grpc", "onnxruntime", "PIL", "numpy"]),
+        ("export.repository.publish", ["tensorflow", "keras"]),
     ],
 )
-def test_importing_in_a_clean_interpreter_brings_nothing_heavy(module: str, absent: list[str]) -> None:
+def test_importing_a_module_loads_no_heavy_library(module: str, absent: list[str]) -> None:
     code = f"import sys, {module}; print([name for name in {absent} if name in sys.modules])"
     result = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True

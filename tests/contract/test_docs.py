@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from service.cli import main
+from service.cli.main import main
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def test_the_settings_page_is_fresh() -> None:
-    generator = runpy.run_path(str(ROOT / "docs" / "generate_settings.py"))
+    generator = runpy.run_path(str(ROOT / "scripts" / "generate_settings.py"))
     assert (ROOT / "docs" / "settings.md").read_text() == generator["settings_page"]()
 
 
@@ -32,9 +32,9 @@ def test_links_of_the_settings_page_are_paths_on_a_terminal(
 
 
 def test_the_protobuf_messages_are_fresh() -> None:
-    generator = runpy.run_path(str(ROOT / "docs" / "generate_protobuf.py"))
+    generator = runpy.run_path(str(ROOT / "scripts" / "generate_protobuf.py"))
     for name, text in generator["generated"]().items():
-        assert (ROOT / "service" / "protocols" / name).read_text() == text
+        assert (ROOT / "service" / "protocols" / "grpc" / name).read_text() == text
 
 
 def test_the_changelog_begins_with_the_version() -> None:

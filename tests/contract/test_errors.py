@@ -4,7 +4,7 @@ import pytest
 
 from service import errors
 from service.errors import ConvserveError
-from service.protocols.status import TABLE
+from service.protocols.shared.status_codes import TABLE
 
 GRPC = {
     "INVALID_ARGUMENT",

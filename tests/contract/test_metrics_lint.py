@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.process.answer import get, post
-from tests.process.metrics_page import MetricsPage
-from tests.process.server_process import ServerProcess
-from tests.shades import LABELS, level, picture, publish_shades
+from tests.support.http.answer import get, post
+from tests.support.models.gray_classifier import LABELS, level, picture, publish_shades
+from tests.support.server.metrics_page import MetricsPage
+from tests.support.server.server_process import ServerProcess
 
 UNKNOWN = "model-that-nobody-published"
 

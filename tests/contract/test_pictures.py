@@ -10,10 +10,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from export.pictures import Size, decode
-from service import imaging
-from service.manifest import InputSpec
-from tests.export.drawn_signs import sign
+from export.datasets.image_files import Size, decode
+from service.imaging import decoder
+from service.repository.manifest import InputSpec
+from tests.support.images.drawn_signs import sign
 
 
 def encoded(image: Image.Image, form: str = "PNG", **options: Any) -> bytes:
@@ -25,8 +25,8 @@ def encoded(image: Image.Image, form: str = "PNG", **options: Any) -> bytes:
 def served(content: bytes, size: Size) -> NDArray[np.uint8]:
     fields = {"name": "pixels", "dtype": "uint8", "layout": "NHWC", **vars(size)}
     spec = InputSpec.model_validate(fields | dict.fromkeys(("polarity", "scale", "mean", "std")))
-    decoder = imaging.Decoder(spec, max_pixels=10_000_000)
-    return np.asarray(decoder.decode(decoder.open(content)), np.uint8)
+    decoding = decoder.Decoder(spec, max_pixels=10_000_000)
+    return np.asarray(decoding.decode(decoding.open(content)), np.uint8)
 
 
 PICTURE = Image.fromarray(sign(0, 0, 150)).resize((190, 131))

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from export.errors import ManifestError
-from export.fixed import graph as maps_graph
-from export.manifest import (
+from export.pipelines.fixed_filters import graph as maps_graph
+from export.repository.manifest import (
     Calibration,
     Evaluation,
     Example,
@@ -30,13 +30,13 @@ from export.manifest import (
     Quantization,
     Training,
 )
-from export.publish import publish
-from service.app import create_app
-from service.settings import Settings
-from tests.contract import linear
-from tests.contract.linear import HEIGHT, WIDTH, Linear
-from tests.maps import NAMES, maps, pictures
-from tests.shades import LABELS, graph, level, picture, rows, scores
+from export.repository.publish import publish
+from service.asgi.app import create_app
+from service.config.settings import Settings
+from tests.support.models import linear_model
+from tests.support.models.filter_model import NAMES, maps, pictures
+from tests.support.models.gray_classifier import LABELS, graph, level, picture, rows, scores
+from tests.support.models.linear_model import HEIGHT, WIDTH, Linear
 
 PARTS: dict[str, Any] = {
     "training": Training("drawn greys", "0" * 64, 10, 0, 7, 0.5, {"numpy": np.__version__}, "jax 1 on a GPU"),
@@ -109,7 +109,9 @@ def test_answers_are_those_of_plain_numpy(
             expected = model.probabilities(pixels)
             ranked = post(client, pixels.squeeze())
             assert [each["index"] for each in ranked] == np.argsort(-expected).tolist()
-            assert [each["label"] for each in ranked] == [linear.LABELS[each["index"]] for each in ranked]
+            assert [each["label"] for each in ranked] == [
+                linear_model.LABELS[each["index"]] for each in ranked
+            ]
             answered = [each["probability"] for each in ranked]
             np.testing.assert_allclose(answered, -np.sort(-expected), rtol=0, atol=1e-6)
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from export.cli import main as export
+from export.cli.main import main as export
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 README = (ROOT / "README.md").read_text()

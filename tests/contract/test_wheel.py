@@ -12,9 +12,9 @@ from zipfile import ZipFile
 import pytest
 
 from service import __version__
-from tests.process.answer import get, post
-from tests.process.server_process import ROOT, ServerProcess, environment
-from tests.shades import LABELS, level, picture, publish_shades
+from tests.support.http.answer import get, post
+from tests.support.models.gray_classifier import LABELS, level, picture, publish_shades
+from tests.support.server.server_process import ROOT, ServerProcess, environment
 
 NOT_SOURCES = (".*", "build", "dist", "*.egg-info", "__pycache__")
 SHIPPED = sorted(path.relative_to(ROOT / "models") for path in (ROOT / "models").glob("*/*/manifest.json"))

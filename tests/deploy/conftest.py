@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.process.server_process import ServerProcess
-from tests.shades import publish_shades
+from tests.support.models.gray_classifier import publish_shades
+from tests.support.server.server_process import ServerProcess
 
 
 @pytest.fixture(scope="session")

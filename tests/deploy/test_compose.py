@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from service.settings import Settings
-from tests.process.lines import DEADLINE
-from tests.process.server_process import ROOT
+from service.config.settings import Settings
+from tests.support.server.output_lines import DEADLINE
+from tests.support.server.server_process import ROOT
 
 FILE = ROOT / "docker" / "compose.yaml"
 STACK: dict[str, Any] = yaml.safe_load(FILE.read_text())

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.process.answer import post
-from tests.process.eventually import eventually
-from tests.process.lines import DEADLINE
-from tests.process.procfs import is_importing, workers
-from tests.process.server_process import ServerProcess
-from tests.shades import level, picture, publish_shades
+from tests.support.http.answer import post
+from tests.support.models.gray_classifier import level, picture, publish_shades
+from tests.support.server.eventually import eventually
+from tests.support.server.output_lines import DEADLINE
+from tests.support.server.procfs import is_importing, workers
+from tests.support.server.server_process import ServerProcess
 
 # A process-id name space of its own, with or without being root.
 UNSHARE = ("unshare", "--map-root-user", "--pid", "--fork", "--kill-child", "--mount-proc")

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.process.answer import get
-from tests.process.certificates import Authority
-from tests.process.eventually import eventually
-from tests.process.server_process import ServerProcess, convserve
-from tests.shades import publish_shades
+from tests.support.http.answer import get
+from tests.support.models.gray_classifier import publish_shades
+from tests.support.server.certificates import Authority
+from tests.support.server.eventually import eventually
+from tests.support.server.server_process import ServerProcess, convserve
 
 
 @pytest.fixture

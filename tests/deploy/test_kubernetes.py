@@ -12,14 +12,13 @@ import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 import yaml
 
-from service.cli import main
-from service.settings import Settings
-from tests.process.answer import get
-from tests.process.lines import DEADLINE
-from tests.process.metrics_page import MetricsPage
-from tests.process.server_process import ROOT, ServerProcess
-
-from .typed_fields import unknown_fields
+from service.cli.main import main
+from service.config.settings import Settings
+from tests.support.deploy.typed_fields import unknown_fields
+from tests.support.http.answer import get
+from tests.support.server.metrics_page import MetricsPage
+from tests.support.server.output_lines import DEADLINE
+from tests.support.server.server_process import ROOT, ServerProcess
 
 FOLDER = ROOT / "docker" / "kubernetes"
 KUSTOMIZATIONS = ("base", "cuda", "kserve")

@@ -19,13 +19,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.process.eventually import eventually
-from tests.process.lines import DEADLINE
-from tests.process.metrics_page import MetricsPage
-from tests.process.server_process import ROOT, ServerProcess
-from tests.shades import level, picture, publish_shades
-
-from .prometheus_process import CONFIGURATION, Prometheus, prometheus
+from tests.support.models.gray_classifier import level, picture, publish_shades
+from tests.support.server.eventually import eventually
+from tests.support.server.metrics_page import MetricsPage
+from tests.support.server.output_lines import DEADLINE
+from tests.support.server.prometheus_process import CONFIGURATION, Prometheus, prometheus
+from tests.support.server.server_process import ROOT, ServerProcess
 
 GRAFANA = ROOT / "docker" / "grafana"
 DASHBOARD = json.loads((GRAFANA / "dashboards" / "convserve.json").read_text())
@@ -155,14 +154,14 @@ def test_each_alert_has_a_history_in_which_it_is_told() -> None:
 
 
 def test_the_objective_is_a_bucket() -> None:
-    from service.telemetry import SECONDS
+    from service.telemetry.metrics import SECONDS
 
     (slow,) = (rule for rule in RULES if rule.get("alert") == "ConvserveSlow")
     assert float(slow["expr"].rpartition(">")[2]) in SECONDS
 
 
 def test_the_dashboard_is_fresh() -> None:
-    generator = runpy.run_path(str(ROOT / "docs" / "generate_dashboard.py"))
+    generator = runpy.run_path(str(ROOT / "scripts" / "generate_dashboard.py"))
     assert generator["dashboard"]() == DASHBOARD
 
 

@@ -13,16 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.process.eventually import eventually
-from tests.process.lines import DEADLINE
-from tests.process.load import Load
-from tests.process.metrics_page import MetricsPage, scrape_until
-from tests.process.procfs import PROC, memory, needs_procfs
-from tests.process.server_process import PYTHON_M_SERVICE, ServerProcess
-from tests.process.wire import head, read_answer
-from tests.shades import level, picture, publish_shades
-
-from .conftest import FACTOR
+from tests.faults.conftest import FACTOR
+from tests.support.http.raw_http import head, read_answer
+from tests.support.models.gray_classifier import level, picture, publish_shades
+from tests.support.server.background_load import Load
+from tests.support.server.eventually import eventually
+from tests.support.server.metrics_page import MetricsPage, scrape_until
+from tests.support.server.output_lines import DEADLINE
+from tests.support.server.procfs import PROC, memory, needs_procfs
+from tests.support.server.server_process import PYTHON_M_SERVICE, ServerProcess
 
 BODY = picture(level(7))
 REQUEST = head(f"Content-Length: {len(BODY)}") + BODY

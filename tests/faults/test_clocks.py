@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.process.answer import ask, post
-from tests.process.eventually import eventually
-from tests.process.server_process import ServerProcess
-from tests.shades import level, picture, publish_shades
+from tests.support.http.answer import ask, post
+from tests.support.models.gray_classifier import level, picture, publish_shades
+from tests.support.server.eventually import eventually
+from tests.support.server.server_process import ServerProcess
 
 SERVICE = Path(__file__).resolve().parent.parent.parent / "service"
 WALL_CLOCKS = {
@@ -26,7 +26,7 @@ WALL_CLOCKS = {
     "strftime",
 }
 # When something happened, for people and collectors to read.
-TELLING_THE_TIME = {"logs.py", "statistics.py", "account.py"}
+TELLING_THE_TIME = {"logs.py", "model_statistics.py", "request_context.py"}
 FAKETIME = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
 BODY = picture(level(7))
 

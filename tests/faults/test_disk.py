@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.process.answer import get, post
-from tests.process.eventually import eventually
-from tests.process.load import Load
-from tests.process.procfs import needs_procfs, workers
-from tests.process.server_process import ServerProcess, convserve
-from tests.shades import level, picture, publish_shades
+from tests.support.http.answer import get, post
+from tests.support.models.gray_classifier import level, picture, publish_shades
+from tests.support.server.background_load import Load
+from tests.support.server.eventually import eventually
+from tests.support.server.procfs import needs_procfs, workers
+from tests.support.server.server_process import ServerProcess, convserve
 
 BODY = picture(level(7))
 CLIENTS = 4

@@ -11,15 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.process.answer import Answer, ask, get, post
-from tests.process.eventually import eventually
-from tests.process.load import Load
-from tests.process.metrics_page import MetricsPage, scrape_until
-from tests.process.server_process import ServerProcess
-from tests.shades import level, picture, publish_shades
-
-from .conftest import FACTOR
-from .graphs import WHITE, failing, hanging
+from tests.faults.conftest import FACTOR
+from tests.support.http.answer import Answer, ask, get, post
+from tests.support.models.failing_graphs import WHITE, failing, hanging
+from tests.support.models.gray_classifier import level, picture, publish_shades
+from tests.support.server.background_load import Load
+from tests.support.server.eventually import eventually
+from tests.support.server.metrics_page import MetricsPage, scrape_until
+from tests.support.server.server_process import ServerProcess
 
 GOOD, BAD = picture(level(7)), picture(WHITE)
 EVERY = 7

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.process.server_process import ServerProcess
+from tests.support.server.server_process import ServerProcess
 
 # A long run asks for more: CONVSERVE_FUZZ=100 for a hundred times as many as in the suite.
 FACTOR = int(os.environ.get("CONVSERVE_FUZZ", "1"))

@@ -10,15 +10,14 @@ import grpc
 import pytest
 from hypothesis import given
 
-from service.protocols.open_inference_grpc import SERVICE
-from tests.process.grpc_address import FREE_PORT, grpc_address
-from tests.process.lines import DEADLINE
-from tests.process.metrics_page import MetricsPage, scrape_until
-from tests.process.procfs import needs_procfs
-from tests.process.server_process import ServerProcess
-
-from .growth import MAY_GROW, growth, many
-from .messages import GOOD, Call, calls
+from service.protocols.grpc.servicer import SERVICE
+from tests.support.requests.fuzzed_messages import GOOD, Call, calls
+from tests.support.requests.memory_growth import MAY_GROW, growth, many
+from tests.support.server.grpc_address import FREE_PORT, grpc_address
+from tests.support.server.metrics_page import MetricsPage, scrape_until
+from tests.support.server.output_lines import DEADLINE
+from tests.support.server.procfs import needs_procfs
+from tests.support.server.server_process import ServerProcess
 
 Code = grpc.StatusCode
 EXPECTED = {

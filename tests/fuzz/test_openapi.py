@@ -16,12 +16,11 @@ from schemathesis.checks import (
     status_code_conformance,
 )
 
-from service.app import create_app
-from service.settings import Settings
-from tests.process.lines import DEADLINE
-from tests.process.server_process import ServerProcess
-
-from .conftest import FACTOR
+from service.asgi.app import create_app
+from service.config.settings import Settings
+from tests.fuzz.conftest import FACTOR
+from tests.support.server.output_lines import DEADLINE
+from tests.support.server.server_process import ServerProcess
 
 Case = schemathesis.Case[Any]
 # What is said on purpose: not offered, not ready, too late.

@@ -12,15 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.process.answer import Answer
-from tests.process.lines import DEADLINE
-from tests.process.metrics_page import MetricsPage, scrape_until
-from tests.process.procfs import memory, needs_procfs
-from tests.process.server_process import ServerProcess
-from tests.service.imaging_pictures import CASES
-from tests.shades import publish_shades
-
-from .conftest import FACTOR
+from tests.fuzz.conftest import FACTOR
+from tests.support.http.answer import Answer
+from tests.support.images.image_cases import CASES
+from tests.support.models.gray_classifier import publish_shades
+from tests.support.server.metrics_page import MetricsPage, scrape_until
+from tests.support.server.output_lines import DEADLINE
+from tests.support.server.procfs import memory, needs_procfs
+from tests.support.server.server_process import ServerProcess
 
 MEBIBYTE = 1024 * 1024
 MAY_GROW = 8 * MEBIBYTE

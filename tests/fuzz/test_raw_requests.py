@@ -10,14 +10,13 @@ from contextlib import closing
 import pytest
 from hypothesis import given
 
-from tests.process.answer import Answer
-from tests.process.lines import DEADLINE
-from tests.process.metrics_page import MetricsPage, scrape_until
-from tests.process.procfs import needs_procfs
-from tests.process.server_process import ServerProcess
-
-from .bodies import GOOD, PATHS, Sent, requests
-from .growth import MAY_GROW, growth, many
+from tests.support.http.answer import Answer
+from tests.support.requests.fuzzed_bodies import GOOD, PATHS, Sent, requests
+from tests.support.requests.memory_growth import MAY_GROW, growth, many
+from tests.support.server.metrics_page import MetricsPage, scrape_until
+from tests.support.server.output_lines import DEADLINE
+from tests.support.server.procfs import needs_procfs
+from tests.support.server.server_process import ServerProcess
 
 EXPECTED = {200, 400, 404, 413, 415, 504}
 

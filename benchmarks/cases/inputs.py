@@ -1,0 +1,104 @@
+"""What is classified: a model's folder and pictures for it, real where there are any, else drawn."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageDraw, ImageFilter
+
+from service.imaging.decoder import Decoder
+from service.repository.manifest import InputSpec
+
+COUNT = 16
+PHOTO = (500, 375)  # the mean of ImageNet's
+MAX_PIXELS = 50_000_000
+HEAVY_BYTES = 30_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """
+    Attributes:
+        folder: of the version.
+        files: encoded pictures.
+        rows: the same as the model's input takes them.
+        origin: where the pictures come from, in words.
+    """
+
+    folder: Path
+    files: Sequence[bytes]
+    rows: Sequence[bytes]
+    origin: str
+
+    @classmethod
+    def of(cls, folder: Path, files: Sequence[bytes], origin: str) -> Material:
+        manifest = json.loads((folder / "manifest.json").read_text())
+        decoder = Decoder(InputSpec.model_validate(manifest["input"]), max_pixels=MAX_PIXELS)
+        return cls(folder, files, [decoder.decode(decoder.open(file)).tobytes() for file in files], origin)
+
+    @property
+    def is_heavy(self) -> bool:
+        """Whether the network answers dozens of pictures a second and not thousands."""
+        return (self.folder / "model.onnx").stat().st_size > HEAVY_BYTES
+
+    @property
+    def name(self) -> str:
+        return self.folder.parent.name
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        manifest: dict[str, Any] = json.loads((self.folder / "manifest.json").read_text())
+        return manifest
+
+
+def digits(side: int = 28) -> list[bytes]:
+    """Light strokes on black, as PNG."""
+    return [_png(_strokes(random.Random(seed), side)) for seed in range(COUNT)]
+
+
+def photographs(folder: Path) -> tuple[list[bytes], str]:
+    """Real JPEGs of a usual size from `folder`, spread over it; drawn ones where it has none."""
+    paths = [path for path in sorted(folder.glob("*.JPEG")) if 10_000 < path.stat().st_size < 400_000]
+    if len(paths) >= COUNT:
+        step = len(paths) // COUNT
+        return [path.read_bytes() for path in paths[::step][:COUNT]], f"{COUNT} real photographs"
+    return [_jpeg(_scene(random.Random(seed))) for seed in range(COUNT)], f"{COUNT} drawn scenes"
+
+
+def _strokes(chance: random.Random, side: int) -> Image.Image:
+    """Drawn at four times the size, so that the edges have many greys."""
+    canvas = Image.new("L", (side * 4, side * 4))
+    draw = ImageDraw.Draw(canvas)
+    points = [(chance.uniform(0.2, 0.8) * side * 4, chance.uniform(0.2, 0.8) * side * 4) for _ in range(4)]
+    draw.line(points, fill=255, width=side // 3, joint="curve")
+    return canvas.resize((side, side), Image.Resampling.LANCZOS)
+
+
+def _scene(chance: random.Random) -> Image.Image:
+    """Soft colours, edges and grain: what makes a JPEG as long as a photograph's."""
+    image = Image.effect_noise(PHOTO, 40).convert("RGB")
+    draw = ImageDraw.Draw(image, "RGBA")
+    for _ in range(60):
+        x, y = chance.uniform(0, PHOTO[0]), chance.uniform(0, PHOTO[1])
+        wide, high = chance.uniform(10, 200), chance.uniform(10, 150)
+        colour = tuple(chance.randrange(256) for _ in range(3))
+        draw.ellipse((x - wide, y - high, x + wide, y + high), fill=(*colour, 140))
+    return image.filter(ImageFilter.GaussianBlur(0.7))
+
+
+def _png(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _jpeg(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=90)
+    return buffer.getvalue()

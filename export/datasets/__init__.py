@@ -1,0 +1,1 @@
+"""Data sets: MNIST, GTSRB, image folders and synthetic images."""

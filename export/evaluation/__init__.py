@@ -1,0 +1,1 @@
+"""Parity, accuracy and calibration of an exported graph."""

@@ -1,0 +1,1 @@
+"""ONNX graphs: conversion, rewriting, reduced precision, profiling."""

@@ -1,0 +1,94 @@
+"""Publishes the network of fixed kernels: nothing is trained, and any height and width goes in.
+
+Its graph is written down here and not converted: tf2onnx makes channels first of channels last by a reshape,
+for which the height and width would have to be known.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from onnx.checker import check_model
+
+from ..datasets import synthetic_images
+from ..errors import VerificationError
+from ..graph.convert import OPSET
+from ..graph.ort_session import Session
+from ..networks import filters
+from ..networks.preprocessing import INPUT
+from ..repository.manifest import InputSpec, Manifest, OutputSpec
+from ..repository.publish import check_writable, publish
+
+NAME: Final = "filters"
+DESCRIPTION: Final = "Four fixed kernels of image processing: edges, sharpening, Gaussian and mean smoothing."
+OUTPUT: Final = "maps"
+
+# Sums of up to 25 products of pixels and weights, in float32.
+_TOLERANCE: Final = 1e-3
+
+
+def export(models: Path, seed: int) -> Path:
+    """Write, verify and publish the network as the next version of `filters`; return its directory.
+
+    Raises:
+        ExportError: a step failed, and nothing is published.
+    """
+    check_writable(models)
+    network, model = filters.build(), graph()
+    pixels = synthetic_images.digits_and_none(seed)[:, 2:-2]  # higher is not wide: the axes are told apart
+    expected = np.asarray(network.predict(pixels.astype(np.float32), verbose=0))
+    _check(expected, Session(model).run(pixels))
+    manifest = Manifest(
+        name=NAME,
+        description=DESCRIPTION,
+        input=InputSpec(INPUT, "uint8", "NHWC", None, None, 1, "fit"),
+        output=OutputSpec(OUTPUT, "maps"),
+        labels=tuple(filters.KERNELS),
+        max_batch_size=16,
+        opset=OPSET,
+        parameters=sum(int(np.prod(weight.shape)) for weight in network.trainable_weights),
+        tolerance=_TOLERANCE,
+        weights="fixed",
+    )
+    return publish(models, manifest, model, pixels, expected)
+
+
+def graph() -> bytes:
+    """uint8 of [batch, height, width, 1] in, float32 of [batch, height, width, 4] out: three free axes."""
+    reach = filters.REACH
+    constants = {
+        "border": np.array([0, reach, reach, 0, 0, reach, reach, 0]),
+        "kernels": filters.weights().transpose(3, 2, 0, 1),
+    }
+    nodes = [
+        helper.make_node("Pad", [INPUT, "border"], ["padded"], name="Border", mode="edge"),
+        helper.make_node("Cast", ["padded"], ["floats"], name="Cast", to=TensorProto.FLOAT),
+        helper.make_node("Transpose", ["floats"], ["first"], name="ChannelsFirst", perm=[0, 3, 1, 2]),
+        helper.make_node("Conv", ["first", "kernels"], ["filtered"], name="Kernels"),
+        helper.make_node("Transpose", ["filtered"], [OUTPUT], name="ChannelsLast", perm=[0, 2, 3, 1]),
+    ]
+    axes = ["batch", "height", "width"]
+    model = helper.make_model(
+        helper.make_graph(
+            nodes,
+            NAME,
+            [helper.make_tensor_value_info(INPUT, TensorProto.UINT8, [*axes, 1])],
+            [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, [*axes, len(filters.KERNELS)])],
+            [numpy_helper.from_array(np.ascontiguousarray(array), name) for name, array in constants.items()],
+        ),
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=10,
+        producer_name="convserve-export",
+    )
+    check_model(model, full_check=True)
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def _check(expected: NDArray[np.float32], found: NDArray[np.float32]) -> None:
+    difference = float(np.max(np.abs(expected - found)))
+    if not difference <= _TOLERANCE:
+        raise VerificationError(f"the graph is not the network: its maps differ by up to {difference:.1e}")

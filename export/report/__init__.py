@@ -1,0 +1,1 @@
+"""Evidence that is published with a model: plots, tables and the model card."""

@@ -1,0 +1,1 @@
+"""The model repository: manifest format, publishing and reading back."""

@@ -1,0 +1,1 @@
+"""Training with Keras: optimizers, augmentation, checkpoints, ensembles."""

@@ -1,0 +1,91 @@
+"""The composition root: every part made and joined here, nothing opened before the lifespan begins."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI, Request
+from prometheus_client import CollectorRegistry
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+
+from .. import __version__
+from ..config.limits import Limits
+from ..config.settings import Settings
+from ..errors import ConvserveError
+from ..inference.data_plane import DataPlane
+from ..protocols.native.rest import Native
+from ..protocols.open_inference.rest import OpenInference
+from ..protocols.operations import Operations
+from ..protocols.shared.request_handler import CLIENT_CLOSED_REQUEST
+from ..protocols.shared.responses import error_json, error_reply
+from ..protocols.tensorflow_serving.rest import TensorFlowServing
+from ..protocols.torchserve import TorchServe
+from ..telemetry.exposition import Exposition
+from ..telemetry.metrics import Telemetry
+from .dispatch import Application
+from .openapi import describe_with_examples
+
+
+def create_app(settings: Settings, *, metrics_dir: Path | None = None) -> Application:
+    """The server as an ASGI application.
+
+    Args:
+        metrics_dir: the folder through which several workers share their metrics; None with one process.
+
+    Raises:
+        ConfigurationError: a setting that this machine cannot honour.
+    """
+    metrics = CollectorRegistry()
+    telemetry = Telemetry(metrics, metrics_dir)
+    plane = DataPlane.build(settings, telemetry)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with plane.opened():
+            yield
+
+    app = Application(
+        _unforeseen,
+        title="convserve",
+        version=__version__,
+        summary="Batched image classification with ONNX Runtime.",
+        lifespan=lifespan,
+        redoc_url=None,
+        redirect_slashes=False,  # clients of several dialects follow no redirect
+    )
+    app.state.plane = plane
+    app.state.registry = plane.registry
+    app.state.telemetry = telemetry
+    for dialect in (Native, OpenInference, TensorFlowServing, TorchServe):
+        dialect(plane, Limits.of(settings)).mount(app, telemetry)
+    Operations(plane.registry, Exposition(metrics, metrics_dir), telemetry).mount(app)
+    app.add_exception_handler(ConvserveError, _domain_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(ClientDisconnect, _client_left)
+    describe_with_examples(app, plane.registry)
+    return app
+
+
+async def _domain_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ConvserveError)
+    return error_reply(error)
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    sentence = f"{request.method} {request.url.path}: {error.detail}; GET /docs lists what there is"
+    return error_json(sentence, error.status_code, error.headers)
+
+
+async def _client_left(request: Request, error: Exception) -> Response:
+    """Nobody receives it; without it a request that breaks off would be logged as an error."""
+    return Response(status_code=CLIENT_CLOSED_REQUEST)
+
+
+async def _unforeseen(request: Request, error: Exception) -> Response:
+    """The outermost: starlette raises the error again after this reply, so that it is logged."""
+    return error_json("an unforeseen error; it has been logged", 500)

@@ -1,0 +1,85 @@
+"""An account of every request: a line in the log, a span for the collector, the ids of its trace."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ...telemetry.logs import ACCESS
+from ...telemetry.request_context import Account, current
+
+if TYPE_CHECKING:  # its library is an extra
+    from opentelemetry.trace import Span
+
+    from ...telemetry.tracing import Traces
+
+# A request that was never answered, as nginx logs it.
+CLIENT_CLOSED_REQUEST = 499
+
+logger = logging.getLogger(ACCESS)
+
+
+class Observation:
+    """Neither bodies nor queries nor headers are told, for pictures and secrets are in them.
+
+    Args:
+        log: whether to write a line for each request.
+        traces: where spans go; None for nowhere.
+    """
+
+    def __init__(self, app: ASGIApp, *, log: bool, traces: Traces | None) -> None:
+        self._app = app
+        self._log = log
+        self._traces = traces
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = next((value for name, value in scope["headers"] if name == b"traceparent"), b"")
+        account, span = self._begin(scope, given.decode("latin-1") or None)
+        status, sent = CLIENT_CLOSED_REQUEST, 0
+
+        async def counted(message: Message) -> None:
+            nonlocal status, sent
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                own = (b"traceparent", account.traceparent.encode())
+                message = {**message, "headers": [*message["headers"], own]}
+            else:
+                sent += len(message.get("body", b""))
+            await send(message)
+
+        started = time.perf_counter()
+        token = current.set(account)
+        try:
+            await self._app(scope, receive, counted)
+        finally:
+            self._end(scope, account, span, status, sent, time.perf_counter() - started)
+            current.reset(token)
+
+    def _begin(self, scope: Scope, traceparent: str | None) -> tuple[Account, Span | None]:
+        if self._traces is None:
+            return Account.begin(traceparent), None
+        return self._traces.begin(f"HTTP {scope['method']}", traceparent)
+
+    def _end(
+        self, scope: Scope, account: Account, span: Span | None, status: int, sent: int, seconds: float
+    ) -> None:
+        path = scope["raw_path"].decode("latin-1")
+        told: dict[str, Any] = {"status": status, **account.told}
+        if (key := scope.get("convserve.key")) is not None:
+            told["key"] = key
+        if self._traces is not None and span is not None:
+            names = {"http.request.method": scope["method"], "url.path": path}
+            ours = {f"convserve.{name}": value for name, value in told.items()}
+            ours["http.response.status_code"] = ours.pop("convserve.status")
+            self._traces.end(account, span, {**names, **ours}, status)
+        if self._log:
+            told |= {f"{stage}_ms": round(1e3 * spent, 3) for stage, spent in account.stages.items()}
+            client = scope["client"]
+            told |= {"bytes": sent, "ms": round(1e3 * seconds, 3), "client": client[0] if client else ""}
+            logger.info("%s %s", scope["method"], path, extra={"told": told})

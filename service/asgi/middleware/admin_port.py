@@ -1,0 +1,26 @@
+"""Two ports: one for those who ask models, one for those who look after the server."""
+
+from __future__ import annotations
+
+from starlette.types import ASGIApp, Receive, Send
+from starlette.types import Scope as AsgiScope
+
+from ...protocols.shared.responses import error_json
+from ...security.api_keys import Scope
+from ...security.authorization import scope_of_path
+
+
+class Ports:
+    """Answers operations on `admin_port` alone, inference on the other alone, and probes on both."""
+
+    def __init__(self, app: ASGIApp, admin_port: int) -> None:
+        self._app = app
+        self._admin_port = admin_port
+
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and (needed := scope_of_path(scope["path"])) is not None:
+            on_admin_port = scope["server"][1] == self._admin_port
+            if on_admin_port == (needed is Scope.INFER):
+                await error_json("this is answered on another port", 404)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)

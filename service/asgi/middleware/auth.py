@@ -1,0 +1,33 @@
+"""API keys over HTTP: nothing but the probes is answered without one (RFC 6750, section 3)."""
+
+from __future__ import annotations
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ...errors import ConvserveError, Unauthenticated
+from ...protocols.shared.responses import error_reply
+from ...security.authorization import Gate, presented_key, scope_of_path
+
+
+class Authentication:
+    """Asks the gate before the application sees a request, and before a byte of its body is read."""
+
+    def __init__(self, app: ASGIApp, gate: Gate) -> None:
+        self._app = app
+        self._gate = gate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and (needed := scope_of_path(scope["path"])) is not None:
+            headers = dict(scope["headers"])
+            try:
+                key = self._gate.admit(
+                    presented_key(headers.get(b"authorization"), headers.get(b"x-api-key")), needed
+                )
+            except ConvserveError as error:
+                response = error_reply(error)
+                if isinstance(error, Unauthenticated):
+                    response.headers["WWW-Authenticate"] = 'Bearer realm="convserve"'
+                await response(scope, receive, send)
+                return
+            scope["convserve.key"] = key.name
+        await self._app(scope, receive, send)

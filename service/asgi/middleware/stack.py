@@ -1,0 +1,47 @@
+"""The application and what lies around it: nothing but itself where no setting asks for more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
+
+from ...config.settings import Settings
+from ...security.authorization import Gate
+from .access_log import Observation
+from .admin_port import Ports
+from .auth import Authentication
+
+if TYPE_CHECKING:
+    from ...telemetry.tracing import Traces
+
+# Besides what browsers let every script see.
+EXPOSED = ("Retry-After", "Server-Timing", "Traceparent")
+
+
+def enclose(
+    app: ASGIApp, settings: Settings, gate: Gate | None = None, traces: Traces | None = None
+) -> ASGIApp:
+    """The application behind every middleware that is on; the last put around it is the outermost."""
+    if gate is not None:
+        app = Authentication(app, gate)
+    if settings.admin_port:
+        app = Ports(app, settings.admin_port)
+    if settings.cors_origins is not None:
+        # Outside of the keys: a browser asks beforehand without one, and has to read who is refused.
+        app = CORSMiddleware(
+            app,
+            allow_origins=_listed(settings.cors_origins),
+            allow_methods=["GET", "POST", "PUT"],
+            allow_headers=["*"],
+            expose_headers=EXPOSED,
+        )
+    if settings.access_log or traces is not None:
+        app = Observation(app, log=settings.access_log, traces=traces)
+    return app
+
+
+def _listed(text: str) -> Sequence[str]:
+    return [word.strip() for word in text.split(",")]

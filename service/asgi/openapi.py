@@ -1,0 +1,90 @@
+"""The OpenAPI description, with examples that the default model really answers."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import FastAPI
+
+from ..errors import ConvserveError
+from ..inference.model import LoadedModel
+from ..inference.registry import Registry
+from ..protocols.native.openapi import SCHEMAS
+
+
+def describe_with_examples(app: FastAPI, registry: Registry) -> None:
+    """Give the description the default model for an example: its name in paths, its picture in JSON bodies.
+
+    FastAPI makes the description on its first use, which is after the models have been loaded.
+    """
+    describe = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            _add_examples(describe(), registry)
+        return describe()
+
+    app.openapi = openapi  # type: ignore[method-assign]  # the way FastAPI's documentation extends it
+
+
+_NAMES = re.compile(r"{(\w+)}")
+_ANY_ERROR = {
+    "description": "An error, told in a sentence.",
+    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+}
+
+
+def _complete(path: str, operation: dict[str, Any], names: Mapping[str, str]) -> None:
+    """Say what FastAPI does not know: the endpoints take their requests as they are."""
+    operation["responses"].pop("422", None)
+    operation["responses"]["default"] = _ANY_ERROR
+    if path == "/metrics":  # the one page that is not JSON
+        operation["responses"]["200"]["content"] = {"text/plain": {"schema": {"type": "string"}}}
+    parameters = operation.setdefault("parameters", [])
+    told = {parameter["name"] for parameter in parameters}
+    parameters += [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in _NAMES.findall(path)
+        if name not in told
+    ]
+    operation["parameters"] = [_with_example(parameter, names) for parameter in parameters]
+
+
+def _with_example(parameter: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    if parameter["in"] != "path" or parameter["name"] not in names:
+        return parameter
+    return {**parameter, "example": names[parameter["name"]]}
+
+
+def _add_examples(schema: dict[str, Any], registry: Registry) -> None:
+    schema.setdefault("components", {}).setdefault("schemas", {}).update(SCHEMAS)
+    try:
+        model = registry.resolve()
+    except ConvserveError:
+        model = None
+    names = {} if model is None else {"name": model.name, "version": model.version}
+    bodies = {} if model is None else _bodies(model)
+    for path, operations in schema["paths"].items():
+        for operation in operations.values():
+            _complete(path, operation, names)
+        content = operations.get("post", {}).get("requestBody", {}).get("content", {})
+        verb = path[max(path.rfind("/"), path.rfind(":")) :]
+        if "application/json" in content and verb in bodies:
+            content["application/json"]["example"] = bodies[verb]
+
+
+def _bodies(model: LoadedModel) -> dict[str, Any]:
+    """By the last part of a path, a body that asks for the model's example picture."""
+    if model.manifest.example is None:
+        return {}
+    picture = base64.b64encode((model.folder.path / model.manifest.example.file).read_bytes()).decode()
+    tensor = {"name": model.manifest.input.name, "shape": [1], "datatype": "BYTES", "data": [picture]}
+    return {
+        "/classify": {"images": [{"b64": picture}]},
+        "/infer": {"inputs": [tensor]},
+        ":predict": {"instances": [{"b64": picture}]},
+        ":classify": {"examples": [{"image": {"b64": picture}}]},
+    }

@@ -1,0 +1,1 @@
+"""Admission control and dynamic batching in front of one engine."""

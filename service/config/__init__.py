@@ -1,0 +1,1 @@
+"""Settings, the limits derived from them, and their command-line flags."""

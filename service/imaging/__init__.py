@@ -1,0 +1,1 @@
+"""Image decoding: bytes in, model input rows out."""

@@ -1,0 +1,1 @@
+"""The data plane: loaded models, their registry, and classification."""

@@ -1,0 +1,67 @@
+"""The parts that answer, joined: what the server, the shell command and the tests all stand on."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from ..config.settings import Settings
+from ..engine.session import choose_provider
+from ..imaging.decode_pool import DecodePool
+from ..system.cpu_quota import available_cores
+from ..telemetry.metrics import Telemetry
+from .classifier import Classifier
+from .model import Loader
+from .registry import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class DataPlane:
+    """A registry of models and the classifier that asks them."""
+
+    registry: Registry
+    classifier: Classifier
+
+    @classmethod
+    def build(cls, settings: Settings, telemetry: Telemetry) -> DataPlane:
+        """Wire the parts and open nothing.
+
+        Raises:
+            ConfigurationError: a setting that this machine cannot honour.
+        """
+        cores = max(1, available_cores() // settings.workers)
+        loader = Loader(
+            telemetry=telemetry,
+            provider=choose_provider(settings.provider),
+            threads=settings.threads,
+            cores=cores,
+            queue_limit=settings.queue_limit,
+            max_queue_delay=settings.max_queue_delay_ms / 1000,
+            max_wait=settings.max_queue_wait_ms / 1000,
+            max_pixels=settings.max_pixels,
+        )
+        registry = Registry(
+            settings.models,
+            loader,
+            settings.default_model,
+            engine_timeout=settings.engine_timeout_s,
+            patience=settings.shutdown_timeout_s,
+        )
+        return cls(registry, Classifier(DecodePool(cores, timeout=settings.decode_timeout_ms / 1000)))
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Load the models; at the end answer what was admitted and let go of every thread.
+
+        Raises:
+            ConfigurationError, NothingToServe: as the registry raises them.
+        """
+        try:
+            self.registry.open()
+            try:
+                yield
+            finally:
+                await self.registry.close()
+        finally:
+            self.classifier.close()

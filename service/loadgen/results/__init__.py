@@ -1,0 +1,1 @@
+"""Latencies, throughput and checked answers of a run."""

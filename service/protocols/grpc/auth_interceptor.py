@@ -1,0 +1,54 @@
+"""API keys over gRPC: in the metadata `authorization` or `x-api-key`, as over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from ...errors import ConvserveError
+from ...security.authorization import Gate, presented_key, scope_of_method
+from .handlers import Context, refuse
+
+if TYPE_CHECKING:  # it is in the stubs alone that it is generic
+    _Interceptor = grpc.aio.ServerInterceptor[Any, Any]
+else:
+    _Interceptor = grpc.aio.ServerInterceptor
+
+
+class KeyInterceptor(_Interceptor):
+    """Asks the gate before a method sees a call, and before its message is read."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Any:
+        needed = scope_of_method(handler_call_details.method)
+        if needed is not None:
+            metadata = dict(handler_call_details.invocation_metadata or ())
+            try:
+                self._gate.admit(
+                    presented_key(_value(metadata, "authorization"), _value(metadata, "x-api-key")), needed
+                )
+            except ConvserveError as error:
+                return _refusing(error)
+        return await continuation(handler_call_details)
+
+
+def _value(metadata: dict[str, str | bytes], name: str) -> bytes | None:
+    value = metadata.get(name)
+    return value.encode() if isinstance(value, str) else value
+
+
+def _refusing(error: ConvserveError) -> Any:
+    """In the form of a stream both ways, which reads nothing and answers calls of every form."""
+
+    async def answer(received: Any, context: Context) -> None:
+        await refuse(context, error)
+
+    return grpc.stream_stream_rpc_method_handler(answer)

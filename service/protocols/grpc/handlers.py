@@ -1,0 +1,117 @@
+"""gRPC methods from a service's descriptor: messages parsed, domain errors made status codes."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any, NoReturn, TypeAlias, TypeVar
+
+import grpc
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.message import DecodeError, Message
+from google.protobuf.message_factory import GetMessageClass
+
+from ...errors import ConvserveError, InferenceFailed, InvalidInput, Overloaded
+from ..shared.status_codes import TABLE
+
+# In quotes, for it is in the stubs alone that these are generic.
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+Handler: TypeAlias = "grpc.GenericRpcHandler[Any, Any]"
+_MethodHandler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+# A message, or an iterator of messages as bytes, and the call; a message, or an iterator of them.
+Behaviour = Callable[[Any, Context], Awaitable[Message] | AsyncIterator[Message]]
+
+# In bytes: the sentence of an error travels in a trailer, and clients refuse those that exceed 8 KiB in all;
+# a byte that is not ASCII takes three there.
+LONGEST_SENTENCE = 2000
+
+M = TypeVar("M", bound=Message)
+
+logger = logging.getLogger(__name__)
+
+
+def service_handler(service: ServiceDescriptor, behaviours: Mapping[str, Behaviour]) -> Handler:
+    """Every method of `service`, those without a behaviour answered with UNIMPLEMENTED.
+
+    No code is generated for it: that would import its messages by an absolute name, which differs between a
+    clone and an installed package.
+    """
+    handlers = {
+        method.name: _handler(method, behaviours[method.name])
+        if method.name in behaviours
+        else _not_offered(method.name)
+        for method in service.methods
+    }
+    return grpc.method_handlers_generic_handler(service.full_name, handlers)
+
+
+def parse(message: type[M], data: bytes) -> M:
+    """
+    Raises:
+        InvalidInput: the bytes are not such a message.
+    """
+    try:
+        return message.FromString(data)
+    except DecodeError as error:
+        raise InvalidInput(f"the request is no message of type {message.DESCRIPTOR.full_name}") from error
+
+
+def _handler(method: MethodDescriptor, behaviour: Behaviour) -> _MethodHandler:
+    serialize = GetMessageClass(method.output_type).SerializeToString
+    if not method.server_streaming:
+        return grpc.unary_unary_rpc_method_handler(_unary(method, behaviour), None, serialize)
+    if not method.client_streaming:
+        return grpc.unary_stream_rpc_method_handler(_stream(method, behaviour), None, serialize)
+    return grpc.stream_stream_rpc_method_handler(_stream(method, behaviour), None, serialize)
+
+
+def _unary(method: MethodDescriptor, behaviour: Any) -> Callable[[bytes, Context], Awaitable[Message]]:
+    request = GetMessageClass(method.input_type)
+
+    async def answer(data: bytes, context: Context) -> Message:
+        try:
+            message: Message = await behaviour(parse(request, data), context)
+        except Exception as error:
+            await refuse(context, error)
+        return message
+
+    return answer
+
+
+def _stream(method: MethodDescriptor, behaviour: Any) -> Callable[[Any, Context], AsyncIterator[Message]]:
+    request = GetMessageClass(method.input_type)
+
+    async def answers(received: Any, context: Context) -> AsyncIterator[Message]:
+        try:
+            asked = received if method.client_streaming else parse(request, received)
+            async for message in behaviour(asked, context):
+                yield message
+        except Exception as error:
+            await refuse(context, error)
+
+    return answers
+
+
+def _not_offered(name: str) -> _MethodHandler:
+    async def refuse(data: bytes, context: Context) -> NoReturn:
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{name} is not offered by this server")
+
+    return grpc.unary_unary_rpc_method_handler(refuse)
+
+
+async def refuse(context: Context, error: Exception) -> NoReturn:
+    """End the call with the error's row of the table; the outermost, so it is what logs the unforeseen."""
+    if not isinstance(error, ConvserveError):
+        logger.error("an unforeseen error", exc_info=error)
+        error = InferenceFailed("an unforeseen error; it has been logged")
+    sentence = str(error).encode(errors="replace")[:LONGEST_SENTENCE].decode(errors="ignore")
+    code = grpc.StatusCode[TABLE[type(error)].grpc]
+    await context.abort(code, sentence, _when_to_return(error))
+
+
+def _when_to_return(error: ConvserveError) -> tuple[tuple[str, str], ...]:
+    """gRPC's own word for Retry-After: https://github.com/grpc/proposal/blob/master/A6-client-retries.md"""
+    if not isinstance(error, Overloaded):
+        return ()
+    return (("grpc-retry-pushback-ms", str(math.ceil(error.retry_after * 1000))),)

@@ -1,0 +1,104 @@
+"""The gRPC port: inference, health and reflection on the data plane that HTTP answers from."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import grpc
+
+from ...config.limits import Limits
+from ...errors import ConfigurationError
+from ...inference.data_plane import DataPlane
+from ...security.authorization import Gate
+from ...security.tls import TlsFiles
+from ...telemetry.metrics import Telemetry
+from . import health, servicer
+from .auth_interceptor import KeyInterceptor
+from .credentials import credentials
+from .health import Health
+from .reflection import Reflection
+from .servicer import OpenInferenceGrpc
+
+# A call that has come and is not yet in our hands when the library stops is cut off with CANCELLED. For a
+# moment before, calls are told UNAVAILABLE instead, which their clients try again elsewhere.
+LAST_REFUSALS_SECONDS = 0.1
+
+
+class GrpcServer:
+    """A gRPC server in the event loop it is made in."""
+
+    def __init__(
+        self,
+        plane: DataPlane,
+        telemetry: Telemetry,
+        limits: Limits,
+        gate: Gate | None = None,
+        tls: TlsFiles | None = None,
+    ) -> None:
+        """`gate` is asked before every call, and `tls` is spoken, where they are given."""
+        self._closing = asyncio.Event()
+        self._tls = tls
+        self._stops: list[asyncio.Task[None]] = []
+        inference = OpenInferenceGrpc(plane, limits, telemetry, self._closing)
+        self._health = Health(plane.registry, servicer.SERVICE.full_name)
+        described = (servicer.SERVICE.file, health.SERVICE.file)
+        parts = (inference, self._health, Reflection(described, self._closing))
+        self._server = grpc.aio.server(
+            handlers=[part.handler() for part in parts],
+            interceptors=[] if gate is None else [KeyInterceptor(gate)],
+            options=_options(limits),
+            maximum_concurrent_rpcs=limits.max_calls,
+        )
+
+    @asynccontextmanager
+    async def serving(self, address: str) -> AsyncIterator[int]:
+        """Answer calls to a numeric `host:port` while the block runs; yields the port, which 0 leaves open.
+
+        Raises:
+            ConfigurationError: the address cannot be had.
+        """
+        try:
+            if self._tls is None:
+                port = self._server.add_insecure_port(address)
+            else:
+                port = self._server.add_secure_port(address, credentials(self._tls))
+        except RuntimeError as error:
+            raise ConfigurationError(f"cannot listen on {address} for gRPC") from error
+        await self._server.start()
+        try:
+            yield port
+        finally:
+            if not self._stops:
+                self.stop(None)
+            await asyncio.gather(*self._stops)
+
+    def drain(self) -> None:
+        """Tell those that watch the server's health; the registry has turned it off already."""
+        self._health.changed()
+
+    def stop(self, grace: float | None) -> None:
+        """Refuse new calls, answer those under way for `grace` seconds at the most; returns at once.
+
+        The registry refuses by now.
+        """
+        self._closing.set()
+        self._health.close()
+        self._stops.append(asyncio.create_task(self._stop(grace)))
+
+    async def _stop(self, grace: float | None) -> None:
+        if grace is not None:
+            await asyncio.sleep(LAST_REFUSALS_SECONDS)
+        await self._server.stop(grace)
+
+
+def _options(limits: Limits) -> Sequence[tuple[str, int]]:
+    return (
+        ("grpc.max_receive_message_length", limits.max_message_bytes),
+        ("grpc.max_send_message_length", limits.max_message_bytes),
+        ("grpc.max_concurrent_streams", limits.max_calls),
+        ("grpc.server_handshake_timeout_ms", int(limits.handshake_timeout * 1000)),
+        # Several workers share the port; that no other server does, the holder of the port sees to.
+        ("grpc.so_reuseport", 1),
+    )

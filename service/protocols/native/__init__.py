@@ -1,0 +1,1 @@
+"""convserve's own REST API."""

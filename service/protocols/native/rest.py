@@ -1,0 +1,112 @@
+"""The project's own dialect: pictures in, labels out."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from fastapi import FastAPI
+from starlette.requests import Request
+
+from ...config.limits import Limits
+from ...errors import InvalidInput, PayloadTooLarge, UnsupportedContent
+from ...imaging.decode_pool import Image
+from ...inference.data_plane import DataPlane
+from ...telemetry.metrics import Telemetry
+from ..shared.multipart import read_files
+from ..shared.request_body import read_body
+from ..shared.request_handler import Exchange, InferenceRoute, counted
+from ..shared.responses import JSON, Reply, server_timing
+from .json_codec import as_json
+from .json_images import read_json_images
+from .openapi import DESCRIPTION, PATHS, request_body, responses
+
+DEFAULT_TOP_K = 5
+
+# The query that nearly all have who have one: parsing any takes longer than ranking.
+_PLAIN_TOP_K = re.compile(rb"top_k=([1-9][0-9]{0,8})")
+
+
+@dataclass(frozen=True, slots=True)
+class Native:
+    """`POST /classify`, `/models/{name}/classify` and `/models/{name}/versions/{version}/classify`.
+
+    Args:
+        request_timeout: seconds until the deadline of a request that names none.
+        max_body_bytes, max_images: what one request may bring.
+    """
+
+    plane: DataPlane
+    limits: Limits
+
+    def mount(self, app: FastAPI, telemetry: Telemetry) -> None:
+        endpoint = counted(telemetry, "native", self.classify)
+        for path, parameters in PATHS.items():
+            app.router.add_api_route(
+                path,
+                endpoint,
+                methods=["POST"],
+                route_class_override=InferenceRoute,
+                name="classify",
+                summary="Classify images",
+                description=DESCRIPTION,
+                responses=responses(),
+                openapi_extra={"parameters": parameters, "requestBody": request_body()},
+                operation_id="_".join(["classify", *(p["name"] for p in parameters if p["in"] == "path")]),
+                tags=["classify"],
+            )
+
+    async def classify(self, exchange: Exchange) -> Reply:
+        model = exchange.begin(self.plane.registry.resolve_named, self.limits.request_timeout)
+        top_k = _top_k(exchange.request)
+        images = self._images(exchange, await read_body(exchange.request, self.limits.max_body_bytes))
+        classification = await self.plane.classifier.classify(
+            model, images, top_k=top_k, deadline=exchange.deadline
+        )
+        exchange.timings = classification.timings
+        return Reply(as_json(classification), JSON, server_timing(classification.timings))
+
+    def _images(self, exchange: Exchange, body: bytes) -> list[Image]:
+        images = _read_images(exchange, body, self.limits)
+        if not images:
+            raise InvalidInput("the request holds no image")
+        if len(images) > self.limits.max_images:
+            raise PayloadTooLarge(
+                f"the request holds {len(images)} images; at most {self.limits.max_images} are taken at once "
+                "(CONVSERVE_MAX_IMAGES)"
+            )
+        return images
+
+
+def _read_images(exchange: Exchange, body: bytes, limits: Limits) -> list[Image]:
+    content_type = exchange.header(b"content-type") or ""
+    encoding = exchange.header(b"content-encoding") or "identity"
+    if encoding != "identity":
+        raise UnsupportedContent(f"a body with Content-Encoding {encoding!r} is not taken; send it plain")
+    if not body:
+        raise InvalidInput("the body is empty; send a picture, a form with files, or JSON")
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type.startswith("image/") or media_type in ("application/octet-stream", ""):
+        return [Image(body)]
+    if media_type == "multipart/form-data":
+        return read_files(content_type, body, limits.max_parts)
+    if media_type == "application/json":
+        return read_json_images(body, limits.json)
+    raise UnsupportedContent(
+        f"the Content-Type {media_type!r} is not taken; send a picture as image/* (with curl: "
+        "-H 'Content-Type: image/png'), files as multipart/form-data, or base64 in application/json"
+    )
+
+
+def _top_k(request: Request) -> int:
+    query = request.scope["query_string"]
+    if not query:
+        return DEFAULT_TOP_K
+    if plain := _PLAIN_TOP_K.fullmatch(query):
+        return int(plain[1])
+    text = request.query_params.get("top_k")
+    if text is None:
+        return DEFAULT_TOP_K
+    if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text) > 0):
+        raise InvalidInput(f"top_k must be a whole number from 1, not {text!r}")
+    return int(text)

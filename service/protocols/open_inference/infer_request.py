@@ -1,0 +1,177 @@
+"""The Open Inference Protocol without its transports: what a request asks for, and what it gets.
+
+REST and gRPC read their own forms into `InferRequest` and write `OutputTensor`s in their own forms; what is
+between is here, so that both answer alike.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ...batching.pending_request import Rows, Scores
+from ...errors import InvalidInput
+from ...imaging.decode_pool import Image
+from ...inference.classifier import Classifier, Inference, check_classifies
+from ...inference.model import LoadedModel
+from ...repository.manifest import Manifest
+from ..shared.tensors import elements_to_bytes
+
+# The classification extension's own bound: not more scores than this are sorted for one answer.
+MAX_CLASSIFICATION_ELEMENTS = 1_000_000
+
+# As JSON a number takes five times the memory of a float32, and longer to write than to compute.
+MOST_JSON_NUMBERS = 1 << 22
+
+
+@dataclass(frozen=True, slots=True)
+class RequestedOutput:
+    """`classification` is how many classes to tell in place of the scores; 0 for the scores themselves."""
+
+    name: str
+    binary: bool = False
+    classification: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class InferRequest:
+    """`content` is rows of the model's input, or encoded pictures; `timeout` is in seconds."""
+
+    id: str
+    content: Rows | list[Image]
+    outputs: Sequence[RequestedOutput]
+    timeout: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class OutputTensor:
+    """An answer's tensor: FP32 `scores`, or, for a classification, BYTES `elements` in row-major order."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    binary: bool
+    scores: Scores | None = None
+    elements: Sequence[bytes] = ()
+
+    def as_bytes(self) -> bytes:
+        """The raw form: little-endian scores, or each element behind its length."""
+        if self.scores is not None:
+            return np.ascontiguousarray(self.scores, "<f4").tobytes()
+        return elements_to_bytes(self.elements)
+
+
+async def infer(
+    classifier: Classifier, model: LoadedModel, request: InferRequest, *, deadline: float
+) -> tuple[list[OutputTensor], Inference]:
+    """The requested outputs in their order; `deadline` is in the event loop's time.
+
+    Raises:
+        NotAClassifier: classes are asked of a model that gives maps.
+    """
+    if any(output.classification for output in request.outputs):
+        check_classifies(model)
+    inference = await classifier.infer(model, request.content, deadline=deadline)
+    return [_output(wanted, inference.scores, model.manifest) for wanted in request.outputs], inference
+
+
+def check_inputs(names: Sequence[str], manifest: Manifest) -> None:
+    """
+    Raises:
+        InvalidInput: these are not the inputs of the model, which has one.
+    """
+    if names != [manifest.input.name]:
+        raise InvalidInput(
+            f"{manifest.name} takes one input, {manifest.input.name!r}; the request has {names}"
+        )
+
+
+def check_outputs(outputs: Sequence[RequestedOutput], manifest: Manifest) -> Sequence[RequestedOutput]:
+    """`outputs`, or the model's one output where none is named.
+
+    Raises:
+        InvalidInput: one that the model does not have, or one named twice.
+    """
+    if not outputs:
+        return [RequestedOutput(manifest.output.name)]
+    for output in outputs:
+        if output.name != manifest.output.name:
+            raise InvalidInput(
+                f"{manifest.name} has no output {output.name!r}; it has {manifest.output.name!r}"
+            )
+    if len(outputs) > 1:
+        raise InvalidInput(f"the output {outputs[0].name!r} is requested more than once")
+    return outputs
+
+
+def check_json_size(scores: Scores, manifest: Manifest) -> None:
+    """
+    Raises:
+        InvalidInput: these are maps of more numbers than are written as JSON.
+    """
+    if not manifest.classifies and scores.size > MOST_JSON_NUMBERS:
+        raise InvalidInput(
+            f"the maps have {scores.size:,} numbers, and at most {MOST_JSON_NUMBERS:,} are written as JSON: "
+            "ask for binary data, by the binary tensor data extension or by gRPC"
+        )
+
+
+def check_parameters(parameters: Mapping[str, Any] | None) -> float | None:
+    """The request's `timeout` in seconds, if it has one.
+
+    Unknown parameters are let pass, as the protocol wants, and so are those of sequences, which mean nothing
+    to a classifier.
+
+    Raises:
+        InvalidInput: a parameter that is not a string, number or boolean, a reserved one, or a wrong timeout.
+    """
+    for name, value in (parameters or {}).items():
+        if name.startswith("triton_"):
+            raise InvalidInput(f"the parameter {name!r} is reserved")
+        if not isinstance(value, str | int | float | bool):
+            raise InvalidInput(f"the parameter {name!r} must be a string, a number or a boolean")
+    timeout = (parameters or {}).get("timeout", 0)
+    if isinstance(timeout, bool) or not isinstance(timeout, int) or not 0 <= timeout < 2**64:
+        raise InvalidInput(f"the parameter 'timeout' must be a whole number of microseconds, not {timeout!r}")
+    priority = (parameters or {}).get("priority", 0)
+    if isinstance(priority, bool) or not isinstance(priority, int) or not 0 <= priority < 2**64:
+        raise InvalidInput(f"the parameter 'priority' must be a whole number from 0, not {priority!r}")
+    return timeout / 1e6 or None
+
+
+def classes_wanted(value: Any) -> int:
+    """The parameter `classification` of an output.
+
+    Raises:
+        InvalidInput: it is not a whole number from 1.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InvalidInput(f"the parameter 'classification' must be a whole number from 1, not {value!r}")
+    return value
+
+
+def new_id() -> str:
+    """An identifier for a request that came without one: KServe's client wants one in every answer."""
+    return uuid.uuid4().hex
+
+
+def _output(wanted: RequestedOutput, scores: Scores, manifest: Manifest) -> OutputTensor:
+    if not wanted.classification:
+        return OutputTensor(wanted.name, "FP32", scores.shape, wanted.binary, scores)
+    if scores.size > MAX_CLASSIFICATION_ELEMENTS:
+        raise InvalidInput(f"classification is done for at most {MAX_CLASSIFICATION_ELEMENTS:,} scores")
+    elements = [
+        element for row in scores for element in _classes(row, manifest.labels, wanted.classification)
+    ]
+    shape = (len(scores), len(elements) // len(scores))
+    return OutputTensor(wanted.name, "BYTES", shape, wanted.binary, elements=elements)
+
+
+def _classes(row: Scores, labels: Sequence[str], count: int) -> list[bytes]:
+    """`value:index:label` of the greatest values, greatest first, and of equals the lowest index."""
+    best = (-row).argsort(kind="stable")[:count]
+    return [f"{row[index]:.6f}:{index}:{labels[index]}".encode() for index in best.tolist()]

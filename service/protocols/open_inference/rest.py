@@ -1,0 +1,208 @@
+"""The Open Inference Protocol v2 over REST, as clients of Triton and KServe speak it.
+
+https://kserve.github.io/website/docs/concepts/architecture/data-plane/v2-protocol, with Triton's extensions:
+binary tensor data, classification, statistics, model configuration, model repository.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from fastapi import FastAPI, Request
+from pydantic import BaseModel, ConfigDict, TypeAdapter
+from starlette.responses import Response
+
+from ...config.limits import Limits
+from ...errors import ModelNotFound
+from ...inference.data_plane import DataPlane
+from ...inference.model import LoadedModel
+from ...telemetry.metrics import Telemetry
+from ..shared.content_coding import compress, decompress
+from ..shared.json_body import parse_json
+from ..shared.readiness import readiness_reply
+from ..shared.request_body import read_body
+from ..shared.request_handler import Exchange, InferenceRoute, counted
+from ..shared.responses import Reply, error_json, json_reply, server_timing
+from .infer_request import infer
+from .metadata import all_statistics, config_of, index_of, metadata_of, server_metadata, statistics_by_name
+from .openapi import INFER_DESCRIPTION, index_body, infer_body, infer_parameters, responses, settings_body
+from .read_only_settings import (
+    LOGS_FIXED,
+    TRACES_FIXED,
+    check_unchanged,
+    log_settings,
+    read_wanted,
+    trace_settings,
+)
+from .rest_codec import RAW_HEADER_LENGTH, read_request, write_answer
+
+NOT_OFFERED = 501
+TAG = "Open Inference Protocol"
+
+
+class IndexRequest(BaseModel):
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    ready: bool = False
+
+
+_INDEX = TypeAdapter(IndexRequest)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenInference:
+    """Everything below `/v2`."""
+
+    plane: DataPlane
+    limits: Limits
+
+    def mount(self, app: FastAPI, telemetry: Telemetry) -> None:
+        for path, answer in self._pages().items():
+            app.router.add_api_route(
+                path, answer, methods=["GET"], tags=[TAG], include_in_schema=path != "/v2/"
+            )
+        app.router.add_api_route(
+            "/v2/repository/index",
+            self.index,
+            methods=["POST"],
+            openapi_extra={"requestBody": index_body()},
+            tags=[TAG],
+        )
+        for path, settings in (
+            ("/v2/logging", self.logging),
+            ("/v2/trace/setting", self.tracing),
+            ("/v2/models/{name}/trace/setting", self.tracing),
+        ):
+            app.router.add_api_route(path, settings, methods=["GET"], tags=[TAG])
+            body = {"requestBody": settings_body()}
+            app.router.add_api_route(path, settings, methods=["POST"], openapi_extra=body, tags=[TAG])
+        for path in NOT_OFFERED_PATHS:
+            app.router.add_api_route(path, self.not_offered, methods=["GET", "POST"], include_in_schema=False)
+        endpoint = counted(telemetry, "open_inference", self.infer)
+        for path in ("/v2/models/{name}/infer", "/v2/models/{name}/versions/{version}/infer"):
+            app.router.add_api_route(
+                path,
+                endpoint,
+                methods=["POST"],
+                route_class_override=InferenceRoute,
+                summary="Infer",
+                description=INFER_DESCRIPTION,
+                responses=responses(),
+                openapi_extra={"parameters": infer_parameters(path), "requestBody": infer_body()},
+                tags=[TAG],
+            )
+
+    def _pages(self) -> dict[str, Callable[..., Awaitable[Response]]]:
+        pages: dict[str, Callable[..., Awaitable[Response]]] = {
+            "/v2": self.server,
+            "/v2/": self.server,  # the specification writes both
+            "/v2/health/live": self.live,
+            "/v2/health/ready": self.ready,
+            "/v2/models": self.models,
+            "/v2/models/stats": self.all_statistics,
+            "/v2/systemsharedmemory/status": self.no_regions,
+            "/v2/cudasharedmemory/status": self.no_regions,
+        }
+        for model in ("/v2/models/{name}", "/v2/models/{name}/versions/{version}"):
+            pages[model] = self.metadata
+            pages[f"{model}/ready"] = self.model_ready
+            pages[f"{model}/config"] = self.config
+            pages[f"{model}/stats"] = self.statistics
+        return pages
+
+    async def infer(self, exchange: Exchange) -> Reply:
+        model = exchange.begin(self._resolve, self.limits.request_timeout)
+        received = await read_body(exchange.request, self.limits.max_body_bytes)
+        body = decompress(received, exchange.header(b"content-encoding") or "", self.limits.max_body_bytes)
+        asked = read_request(
+            body,
+            exchange.header(RAW_HEADER_LENGTH),
+            model.manifest,
+            self.limits.max_images,
+            self.limits.json,
+        )
+        if asked.timeout is not None:
+            exchange.hasten(asked.timeout)
+        outputs, inference = await infer(self.plane.classifier, model, asked, deadline=exchange.deadline)
+        exchange.timings = inference.timings
+        answer, headers = write_answer(asked, model, outputs)
+        answer, coding = compress(answer, exchange.header(b"accept-encoding") or "")
+        if coding is not None:
+            headers.append((b"content-encoding", coding.encode()))
+        return Reply(answer, *headers, server_timing(inference.timings))
+
+    async def server(self) -> Response:
+        return json_reply(server_metadata())
+
+    async def live(self) -> Response:
+        return json_reply({"live": True})
+
+    async def ready(self) -> Response:
+        registry = self.plane.registry
+        # The specification names the member "live" in one place and "ready" in another.
+        return readiness_reply(registry, {"ready": registry.ready, "live": True})
+
+    async def models(self) -> Response:
+        return json_reply({"models": self.plane.registry.names})
+
+    async def model_ready(self, request: Request) -> Response:
+        return json_reply({"name": self._resolve(request.path_params).name, "ready": True})
+
+    async def metadata(self, request: Request) -> Response:
+        model = self._resolve(request.path_params)
+        return json_reply(metadata_of(model, self.plane.registry.versions(model.name)))
+
+    async def config(self, request: Request) -> Response:
+        return json_reply(config_of(self._resolve(request.path_params)))
+
+    async def statistics(self, request: Request) -> Response:
+        model = self._resolve(request.path_params)
+        version = request.path_params.get("version")
+        return json_reply(statistics_by_name(self.plane.registry, model.name, version))
+
+    async def all_statistics(self) -> Response:
+        return json_reply(all_statistics(self.plane.registry))
+
+    async def index(self, request: Request) -> Response:
+        """Tritonclient sends no Content-Type, and an empty body where it asks for nothing in particular."""
+        body = await read_body(request, self.limits.max_body_bytes)
+        asked = parse_json(_INDEX, body or b"{}", self.limits.json)
+        return json_reply(index_of(self.plane.registry, ready_only=asked.ready))
+
+    async def no_regions(self) -> Response:
+        """Shared memory is not offered, and a client that asks what it has left there is told so kindly."""
+        return json_reply([])
+
+    async def logging(self, request: Request) -> Response:
+        settings = log_settings()
+        body = await read_body(request, self.limits.max_body_bytes)
+        check_unchanged(settings, read_wanted(body, self.limits.json), LOGS_FIXED)
+        return json_reply(settings)
+
+    async def tracing(self, request: Request) -> Response:
+        if "name" in request.path_params:
+            self._resolve(request.path_params)
+        settings = trace_settings()
+        body = await read_body(request, self.limits.max_body_bytes)
+        check_unchanged(settings, read_wanted(body, self.limits.json), TRACES_FIXED)
+        return json_reply(settings)
+
+    async def not_offered(self, request: Request) -> Response:
+        return error_json(f"{request.url.path} is not offered by this server", NOT_OFFERED)
+
+    def _resolve(self, names: Mapping[str, str]) -> LoadedModel:
+        if not names["name"]:
+            raise ModelNotFound("the path names no model")
+        return self.plane.registry.resolve_named(names)
+
+
+NOT_OFFERED_PATHS = (
+    "/v2/repository/models/{name}/load",
+    "/v2/repository/models/{name}/unload",
+    "/v2/repository/{repository}/index",
+    "/v2/repository/{repository}/models/{name}/load",
+    "/v2/repository/{repository}/models/{name}/unload",
+    "/v2/systemsharedmemory/{rest:path}",
+    "/v2/cudasharedmemory/{rest:path}",
+)

@@ -1,0 +1,229 @@
+"""An inference request and its answer over REST: JSON, with tensors as raw bytes behind it if asked for."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
+from pydantic_core import to_json
+
+from ...batching.pending_request import Rows
+from ...config.limits import JsonLimits
+from ...errors import InvalidInput
+from ...imaging.decode_pool import Image
+from ...inference.model import LoadedModel
+from ...repository.manifest import InputSpec, Manifest
+from ..shared.base64_text import decode_base64
+from ..shared.json_body import parse_json
+from ..shared.responses import JSON
+from ..shared.tensors import (
+    check_datatype,
+    check_picture_shape,
+    check_shape,
+    elements_from_bytes,
+    rows_from_bytes,
+    rows_from_json,
+    settle,
+)
+from .infer_request import (
+    InferRequest,
+    OutputTensor,
+    RequestedOutput,
+    check_inputs,
+    check_json_size,
+    check_outputs,
+    check_parameters,
+    classes_wanted,
+    new_id,
+)
+
+HEADER_LENGTH = "Inference-Header-Content-Length"
+RAW_HEADER_LENGTH = HEADER_LENGTH.lower().encode()
+# Of what a request lists the first that is wrong is told of, and no more than this is looked at: a body has
+# room for millions, each of which would become an object or an error.
+MOST_LISTED = 64
+
+
+# Clients that write every member of a request write null for those they do not set.
+Parameters = Annotated[dict[str, Any], BeforeValidator(lambda given: {} if given is None else given)]
+
+
+class JsonInput(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    name: str
+    shape: Annotated[list[int], Field(fail_fast=True, max_length=MOST_LISTED)]
+    datatype: str
+    parameters: Parameters = {}
+    data: Any = None
+
+
+class JsonOutput(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    name: str
+    parameters: Parameters = {}
+
+
+class JsonRequest(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    id: str | None = None
+    parameters: dict[str, Any] | None = None
+    inputs: Annotated[list[JsonInput], Field(fail_fast=True, max_length=MOST_LISTED)]
+    outputs: Annotated[list[JsonOutput], Field(fail_fast=True, max_length=MOST_LISTED)] | None = None
+
+
+_ADAPTER = TypeAdapter(JsonRequest)
+# Of the formats whose first bytes no row of pixels is likely to have.
+_SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"\xff\xd8\xff\xe1", b"GIF87a", b"GIF89a", b"RIFF")
+_DIGITS = re.compile(r"[0-9]{1,18}")
+
+
+def read_request(
+    body: bytes,
+    header_length: str | None,
+    manifest: Manifest,
+    max_images: int,
+    json_limits: JsonLimits,
+) -> InferRequest:
+    """The request in a body, whose first `header_length` bytes are JSON, all of it where that is not told.
+
+    Raises:
+        InvalidInput: it cannot be understood, or does not fit the model.
+    """
+    if header_length is None:
+        return _read(body, memoryview(b""), manifest, max_images, json_limits)
+    length = int(header_length) if _DIGITS.fullmatch(header_length) else -1
+    if not 0 <= length <= len(body):
+        raise InvalidInput(
+            f"{HEADER_LENGTH} must be a number from 0 to the body's {len(body)} bytes, not {header_length!r}"
+        )
+    if length == 0:
+        return _read_raw(body, manifest)
+    return _read(body[:length], memoryview(body)[length:], manifest, max_images, json_limits)
+
+
+def _read_raw(body: bytes, manifest: Manifest) -> InferRequest:
+    """A raw binary request: the body is the one input's data, a row of pixels or an encoded picture.
+
+    A picture of just as many bytes as the row has is told by its signature, so that it is not misread.
+    """
+    spec = manifest.input
+    if spec.free:  # bytes do not tell a shape, and an encoded picture does
+        return InferRequest(
+            new_id(), [Image(body)], [RequestedOutput(manifest.output.name, binary=True)], None
+        )
+    size = math.prod(spec.shape) * np.dtype(spec.dtype).itemsize
+    is_row = len(body) == size and not body.startswith(_SIGNATURES)
+    content: Rows | list[Image] = rows_from_bytes(body, 1, spec) if is_row else [Image(body)]
+    return InferRequest(new_id(), content, [RequestedOutput(manifest.output.name, binary=True)], None)
+
+
+def _read(
+    text: bytes, binary: memoryview, manifest: Manifest, max_images: int, json_limits: JsonLimits
+) -> InferRequest:
+    request = parse_json(_ADAPTER, text, json_limits)
+    timeout = check_parameters(request.parameters)
+    check_inputs([tensor.name for tensor in request.inputs], manifest)
+    content = _content(request.inputs[0], binary, manifest.input, max_images)
+    default = _boolean((request.parameters or {}).get("binary_data_output", False), "binary_data_output")
+    outputs = [_requested(output, default) for output in request.outputs or []]
+    if not outputs:
+        outputs = [RequestedOutput(manifest.output.name, default)]
+    return InferRequest(request.id or new_id(), content, check_outputs(outputs, manifest), timeout)
+
+
+def _content(tensor: JsonInput, binary: memoryview, spec: InputSpec, most: int) -> Rows | list[Image]:
+    given: list[str] = [
+        name for name in ("binary_data_size", "shared_memory_region") if name in tensor.parameters
+    ]
+    if "data" in tensor.model_fields_set:
+        given.append("data")
+    if len(given) != 1 or "shared_memory_region" in given:
+        raise InvalidInput(
+            f"input {tensor.name!r} needs exactly one of data and binary_data_size; "
+            f"it has {', '.join(given) or 'neither'}"
+        )
+    if "data" in given and len(binary):
+        raise InvalidInput(f"unexpected additional input data: {len(binary)} bytes follow the JSON")
+    if tensor.datatype == "BYTES":
+        return _pictures(tensor, binary, spec, most)
+    check_datatype(tensor.datatype, spec)
+    spec = settle(tensor.shape, spec)
+    count = check_shape(tensor.shape, spec, most)
+    if "data" in given:
+        return rows_from_json(tensor.data, count, spec)
+    return rows_from_bytes(_binary_of(tensor, binary), count, spec)
+
+
+def _pictures(tensor: JsonInput, binary: memoryview, spec: InputSpec, most: int) -> list[Image]:
+    """A BYTES tensor `[n]` or `[n, 1]` of encoded pictures; in JSON, which has no bytes, of base64."""
+    count = check_picture_shape(tensor.shape, spec, most)
+    if "data" not in tensor.model_fields_set:
+        elements = elements_from_bytes(_binary_of(tensor, binary), count, tensor.name)
+        return [Image(element) for element in elements]
+    texts = tensor.data
+    if len(tensor.shape) == 2 and isinstance(texts, list):  # nested as its shape says, or flat
+        texts = [each[0] if isinstance(each, list) and len(each) == 1 else each for each in texts]
+    if not isinstance(texts, list) or len(texts) != count or not all(isinstance(text, str) for text in texts):
+        raise InvalidInput(f"the data of input {tensor.name!r} is not a list of {count} base64 strings")
+    return [Image(decode_base64(text, f"inputs.0.data.{index}")) for index, text in enumerate(texts)]
+
+
+def _binary_of(tensor: JsonInput, binary: memoryview) -> memoryview:
+    size = tensor.parameters["binary_data_size"]
+    if isinstance(size, bool) or not isinstance(size, int) or size < 0:
+        raise InvalidInput(f"binary_data_size of input {tensor.name!r} must be a whole number, not {size!r}")
+    if size > len(binary):
+        raise InvalidInput(f"expecting {size - len(binary)} additional bytes for input {tensor.name!r}")
+    if size < len(binary):
+        raise InvalidInput(f"unexpected additional input data: {len(binary) - size} bytes are left over")
+    return binary
+
+
+def _requested(output: JsonOutput, default: bool) -> RequestedOutput:
+    parameters = output.parameters
+    if "shared_memory_region" in parameters:
+        raise InvalidInput("shared memory is not offered; the answer comes in the body")
+    classification = classes_wanted(parameters["classification"]) if "classification" in parameters else 0
+    binary = _boolean(parameters.get("binary_data", default), "binary_data")
+    return RequestedOutput(output.name, binary, classification)
+
+
+def _boolean(value: Any, name: str) -> bool:
+    if not isinstance(value, bool):
+        raise InvalidInput(f"the parameter {name!r} must be true or false, not {value!r}")
+    return value
+
+
+def write_answer(
+    request: InferRequest, model: LoadedModel, outputs: Sequence[OutputTensor]
+) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+    """The answer's body, and the headers that say how to read it."""
+    described = [_describe(output) for output in outputs]
+    for output in outputs:
+        if output.scores is not None and not output.binary:
+            check_json_size(output.scores, model.manifest)
+    document: dict[str, Any] = {"id": request.id, "model_name": model.name, "model_version": model.version}
+    if any(output.scores is not None and not np.isfinite(output.scores).all() for output in outputs):
+        document["parameters"] = {"non_finite_as": "null"}  # JSON has no word for them
+    head = to_json(document | {"outputs": described}, inf_nan_mode="null")
+    tail = [output.as_bytes() for output in outputs if output.binary]
+    if not tail:
+        return head, [JSON]
+    headers = [(b"content-type", b"application/octet-stream"), (RAW_HEADER_LENGTH, b"%d" % len(head))]
+    return b"".join([head, *tail]), headers
+
+
+def _describe(output: OutputTensor) -> dict[str, Any]:
+    described: dict[str, Any] = {"name": output.name, "datatype": output.datatype, "shape": output.shape}
+    if output.binary:
+        return described | {"parameters": {"binary_data_size": len(output.as_bytes())}}
+    if output.scores is not None:
+        return described | {"data": output.scores.ravel().tolist()}
+    return described | {"data": [element.decode() for element in output.elements]}

@@ -1,0 +1,1 @@
+"""Request and response handling that all dialects share."""

@@ -1,0 +1,48 @@
+"""What a model without room says to everybody who asks it by one URL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ...errors import ConvserveError, Overloaded
+from ...http.response_bytes import Headers
+from ...inference.model import LoadedModel
+from ...telemetry.metrics import Telemetry
+from .request_metrics import Tally
+from .responses import Reply, error_reply
+
+DEADLINE = b"x-request-timeout-ms"
+
+
+@dataclass(frozen=True, slots=True)
+class FullHouse:
+    """A standing refusal, in the words of the dialect that first refused.
+
+    Args:
+        resolve: finds the model that the URL names, or raises.
+        seconds: the deadline of a request that names none.
+    """
+
+    telemetry: Telemetry
+    protocol: str
+    resolve: Callable[[], LoadedModel]
+    seconds: float
+
+    def __call__(self, headers: Headers) -> Reply | None:
+        """The refusal of a request, counted; None where there is room or the request has its own deadline."""
+        for name, _ in headers:
+            if name == DEADLINE:
+                return None
+        try:
+            model = self.resolve()
+            model.admission.check(time_left=self.seconds)
+        except Overloaded as overloaded:
+            reply = error_reply(overloaded)
+            with Tally(self.telemetry, self.protocol, str(reply.status_code)) as tally:
+                tally.model = model
+                tally.refuse(overloaded, tally.code)
+            return reply
+        except ConvserveError:  # for the dialect to word
+            return None
+        return None

@@ -1,0 +1,42 @@
+"""The body of a request, read no further than its limit."""
+
+from __future__ import annotations
+
+from starlette.requests import ClientDisconnect, Request
+
+from ...errors import PayloadTooLarge
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """The whole body, of at most `limit` bytes.
+
+    Raises:
+        ClientDisconnect: the client left before it had sent all.
+        PayloadTooLarge: by the Content-Length, before anything is read, or as soon as more has come.
+    """
+    length = next((value for name, value in request.scope["headers"] if name == b"content-length"), b"")
+    if length.isdigit() and (len(length) > 18 or int(length) > limit):
+        raise _too_large(limit)
+    first, more = await _next_part(request)
+    if len(first) > limit:
+        raise _too_large(limit)
+    if not more:
+        return first
+    body = bytearray(first)  # and no list of parts, of which a client may send as many as there are bytes
+    while more:
+        part, more = await _next_part(request)
+        if len(body) + len(part) > limit:
+            raise _too_large(limit)
+        body += part
+    return bytes(body)
+
+
+async def _next_part(request: Request) -> tuple[bytes, bool]:
+    message = await request.receive()
+    if message["type"] == "http.disconnect":
+        raise ClientDisconnect()
+    return message.get("body", b""), message.get("more_body", False)
+
+
+def _too_large(limit: int) -> PayloadTooLarge:
+    return PayloadTooLarge(f"the body is larger than {limit} bytes; the limit is CONVSERVE_MAX_BODY_BYTES")

@@ -1,0 +1,71 @@
+"""JSON answers, and errors in the one form that every REST dialect's clients read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic_core import to_json
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from ...errors import ConvserveError, Overloaded
+from ...http.at_once import AT_ONCE, AtOnce
+from ...inference.classifier import Timings
+from .status_codes import TABLE
+
+# Room to name every bad picture of a request, and not to send a client's megabytes back to it.
+LONGEST_SENTENCE = 64 * 1024
+
+JSON = (b"content-type", b"application/json")
+
+
+class Reply(Response):
+    """An answer that is whole, its headers given as they are sent.
+
+    Starlette's own constructor encodes and completes them, which takes longer than writing the body.
+    """
+
+    body: bytes
+
+    def __init__(self, body: bytes, *headers: tuple[bytes, bytes], status: int = 200) -> None:
+        self.status_code = status
+        self.body = body
+        self.background = None
+        self.raw_headers = [(b"content-length", b"%d" % len(body)), *headers]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        at_once: AtOnce | None = scope.get(AT_ONCE)
+        if at_once is None or not at_once(self.status_code, self.raw_headers, self.body):
+            await super().__call__(scope, receive, send)
+
+
+def json_reply(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """`content` in JSON, which has no word for infinity or for what is not a number: these become null."""
+    return Response(to_json(content, inf_nan_mode="null"), status, headers, media_type="application/json")
+
+
+def error_json(sentence: str, status: int, headers: Mapping[str, str] | None = None) -> Response:
+    """`{"error": "<sentence>"}`: the one form of an error that the clients of every dialect read."""
+    return Response(_error_body(sentence), status, headers, media_type="application/json")
+
+
+def _error_body(sentence: str) -> bytes:
+    if len(sentence) > LONGEST_SENTENCE:
+        sentence = f"{sentence[:LONGEST_SENTENCE]}…"
+    return to_json({"error": sentence})
+
+
+def error_reply(error: ConvserveError) -> Reply:
+    """The error with the status of the table; a refusal for overload says when to return."""
+    headers = [JSON]
+    if isinstance(error, Overloaded):
+        headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after))))
+    return Reply(_error_body(str(error)), *headers, status=TABLE[type(error)].http)
+
+
+def server_timing(timings: Timings) -> tuple[bytes, bytes]:
+    """https://www.w3.org/TR/server-timing/: durations in milliseconds."""
+    decode, queue, infer = timings.decode * 1e3, timings.queue * 1e3, timings.infer * 1e3
+    return b"server-timing", b"decode;dur=%.3f, queue;dur=%.3f, infer;dur=%.3f" % (decode, queue, infer)

@@ -1,0 +1,237 @@
+"""Tensors as the Open Inference Protocol writes them: datatypes, JSON data, raw bytes.
+
+https://kserve.github.io/website/docs/concepts/architecture/data-plane/v2-protocol and its binary tensor data
+extension. What does not fit a model's input is refused here with a sentence that names what was expected.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...batching.pending_request import Rows
+from ...errors import InvalidInput, PayloadTooLarge
+from ...repository.manifest import MOST_FREE_PIXELS, InputSpec
+
+# By the protocol's name: the element's type, little-endian. BYTES has no fixed size and BF16 no NumPy type.
+DTYPES: dict[str, str] = {
+    "BOOL": "?",
+    "UINT8": "u1",
+    "UINT16": "<u2",
+    "UINT32": "<u4",
+    "UINT64": "<u8",
+    "INT8": "i1",
+    "INT16": "<i2",
+    "INT32": "<i4",
+    "INT64": "<i8",
+    "FP16": "<f2",
+    "FP32": "<f4",
+    "FP64": "<f8",
+}
+DATATYPES = frozenset({*DTYPES, "BYTES", "BF16"})
+NAMES = {"uint8": "UINT8", "float32": "FP32"}
+
+
+def expected(spec: InputSpec) -> str:
+    """The input in words, for messages."""
+    names = iter(("height", "width"))
+    shape = ", ".join(next(names) if axis is None else str(axis) for axis in spec.axes)
+    return f"{NAMES[spec.dtype]} of shape [n, {shape}] (or BYTES of shape [n], each an encoded picture)"
+
+
+def check_datatype(datatype: str, spec: InputSpec) -> None:
+    """
+    Raises:
+        InvalidInput: a tensor of this datatype is not what the model takes.
+    """
+    if datatype != NAMES[spec.dtype]:
+        known = "" if datatype in DATATYPES else ", which the protocol does not know"
+        raise InvalidInput(f"input {spec.name!r} has datatype {datatype}{known}; expected {expected(spec)}")
+
+
+def settle(shape: Sequence[int], spec: InputSpec) -> InputSpec:
+    """The model's input with the height and width of a tensor of this shape, where the model takes any.
+
+    Raises:
+        InvalidInput: it has not the axes of pictures.
+        PayloadTooLarge: it has more pixels than `MOST_FREE_PIXELS`.
+    """
+    if not spec.free:
+        return spec
+    if len(shape) != 4 or min(shape[1:]) < 1:
+        raise InvalidInput(f"input {spec.name!r} has shape {list(shape)}; expected {expected(spec)}")
+    settled = spec.sized_as(shape[1:])
+    pixels = shape[0] * math.prod(settled.shape) // spec.channels
+    if pixels > MOST_FREE_PIXELS:
+        raise PayloadTooLarge(
+            f"input {spec.name!r} has {pixels:,} pixels; a request holds at most {MOST_FREE_PIXELS:,}"
+        )
+    return settled
+
+
+def check_shape(shape: Sequence[int], spec: InputSpec, most: int) -> int:
+    """The number of rows of a tensor of this shape.
+
+    Raises:
+        InvalidInput: it is not `[n, …]` of the model's input, n at least 1.
+        PayloadTooLarge: n is more than `most`.
+    """
+    if tuple(shape[1:]) != spec.shape or len(shape) != 1 + len(spec.shape):
+        raise InvalidInput(f"input {spec.name!r} has shape {list(shape)}; expected {expected(spec)}")
+    return check_count(shape[0], spec, most)
+
+
+def check_picture_shape(shape: Sequence[int], spec: InputSpec, most: int) -> int:
+    """The number of pictures in a BYTES tensor of this shape.
+
+    Raises:
+        InvalidInput: it is not `[n]` or `[n, 1]`, n at least 1.
+        PayloadTooLarge: n is more than `most`.
+    """
+    if len(shape) not in (1, 2) or tuple(shape[1:]) not in ((), (1,)):
+        raise InvalidInput(f"input {spec.name!r} has shape {list(shape)}; expected {expected(spec)}")
+    return check_count(shape[0], spec, most)
+
+
+def check_count(count: int, spec: InputSpec, most: int) -> int:
+    """`count`, if a request may hold that many rows.
+
+    Raises:
+        InvalidInput: less than 1.
+        PayloadTooLarge: more than `most`.
+    """
+    if count < 1:
+        raise InvalidInput(f"input {spec.name!r} has {count} rows; a request holds at least 1")
+    if count > most:
+        raise PayloadTooLarge(
+            f"input {spec.name!r} has {count} rows; a request holds at most {most} (CONVSERVE_MAX_IMAGES)"
+        )
+    return count
+
+
+def rows_from_bytes(data: bytes | memoryview, count: int, spec: InputSpec) -> Rows:
+    """`count` rows of the model's input from little-endian bytes.
+
+    Raises:
+        InvalidInput: more or fewer bytes than that takes.
+    """
+    size = count * math.prod(spec.shape) * np.dtype(spec.dtype).itemsize
+    if len(data) != size:
+        raise InvalidInput(
+            f"input {spec.name!r} has {len(data)} bytes of data; its shape and datatype take {size}"
+        )
+    dtype = DTYPES[NAMES[spec.dtype]]
+    rows: Rows = np.frombuffer(data, dtype=dtype).reshape(count, *spec.shape).astype(spec.dtype, copy=False)
+    return rows
+
+
+def rows_from_json(data: Any, count: int, spec: InputSpec) -> Rows:
+    """`count` rows of the model's input from JSON numbers, nested as the shape says or flat.
+
+    Raises:
+        InvalidInput: not numbers, not that many, or not such as the input's type can hold.
+    """
+    return rows_from_numbers(numbers(data, spec.name), count, spec)
+
+
+def rows_from_numbers(values: NDArray[Any], count: int, spec: InputSpec) -> Rows:
+    """`count` rows of the model's input from an array of that shape, or a flat one.
+
+    Raises:
+        InvalidInput: not that many, or not such as the input's type can hold.
+    """
+    shape = (count, *spec.shape)
+    if values.size != math.prod(shape) or (values.ndim != 1 and values.shape != shape):
+        raise InvalidInput(
+            f"the data of input {spec.name!r} has shape {list(values.shape)}, "
+            f"which does not make {list(shape)}"
+        )
+    return as_pixels(values, spec).reshape(shape)
+
+
+def numbers(data: Any, name: str) -> NDArray[Any]:
+    """A JSON value as an array of numbers.
+
+    Raises:
+        InvalidInput: it holds anything else, or lists of unequal lengths.
+    """
+    values, shape = [data], []
+    while values and set(map(type, values)) == {list}:
+        lengths = set(map(len, values))
+        if len(lengths) > 1:
+            raise _not_numbers(name)
+        shape.append(lengths.pop())
+        values = list(chain.from_iterable(values))
+    # By their types and not by what NumPy makes of them: to it `true` among numbers is a 1.
+    if not {int, float}.issuperset(map(type, values)):
+        raise _not_numbers(name)
+    array = np.array(values)
+    try:
+        if array.dtype.kind not in "iuf":  # for an integer that none of NumPy's types of these can hold
+            array = np.array(values, np.float64)
+        return array.reshape(shape)
+    except (ValueError, OverflowError) as error:  # more axes than NumPy has, or a number past all its types
+        raise _not_numbers(name) from error
+
+
+def _not_numbers(name: str) -> InvalidInput:
+    return InvalidInput(f"the data of input {name!r} is not a regular array of numbers")
+
+
+def as_pixels(values: NDArray[Any], spec: InputSpec) -> Rows:
+    """Numbers as the type of the model's input, refused where that would change them.
+
+    Raises:
+        InvalidInput: for a uint8 input, values that are not whole or not from 0 to 255; for a float32 input,
+            numbers that become infinite.
+    """
+    if spec.dtype == "float32":
+        with np.errstate(over="ignore"):
+            floats = values.astype(np.float32)
+        if np.any(np.isinf(floats) & np.isfinite(values)):
+            raise InvalidInput(f"input {spec.name!r} takes float32, and the data holds larger numbers")
+        return floats
+    if values.dtype.kind == "f" and not np.array_equal(values, np.rint(values)):
+        raise InvalidInput(
+            f"input {spec.name!r} takes whole numbers from 0 to 255, and the data holds fractions: "
+            "send the pixels as they are, this model rescales them itself"
+        )
+    if values.size and not (values.min() >= 0 and values.max() <= 255):
+        raise InvalidInput(
+            f"input {spec.name!r} takes whole numbers from 0 to 255, and the data goes from "
+            f"{values.min()} to {values.max()}"
+        )
+    return values.astype(np.uint8)
+
+
+def elements_from_bytes(data: bytes | memoryview, count: int, name: str) -> list[bytes]:
+    """The elements of a BYTES tensor: each its length as a little-endian uint32, then itself.
+
+    Raises:
+        InvalidInput: they do not fill the data exactly.
+    """
+    elements: list[bytes] = []
+    position = 0
+    while position < len(data) and len(elements) <= count:
+        if position + 4 > len(data):
+            break
+        (size,) = struct.unpack_from("<I", data, position)
+        elements.append(bytes(data[position + 4 : position + 4 + size]))
+        position += 4 + size
+    if position != len(data) or len(elements) != count:
+        raise InvalidInput(
+            f"the data of input {name!r} does not hold {count} BYTES elements exactly: each is a "
+            "little-endian uint32 length and that many bytes"
+        )
+    return elements
+
+
+def elements_to_bytes(elements: Sequence[bytes]) -> bytes:
+    """A BYTES tensor as raw bytes."""
+    return b"".join(struct.pack("<I", len(element)) + element for element in elements)

@@ -1,0 +1,1 @@
+"""TensorFlow Serving's REST API and KServe's v1 protocol."""

@@ -1,0 +1,172 @@
+"""TensorFlow Serving's REST API, and KServe's v1 protocol: the same paths with a few members more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI, Request
+from pydantic_core import to_json
+from starlette.responses import Response
+
+from ...config.limits import Limits
+from ...errors import InvalidInput, ModelNotFound
+from ...inference.classifier import Inference, check_classifies
+from ...inference.data_plane import DataPlane
+from ...inference.model import LoadedModel
+from ...inference.top_k import rank
+from ...telemetry.metrics import Telemetry
+from ..native.openapi import TIMEOUT, error_responses
+from ..open_inference.infer_request import check_json_size
+from ..shared.content_coding import decompress
+from ..shared.request_body import read_body
+from ..shared.request_handler import Exchange, InferenceRoute, counted
+from ..shared.responses import JSON, Reply, error_json, json_reply, server_timing
+from .rest_codec import SIGNATURE, Content, read_classify, read_predict
+
+TAG = "TensorFlow Serving"
+_TYPES = {"uint8": "DT_UINT8", "float32": "DT_FLOAT"}
+_PLACES = ("/v1/models/{name}", "/v1/models/{name}/versions/{version}", "/v1/models/{name}/labels/{label}")
+
+
+@dataclass(frozen=True, slots=True)
+class TensorFlowServing:
+    """Everything below `/v1`."""
+
+    plane: DataPlane
+    limits: Limits
+
+    def mount(self, app: FastAPI, telemetry: Telemetry) -> None:
+        router = app.router
+        router.add_api_route("/v1/models", self.models, methods=["GET"], tags=[TAG])
+        verbs = {"predict": self.predict, "classify": self.classify, "{verb}": self.other}
+        for place in _PLACES:
+            router.add_api_route(f"{place}/metadata", self.metadata, methods=["GET"], tags=[TAG])
+            router.add_api_route(place, self.status, methods=["GET"], tags=[TAG])
+            for verb, answer in verbs.items():
+                router.add_api_route(
+                    f"{place}:{verb}",
+                    counted(telemetry, "tensorflow_serving", answer),
+                    methods=["POST"],
+                    route_class_override=InferenceRoute,
+                    include_in_schema=verb != "{verb}",
+                    summary=verb.capitalize(),
+                    openapi_extra=_described(place, verb),
+                    responses=error_responses(),
+                    tags=[TAG],
+                )
+
+    async def models(self) -> Response:
+        return json_reply({"models": self.plane.registry.names})
+
+    async def status(self, request: Request) -> Response:
+        """TensorFlow Serving's list of versions and KServe's readiness, in one object."""
+        named = request.path_params.get("version")
+        model = self._resolve(request.path_params)
+        states = [
+            _state(version, "AVAILABLE", "OK", "")
+            for version in reversed(self.plane.registry.versions(model.name))
+            if named in (None, version)
+        ]
+        if named is None:
+            failures = [failure for failure in self.plane.registry.failures if failure.name == model.name]
+            states += [_state(failure.version, "END", "INTERNAL", failure.reason) for failure in failures]
+        return json_reply({"model_version_status": states, "name": model.name, "ready": True})
+
+    async def metadata(self, request: Request) -> Response:
+        model = self._resolve(request.path_params)
+        manifest = model.manifest
+        signature = {
+            "inputs": {
+                manifest.input.name: _tensor(
+                    manifest.input.name, _TYPES[manifest.input.dtype], *manifest.input.axes
+                )
+            },
+            "outputs": {
+                manifest.output.name: _tensor(manifest.output.name, "DT_FLOAT", *manifest.output_axes)
+            },
+            "method_name": "tensorflow/serving/predict",
+            "defaults": {},
+        }
+        return json_reply(
+            {
+                "model_spec": {"name": model.name, "signature_name": "", "version": model.version},
+                "metadata": {"signature_def": {"signature_def": {SIGNATURE: signature}}},
+            }
+        )
+
+    async def predict(self, exchange: Exchange) -> Response:
+        model, body = await self._begin(exchange)
+        content, key = read_predict(body, model.manifest.input, self.limits.max_images, self.limits.json)
+        inference = await self._infer(exchange, model, content)
+        check_json_size(inference.scores, model.manifest)
+        return _reply({key: inference.scores.tolist()}, inference)
+
+    async def classify(self, exchange: Exchange) -> Response:
+        model, body = await self._begin(exchange)
+        check_classifies(model)
+        content = read_classify(body, model.manifest.input, self.limits.max_images, self.limits.json)
+        inference = await self._infer(exchange, model, content)
+        ranked = rank(inference.scores, model.manifest.labels, len(model.manifest.labels))
+        results = [[[each.label, each.probability] for each in row] for row in ranked]
+        return _reply({"results": results}, inference)
+
+    async def other(self, exchange: Exchange) -> Response:
+        """The verbs in another case, as TensorFlow Serving takes them, and those that are not offered."""
+        verb = exchange.names["verb"].lower()
+        if verb == "predict":
+            return await self.predict(exchange)
+        if verb == "classify":
+            return await self.classify(exchange)
+        if verb in ("regress", "explain"):
+            return error_json(f"a classifier does not {verb}; it offers :predict and :classify", 501)
+        raise InvalidInput(f"there is no :{verb}; there are :predict and :classify")
+
+    async def _begin(self, exchange: Exchange) -> tuple[LoadedModel, bytes]:
+        model = exchange.begin(self._resolve, self.limits.request_timeout)
+        received = await read_body(exchange.request, self.limits.max_body_bytes)
+        coding = exchange.header(b"content-encoding") or ""
+        return model, decompress(received, coding, self.limits.max_body_bytes)
+
+    async def _infer(self, exchange: Exchange, model: LoadedModel, content: Content) -> Inference:
+        inference = await self.plane.classifier.infer(model, content, deadline=exchange.deadline)
+        exchange.timings = inference.timings
+        return inference
+
+    def _resolve(self, names: Mapping[str, str]) -> LoadedModel:
+        if "label" in names:
+            raise ModelNotFound(
+                f"{names['name']} has no version labelled {names['label']!r}; name its number"
+            )
+        return self.plane.registry.resolve_named(names)
+
+
+def _reply(content: dict[str, Any], inference: Inference) -> Reply:
+    """TensorFlow Serving writes NaN and Infinity as these words, which JSON does not know."""
+    return Reply(to_json(content, inf_nan_mode="constants"), JSON, server_timing(inference.timings))
+
+
+def _state(version: str, state: str, code: str, message: str) -> dict[str, Any]:
+    return {"version": version, "state": state, "status": {"error_code": code, "error_message": message}}
+
+
+def _tensor(name: str, dtype: str, *axes: int | None) -> dict[str, Any]:
+    """A TensorInfo as protobuf writes it in JSON: 64-bit integers are strings, and free axes -1."""
+    dims = [{"size": str(-1 if axis is None else axis), "name": ""} for axis in (None, *axes)]
+    return {
+        "dtype": dtype,
+        "tensor_shape": {"dim": dims, "unknown_rank": False},
+        "name": f"{name}:0",
+    }
+
+
+def _described(place: str, verb: str) -> dict[str, Any]:
+    names = [part[1:-1] for part in place.split("/") if part.startswith("{")]
+    parameters = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names
+    ]
+    members = {"predict": ["instances", "inputs"], "classify": ["examples"]}.get(verb, [])
+    schema = {"type": "object", "properties": {member: {} for member in members}}
+    body = {"required": True, "content": {"application/json": {"schema": schema}}}
+    return {"parameters": [*parameters, TIMEOUT], "requestBody": body}

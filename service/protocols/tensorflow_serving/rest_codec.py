@@ -1,0 +1,131 @@
+"""The bodies of TensorFlow Serving's `:predict` and `:classify`.
+
+Its page on the RESTful API (tensorflow.org/tfx/serving/api_rest): `instances` by row or `inputs` by column,
+an object with the single member `b64` standing for bytes, which here are an encoded picture.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from ...batching.pending_request import Rows
+from ...config.limits import JsonLimits
+from ...errors import InvalidInput
+from ...imaging.decode_pool import Image
+from ...repository.manifest import InputSpec
+from ..shared.base64_text import decode_base64
+from ..shared.json_body import parse_json
+from ..shared.tensors import check_count, expected, numbers, rows_from_numbers, settle
+
+Content = Rows | list[Image]
+SIGNATURE = "serving_default"
+
+
+class Predict(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    signature_name: str = ""
+    instances: Any = None
+    inputs: Any = None
+
+
+class Classify(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    signature_name: str = ""
+    context: dict[str, Any] = {}
+    # The first that is wrong is told of: an error of each would take more memory than the body.
+    examples: Annotated[list[dict[str, Any]], Field(fail_fast=True)]
+
+
+_PREDICT = TypeAdapter(Predict)
+_CLASSIFY = TypeAdapter(Classify)
+
+
+def read_predict(
+    body: bytes, spec: InputSpec, most: int, limits: JsonLimits
+) -> tuple[Content, Literal["predictions", "outputs"]]:
+    """What a `:predict` asks about, and the name its answer goes under.
+
+    Raises:
+        InvalidInput: it cannot be understood, or does not fit the model.
+    """
+    request = parse_json(_PREDICT, body, limits)
+    _check_signature(request.signature_name)
+    given = request.model_fields_set & {"instances", "inputs"}
+    if len(given) != 1:
+        raise InvalidInput("a :predict needs exactly one of 'instances' and 'inputs'")
+    if "instances" in given:
+        return _instances(request.instances, spec, most), "predictions"
+    return _column(request.inputs, spec, most), "outputs"
+
+
+def read_classify(body: bytes, spec: InputSpec, most: int, limits: JsonLimits) -> Content:
+    """What a `:classify` asks about: examples of one feature each, whatever its name.
+
+    Raises:
+        InvalidInput: it cannot be understood, or does not fit the model.
+    """
+    request = parse_json(_CLASSIFY, body, limits)
+    _check_signature(request.signature_name)
+    check_count(len(request.examples), spec, most)
+    if any(len({**request.context, **example}) != 1 for example in request.examples):
+        raise InvalidInput("each example must have one feature, the picture or its pixels")
+    examples = [{**request.context, **example} for example in request.examples]
+    return _rows([value for example in examples for value in example.values()], spec, most, "examples")
+
+
+def _instances(instances: Any, spec: InputSpec, most: int) -> Content:
+    """By row: each a value, or an object with the input's name."""
+    if not isinstance(instances, list):
+        raise InvalidInput("'instances' must be a list, one element an image")
+    return _rows([_named(value, spec) for value in instances], spec, most, "instances")
+
+
+def _column(inputs: Any, spec: InputSpec, most: int) -> Content:
+    """By column: the whole tensor, or an object with the input's name that holds it."""
+    values = _named(inputs, spec)
+    if _is_bytes(values):
+        values = [values]
+    if not isinstance(values, list):
+        raise InvalidInput(f"'inputs' must be a tensor; expected {expected(spec)}")
+    return _rows(values, spec, most, "inputs")
+
+
+def _named(value: Any, spec: InputSpec) -> Any:
+    if not isinstance(value, dict) or _is_bytes(value):
+        return value
+    if list(value) != [spec.name]:
+        raise InvalidInput(f"the model takes one input, {spec.name!r}; the request names {list(value)}")
+    return value[spec.name]
+
+
+def _rows(values: list[Any], spec: InputSpec, most: int, where: str) -> Content:
+    count = check_count(len(values), spec, most)
+    pictures = [value for value in values if _is_bytes(value)]
+    if len(pictures) == count:
+        return [Image(_picture(value, f"{where}.{index}.b64")) for index, value in enumerate(values)]
+    if pictures:
+        raise InvalidInput(f"{where} holds encoded pictures and tensors; send the one or the other")
+    tensor = numbers(values, spec.name)
+    spec = settle(tensor.shape, spec)
+    if tensor.shape[1:] != spec.shape:
+        raise InvalidInput(f"{where} has shape {list(tensor.shape)}; expected {expected(spec)}")
+    return rows_from_numbers(tensor, count, spec)
+
+
+def _is_bytes(value: Any) -> bool:
+    return isinstance(value, dict) and list(value) == ["b64"]
+
+
+def _picture(value: dict[str, Any], where: str) -> bytes:
+    if not isinstance(value["b64"], str):
+        raise InvalidInput(f"{where} must be a string")
+    return decode_base64(value["b64"], where)
+
+
+def _check_signature(name: str) -> None:
+    if name not in ("", SIGNATURE):
+        raise InvalidInput(f"there is no signature {name!r}; there is {SIGNATURE!r}")

@@ -1,0 +1,1 @@
+"""The model repository: its format on disk and how versions are found."""

@@ -1,0 +1,1 @@
+"""API keys, authorization, rate limits and TLS."""

@@ -1,0 +1,1 @@
+"""Operating-system facilities: sockets, CPU quotas, file descriptors, shared memory, file watching."""

@@ -1,0 +1,144 @@
+"""What the server counts and times, on a registry that it is given. Names follow Prometheus's conventions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+
+from .collector import Cell, GaugeCell, HistogramCell, Ledger
+
+# A LeNet answers in well under a millisecond, where most servers' buckets only begin.
+SECONDS = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+BATCH_SIZES = tuple(2**power for power in range(11))
+CONFIDENCES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1.0)
+REJECTIONS = ("overloaded", "deadline", "not_ready")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelMetrics:
+    """One version's children of every family, looked up once when the version is loaded."""
+
+    decode: HistogramCell
+    queue: HistogramCell
+    infer: HistogramCell
+    images: Cell
+    batch_size: HistogramCell
+    depth: GaugeCell
+    confidence: HistogramCell
+    predictions: Sequence[Cell]
+    rejected: dict[str, Cell]
+
+
+class Telemetry:
+    """Every metric family of the server.
+
+    With several workers each writes its share to files in the folder `shared`, and whichever answers a
+    scrape adds them up; None with one process.
+    """
+
+    def __init__(self, registry: CollectorRegistry, shared: Path | None = None) -> None:
+        self.shared = shared
+        ledger = Ledger("convserve", shared)
+        registry.register(ledger)
+        self._requests = ledger.counter(
+            "requests_total",
+            "Requests for inference, by the status they were answered with.",
+            ("model", "version", "protocol", "code"),
+        )
+        self._request_duration = ledger.histogram(
+            "request_duration_seconds",
+            "Time from the request's head to its answer.",
+            ("model", "protocol"),
+            bounds=SECONDS,
+        )
+        self._ends: dict[tuple[str, str, str, str], tuple[Cell, HistogramCell]] = {}
+        self.inflight = ledger.gauge(
+            "inflight_requests", "Requests for inference that are being answered."
+        ).labels()
+        self._stage = ledger.histogram(
+            "stage_duration_seconds",
+            "Time a request spent in a stage.",
+            ("model", "stage"),
+            bounds=SECONDS,
+        )
+        self._images = ledger.counter("images_total", "Images answered.", ("model", "version"))
+        self._batch_size = ledger.histogram(
+            "batch_size", "Images in one run of the engine.", ("model",), bounds=BATCH_SIZES
+        )
+        self._depth = ledger.gauge("queue_depth", "Images admitted and not yet answered.", ("model",))
+        self._limit = ledger.gauge("queue_limit", "Images that may be admitted and unanswered.", ("model",))
+        self._rejected = ledger.counter(
+            "rejected_total", "Requests turned away before an answer.", ("model", "reason")
+        )
+        self.refused = ledger.counter(
+            "refused_total", "Requests and connections turned away at the door.", ("reason",)
+        )
+        self._load = ledger.gauge(
+            "model_load_duration_seconds",
+            "Time to open, check and warm up a version.",
+            ("model", "version"),
+            merge="max",
+        )
+        self._info = ledger.gauge(
+            "model_info",
+            "Always 1; the labels tell what is served and on what.",
+            ("model", "version", "provider", "sha256"),
+            merge="max",
+        )
+        self._predictions = ledger.counter(
+            "predictions_total", "Images by the label they were given.", ("model", "version", "label")
+        )
+        self._expected = ledger.gauge(
+            "evaluation_predictions_ratio",
+            "Share of the test set that was given the label, when the version was evaluated.",
+            ("model", "version", "label"),
+            merge="max",
+        )
+        self.ready = ledger.gauge("ready_workers", "Workers that say they are ready.").labels()
+        self._confidence = ledger.histogram(
+            "prediction_confidence",
+            "Probability of the label that was given.",
+            ("model", "version"),
+            bounds=CONFIDENCES,
+        )
+
+    def answered(self, model: str, version: str, protocol: str, code: str, seconds: float) -> None:
+        """A request for inference has come to its end, well or not; the names are empty for no model."""
+        ends = self._ends.get((model, version, protocol, code))
+        if ends is None:
+            ends = (
+                self._requests.labels(model, version, protocol, code),
+                self._request_duration.labels(model, protocol),
+            )
+            self._ends[model, version, protocol, code] = ends
+        requests, duration = ends
+        requests.inc()
+        duration.observe(seconds)
+
+    def model(self, name: str, version: str, labels: Sequence[str], queue_limit: int) -> ModelMetrics:
+        """The children of one version; every label value exists from here on, at zero."""
+        self._limit.labels(name).inc(queue_limit)
+        return ModelMetrics(
+            decode=self._stage.labels(name, "decode"),
+            queue=self._stage.labels(name, "queue"),
+            infer=self._stage.labels(name, "infer"),
+            images=self._images.labels(name, version),
+            batch_size=self._batch_size.labels(name),
+            depth=self._depth.labels(name),
+            confidence=self._confidence.labels(name, version),
+            predictions=[self._predictions.labels(name, version, label) for label in labels],
+            rejected={reason: self._rejected.labels(name, reason) for reason in REJECTIONS},
+        )
+
+    def loaded(self, name: str, version: str, *, provider: str, sha256: str, seconds: float) -> None:
+        """Note that a version became ready, after `seconds` of loading."""
+        self._load.labels(name, version).set(seconds)
+        self._info.labels(name, version, provider, sha256).set(1)
+
+    def evaluated(self, name: str, version: str, labels: Sequence[str], predicted: Sequence[int]) -> None:
+        """Note how many pictures of its test set a version gave each label."""
+        for label, count in zip(labels, predicted, strict=True):
+            self._expected.labels(name, version, label).set(count / sum(predicted))

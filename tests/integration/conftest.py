@@ -1,0 +1,26 @@
+"""A server that many tests may ask, as long as none of them harms it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.server.server_process import ServerProcess
+
+MAX_BODY_BYTES = 1_000_000
+
+
+@pytest.fixture(scope="session")
+def shipped() -> Iterator[ServerProcess]:
+    """One process that serves what ships with the project."""
+    with ServerProcess(None) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def server(shades: Path) -> Iterator[ServerProcess]:
+    """One process that serves `shades` and takes bodies of up to MAX_BODY_BYTES."""
+    with ServerProcess(shades, "--max-body-bytes", str(MAX_BODY_BYTES)) as server:
+        yield server

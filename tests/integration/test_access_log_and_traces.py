@@ -1,0 +1,141 @@
+"""What a server tells of its requests: lines of access, and spans to a collector."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from tests.support.http.answer import Answer, ask
+from tests.support.models.gray_classifier import level, picture
+from tests.support.server.server_process import ServerProcess
+
+BODY = picture(level(7))
+TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+KEY = "a-key-nobody-shall-read"
+
+
+def classify(server: ServerProcess, body: bytes = BODY, **headers: str) -> Answer:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    path = "/models/shades/classify?token=a-secret-in-the-query"
+    return ask("POST", f"{server.url}{path}", body, {"Content-Type": "image/png", **named})
+
+
+def test_a_line_tells_of_a_request_and_nothing_secret(shades: Path) -> None:
+    own = {"CONVSERVE_API_KEYS": f"mobile infer {KEY}"}
+    arguments = ("--access-log", "true", "--log-format", "json")
+    with ServerProcess(shades, *arguments, own=own) as server:
+        answer = classify(server, traceparent=f"00-{TRACE}-{PARENT}-01", x_api_key=KEY)
+        assert answer.headers["traceparent"].startswith(f"00-{TRACE}-")
+        assert PARENT not in answer.headers["traceparent"]
+        server.stderr.wait_for("status")
+        classify(server, b"no picture", x_api_key=KEY)
+        server.stderr.wait_for('"status": 400')
+        refused = classify(server)
+        server.stderr.wait_for('"status": 401')
+        log = server.stderr.text
+    good, bad, unknown = map(json.loads, log.splitlines())
+    assert (good["logger"], good["level"]) == ("convserve.access", "info")
+    assert good["message"] == "POST /models/shades/classify"
+    assert (good["status"], good["code"], good["model"], good["version"]) == (200, "200", "shades", "1")
+    assert (good["protocol"], good["key"], good["client"]) == ("native", "mobile", "127.0.0.1")
+    assert good["bytes"] == len(answer.body)
+    assert 0 < good["decode_ms"] + good["queue_ms"] + good["compute_ms"] <= good["ms"]
+    assert answer.headers["traceparent"] == f"00-{TRACE}-{good['span_id']}-01"
+    assert (bad["status"], bad["model"]) == (400, "shades")
+    assert "compute_ms" not in bad
+    assert unknown["status"] == refused.status == 401
+    assert "model" not in unknown
+    assert len({good["trace_id"], bad["trace_id"], unknown["trace_id"]}) == 3
+    for secret in ("a-secret-in-the-query", KEY, "no picture", "IHDR"):
+        assert secret not in log
+
+
+def test_a_line_of_text_cannot_be_forged(shades: Path) -> None:
+    with ServerProcess(shades, "--access-log", "true") as server:
+        ask("GET", f"{server.url}/models/a%0AERROR%20all%20is%20lost", None, {})
+        server.stderr.wait_for(r"GET /models/a%0AERROR%20all%20is%20lost status=404 ")
+        assert server.stderr.text.count("\n") == 1
+
+
+class Collector:
+    """Takes what OTLP's exporters send."""
+
+    def __init__(self) -> None:
+        self.spans: list[Any] = []
+        self.services: set[str] = set()
+        self.came = threading.Event()
+
+    def take(self, body: bytes) -> None:
+        for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
+            names = {each.key: each.value.string_value for each in resource.resource.attributes}
+            self.services.add(names["service.name"])
+            self.spans += [span for scope in resource.scope_spans for span in scope.spans]
+        self.came.set()
+
+
+@contextmanager
+def collecting() -> Iterator[tuple[Collector, str]]:
+    collector = Collector()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            collector.take(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *arguments: Any) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield collector, f"http://127.0.0.1:{server.server_port}/v1/traces"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_collector_gets_a_span_a_request_and_one_a_stage(shades: Path) -> None:
+    with collecting() as (collector, endpoint), ServerProcess(shades, "--otlp-endpoint", endpoint) as server:
+        answer = classify(server, traceparent=f"00-{TRACE}-{PARENT}-01")
+        classify(server, traceparent=f"00-{TRACE[::-1]}-{PARENT}-00")
+        server.stop()  # what is left is sent at the end
+        spans = {span.name: span for span in collector.spans}
+        assert collector.services == {"convserve"}
+    assert list(spans) == ["compute", "queue", "decode", "HTTP POST"]
+    whole = spans["HTTP POST"]
+    assert {span.trace_id.hex() for span in spans.values()} == {TRACE}
+    assert whole.parent_span_id.hex() == PARENT
+    assert answer.headers["traceparent"] == f"00-{TRACE}-{whole.span_id.hex()}-01"
+    told = {each.key: each.value for each in whole.attributes}
+    assert told["http.response.status_code"].int_value == 200
+    assert told["url.path"].string_value == "/models/shades/classify"
+    assert told["convserve.model"].string_value == "shades"
+    stages = [spans[name] for name in ("decode", "queue", "compute")]
+    assert {span.parent_span_id for span in stages} == {whole.span_id}
+    ends = [time for span in stages for time in (span.start_time_unix_nano, span.end_time_unix_nano)]
+    assert ends == sorted(ends)
+    assert ends[-1] <= whole.end_time_unix_nano
+
+
+def test_a_collector_that_is_not_there_harms_nobody(shades: Path) -> None:
+    with ServerProcess(shades, "--otlp-endpoint", "http://127.0.0.1:9/v1/traces") as server:
+        assert classify(server).status == 200
+
+
+@pytest.mark.parametrize("ratio", ["0", "1"])
+def test_the_share_that_is_traced(shades: Path, ratio: str) -> None:
+    with collecting() as (collector, endpoint):
+        with ServerProcess(shades, "--otlp-endpoint", endpoint, "--trace-ratio", ratio) as server:
+            assert classify(server).headers["traceparent"].endswith(f"-0{ratio}")
+            server.stop()
+        assert bool(collector.spans) == (ratio == "1")

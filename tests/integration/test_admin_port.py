@@ -1,0 +1,40 @@
+"""A port of its own for those who look after the server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.http.answer import get, post
+from tests.support.models.gray_classifier import level, picture
+from tests.support.server.server_process import ServerProcess
+
+BODY = picture(level(7))
+
+
+@pytest.fixture(scope="module", params=["1", "2"])
+def apart(request: pytest.FixtureRequest, shades: Path) -> Iterator[ServerProcess]:
+    with ServerProcess(shades, "--admin-port", "-1", "--workers", request.param) as server:
+        yield server
+
+
+def admin_url(server: ServerProcess) -> str:
+    return server.stdout.wait_for(r"^  admin: (http://\S+)$")[1]
+
+
+def test_each_port_answers_its_own(apart: ServerProcess) -> None:
+    inference, operations = apart.url, admin_url(apart)
+    assert post(f"{inference}/classify", BODY).status == 200
+    assert post(f"{operations}/classify", BODY).status == 404
+    assert get(f"{inference}/metrics").status == 404
+    assert b"convserve_images_total" in get(f"{operations}/metrics").body
+    assert post(f"{inference}/v2/repository/index", b"").status == 404
+    assert post(f"{operations}/v2/repository/index", b"").json[0]["name"] == "shades"
+    assert get(f"{operations}/docs").json == {"error": "this is answered on another port"}
+
+
+def test_probes_are_answered_on_both(apart: ServerProcess) -> None:
+    for url in (apart.url, admin_url(apart)):
+        assert get(f"{url}/livez").status == get(f"{url}/readyz").status == 200

@@ -1,0 +1,132 @@
+"""API keys on a real server: over gRPC for every method there is, and exchanged while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from service.protocols.grpc import health, reflection, servicer
+from service.security.api_keys import digest_of
+from service.security.authorization import GRPC_PROBES
+from tests.support.http.answer import get
+from tests.support.models.gray_classifier import level, picture
+from tests.support.server.eventually import eventually
+from tests.support.server.grpc_address import FREE_PORT, grpc_address
+from tests.support.server.output_lines import DEADLINE
+from tests.support.server.server_process import ServerProcess, convserve
+
+OLD, NEW, OPS = "the-old-key-of-mobile", "the-new-key-of-mobile", "the-only-key-of-ops"
+SERVICES = (servicer.SERVICE, health.SERVICE, reflection.SERVICE)
+METHODS = [f"/{service.full_name}/{method.name}" for service in SERVICES for method in service.methods]
+NOWHERE = ["/inference.GRPCInferenceService/Nothing", "/nobody.Service/Nothing"]
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("keys") / "keys"
+
+
+@pytest.fixture(scope="module")
+def guarded(shades: Path, keys: Path) -> Iterator[ServerProcess]:
+    keys.write_text(f"mobile infer {digest_of(OLD)}\n")
+    own = {"CONVSERVE_API_KEYS": f"ops admin,metrics {OPS} 1000"}
+    with ServerProcess(shades, *FREE_PORT, "--api-keys-file", str(keys), own=own) as server:
+        yield server
+        assert OPS not in server.stderr.text
+        assert OLD not in server.stderr.text
+
+
+@pytest.fixture(scope="module")
+def channel(guarded: ServerProcess) -> Iterator[grpc.Channel]:
+    with grpc.insecure_channel(grpc_address(guarded)) as channel:
+        yield channel
+
+
+def code(channel: grpc.Channel, method: str, *metadata: tuple[str, str]) -> grpc.StatusCode:
+    """What a call without any message ends with; those that watch are let go after the first answer."""
+    caller: Any = channel.stream_stream  # its stubs want serializers; here bytes are bytes
+    call = caller(method)(iter([b""]), metadata=metadata, timeout=DEADLINE)
+    try:
+        next(call, None)
+    except grpc.RpcError:
+        ended: grpc.StatusCode = call.code()
+        return ended
+    call.cancel()
+    return grpc.StatusCode.OK
+
+
+@pytest.mark.parametrize("method", [*METHODS, *NOWHERE])
+def test_without_a_key_only_probes_are_answered(channel: grpc.Channel, method: str) -> None:
+    ended = code(channel, method)
+    if method in GRPC_PROBES:
+        assert ended == grpc.StatusCode.OK
+    else:
+        assert ended == grpc.StatusCode.UNAUTHENTICATED
+
+
+@pytest.mark.parametrize("method", [*METHODS, *NOWHERE])
+def test_with_the_right_one_of_two_keys_each_method_is_reached(channel: grpc.Channel, method: str) -> None:
+    codes = [code(channel, method, ("authorization", f"Bearer {key}")) for key in (OLD, OPS)]
+    assert grpc.StatusCode.UNAUTHENTICATED not in codes
+    assert method in GRPC_PROBES or codes.count(grpc.StatusCode.PERMISSION_DENIED) == 1
+
+
+def test_metadata_may_call_it_x_api_key(channel: grpc.Channel) -> None:
+    method = "/inference.GRPCInferenceService/ServerMetadata"
+    assert code(channel, method, ("x-api-key", OLD)) == grpc.StatusCode.OK
+
+
+def test_keys_are_exchanged_while_it_runs(guarded: ServerProcess, keys: Path) -> None:
+    def status(key: str) -> int:
+        return get(f"{guarded.url}/models", {"X-API-Key": key}).status
+
+    assert (status(OLD), status(NEW)) == (200, 401)
+    keys.write_text(f"mobile infer {digest_of(OLD)}\nmobile infer {digest_of(NEW)}\n")
+    eventually(lambda: status(NEW) == 200)
+    assert status(OLD) == 200
+    keys.write_text("mobile\n")
+    guarded.stderr.wait_for(r"the API keys stay as they were: .*, key 1: ")
+    assert status(NEW) == 200
+    keys.write_text(f"mobile infer {digest_of(NEW)}\n")
+    eventually(lambda: status(OLD) == 401)
+    assert status(NEW) == 200
+
+
+def test_workers_share_a_rate(shades: Path) -> None:
+    own = {"CONVSERVE_API_KEYS": f"mobile infer {OLD} 0.001; ops metrics {OPS}"}
+    with ServerProcess(shades, "--workers", "2", own=own) as server:
+        statuses = [get(f"{server.url}/models", {"X-API-Key": OLD}).status for _ in range(20)]
+        assert statuses == [200, *[429] * 19]
+        assert get(f"{server.url}/metrics").status == 401
+
+
+def test_a_list_that_cannot_be_read_is_an_error_at_the_start(shades: Path) -> None:
+    result = convserve("serve", "--models", shades, own={"CONVSERVE_API_KEYS": "mobile everything 1234"})
+    assert result.returncode == 2
+    assert result.stderr == (
+        "convserve: CONVSERVE_API_KEYS, key 1: the scopes of mobile must be of infer, admin, metrics\n"
+    )
+
+
+def test_a_key_is_no_argument(shades: Path) -> None:
+    result = convserve("serve", "--models", shades, "--api-keys", f"mobile infer {OLD}")
+    assert result.returncode == 2
+
+
+def test_the_shell_makes_a_key_and_asks_with_it(shades: Path, tmp_path: Path) -> None:
+    made = convserve("key", "mobile", "--scopes", "infer")
+    key, line = made.stdout.splitlines()
+    assert made.returncode == 0
+    assert line == f"mobile infer {digest_of(key)}"
+    (tmp_path / "keys").write_text(line)
+    (tmp_path / "seven.png").write_bytes(picture(level(7)))
+    with ServerProcess(shades, "--api-keys-file", str(tmp_path / "keys")) as server:
+        command = ("classify", "--url", server.url, tmp_path / "seven.png")
+        assert convserve(*command).returncode == 1
+        asked = convserve(*command, own={"CONVSERVE_API_KEY": key})
+        assert (asked.returncode, asked.stderr) == (0, "")
+        assert "shade 7" in asked.stdout

@@ -1,0 +1,117 @@
+"""Bodies that are too large are refused early, and kept by nobody."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.integration.conftest import MAX_BODY_BYTES
+from tests.support.http.answer import Answer, post
+from tests.support.http.raw_http import chunk, connected, head, read_answer
+from tests.support.models.gray_classifier import level, picture
+from tests.support.server.output_lines import DEADLINE
+from tests.support.server.procfs import memory, needs_procfs
+from tests.support.server.server_process import ServerProcess, environment
+
+MEBIBYTE = 1024 * 1024
+BODY = picture(level(7))
+
+
+def assert_refused(answer: Answer) -> None:
+    assert answer.status == 413
+    assert str(MAX_BODY_BYTES) in answer.json["error"]
+
+
+def test_by_its_content_length_before_any_of_it_is_sent(server: ServerProcess) -> None:
+    with connected(server) as client:
+        client.sendall(head(f"Content-Length: {MAX_BODY_BYTES + 1}"))
+        assert_refused(read_answer(client))
+
+
+def test_by_its_chunks_before_their_end_is_sent(server: ServerProcess) -> None:
+    with connected(server) as client:
+        client.sendall(head("Transfer-Encoding: chunked"))
+        client.sendall(chunk(bytes(MAX_BODY_BYTES)))
+        client.sendall(chunk(b"!"))
+        assert_refused(read_answer(client))
+
+
+def test_the_limit_itself_is_let_in(server: ServerProcess) -> None:
+    answer = post(f"{server.url}/classify", BODY + bytes(MAX_BODY_BYTES - len(BODY)))
+    assert answer.status == 200  # what follows a picture's end is not looked at
+
+
+def test_chunks_within_the_limit_are_put_together(server: ServerProcess) -> None:
+    with connected(server) as client:
+        pieces = b"".join(chunk(bytes([byte])) for byte in BODY)
+        client.sendall(head("Transfer-Encoding: chunked") + pieces + chunk(b""))
+        assert read_answer(client).json["predictions"][0]["label"] == "shade 7"
+
+
+@needs_procfs
+@pytest.mark.parametrize("chunked", [False, True])
+def test_refused_bytes_are_not_kept(server: ServerProcess, chunked: bool) -> None:
+    """Whether or not the client goes on sending."""
+    before = memory(server.pid, "VmHWM")
+    with connected(server) as client:
+        client.sendall(head("Transfer-Encoding: chunked" if chunked else f"Content-Length: {64 * MEBIBYTE}"))
+        piece = chunk(bytes(MEBIBYTE)) if chunked else bytes(MEBIBYTE)
+        for _ in range(64):
+            client.sendall(piece)
+        assert_refused(read_answer(client))
+    assert memory(server.pid, "VmHWM") - before < 16 * MEBIBYTE
+
+
+@pytest.mark.parametrize("own", [{}, {"CONVSERVE_ACCESS_LOG": "true"}], ids=["direct", "by-uvicorn"])
+def test_a_client_that_wants_one_answer_may_send_all_before_it_reads(
+    shades: Path, own: dict[str, str]
+) -> None:
+    """Its connection is closed afterwards, and not under its feet."""
+    with ServerProcess(shades, "--max-body-bytes", str(MAX_BODY_BYTES), own=own) as server:
+        for fields in ("Transfer-Encoding: chunked", f"Content-Length: {64 * MEBIBYTE}"):
+            chunked = "chunked" in fields
+            with connected(server) as client:
+                client.sendall(head("Connection: close", fields))
+                piece = chunk(bytes(MEBIBYTE)) if chunked else bytes(MEBIBYTE)
+                for _ in range(64):
+                    client.sendall(piece)
+                client.sendall(chunk(b"") if chunked else b"")
+                assert_refused(read_answer(client))
+                assert client.recv(1) == b""
+
+
+def test_a_client_that_wants_one_answer_sees_at_once_that_nothing_follows(server: ServerProcess) -> None:
+    with connected(server) as client:
+        client.sendall(head("Connection: close", f"Content-Length: {MAX_BODY_BYTES + 1}"))
+        assert_refused(read_answer(client))
+        assert client.recv(1) == b""
+
+
+def test_a_client_that_asks_first_is_told_to_go_on(server: ServerProcess) -> None:
+    with connected(server) as client:
+        client.sendall(head("Expect: 100-continue", f"Content-Length: {len(BODY)}"))
+        assert client.recv(1024) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        client.sendall(BODY)
+        assert read_answer(client).status == 200
+
+
+def test_a_client_that_asks_first_is_told_not_to_send_too_much(server: ServerProcess) -> None:
+    with connected(server) as client:
+        client.sendall(head("Expect: 100-continue", f"Content-Length: {MAX_BODY_BYTES + 1}"))
+        assert client.recv(12) == b"HTTP/1.1 413"
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+@pytest.mark.parametrize(("extra", "code"), [(0, "200"), (MAX_BODY_BYTES, "413")])
+def test_curl_asks_first(server: ServerProcess, tmp_path: Path, extra: int, code: str) -> None:
+    (tmp_path / "seven.png").write_bytes(BODY + bytes(extra))
+    command = ["curl", "--silent", "--output", "answer.json", "--write-out", "%{http_code}"]
+    command += ["--header", "Expect: 100-continue", "--header", "Content-Type: image/png"]
+    command += ["--data-binary", "@seven.png", f"{server.url}/classify"]
+    result = subprocess.run(
+        command, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=DEADLINE
+    )
+    assert (result.returncode, result.stdout) == (0, code)

@@ -1,0 +1,67 @@
+"""Broken versions are named wherever one may look, and harm nobody else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.http.answer import get, post
+from tests.support.models.broken_versions import BREAKAGES, change_the_graph
+from tests.support.models.gray_classifier import level, picture, publish_shades
+from tests.support.server.server_process import ServerProcess
+
+each_breakage = pytest.mark.parametrize(("name", "word"), [(n, word) for n, (_, word) in BREAKAGES.items()])
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server of two whole models, one of them with a broken higher version, and of all that is broken."""
+    models = tmp_path_factory.mktemp("mixed")
+    publish_shades(models)
+    publish_shades(models, "whole")
+    change_the_graph(publish_shades(models, "whole"))
+    for name, (breaks, _) in BREAKAGES.items():
+        breaks(publish_shades(models, name))
+    with ServerProcess(models) as server:
+        yield server
+
+
+@each_breakage
+def test_the_announcement_and_the_log_name_it_with_the_reason(
+    mixed: ServerProcess, name: str, word: str
+) -> None:
+    assert word in mixed.stdout.wait_for(rf"^  {name} version 1: NOT SERVED: .*$")[0]
+    assert word in mixed.stderr.wait_for(rf"^.* ERROR .*{name} version 1 is not served: .*$")[0]
+
+
+@pytest.mark.parametrize("path", ["/readyz", "/models"])
+def test_the_operators_pages_name_every_one(mixed: ServerProcess, path: str) -> None:
+    failed = {(failure["name"], failure["version"]) for failure in get(mixed.url + path).json["failed"]}
+    assert failed == {(name, "1") for name in BREAKAGES} | {("whole", "2")}
+
+
+@each_breakage
+def test_a_model_none_of_whose_versions_is_whole_answers_503(
+    mixed: ServerProcess, name: str, word: str
+) -> None:
+    (failure,) = get(f"{mixed.url}/models/{name}").json["failed"]
+    assert word in failure["reason"]
+    answer = post(f"{mixed.url}/models/{name}/classify", picture(level(3)))
+    assert answer.status == 503
+    assert word in answer.json["error"]
+
+
+def test_the_whole_ones_are_ready_and_answer(mixed: ServerProcess) -> None:
+    ready = get(f"{mixed.url}/readyz")
+    assert ready.status == 200
+    assert [(m["name"], m["version"]) for m in ready.json["models"]] == [("shades", "1"), ("whole", "1")]
+    answer = post(f"{mixed.url}/models/shades/classify", picture(level(3)))
+    assert answer.json["predictions"][0]["label"] == "shade 3"
+
+
+def test_below_a_broken_version_the_next_lower_answers(mixed: ServerProcess) -> None:
+    answer = post(f"{mixed.url}/models/whole/classify", picture(level(3)))
+    assert answer.json["version"] == "1"
+    answer = post(f"{mixed.url}/models/whole/versions/2/classify", picture(level(3)))
+    assert answer.status == 503

@@ -1,0 +1,128 @@
+"""`convserve classify` and `check` in a shell: what they print, and how they end."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+
+from service import __version__
+from tests.support.models.broken_versions import change_the_graph
+from tests.support.models.gray_classifier import level, picture, publish_shades
+from tests.support.server.server_process import ServerProcess, convserve
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Path:
+    """A folder with the pictures `one.png` and `two.png`."""
+    (tmp_path / "one.png").write_bytes(picture(level(1)))
+    (tmp_path / "two.png").write_bytes(picture(level(2)))
+    return tmp_path
+
+
+@pytest.fixture(params=["in process", "by a server"])
+def where(request: pytest.FixtureRequest, shades: Path) -> list[str]:
+    """Arguments that let this process answer, or a running server."""
+    quiet = ["--log-level", "warning"]
+    if request.param == "in process":
+        return [*quiet, "--models", str(shades)]
+    server: ServerProcess = request.getfixturevalue("server")
+    return [*quiet, "--url", server.url]
+
+
+def test_classify_prints_a_line_a_picture(two: Path, where: list[str]) -> None:
+    result = convserve("classify", *where, two / "one.png", two / "two.png")
+    assert (result.returncode, result.stderr) == (0, "")
+    first, second = result.stdout.splitlines()
+    assert first.startswith(f"{two / 'one.png'}: shade 1 (")
+    assert second.startswith(f"{two / 'two.png'}: shade 2 (")
+
+
+def test_classify_prints_the_servers_answer_as_json(two: Path, where: list[str]) -> None:
+    version = ["--model", "shades", "--model-version", "1"]
+    result = convserve("classify", *where, "--json", "--top-k", "3", *version, two / "one.png")
+    assert (result.returncode, result.stderr) == (0, "")
+    answer = json.loads(result.stdout)
+    assert (answer["model"], answer["version"]) == ("shades", "1")
+    (prediction,) = answer["predictions"]
+    assert (prediction["filename"], prediction["label"], prediction["index"]) == ("one.png", "shade 1", 1)
+    assert len(prediction["top_k"]) == 3
+
+
+def test_classify_names_what_it_cannot_read_and_goes_on(two: Path, where: list[str]) -> None:
+    (two / "text.png").write_text("no picture")
+    result = convserve("classify", *where, two / "text.png", two / "missing.png", two / "two.png")
+    assert result.returncode == 1
+    text, missing = result.stderr.splitlines()
+    assert text.startswith(f"convserve: {two / 'text.png'}: ")
+    assert missing == f"convserve: {two / 'missing.png'}: No such file or directory"
+    assert result.stdout.startswith(f"{two / 'two.png'}: shade 2 (")
+
+
+def test_classify_by_a_model_that_is_not_there(two: Path, server: ServerProcess) -> None:
+    result = convserve("classify", "--url", server.url, "--model", "hues", two / "one.png")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "no model 'hues' is served; there are shades" in result.stderr
+
+
+def test_classify_by_a_version_that_is_not_there(two: Path, shades: Path) -> None:
+    asked = ["--model", "shades", "--model-version", "7"]
+    result = convserve("classify", "--models", shades, *asked, two / "one.png")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "shades has no version '7'" in result.stderr
+
+
+def test_classify_by_a_server_that_is_not_there(two: Path) -> None:
+    with socket.socket() as unheard:  # bound, so that nobody else listens there, and not listening
+        unheard.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unheard.getsockname()[1]}"
+        result = convserve("classify", "--url", url, two / "one.png")
+    assert result.returncode == 1
+    assert f"{url} cannot be asked" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("code", "arguments", "word"),
+    [
+        (2, ["--url", "localhost:8000"], "--url"),
+        (2, ["--models", "nowhere"], "nowhere"),
+        (2, [], "--no-such-flag"),
+        (2, ["--top-k", "0"], "--top-k"),
+    ],
+)
+def test_classify_called_wrongly(two: Path, code: int, arguments: list[str], word: str) -> None:
+    wrong = arguments or [word]
+    result = convserve("classify", *wrong, two / "one.png")
+    assert (result.returncode, result.stdout) == (code, "")
+    assert word in result.stderr.splitlines()[-1]
+
+
+def test_classify_without_a_model_to_ask(two: Path) -> None:
+    result = convserve("classify", "--models", two, two / "one.png")
+    assert (result.returncode, result.stdout) == (3, "")
+    assert "nothing to serve" in result.stderr
+
+
+def test_check_tells_what_would_be_served(shades: Path) -> None:
+    result = convserve("check", "--models", shades, "--log-level", "warning")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "shades version 1: accuracy 100.00% on drawn greys" in result.stdout
+
+
+def test_check_fails_where_something_would_not_be_served(tmp_path: Path) -> None:
+    publish_shades(tmp_path)
+    change_the_graph(publish_shades(tmp_path))
+    result = convserve("check", "--models", tmp_path)
+    assert result.returncode == 1
+    assert "shades version 1: accuracy" in result.stdout
+    assert "shades version 2: NOT SERVED: model.onnx is not the file that was published" in result.stdout
+
+
+def test_the_version() -> None:
+    assert convserve("--version").stdout == f"convserve {__version__}\n"
+
+
+def test_no_command_is_called_wrongly() -> None:
+    assert convserve().returncode == 2

@@ -1,0 +1,265 @@
+"""Connections that ask too much of a server: too many, too slow, too large, or in no language it knows."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.support.http.answer import Answer, post
+from tests.support.http.raw_http import chunk, connected, head, read_answer
+from tests.support.models.gray_classifier import level, picture
+from tests.support.server.eventually import eventually
+from tests.support.server.metrics_page import MetricsPage, scrape_until
+from tests.support.server.output_lines import DEADLINE
+from tests.support.server.server_process import ServerProcess
+
+BODY = picture(level(7))
+REQUEST = head(f"Content-Length: {len(BODY)}") + BODY
+MAX_CONNECTIONS = 16
+MAX_HEAD = 4096
+MAX_HEADERS = 20
+MAX_BODIES = 1_000_000
+LIMITS = {
+    "max-connections": MAX_CONNECTIONS,
+    "max-head-bytes": MAX_HEAD,
+    "max-headers": MAX_HEADERS,
+    "max-bodies-bytes": MAX_BODIES,
+    "head-timeout-s": 1,
+    "body-timeout-s": 1,
+    "write-timeout-s": 1,
+}
+
+
+@pytest.fixture(scope="module")
+def strict(shades: Path) -> Iterator[ServerProcess]:
+    """A server of little patience."""
+    arguments = [word for name, value in LIMITS.items() for word in (f"--{name}", str(value))]
+    with ServerProcess(shades, *arguments) as server:
+        yield server
+        assert server.stderr.text == ""
+
+
+@pytest.fixture
+def refused(strict: ServerProcess) -> Callable[[str], None]:
+    """Call it to see that one more was refused for a reason, and that the server answers as ever."""
+    before = MetricsPage.scrape(strict.url)
+
+    def see(reason: str) -> None:
+        counted = before.total("convserve_refused_total", reason=reason)
+        scrape_until(
+            strict.url,
+            lambda page: page.total("convserve_refused_total", reason=reason) > counted and page.is_idle(),
+        )
+        assert post(f"{strict.url}/classify", BODY).status == 200
+
+    return see
+
+
+def see_end(client: socket.socket) -> None:
+    """The server closes the connection, and sends nothing more."""
+    assert client.recv(1) == b""
+
+
+def assert_refused(client: socket.socket, status: int) -> Answer:
+    answer = read_answer(client)
+    assert answer.status == status
+    assert list(answer.json) == ["error"]
+    assert answer.headers["connection"] == "close"
+    see_end(client)
+    return answer
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [b"X-Long: " + b"x" * MAX_HEAD],
+        [b"X%d: %s" % (number, b"x" * 300) for number in range(15)],
+        [b"X%d: x" % number for number in range(MAX_HEADERS)],
+    ],
+    ids=["long", "long-in-all", "many"],
+)
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_large_head(
+    strict: ServerProcess, refused: Callable[[str], None], lines: list[bytes], whole: bool
+) -> None:
+    data = b"\r\n".join([b"GET /models HTTP/1.1", b"Host: localhost", *lines, b"", b""])
+    with connected(strict) as client:
+        for piece in [data] if whole else [data[: len(data) // 2], data[len(data) // 2 :]]:
+            client.sendall(piece)
+        assert_refused(client, 431)
+    refused("large_head")
+
+
+def test_a_head_without_an_end(strict: ServerProcess, refused: Callable[[str], None]) -> None:
+    with connected(strict) as client:
+        client.sendall(b"GET /" + b"x" * MAX_HEAD)
+        assert_refused(client, 431)
+    refused("large_head")
+
+
+def test_a_head_of_the_size_that_is_let_in_before_a_large_body(strict: ServerProcess) -> None:
+    rest = 3 * MAX_HEAD
+    with connected(strict) as client:
+        client.sendall(head(f"Content-Length: {len(BODY) + rest}") + BODY + bytes(rest))
+        assert read_answer(client).status == 200
+
+
+def assert_each_refused_as_slow(server: ServerProcess, reason: str, *sent: bytes) -> None:
+    """All at a time, for each takes its second or two."""
+    counted = MetricsPage.scrape(server.url).total("convserve_refused_total", reason=reason)
+    with ExitStack() as stack:
+        clients = [stack.enter_context(connected(server)) for _ in sent]
+        for client, data in zip(clients, sent, strict=True):
+            client.sendall(data)
+        for client in clients:
+            assert_refused(client, 408)
+    page = MetricsPage.scrape(server.url)
+    assert page.total("convserve_refused_total", reason=reason) == counted + len(sent)
+
+
+def test_a_head_that_does_not_come(strict: ServerProcess, refused: Callable[[str], None]) -> None:
+    assert_each_refused_as_slow(strict, "slow_head", b"", b"POST /clas", REQUEST[:60], b"\r\n\r\n")
+    refused("slow_head")
+
+
+def test_a_head_that_does_not_come_behind_an_answer(
+    strict: ServerProcess, refused: Callable[[str], None]
+) -> None:
+    with connected(strict) as client:
+        client.sendall(REQUEST)
+        assert read_answer(client).status == 200
+        client.sendall(REQUEST[:30])
+        assert_refused(client, 408)
+    refused("slow_head")
+
+
+def test_a_head_that_never_stops_coming(strict: ServerProcess, refused: Callable[[str], None]) -> None:
+    """A byte now and then does not help."""
+    with connected(strict) as client:
+        client.settimeout(0.2)
+        client.sendall(b"GET /")
+
+        def answered() -> bytes:
+            client.sendall(b"x")
+            try:
+                return client.recv(12)
+            except TimeoutError:
+                return b""
+
+        assert eventually(answered) == b"HTTP/1.1 408"
+    refused("slow_head")
+
+
+def test_a_body_that_does_not_come(strict: ServerProcess, refused: Callable[[str], None]) -> None:
+    chunked = head("Transfer-Encoding: chunked") + chunk(BODY)
+    assert_each_refused_as_slow(strict, "slow_body", REQUEST[:-10], chunked)
+    refused("slow_body")
+
+
+def test_a_client_that_goes_on_sending_after_its_last_answer(
+    strict: ServerProcess, refused: Callable[[str], None]
+) -> None:
+    """What it sends is passed over, but not for ever."""
+
+    def cut_off() -> bool:
+        assert post(f"{strict.url}/classify", BODY).status == 200
+        try:
+            client.sendall(b"x")
+        except ConnectionError:
+            return True
+        return False
+
+    with connected(strict) as client:
+        client.sendall(head("Connection: close", f"Content-Length: {MAX_BODIES}", path="/nowhere"))
+        assert read_answer(client).status == 404
+        eventually(cut_off)
+    refused("slow_body")
+
+
+def test_a_client_that_reads_nothing(strict: ServerProcess, refused: Callable[[str], None]) -> None:
+    """It asks for more than fits the buffers between them, and never takes it."""
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.settimeout(DEADLINE)
+        client.connect(strict.address)
+        client.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n" * 200)
+        refused("slow_reader")
+
+
+def test_an_idle_connection_is_closed_whenever_its_answer_came(shades: Path) -> None:
+    """An answer that does not wait for the body leaves before what is then still to come."""
+    with ServerProcess(shades, "--keep-alive-s", "1", "--max-body-bytes", str(len(BODY))) as server:
+        with connected(server) as early, connected(server) as late:
+            early.sendall(head(f"Content-Length: {MAX_BODIES}"))
+            assert read_answer(early).status == 413
+            early.sendall(bytes(MAX_BODIES))
+            late.sendall(REQUEST)
+            assert read_answer(late).status == 200
+            see_end(early)
+            see_end(late)
+        assert server.stderr.text == ""
+
+
+def test_more_connections_than_there_may_be(strict: ServerProcess, refused: Callable[[str], None]) -> None:
+    with ExitStack() as stack:
+        clients = [stack.enter_context(connected(strict)) for _ in range(MAX_CONNECTIONS)]
+        for client in clients:
+            client.sendall(REQUEST)
+            assert read_answer(client).status == 200
+        with connected(strict) as late:
+            late.sendall(REQUEST)
+            assert assert_refused(late, 503).headers["retry-after"] == "1"
+        clients[0].sendall(REQUEST)
+        assert read_answer(clients[0]).status == 200
+    refused("too_many_connections")
+
+
+def test_more_bytes_than_may_be_held(strict: ServerProcess, refused: Callable[[str], None]) -> None:
+    half = MAX_BODIES // 2 + 1
+    with connected(strict) as first, connected(strict) as second:
+        first.sendall(head(f"Content-Length: {half + 1}") + bytes(half))
+        scrape_until(strict.url, lambda page: page.total("convserve_inflight_requests") == 1)
+        second.sendall(head(f"Content-Length: {half}") + bytes(half))
+        assert assert_refused(second, 429).headers["retry-after"] == "1"
+        first.sendall(b"!")
+        assert read_answer(first).status == 400
+    refused("too_many_bytes")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # the beginning of TLS
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"GET / HTTP/1.1\r\nContent-Length: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"GET /\xff HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        head("Transfer-Encoding: chunked") + b"x\r\n",
+    ],
+)
+def test_what_is_no_http(strict: ServerProcess, refused: Callable[[str], None], sent: bytes) -> None:
+    with connected(strict) as client:
+        client.sendall(sent)
+        assert_refused(client, 400)
+    refused("malformed")
+
+
+def test_what_is_no_http_behind_a_request_takes_nothing_from_it(strict: ServerProcess) -> None:
+    with connected(strict) as client:
+        client.sendall(REQUEST + b"NONSENSE\r\n\r\n")
+        answer = read_answer(client)
+        assert answer.status == 200
+        assert answer.json["predictions"][0]["label"] == "shade 7"
+        see_end(client)
+
+
+def test_an_offer_to_speak_http_2_is_passed_over(strict: ServerProcess) -> None:
+    """As Java's client makes it with its first request."""
+    fields = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAEAAEAAAAIAAAAB")
+    with connected(strict) as client:
+        client.sendall(head(*fields, f"Content-Length: {len(BODY)}") + BODY)
+        assert read_answer(client).status == 200

@@ -1,0 +1,72 @@
+"""Clients that leave in the middle of things harm nobody."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from pathlib import Path
+
+import pytest
+
+from tests.support.http.answer import post
+from tests.support.http.raw_http import connected, head
+from tests.support.models.gray_classifier import level, picture
+from tests.support.server.metrics_page import MetricsPage, scrape_until
+from tests.support.server.server_process import ServerProcess
+
+BODY = picture(level(7))
+REQUEST = head(f"Content-Length: {len(BODY)}") + BODY
+DEPARTURES = 500
+
+# With this a closed connection is reset rather than finished, and what it still held is thrown away.
+RESET = struct.pack("ii", 1, 0)
+
+
+def test_a_request_cut_off_in_its_body_is_counted_as_such(server: ServerProcess) -> None:
+    before = MetricsPage.scrape(server.url).total("convserve_requests_total", code="499")
+    with connected(server) as client:
+        client.sendall(REQUEST[:-10])
+    scrape_until(
+        server.url,
+        lambda page: page.is_idle() and page.total("convserve_requests_total", code="499") == before + 1,
+    )
+    assert post(f"{server.url}/classify", BODY).status == 200
+
+
+def test_a_request_cut_off_in_its_head_is_none(server: ServerProcess) -> None:
+    before = MetricsPage.scrape(server.url).total("convserve_requests_total")
+    with connected(server) as client:
+        client.sendall(REQUEST[:20])
+    assert post(f"{server.url}/classify", BODY).status == 200
+    assert MetricsPage.scrape(server.url).total("convserve_requests_total") == before + 1
+
+
+def test_nobody_waits_in_place_of_a_client_that_has_left(shades: Path) -> None:
+    """Its rows would wait a minute for company."""
+    with ServerProcess(shades, "--max-queue-delay-ms", "60000") as server:
+        with connected(server) as client:
+            client.sendall(REQUEST)
+            scrape_until(server.url, lambda page: page.total("convserve_queue_depth") == 1)
+        page = scrape_until(server.url, MetricsPage.is_idle)
+        assert page.total("convserve_requests_total", code="499") == 1
+        assert page.total("convserve_images_total") == 0
+        assert server.stderr.text == ""
+
+
+@pytest.mark.parametrize("reset", [False, True])
+def test_hundreds_that_do_not_wait_for_their_answer(server: ServerProcess, reset: bool) -> None:
+    before = MetricsPage.scrape(server.url).total("convserve_requests_total")
+    for _ in range(DEPARTURES):
+        with connected(server) as client:
+            client.sendall(REQUEST)
+            if reset:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    # Of those that reset, some have gone before their request was read.
+    counted = 0 if reset else DEPARTURES
+
+    def all_is_settled(page: MetricsPage) -> bool:
+        return page.is_idle() and page.total("convserve_requests_total") >= before + counted
+
+    scrape_until(server.url, all_is_settled)
+    assert post(f"{server.url}/classify", BODY).json["predictions"][0]["label"] == "shade 7"
+    assert server.stderr.text == ""

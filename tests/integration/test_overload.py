@@ -1,0 +1,155 @@
+"""A model without room: who is refused at the door is told and counted like everybody else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.support.http.answer import Answer, ask, get, post
+from tests.support.http.raw_http import connected, head, read_answer
+from tests.support.models.gray_classifier import level, picture
+from tests.support.server.eventually import eventually
+from tests.support.server.metrics_page import MetricsPage, scrape_until
+from tests.support.server.server_process import ServerProcess
+
+ROOM = 3
+FOREVER_MS = "600000"
+# What has been admitted waits for company that never comes.
+ARGUMENTS = (
+    *("--queue-limit", str(ROOM), "--max-images", str(ROOM)),
+    *("--max-queue-delay-ms", FOREVER_MS, "--request-timeout-ms", FOREVER_MS),
+)
+KEY = "the-one-key-there-is"
+BODY = picture(level(7))
+REQUEST = head(f"Content-Length: {len(BODY)}") + BODY
+DIALECTS = {
+    "native": "/models/shades/classify?top_k=2",
+    "open_inference": "/v2/models/shades/infer",
+    "tensorflow_serving": "/v1/models/shades:predict",
+    "torchserve": "/predictions/shades",
+}
+
+
+def form(pictures: int) -> bytes:
+    part = b"--x\r\nContent-Disposition: form-data; name=f; filename=f.png\r\n\r\n%b\r\n" % BODY
+    return part * pictures + b"--x--\r\n"
+
+
+@contextmanager
+def filled(server: ServerProcess, *fields: str) -> Iterator[None]:
+    """Somebody waits there with as many pictures as there is room for, until the block ends."""
+    body = form(ROOM)
+    fields = (*fields, "Content-Type: multipart/form-data; boundary=x", f"Content-Length: {len(body)}")
+    lines = ["POST /classify HTTP/1.1", "Host: localhost", *fields, "", ""]
+    with connected(server) as holder:
+        holder.sendall("\r\n".join(lines).encode() + body)
+        yield
+
+
+@pytest.fixture(scope="module")
+def full(shades: Path) -> Iterator[ServerProcess]:
+    with ServerProcess(shades, *ARGUMENTS) as server, filled(server):
+        scrape_until(server.url, lambda page: page.total("convserve_queue_depth") == ROOM)
+        yield server
+        assert server.stderr.text == ""
+
+
+def refused(answer: Answer) -> None:
+    assert answer.status == 429
+    assert "the queue is full: 3 of 3 images are waiting" in answer.json["error"]
+    assert int(answer.headers["retry-after"]) >= 1
+
+
+def undated(headers: Mapping[str, str]) -> list[tuple[str, str]]:
+    return [(name, value) for name, value in headers.items() if name != "date"]
+
+
+@pytest.mark.parametrize(("protocol", "path"), DIALECTS.items())
+def test_the_next_are_told_and_counted_like_the_first(full: ServerProcess, protocol: str, path: str) -> None:
+    before = MetricsPage.scrape(full.url)
+    url = f"{full.url}{path}"
+    first, *others = [post(url, BODY) for _ in range(4)]
+    refused(first)
+    for other in others:
+        assert (other.status, undated(other.headers), other.body) == (429, undated(first.headers), first.body)
+        assert "date" in other.headers
+    after = MetricsPage.scrape(full.url)
+    for name, labels in {
+        "convserve_requests_total": {"model": "shades", "version": "1", "protocol": protocol, "code": "429"},
+        "convserve_request_duration_seconds_count": {"model": "shades", "protocol": protocol},
+        "convserve_rejected_total": {"model": "shades", "reason": "overloaded"},
+    }.items():
+        assert after.total(name, **labels) - before.total(name, **labels) == 4, name
+    assert after.total("convserve_inflight_requests") == 1  # the one that waits
+
+
+def test_a_connection_goes_on_after_refusals(full: ServerProcess) -> None:
+    with connected(full) as client:
+        for _ in range(3):
+            client.sendall(REQUEST)
+            refused(read_answer(client))
+        client.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert read_answer(client).status == 200
+
+
+def test_a_refusal_waits_for_no_body_and_skips_it(full: ServerProcess) -> None:
+    refused(post(f"{full.url}/classify", BODY))
+    with connected(full) as client:
+        client.sendall(head(f"Content-Length: {1_000_000}"))
+        refused(read_answer(client))
+        client.sendall(bytes(500_000))
+        client.sendall(bytes(500_000) + REQUEST)
+        refused(read_answer(client))
+
+
+def test_requests_that_stand_behind_each_other(full: ServerProcess) -> None:
+    refused(post(f"{full.url}/classify", BODY))
+    last = REQUEST.replace(b"Host:", b"Connection: close\r\nHost:")
+    with connected(full) as client, closing(client.makefile("rb")) as answers:
+        client.sendall(REQUEST * 4 + last)
+        assert answers.read().count(b"HTTP/1.1 429 Too Many Requests\r\n") == 5
+
+
+def test_what_is_not_for_the_door_to_judge(full: ServerProcess) -> None:
+    url = f"{full.url}/classify"
+    refused(post(url, BODY))
+    assert ask("POST", url, BODY, {"X-Request-Timeout-Ms": "soon"}).status == 400
+    refused(ask("POST", url, BODY, {"X-Request-Timeout-Ms": "1000"}))
+    assert get(url).status == 405
+    assert post(f"{full.url}/models/nobody/classify", BODY).status == 404
+    refused(ask("POST", url, BODY, {"Connection": "close"}))
+
+
+def test_who_comes_when_there_is_room_is_let_in(shades: Path) -> None:
+    with ServerProcess(shades, *ARGUMENTS) as server:
+        url = f"{server.url}/classify"
+        with filled(server):
+            scrape_until(server.url, lambda page: page.total("convserve_queue_depth") == ROOM)
+            refused(post(url, b"no picture"))
+            refused(post(url, b"no picture"))
+        scrape_until(server.url, lambda page: page.is_idle())
+        assert post(url, b"no picture").status == 400
+
+
+def test_more_urls_than_are_remembered(full: ServerProcess) -> None:
+    with connected(full) as client:
+        for number in range(1100):
+            url = f"/classify?number={number:0{number // 4}}"
+            client.sendall(head(f"Content-Length: {len(BODY)}", path=url) + BODY)
+            refused(read_answer(client))
+
+
+def test_keys_are_asked_for_all_the_same(shades: Path) -> None:
+    own = {"CONVSERVE_API_KEYS": f"one infer,metrics {KEY}"}
+    bearer = f"Authorization: Bearer {KEY}"
+    with ServerProcess(shades, *ARGUMENTS, own=own) as server, filled(server, bearer):
+
+        def ask_with_key() -> bool:
+            return ask("POST", f"{server.url}/classify", b"?", {"X-API-Key": KEY}).status == 429
+
+        eventually(ask_with_key)
+        assert ask_with_key()
+        assert post(f"{server.url}/classify", BODY).status == 401

@@ -1,0 +1,118 @@
+"""The end of a server: nothing admitted is lost, and the process ends as its signal says."""
+
+from __future__ import annotations
+
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.support.http.answer import get, post
+from tests.support.models.gray_classifier import level, picture
+from tests.support.server.background_load import WARM_UP, Load
+from tests.support.server.eventually import eventually
+from tests.support.server.half_sent import half_sent, refuses_connections
+from tests.support.server.metrics_page import MetricsPage, scrape_until
+from tests.support.server.output_lines import DEADLINE
+from tests.support.server.server_process import ServerProcess
+
+BODY = picture(level(7))
+CLIENTS = 8
+
+both_signals = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+
+
+def readiness(server: ServerProcess) -> tuple[int, str]:
+    answer = get(f"{server.url}/readyz")
+    return answer.status, answer.json["status"]
+
+
+@pytest.mark.parametrize(
+    ("number", "workers"), [(signal.SIGTERM, "1"), (signal.SIGINT, "1"), (signal.SIGTERM, "2")]
+)
+def test_under_load_no_answer_is_cut_off(shades: Path, number: signal.Signals, workers: str) -> None:
+    with ServerProcess(shades, "--workers", workers) as server:
+        with Load(server.url, BODY, clients=CLIENTS) as load:
+            assert server.stop(number) == -number
+            load.join()  # each was let down by a server that is gone, and by nothing else
+        assert load.broken == []
+        assert load.answers[200] >= CLIENTS * WARM_UP
+        assert set(load.answers) <= {200, 503}
+        assert server.stderr.text == ""
+
+
+@both_signals
+def test_what_was_begun_is_answered(shades: Path, number: signal.Signals) -> None:
+    with ServerProcess(shades) as server:
+        with half_sent(server, BODY) as connection:
+            server.send(number)
+            eventually(lambda: refuses_connections(server))
+            connection.send(BODY[len(BODY) // 2 :])
+            response = connection.getresponse()
+            assert response.status == 200
+            assert b'"label":"shade 7"' in response.read()
+        assert server.wait() == -number
+
+
+def test_a_client_that_never_ends_its_request_holds_nobody_up(shades: Path) -> None:
+    with ServerProcess(shades, "--shutdown-timeout-s", "1") as server, half_sent(server, BODY) as connection:
+        assert server.stop() == -signal.SIGTERM
+        assert connection.getresponse().status == 503
+        assert "Traceback" not in server.stderr.text
+
+
+def test_load_balancers_are_told_before_workers_close_the_port(shades: Path) -> None:
+    with ServerProcess(shades, "--drain-delay-s", "3600", "--workers", "2") as server:
+        assert readiness(server) == (200, "ready")
+        assert MetricsPage.scrape(server.url).total("convserve_ready_workers") == 2
+        server.send(signal.SIGTERM)
+        eventually(lambda: readiness(server) == (503, "draining"))
+        scrape_until(server.url, lambda page: page.total("convserve_ready_workers") == 0)
+        assert post(f"{server.url}/classify", BODY).status == 200
+
+
+def test_an_interrupt_of_workers_waits_for_no_load_balancer(shades: Path) -> None:
+    with ServerProcess(shades, "--drain-delay-s", "3600", "--workers", "2") as server:
+        assert server.stop(signal.SIGINT) == -signal.SIGINT
+
+
+def test_an_interrupt_cuts_the_drain_of_workers_short(shades: Path) -> None:
+    with ServerProcess(shades, "--drain-delay-s", "3600", "--workers", "2") as server:
+        server.send(signal.SIGTERM)
+        eventually(lambda: readiness(server) == (503, "draining"))
+        assert server.stop(signal.SIGINT) == -signal.SIGTERM
+
+
+def test_after_the_drain_delay_it_ends_by_itself(shades: Path) -> None:
+    with ServerProcess(shades, "--drain-delay-s", "0.2") as server:
+        assert server.stop() == -signal.SIGTERM
+
+
+def test_load_balancers_are_told_before_the_port_closes_unless_interrupted(shades: Path) -> None:
+    with ServerProcess(shades, "--drain-delay-s", "3600") as server:
+        server.send(signal.SIGTERM)
+        eventually(lambda: readiness(server) == (503, "draining"))
+        assert post(f"{server.url}/classify", BODY).status == 200
+        assert server.stop(signal.SIGINT) == -signal.SIGTERM
+
+
+@both_signals
+def test_workers_answer_what_was_begun_when_all_get_the_signal(shades: Path, number: signal.Signals) -> None:
+    with ServerProcess(shades, "--workers", "2") as server:
+        with half_sent(server, BODY) as connection:
+            server.send(number, to_group=True)
+            eventually(lambda: refuses_connections(server))
+            connection.send(BODY[len(BODY) // 2 :])
+            assert connection.getresponse().status == 200
+        assert server.wait() == -number
+        assert server.stderr.text == ""
+
+
+def test_whoever_waits_for_company_waits_no_longer(shades: Path) -> None:
+    arguments = ["--max-queue-delay-ms", "60000", "--shutdown-timeout-s", "1"]
+    with ServerProcess(shades, *arguments) as server, ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(post, f"{server.url}/classify", BODY)
+        scrape_until(server.url, lambda page: page.total("convserve_queue_depth") == 1)
+        assert server.stop() == -signal.SIGTERM
+        assert answer.result(DEADLINE).status == 200

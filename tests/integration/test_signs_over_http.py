@@ -1,0 +1,57 @@
+"""The committee that ships with the project, over HTTP, on photographs of signs as the archive holds them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import tarfile
+from math import sqrt
+from pathlib import Path
+
+import pytest
+
+from tests.support.http.forms import classify
+from tests.support.models.shipped import highest_version
+from tests.support.server.server_process import ServerProcess
+
+# Every so many pictures of the 12,630, for they take a committee a minute.
+STRIDE = 6
+
+
+@pytest.fixture(scope="module")
+def signnet() -> Path:
+    """The folder of the committee's highest version."""
+    return highest_version("signnet")
+
+
+@pytest.fixture(scope="module")
+def signs(real_data: Path) -> tuple[list[bytes], list[int]]:
+    """PNG files of GTSRB's test set, and their classes."""
+    archive = real_data / "gtsrb" / "test.tar"
+    if not archive.exists():
+        pytest.skip(f"{archive} is missing")
+    with tarfile.open(archive) as tar:
+        members = {member.name: member for member in tar}
+        (listing,) = (name for name in members if name.endswith(".csv"))
+        rows = list(csv.DictReader(io.TextIOWrapper(_file(tar, members[listing]))))[::STRIDE]
+        (home,) = {name.removesuffix(rows[0]["path"]) for name in members if name.endswith(rows[0]["path"])}
+        pictures = [_file(tar, members[home + row["path"]]).read() for row in rows]
+    return pictures, [int(row["class_id"]) for row in rows]
+
+
+def _file(tar: tarfile.TarFile, member: tarfile.TarInfo) -> io.BufferedReader:
+    file = tar.extractfile(member)
+    assert isinstance(file, io.BufferedReader)
+    return file
+
+
+def test_its_accuracy_is_what_its_manifest_promises(
+    signnet: Path, shipped: ServerProcess, signs: tuple[list[bytes], list[int]]
+) -> None:
+    pictures, truth = signs
+    given = classify(shipped, "signnet", pictures)
+    accuracy = sum(index == label for index, label in zip(given, truth, strict=True)) / len(truth)
+    promised = json.loads((signnet / "manifest.json").read_text())["evaluation"]["accuracy"]
+    deviation = sqrt(promised * (1 - promised) / len(truth))
+    assert abs(accuracy - promised) < 4 * deviation

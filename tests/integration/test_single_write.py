@@ -1,0 +1,60 @@
+"""An answer that leaves at once is that which uvicorn would have written, to the byte."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.http.raw_http import connected, head
+from tests.support.models.gray_classifier import level, picture
+from tests.support.server.server_process import ServerProcess
+
+BODY = picture(level(7))
+LENGTH = f"Content-Length: {len(BODY)}"
+CLOSE = "Connection: close"
+NO_PICTURE = head("Content-Length: 3", CLOSE) + b"abc"
+CONVERSATIONS = {
+    "one": head(LENGTH, CLOSE) + BODY,
+    "one of HTTP/1.0": head(LENGTH).replace(b"HTTP/1.1", b"HTTP/1.0") + BODY,
+    "three in one go": 2 * (head(LENGTH) + BODY) + head(LENGTH, CLOSE) + BODY,
+    "an error": NO_PICTURE,
+    "an error behind an answer": head(LENGTH) + BODY + NO_PICTURE,
+    "a tensor": head(LENGTH, CLOSE, path="/v1/models/shades:predict") + BODY,
+    "a body in pieces": head("Transfer-Encoding: chunked", CLOSE)
+    + b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY),
+    "one that is asked whether it may": head(LENGTH, "Expect: 100-continue", CLOSE) + BODY,
+}
+# What tells the time, and what tells caches that browsers from elsewhere may be answered otherwise.
+PASSING = re.compile(rb"(?<=date: )[^\r]*|(?<=dur=)[\d.]*|vary: Origin\r\n")
+
+
+@pytest.fixture(scope="module")
+def direct(shades: Path) -> Iterator[ServerProcess]:
+    with ServerProcess(shades) as server:
+        yield server
+        assert server.stderr.text == ""
+
+
+@pytest.fixture(scope="module")
+def watched(shades: Path) -> Iterator[ServerProcess]:
+    """Something lies around the application, which says nothing to clients that are no browsers."""
+    with ServerProcess(shades, "--cors-origins", "https://example.org") as server:
+        yield server
+        assert server.stderr.text == ""
+
+
+def converse(server: ServerProcess, sent: bytes) -> bytes:
+    """All that comes back until the server closes, but for what tells the time."""
+    with connected(server) as client:
+        client.sendall(sent)
+        return PASSING.sub(b"", b"".join(iter(lambda: client.recv(65536), b"")))
+
+
+@pytest.mark.parametrize("sent", CONVERSATIONS.values(), ids=CONVERSATIONS.keys())
+def test_to_the_byte(direct: ServerProcess, watched: ServerProcess, sent: bytes) -> None:
+    expected = converse(watched, sent)
+    assert expected.count(b"HTTP/1.1 200 OK\r\n") + expected.count(b"HTTP/1.1 400 Bad Request\r\n") >= 1
+    assert converse(direct, sent) == expected

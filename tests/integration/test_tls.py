@@ -1,0 +1,181 @@
+"""TLS and mutual TLS on every port, with certificates of the tests' own authority."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from tests.support.http.answer import Answer
+from tests.support.models.gray_classifier import level, picture
+from tests.support.server.certificates import Authority, Pair
+from tests.support.server.eventually import eventually
+from tests.support.server.grpc_address import FREE_PORT, grpc_address
+from tests.support.server.output_lines import DEADLINE
+from tests.support.server.server_process import ServerProcess, convserve
+
+BODY = picture(level(7))
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="module")
+def client_pair(authority: Authority) -> Pair:
+    return authority.sign("client")
+
+
+@pytest.fixture(scope="module")
+def arguments(authority: Authority) -> list[str]:
+    pair = authority.sign("server")
+    return [*FREE_PORT, "--tls-cert", str(pair.certificate), "--tls-key", str(pair.key)]
+
+
+@pytest.fixture(scope="module")
+def secured(shades: Path, arguments: list[str]) -> Iterator[ServerProcess]:
+    with ServerProcess(shades, *arguments) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def mutual(shades: Path, authority: Authority, arguments: list[str]) -> Iterator[ServerProcess]:
+    client_ca = ("--tls-client-ca", str(authority.certificate))
+    with ServerProcess(shades, *arguments, *client_ca, "--admin-port", "-1") as server:
+        yield server
+
+
+def trusting(authority: Authority, pair: Pair | None = None) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=str(authority.certificate))
+    if pair is not None:
+        context.load_cert_chain(pair.certificate, pair.key)
+    return context
+
+
+def classify(address: tuple[str, int], context: ssl.SSLContext) -> Answer:
+    with closing(http.client.HTTPSConnection(*address, timeout=DEADLINE, context=context)) as connection:
+        connection.request("POST", "/classify", BODY, {"Content-Type": "image/png"})
+        return Answer.read(connection.getresponse())
+
+
+def page(url: str, path: str, context: ssl.SSLContext) -> Answer:
+    address = url.removeprefix("https://")
+    with closing(http.client.HTTPSConnection(address, timeout=DEADLINE, context=context)) as connection:
+        connection.request("GET", path)
+        return Answer.read(connection.getresponse())
+
+
+def health(server: ServerProcess, authority: Authority, pair: Pair | None = None) -> grpc.StatusCode:
+    """How a health check over a connection of its own ends."""
+    certificate, key = (
+        (None, None) if pair is None else (pair.certificate.read_bytes(), pair.key.read_bytes())
+    )
+    trusted = grpc.ssl_channel_credentials(authority.certificate.read_bytes(), key, certificate)
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    with grpc.secure_channel(grpc_address(server), trusted, options) as channel:
+        call = health_pb2_grpc.HealthStub(channel).Check.future(
+            health_pb2.HealthCheckRequest(), timeout=DEADLINE
+        )
+        code: grpc.StatusCode = call.code()
+    return code
+
+
+def serial(server: ServerProcess, context: ssl.SSLContext) -> str:
+    with (
+        socket.create_connection(server.address, timeout=DEADLINE) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as client,
+    ):
+        shown = client.getpeercert()
+        assert shown is not None
+        return str(shown["serialNumber"])
+
+
+def test_it_is_announced_and_spoken(secured: ServerProcess, authority: Authority) -> None:
+    assert secured.url.startswith("https://")
+    answer = classify(secured.address, trusting(authority))
+    assert answer.json["predictions"][0]["label"] == "shade 7"
+    assert answer.headers["strict-transport-security"].startswith("max-age=")
+    assert health(secured, authority) == grpc.StatusCode.OK
+
+
+def test_who_does_not_speak_it_gets_nothing(secured: ServerProcess, authority: Authority) -> None:
+    with socket.create_connection(secured.address, timeout=DEADLINE) as client:
+        client.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert b"200" not in client.recv(1024)
+    assert classify(secured.address, trusting(authority)).status == 200
+    assert secured.stderr.text == ""
+
+
+def test_the_shell_speaks_it(secured: ServerProcess, authority: Authority, tmp_path: Path) -> None:
+    (tmp_path / "seven.png").write_bytes(BODY)
+    own = {"SSL_CERT_FILE": str(authority.certificate)}
+    asked = convserve("classify", "--url", secured.url, tmp_path / "seven.png", own=own)
+    assert (asked.returncode, asked.stderr) == (0, "")
+    assert "shade 7" in asked.stdout
+
+
+def test_a_renewed_certificate_is_shown(secured: ServerProcess, authority: Authority) -> None:
+    context = trusting(authority)
+    before = serial(secured, context)
+    whole = authority.folder.joinpath("server.pem").read_bytes()
+    authority.folder.joinpath("server.pem").write_bytes(whole[:100])
+    secured.stderr.wait_for("the certificate stays as it was: the files for TLS cannot be used")
+    assert serial(secured, context) == before
+    authority.sign("server")
+    assert eventually(lambda: serial(secured, context) != before)
+    assert classify(secured.address, context).status == 200
+    assert health(secured, authority) == grpc.StatusCode.OK
+
+
+def test_clients_need_a_certificate_where_theirs_are_asked_for(
+    mutual: ServerProcess, authority: Authority, client_pair: Pair
+) -> None:
+    assert classify(mutual.address, trusting(authority, client_pair)).status == 200
+    with pytest.raises(OSError):  # noqa: PT011  which one depends on who speaks first
+        classify(mutual.address, trusting(authority))
+    stranger = Authority(client_pair.key.parent / "..").sign("stranger")
+    with pytest.raises(OSError):  # noqa: PT011
+        classify(mutual.address, trusting(authority, stranger))
+    assert health(mutual, authority, client_pair) == grpc.StatusCode.OK
+    assert health(mutual, authority) == grpc.StatusCode.UNAVAILABLE
+
+
+def test_probes_need_none_on_the_port_for_operations(mutual: ServerProcess, authority: Authority) -> None:
+    url = mutual.stdout.wait_for(r"^  admin: (https://\S+)$")[1]
+    assert page(url, "/readyz", trusting(authority)).status == 200
+    assert page(url, "/metrics", trusting(authority)).status == 200
+    assert page(url, "/models", trusting(authority)).status == 404
+
+
+def test_workers_speak_it(shades: Path, authority: Authority, arguments: list[str]) -> None:
+    with ServerProcess(shades, *arguments, "--workers", "2") as server:
+        for _ in range(8):
+            assert classify(server.address, trusting(authority)).status == 200
+
+
+@pytest.mark.parametrize(
+    ("files", "complaint"),
+    [
+        ({"cert": "server.pem"}, "need each other"),
+        ({"client-ca": "authority.pem"}, "needs tls_cert"),
+        ({"cert": "server.pem", "key": "client.key"}, "the files for TLS cannot be used"),
+        ({"cert": "server.pem", "key": "nowhere"}, "the files for TLS cannot be used"),
+    ],
+)
+def test_files_that_do_not_fit_are_an_error_at_the_start(
+    shades: Path, authority: Authority, client_pair: Pair, files: dict[str, str], complaint: str
+) -> None:
+    authority.sign("server")
+    given = [word for name, file in files.items() for word in (f"--tls-{name}", str(authority.folder / file))]
+    result = convserve("serve", "--port", "0", "--models", shades, *given)
+    assert result.returncode == 2
+    assert complaint in result.stderr
+    assert result.stderr.count("\n") == 1

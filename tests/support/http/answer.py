@@ -1,0 +1,45 @@
+"""One request over a connection of its own, and its answer."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from tests.support.server.output_lines import DEADLINE
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        assert self.headers["content-type"] == "application/json"
+        return json.loads(self.body)
+
+    @classmethod
+    def read(cls, response: http.client.HTTPResponse) -> Answer:
+        headers = {name.lower(): value for name, value in response.getheaders()}
+        return cls(response.status, headers, response.read())
+
+
+def get(url: str, headers: Mapping[str, str] | None = None) -> Answer:
+    return ask("GET", url, None, headers or {})
+
+
+def post(url: str, body: bytes, content_type: str = "image/png") -> Answer:
+    return ask("POST", url, body, {"Content-Type": content_type})
+
+
+def ask(method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:
+    parts = urlsplit(url)
+    with closing(http.client.HTTPConnection(parts.netloc, timeout=DEADLINE)) as connection:
+        connection.request(method, urlunsplit(("", "", *parts[2:])), body, headers)
+        return Answer.read(connection.getresponse())

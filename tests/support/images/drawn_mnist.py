@@ -1,0 +1,35 @@
+"""Digits drawn in many hands, in the form of MNIST, so that tests need no data set."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.datasets import idx, synthetic_images
+
+
+def write_mnist(folder: Path, arrays: Mapping[str, NDArray[np.uint8]]) -> None:
+    """IDX files, the labels plain and the images gzipped, so that both are read."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, array in arrays.items():
+        content = idx.encode(array)
+        if "images" in name:
+            (folder / f"{name}.gz").write_bytes(gzip.compress(content, mtime=0))
+        else:
+            (folder / name).write_bytes(content)
+
+
+def drawn(per_class: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Drawn digits in many hands, [10 * per_class, 28, 28], and their labels."""
+    random = np.random.default_rng(seed)
+    labels = np.tile(np.arange(10, dtype=np.uint8), per_class)
+    hands = random.uniform((1.6, -10, -8, 0.85), (3.2, 20, 8, 1.05), (len(labels), 4))
+    pictures = [
+        synthetic_images.digit(label, synthetic_images.Hand(*hand))
+        for label, hand in zip(labels, hands.tolist(), strict=True)
+    ]
+    return np.stack(pictures)[..., 0], labels

@@ -1,0 +1,34 @@
+"""Inference requests of one row for `shades`, to be changed, written and read."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from service.config.limits import JsonLimits
+from service.protocols.open_inference.infer_request import InferRequest
+from service.protocols.open_inference.rest_codec import read_request
+from service.repository.manifest import Manifest
+from tests.support.models.gray_classifier import SIDE
+
+MOST = 256
+JSON_LIMITS = JsonLimits(max_values=1_000_000, max_depth=100)
+PIXELS = SIDE * SIDE
+
+
+def document(**changes: Any) -> dict[str, Any]:
+    """A request of one row, its only input changed."""
+    tensor = {"name": "pixels", "shape": [1, SIDE, SIDE, 1], "datatype": "UINT8", "data": [7] * PIXELS}
+    return {"inputs": [{key: value for key, value in {**tensor, **changes}.items() if value is not None}]}
+
+
+def binary(size: int = PIXELS, **changes: Any) -> dict[str, Any]:
+    return document(data=None, parameters={"binary_data_size": size}, **changes)
+
+
+def read(manifest: Manifest, request: Any, *, header: str | None = None, tail: bytes = b"") -> InferRequest:
+    """`request` as JSON with `tail` behind it, whose length is told if there is any."""
+    text = request if isinstance(request, bytes) else json.dumps(request).encode()
+    if header is None and tail:
+        header = str(len(text))
+    return read_request(text + tail, header, manifest, MOST, JSON_LIMITS)

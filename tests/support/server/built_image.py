@@ -1,0 +1,113 @@
+"""The image, built by the Dockerfile itself, and its root, started as a container engine would start it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.server.server_process import ROOT, ServerProcess
+
+BUILD_SECONDS = 600
+STORAGE = {"STORAGE_DRIVER": "vfs"}
+# Whoever it is: neither root nor the user that the image names.
+UID, GID = 54321, 0
+
+# A root that cannot be written to, /tmp alone that can, an init of its own, no capability, no way to get one.
+START = f"""
+mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" &&
+mount -t tmpfs -o mode=1777 tmpfs "$1/tmp" && mount -t proc proc "$1/proc" && mount --rbind /dev "$1/dev" &&
+root=$1 && shift &&
+exec chroot "$root" /usr/bin/setpriv --reuid {UID} --regid {GID} --clear-groups --no-new-privs \
+    --inh-caps=-all --bounding-set=-all "$@"
+"""
+
+
+def why_not() -> str | None:
+    """What is missing to build it here, if anything."""
+    wanted = ("buildah", "unshare") if os.environ.get("BASE") else ("buildah", "unshare", "debootstrap")
+    missing = [name for name in wanted if shutil.which(name) is None]
+    if missing:
+        return f"{' and '.join(missing)} not installed"
+    if os.geteuid() != 0:
+        return "building a base and changing the root need root"
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltImage:
+    """
+    Attributes:
+        root: its files, mounted.
+        config: what it tells an engine, in docker's words.
+    """
+
+    root: Path
+    config: Mapping[str, Any]
+
+    def command(self, *arguments: str) -> list[str]:
+        """What starts the image's program by the image's own environment, as process 1."""
+        environment = ["/usr/bin/env", "--ignore-environment", *self.config["Env"]]
+        return [
+            *(
+                "unshare",
+                "--mount",
+                "--pid",
+                "--fork",
+                "--kill-child",
+                "sh",
+                "-c",
+                START,
+                "sh",
+                str(self.root),
+            ),
+            *(*environment, *self.config["Entrypoint"], *arguments),
+        ]
+
+    def server(self, *arguments: str) -> ServerProcess:
+        """`convserve serve` with the models that the image ships."""
+        return ServerProcess(None, *arguments, command=self.command(), cwd=Path("/"))
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(self.command(*arguments), capture_output=True, text=True, timeout=60)
+
+
+@contextmanager
+def built_image() -> Iterator[BuiltImage]:
+    """Build it on `$BASE`, or on a base made by debootstrap; nothing stays."""
+    name, base = f"localhost/convserve-test:{os.getpid()}", os.environ.get("BASE")
+    made = [name]
+    try:
+        if not base:
+            base = f"localhost/convserve-test-base:{os.getpid()}"
+            try:
+                _run(str(ROOT / "docker" / "base.sh"), base)
+            except AssertionError as error:  # no mirror of Debian, or no right to make devices
+                pytest.skip(f"no base for an image can be made here: {error}")
+            made.append(base)
+        _run(str(ROOT / "docker" / "build.sh"), "Dockerfile", name, BASE=base)
+        config = json.loads(_run("buildah", "inspect", "--type", "image", name))["Docker"]["config"]
+        container = _run("buildah", "from", "--pull-never", name)
+        try:
+            yield BuiltImage(Path(_run("buildah", "mount", container)), config)
+        finally:
+            _run("buildah", "rm", container)
+    finally:
+        subprocess.run(
+            ["buildah", "rmi", "--force", *made], env={**os.environ, **STORAGE}, capture_output=True
+        )
+
+
+def _run(*command: str, **own: str) -> str:
+    environment = {**os.environ, **STORAGE, **own, "PATH": f"{os.environ['PATH']}:/usr/sbin"}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=BUILD_SECONDS)
+    assert result.returncode == 0, f"{' '.join(command)}\n{result.stdout[-3000:]}\n{result.stderr[-3000:]}"
+    return result.stdout.strip()

@@ -1,0 +1,95 @@
+"""What Linux tells of other processes."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+
+import pytest
+
+from tests.support.server.output_lines import DEADLINE
+
+PROC = Path("/proc")
+ESTABLISHED = "01"
+LISTENING = "0A"
+
+needs_procfs = pytest.mark.skipif(not (PROC / "self/stat").exists(), reason="reads Linux's /proc")
+
+
+def workers(pid: int) -> set[int]:
+    """The server processes that a supervisor has started and that live."""
+    return {child for child in _children(pid) if _read(child, "cmdline")}
+
+
+def memory(pid: int, field: str) -> int:
+    """Bytes, by the name that /proc/<pid>/status has for them."""
+    match = re.search(rf"^{field}:\s*(\d+) kB$", _read(pid, "status").decode(), re.MULTILINE)
+    assert match is not None
+    return int(match[1]) * 1024
+
+
+def is_importing(pid: int) -> bool:
+    """Whether a server process has come as far as to load numpy, which is early and takes long."""
+    return b"_multiarray_umath" in _read(pid, "maps")
+
+
+def connections(pid: int, port: int) -> int:
+    """How many connections of clients to this local port the process holds."""
+    accepted = set(_accepted_inodes(port))
+    return sum(link in accepted for link in _descriptors(pid))
+
+
+def listens(pid: int) -> bool:
+    """Whether the process holds a socket that takes connections."""
+    listening = set(_inodes(LISTENING))
+    return any(link in listening for link in _descriptors(pid))
+
+
+def wait_for_end(pid: int) -> None:
+    """Return when a process, which need not be a child of this one, has ended."""
+    descriptor = os.pidfd_open(pid)
+    try:
+        assert select.select([descriptor], [], [], DEADLINE)[0], f"process {pid} has not ended"
+    finally:
+        os.close(descriptor)
+
+
+def _children(pid: int) -> Iterator[int]:
+    for entry in PROC.iterdir():
+        if entry.name.isdecimal():
+            after_name = _read(int(entry.name), "stat").rpartition(b")")[2].split()
+            if after_name and int(after_name[1]) == pid:
+                yield int(entry.name)
+
+
+def _read(pid: int, name: str) -> bytes:
+    try:
+        return (PROC / str(pid) / name).read_bytes()
+    except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+        return b""
+
+
+def _accepted_inodes(port: int) -> Iterator[str]:
+    return _inodes(ESTABLISHED, f":{port:04X}")
+
+
+def _inodes(state: str, address_end: str = "") -> Iterator[str]:
+    """Of the sockets in this state whose local address ends so."""
+    # gRPC listens at an IPv4 address by a socket of IPv6.
+    tables = [(PROC / "net" / name).read_text().splitlines()[1:] for name in ("tcp", "tcp6")]
+    for line in chain(*tables):
+        fields = line.split()
+        if fields[1].endswith(address_end) and fields[3] == state:
+            yield f"socket:[{fields[9]}]"
+
+
+def _descriptors(pid: int) -> Iterator[str]:
+    for entry in (PROC / str(pid) / "fd").iterdir():
+        try:
+            yield os.readlink(entry)
+        except FileNotFoundError:
+            continue

@@ -1,0 +1,273 @@
+"""The whole command, as a process, on drawn digits."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from export.cli.main import main
+from export.datasets import mnist, synthetic_images
+from export.evaluation.verify import onnx_answers
+from export.pipelines.export_options import Order
+from export.pipelines.pipeline import export
+from export.pipelines.recipes import RECIPES
+from tests.unit.export.conftest import SEED, SMALL, Command, Exported
+
+
+def document(version: Path) -> Any:
+    return json.loads((version / "manifest.json").read_text())
+
+
+def test_it_publishes_version_1_and_prints_where(exported: Exported) -> None:
+    completed = exported.completed
+    assert completed.returncode == 0, completed.stderr
+    assert completed.stdout == f"{exported.models / 'convnet' / '1'}\n"
+    assert [path.name for path in exported.models.iterdir()] == ["convnet"]
+    assert sorted(path.name for path in (exported.models / "convnet" / "1").iterdir()) == [
+        "README.md",
+        "confusion.png",
+        "curves.png",
+        "example.png",
+        "golden.npz",
+        "kernels.png",
+        "manifest.json",
+        "mistakes.png",
+        "model.onnx",
+    ]
+
+
+def test_it_tells_what_it_does_and_nothing_else(exported: Exported) -> None:
+    lines = exported.completed.stderr.splitlines()
+    assert lines[0] == ("digits in the form of MNIST: 275 pictures to train on, 25 to validate, 100 to test")
+    assert lines[1].startswith("[############............] epoch 1/2  loss ")
+    assert lines[2].startswith("[########################] epoch 2/2  loss ")
+    assert lines[3].startswith("ONNX graph of ")
+    assert len(lines) == 4
+
+
+def test_the_manifest_tells_the_truth(exported: Exported, digits: Path) -> None:
+    version = exported.models / "convnet" / "1"
+    manifest, dataset = document(version), mnist.load(digits)
+    assert manifest["onnx"]["parameters"] == 104_202
+    assert manifest["labels"] == list("0123456789")
+
+    training = manifest["training"]
+    assert training["dataset"] == dataset.name
+    assert training["dataset_sha256"] == dataset.sha256
+    assert (training["examples"], training["epochs"], training["seed"]) == (275, 2, SEED)
+    assert training["seconds"] > 0
+    assert training["trainer"].startswith(f"tensorflow {training['libraries']['tensorflow']} on ")
+    assert set(training["libraries"]) == {
+        "python", "keras", "numpy", "onnx", "onnxruntime", "tensorflow", "tf2onnx"
+    }  # fmt: skip
+
+    answers = onnx_answers((version / "model.onnx").read_bytes(), dataset.test.read(np.arange(100))[0])
+    evaluation = manifest["evaluation"]
+    assert (evaluation["dataset"], evaluation["examples"]) == (dataset.name, 100)
+    assert evaluation["accuracy"] == np.mean(answers.argmax(axis=1) == dataset.test.labels)
+    assert evaluation["accuracy"] <= evaluation["top5"] <= 1
+    assert manifest["parity"]["examples"] == 100
+    assert manifest["parity"]["max_abs_difference"] <= 1e-5
+    assert manifest["parity"]["argmax_equal"] is True
+
+
+def test_the_golden_answers_are_those_of_keras_to_drawn_pictures(exported: Exported) -> None:
+    version = exported.models / "convnet" / "1"
+    with np.load(version / "golden.npz", allow_pickle=False) as golden:
+        inputs, outputs = golden["inputs"], golden["outputs"]
+    np.testing.assert_array_equal(inputs, synthetic_images.digits_and_none(SEED))
+    answers = onnx_answers((version / "model.onnx").read_bytes(), inputs)
+    np.testing.assert_allclose(answers, outputs, atol=document(version)["golden"]["tolerance"] / 10)
+
+
+def test_the_example_gets_the_label_the_manifest_says(exported: Exported) -> None:
+    version = exported.models / "convnet" / "1"
+    example = document(version)["example"]
+    with Image.open(version / example["file"]) as image:
+        pixels = np.asarray(image)[np.newaxis, ..., np.newaxis]
+    answer = onnx_answers((version / "model.onnx").read_bytes(), pixels)
+    assert example["label"] == str(answer.argmax())
+
+
+def test_the_same_order_again_is_the_next_version_with_the_same_graph(
+    exported: Exported, digits: Path, tmp_path: Path
+) -> None:
+    """In another process, after other work in TensorFlow: the seed alone decides."""
+    models = tmp_path / "models"
+    shutil.copytree(exported.models, models)
+    order = Order(
+        data=digits,
+        models=models,
+        epochs=2,
+        batch_size=32,
+        seed=SEED,
+        limit=30,
+        checkpoints=tmp_path / "kept",
+    )
+    version = export("convnet", RECIPES["convnet"], order, io.StringIO())
+    assert version == models / "convnet" / "2"
+    first, second = document(models / "convnet" / "1"), document(version)
+    assert second["version"] == "2"
+    assert first["onnx"] == second["onnx"]
+    assert first["evaluation"] == second["evaluation"]
+
+
+def test_ctrl_c_while_training_leaves_nothing(start: Command, digits: Path, tmp_path: Path) -> None:
+    process = start(
+        "convnet",
+        *("--data", digits, "--models", tmp_path / "models", "--checkpoints", tmp_path / "kept"),
+        *("--epochs", "100000"),
+    )
+    assert process.stderr is not None
+    told = [process.stderr.readline() for _ in range(2)]
+    assert "epoch 1/100000" in told[1], told
+    process.send_signal(signal.SIGINT)
+    stdout, rest = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert stdout == ""
+    assert rest.splitlines()[-1] == "convserve-export: interrupted, nothing published"
+    assert all(line.startswith("[") for line in rest.splitlines()[:-1])
+    assert list((tmp_path / "models").iterdir()) == []
+
+
+@pytest.mark.usefixtures("_environment")
+def test_a_killed_training_goes_on_to_the_same_graph(
+    start: Command, digits: Path, exported: Exported, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It goes on here, which is another process than both that went before."""
+    models = tmp_path / "models"
+    command = ("convnet", "--data", digits, "--models", models, "--checkpoints", tmp_path / "kept", *SMALL)
+    process = start(*command)
+    assert process.stderr is not None
+    told = [process.stderr.readline() for _ in range(2)]
+    assert "epoch 1/2" in told[1], told
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert not (models / "convnet").exists()
+
+    code = main([*map(str, command), "--resume"])
+    stderr = capsys.readouterr().err
+    assert code == 0, stderr
+    assert [line[:38] for line in stderr.splitlines() if "epoch" in line] == [
+        "[########################] epoch 2/2  "
+    ]
+    graphs = [folder / "convnet" / "1" / "model.onnx" for folder in (models, exported.models)]
+    assert graphs[0].read_bytes() == graphs[1].read_bytes()
+
+
+def test_without_network_it_says_what_to_pass(start: Command, tmp_path: Path) -> None:
+    """Port 9 of this machine discards, or refuses: no proxy listens there."""
+    nowhere = "http://127.0.0.1:9"
+    process = start(
+        "convnet",
+        "--models",
+        tmp_path / "models",
+        KERAS_HOME=str(tmp_path),
+        HTTPS_PROXY=nowhere,
+        https_proxy=nowhere,
+    )
+    stdout, stderr = process.communicate()
+    assert process.returncode == 1
+    assert stdout == ""
+    sentence = stderr.splitlines()[-1]
+    assert sentence.startswith(
+        "convserve-export: MNIST could not be downloaded; pass --data DIR (or set CONVSERVE_DATA)"
+    )
+    assert list((tmp_path / "models").iterdir()) == []
+
+
+@pytest.fixture
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`main` settles two variables for TensorFlow; they go with the test."""
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+@pytest.mark.usefixtures("_environment")
+class TestRefusals:
+    """In this process: they come before TensorFlow does."""
+
+    def refuse(self, capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
+        assert main([str(argument) for argument in arguments]) == 1
+        stdout, stderr = capsys.readouterr()
+        assert stdout == ""
+        (sentence,) = stderr.splitlines()
+        return sentence.removeprefix("convserve-export: ")
+
+    def test_an_empty_folder(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        (tmp_path / "data").mkdir()
+        sentence = self.refuse(
+            capsys, "convnet", "--data", tmp_path / "data", "--models", tmp_path / "models"
+        )
+        assert sentence.startswith(f"{tmp_path / 'data'} holds neither train-images-idx3-ubyte.gz nor ")
+        assert list((tmp_path / "models").iterdir()) == []
+
+    def test_the_variable_counts_where_the_option_is_missing(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("CONVSERVE_DATA", str(tmp_path / "from the variable"))
+        assert "from the variable is not a folder" in self.refuse(capsys, "convnet", "--models", tmp_path)
+        sentence = self.refuse(
+            capsys, "convnet", "--models", tmp_path, "--data", tmp_path / "from the option"
+        )
+        assert "from the option is not a folder" in sentence
+
+    def test_pictures_without_a_folder(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        sentence = self.refuse(capsys, "signnet", "--models", tmp_path / "models")
+        assert sentence.startswith("pictures are not downloaded: pass --data DIR (or set CONVSERVE_DATA)")
+
+    def test_another_number_of_classes(
+        self, digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        sentence = self.refuse(capsys, "convnet", "--data", digits, "--models", tmp_path, "--classes", "3755")
+        assert sentence == "digits in the form of MNIST has 10 classes, not the 3,755 of --classes"
+
+    def test_a_repository_that_cannot_be_written(
+        self, digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (tmp_path / "models").write_bytes(b"")
+        sentence = self.refuse(capsys, "convnet", "--data", digits, "--models", tmp_path / "models")
+        assert sentence == f"cannot write the model repository {tmp_path / 'models'}: File exists"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["nothing"],
+        ["convnet", "--epochs", "0"],
+        ["convnet", "--batch-size", "-1"],
+        ["convnet", "--seed", "-1"],
+        ["convnet", "--limit", "1"],
+        ["convnet", "--limit", "many"],
+        ["convnet", "--columns", "0"],
+        ["convnet", "--classes", "1"],
+        ["convnet", "--weights", "perfect"],
+        ["convnet", "--weights", "random", "--train-only"],
+    ],
+)
+def test_wrong_usage_is_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as leaving:
+        main(arguments)
+    assert leaving.value.code == 2
+    assert "convserve-export" in capsys.readouterr().err
+
+
+def test_help_names_every_network_and_the_defaults(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as leaving:
+        main(["--help"])
+    assert leaving.value.code == 0
+    stdout = capsys.readouterr().out
+    assert all(name in stdout for name in RECIPES)
+    with pytest.raises(SystemExit):
+        main(["convnet", "--help"])
+    assert f"(default: {RECIPES['convnet'].course.plan.epochs})" in capsys.readouterr().out

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import os
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from export.datasets import gtsrb
+from export.datasets.dataset import settled
+from export.datasets.image_files import Size
+from export.errors import DatasetError
+from tests.support.images import drawn_signs
+
+SIZE = Size(24, 24, 3, "stretch")
+
+
+@pytest.fixture
+def packed(tmp_path: Path) -> Path:
+    folder = tmp_path / "packed"
+    folder.mkdir()
+    drawn_signs.write_packed(folder)
+    return folder
+
+
+def refused(folder: Path) -> str:
+    with pytest.raises(DatasetError) as refusal:
+        gtsrb.load(folder, SIZE)
+    return str(refusal.value)
+
+
+def test_there_are_43_labels_of_their_own() -> None:
+    assert len(set(gtsrb.LABELS)) == 43
+
+
+def test_tar_files_and_what_is_in_them_are_the_same_set(packed: Path, tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        with tarfile.open(packed / f"{part}.tar") as archive:
+            archive.extractall(tmp_path / "unpacked", filter="data")
+    one, other = gtsrb.load(packed, SIZE), gtsrb.load(tmp_path / "unpacked", SIZE)
+    assert one.sha256 == other.sha256
+    assert one.name == "signs in the form of GTSRB"
+    assert (len(one.train), len(one.test)) == (36, 6)
+    assert sorted(set(one.train.labels.tolist())) == sorted(drawn_signs.CLASSES)
+    np.testing.assert_array_equal(one.train.labels, other.train.labels)
+    np.testing.assert_array_equal(one.train.read(np.arange(36))[0], other.train.read(np.arange(36))[0])
+
+
+@pytest.mark.parametrize("below", ["", "GTSRB"])
+def test_the_original_form_has_the_same_pictures(packed: Path, tmp_path: Path, below: str) -> None:
+    (tmp_path / "original" / below).mkdir(parents=True)
+    drawn_signs.write_original(tmp_path / "original" / below)
+    one, other = gtsrb.load(packed, SIZE), gtsrb.load(tmp_path / "original", SIZE)
+    for part, same in ((one.train, other.train), (one.test, other.test)):
+        np.testing.assert_array_equal(part.labels, same.labels)
+        np.testing.assert_array_equal(part.read(np.arange(len(part)))[0], same.read(np.arange(len(part)))[0])
+    assert one.train.groups is not None
+    np.testing.assert_array_equal(one.train.groups, other.train.groups)
+
+
+def test_a_track_is_held_out_whole(packed: Path) -> None:
+    train = gtsrb.load(packed, SIZE).train
+    rest, held = train.hold_out(0.2, seed=0)
+    assert rest.groups is not None
+    assert held.groups is not None
+    assert not set(rest.groups) & set(held.groups)
+    assert (len(rest), len(held)) == (28, 8)  # two of the nine tracks
+    in_memory, kept = (settled(part).hold_out(0.2, seed=0) for part in (train, train))
+    assert (len(in_memory[0]), len(kept[1])) == (28, 8)
+
+
+def test_a_half_downloaded_archive(packed: Path) -> None:
+    length = (packed / "train.tar").stat().st_size
+    for cut in (length // 2, length // 2 // 512 * 512, 100, 0):
+        os.truncate(packed / "train.tar", cut)
+        sentence = refused(packed)
+        assert "train.tar" in sentence or "train.csv" in sentence
+        assert any(word in sentence for word in ("truncated", "downloaded whole", "no tar file")), sentence
+
+
+def test_what_is_missing_is_named(packed: Path, tmp_path: Path) -> None:
+    assert refused(tmp_path / "nowhere").startswith(f"{tmp_path / 'nowhere'} is not a folder")
+    (tmp_path / "empty").mkdir()
+    assert "does not hold GTSRB: either train.tar and test.tar, or" in refused(tmp_path / "empty")
+    (packed / "test.tar").unlink()
+    assert refused(packed) == f"{packed} holds neither test.tar nor a folder test"
+
+
+def test_pictures_that_a_list_names_and_nobody_has(packed: Path, tmp_path: Path) -> None:
+    with tarfile.open(packed / "train.tar") as archive:
+        archive.extractall(packed, filter="data")
+    (packed / "train.tar").unlink()
+    name = "train/14/00000_00001.png"
+    (packed / name).unlink()
+    assert refused(packed).startswith(
+        f"1 of the 36 pictures that {packed / 'train.csv'} names are missing, such as {name}"
+    )
+    (packed / "train.csv").unlink()
+    assert "does not hold train.csv" in refused(packed)
+
+
+@pytest.mark.parametrize(
+    ("found", "wrong", "sentence"),
+    [
+        (",14\r\n", ",43\r\n", "has the class 43: they go from 0 to 42"),
+        ("class_id", "kind", "train.csv has no column class_id"),
+        ("path,", "file,", "train.csv has no column path"),
+    ],
+)
+def test_a_list_that_says_something_else(packed: Path, found: str, wrong: str, sentence: str) -> None:
+    with tarfile.open(packed / "train.tar") as archive:
+        archive.extractall(packed, filter="data")
+    (packed / "train.tar").unlink()
+    listing = packed / "train.csv"
+    listing.write_bytes(listing.read_bytes().replace(found.encode(), wrong.encode()))
+    assert sentence in refused(packed)
+
+
+def test_the_real_set(real_data: Path) -> None:
+    dataset = gtsrb.load(real_data / "gtsrb", SIZE)
+    assert dataset.name == "GTSRB"
+    assert (len(dataset.train), len(dataset.test)) == (39_209, 12_630)
+    assert dataset.train.groups is not None
+    assert len(np.unique(dataset.train.groups)) == 1_307
+    assert len(np.unique(dataset.train.labels)) == len(np.unique(dataset.test.labels)) == 43

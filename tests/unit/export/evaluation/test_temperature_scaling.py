@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+
+from export.evaluation import metrics, temperature_scaling
+
+RANDOM = np.random.default_rng(0)
+LABELS = RANDOM.integers(0, 5, 4000)
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    scores = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(scores / scores.sum(axis=1, keepdims=True))
+
+
+def sure_of_itself(times: float) -> np.ndarray:
+    """Logits whose softmax is right about the labels, and then so many times too large."""
+    logits = RANDOM.normal(size=(len(LABELS), 5)) * 1.5
+    drawn = (softmax(logits).cumsum(axis=1) > RANDOM.random((len(LABELS), 1))).argmax(axis=1)
+    swapped = logits.copy()
+    rows = np.arange(len(LABELS))
+    swapped[rows, LABELS], swapped[rows, drawn] = logits[rows, drawn], logits[rows, LABELS]
+    return swapped * times
+
+
+@pytest.mark.parametrize("times", [0.5, 1.0, 2.5])
+def test_the_temperature_is_what_made_the_network_too_sure(times: float) -> None:
+    answers = softmax(sure_of_itself(times)).astype(np.float32)
+    temperature = temperature_scaling.fit([answers], LABELS)
+    assert temperature == pytest.approx(times, rel=0.08)
+    cooled = temperature_scaling.soften([answers], temperature)
+    assert metrics.calibration_error(cooled, LABELS) < 0.03
+    assert np.array_equal(cooled.argmax(axis=1), answers.argmax(axis=1))
+    if times != 1:
+        assert metrics.calibration_error(answers, LABELS) > 0.05
+
+
+def test_softening_and_back_again() -> None:
+    answers = softmax(RANDOM.normal(size=(10, 5)))
+    softer = temperature_scaling.soften([answers], 2.0)
+    assert np.all(softer.max(axis=1) < answers.max(axis=1))
+    np.testing.assert_allclose(temperature_scaling.soften([softer], 0.5), answers)
+    np.testing.assert_allclose(temperature_scaling.soften([answers, softer], 1.0), (answers + softer) / 2)
+
+
+def test_a_probability_of_nothing_is_no_trouble() -> None:
+    answers = np.array([[1, 0], [0, 1], [1, 0]], np.float32)
+    assert temperature_scaling.fit([answers], np.array([0, 1, 1])) == pytest.approx(5, rel=0.01)
+
+
+def test_folding_divides_the_logits() -> None:
+    inputs = keras.Input((4,))
+    x = keras.layers.Dense(6, activation="relu")(inputs)
+    network = keras.Model(inputs, keras.layers.Activation("softmax")(keras.layers.Dense(3)(x)))
+    given = RANDOM.normal(size=(8, 4)).astype(np.float32)
+    before = network.predict_on_batch(given)
+    temperature_scaling.fold(network, 1.7)
+    np.testing.assert_allclose(
+        network.predict_on_batch(given), temperature_scaling.soften([before], 1.7), atol=1e-6
+    )

@@ -1,0 +1,261 @@
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from export.networks import alexnet, convnet, lenet5, signnet
+from export.networks.ensemble import committee
+from export.networks.preprocessing import (
+    Preparation,
+    centred,
+    colour_balanced,
+    from_pixels,
+    locally_normalised,
+    rescaled,
+    standardised,
+    stretched,
+)
+from export.pipelines.recipes import RECIPES
+from export.training.mixed_precision import mixed_precision
+
+
+@pytest.fixture(scope="module")
+def published() -> keras.Model:
+    """AlexNet, whose sixty million weights take their time to be drawn."""
+    return alexnet.build()
+
+
+@pytest.fixture(scope="module")
+def published_for_signs() -> keras.Model:
+    return alexnet.build(classes=43)
+
+
+def test_convnet_is_listing_8_1_layer_by_layer() -> None:
+    network = convnet.build()
+    layers = [(type(layer).__name__, tuple(layer.output.shape[1:])) for layer in network.layers]
+    assert layers == [
+        ("InputLayer", (28, 28, 1)),
+        ("Conv2D", (26, 26, 32)),
+        ("MaxPooling2D", (13, 13, 32)),
+        ("Conv2D", (11, 11, 64)),
+        ("MaxPooling2D", (5, 5, 64)),
+        ("Conv2D", (3, 3, 128)),
+        ("Flatten", (1152,)),
+        ("Dense", (10,)),
+    ]
+    convolutions = [layer for layer in network.layers if isinstance(layer, keras.layers.Conv2D)]
+    assert [layer.kernel_size for layer in convolutions] == [(3, 3)] * 3
+    assert [layer.activation for layer in convolutions] == [keras.activations.relu] * 3
+    assert network.layers[-1].activation is keras.activations.softmax
+
+
+def test_alexnet_is_the_network_of_the_paper(published: keras.Model) -> None:
+    network = published
+    kernels = [
+        tuple(layer.kernel.shape) for layer in network.layers if isinstance(layer, keras.layers.Conv2D)
+    ]
+    assert kernels == [
+        (11, 11, 3, 96),
+        *[(5, 5, 48, 128)] * 2,
+        (3, 3, 256, 384),
+        *[(3, 3, 192, 192)] * 2,
+        *[(3, 3, 192, 128)] * 2,
+    ]
+    pools = [layer for layer in network.layers if isinstance(layer, keras.layers.MaxPooling2D)]
+    assert [layer.output.shape[1:] for layer in pools] == [(27, 27, 96), (13, 13, 256), (6, 6, 256)]
+    dense = [layer for layer in network.layers if isinstance(layer, keras.layers.Dense)]
+    assert [(layer.units, layer.activation) for layer in dense] == [
+        (4096, keras.activations.relu),
+        (4096, keras.activations.relu),
+        (1000, keras.activations.linear),
+    ]
+    assert network.count_params() == alexnet.parameters() == 60_965_224
+    assert network.output_shape == (None, 1000)
+
+
+def test_alexnet_with_fewer_classes_differs_in_its_last_layer_alone(published_for_signs: keras.Model) -> None:
+    assert published_for_signs.count_params() == alexnet.parameters(43) == 60_965_224 - (1000 - 43) * 4097
+
+
+def kernels_of(network: keras.Model) -> list[tuple[tuple[int, ...], float]]:
+    """Shape and deviation of every kernel."""
+    kernels = [layer.kernel for layer in network.layers if hasattr(layer, "kernel")]
+    return [(tuple(kernel.shape), float(np.std(kernel))) for kernel in kernels]
+
+
+def test_alexnet_starts_as_published_or_by_the_number_of_inputs_and_is_the_same_network(
+    published_for_signs: keras.Model,
+) -> None:
+    published, rectified = published_for_signs, alexnet.build_for_standardised(classes=43)
+    assert [shape for shape, _ in kernels_of(published)] == [shape for shape, _ in kernels_of(rectified)]
+    assert published.count_params() == rectified.count_params()
+    for shape, deviation in kernels_of(published):
+        assert deviation == pytest.approx(0.01, rel=0.03), shape
+    for shape, deviation in kernels_of(rectified):
+        assert deviation == pytest.approx((2 / np.prod(shape[:-1])) ** 0.5, rel=0.03), shape
+    biases = [float(np.mean(layer.bias)) for layer in published.layers if hasattr(layer, "kernel")]
+    assert biases == [0, 1, 1, 0, 1, 1, 1, 1, 1, 1, 0]
+    assert not any(np.any(layer.bias) for layer in rectified.layers if hasattr(layer, "kernel"))
+
+
+def test_pixels_are_centred_on_the_mean_colour_of_imagenet() -> None:
+    pixels = np.full((1, 227, 227, 3), 128, np.float32)
+    expected = [128 - 123.68, 128 - 116.78, 128 - 103.94]
+    np.testing.assert_allclose(np.asarray(centred(pixels))[0, 0, 0], expected, rtol=1e-5)
+
+
+def test_local_response_normalisation_is_the_formula_of_the_paper() -> None:
+    inputs = keras.Input((3, 4, 9))
+    network = keras.Model(inputs, alexnet.normalised(inputs))
+    values = np.random.default_rng(0).normal(0, 100, (2, 3, 4, 9)).astype(np.float32)
+    expected = np.empty_like(values)
+    for channel in range(9):
+        near = values[..., max(0, channel - 2) : channel + 3]
+        expected[..., channel] = values[..., channel] / (2 + 1e-4 * (near**2).sum(axis=-1)) ** 0.75
+    np.testing.assert_allclose(network.predict(values, verbose=0), expected, rtol=1e-5)
+
+
+def test_local_response_normalisation_is_the_same_without_tensorflows_operator() -> None:
+    """With fewer channels than neighbours, too."""
+    for channels in (9, 3, 1):
+        values = np.random.default_rng(channels).normal(0, 100, (2, 3, 4, channels)).astype(np.float32)
+        inputs = keras.Input((3, 4, channels))
+        network = keras.Model(inputs, alexnet.normalised(inputs))
+        own = keras.ops.convert_to_numpy(alexnet.normalised_anywhere(keras.ops.convert_to_tensor(values)))
+        np.testing.assert_allclose(own, network.predict_on_batch(values), rtol=1e-5)
+
+
+def test_local_response_normalisation_learns_between_layers_of_16_bits() -> None:
+    """No kernel of it knows bfloat16."""
+    with mixed_precision():
+        inputs = keras.Input((3, 4, 9))
+        outputs = keras.layers.Conv2D(2, 1)(alexnet.normalised(keras.layers.Conv2D(9, 1)(inputs)))
+    network = keras.Model(inputs, outputs)
+    before = [np.array(weight) for weight in network.get_weights()]
+    values = np.random.default_rng(0).normal(0, 100, (2, 3, 4, 9)).astype(np.float32)
+    network.compile("sgd", "mse")
+    network.train_on_batch(values, np.ones((2, 3, 4, 2), np.float32))
+    assert all(np.any(old != new) for old, new in zip(before, network.get_weights(), strict=True))
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_network_has_its_published_size_and_takes_what_its_manifest_says(
+    name: str, request: pytest.FixtureRequest
+) -> None:
+    recipe = RECIPES[name]
+    sizes = {"convnet": 104_202, "lenet5": 61_706, "signnet": 1_543_443, "alexnet": 60_965_224}
+    assert recipe.parameters(recipe.classes) == sizes[name]
+    drawn = recipe.build is alexnet.build
+    network = request.getfixturevalue("published") if drawn else recipe.build(recipe.classes)
+    assert network.name == name
+    assert network.count_params() == sizes[name]
+    assert network.input_shape == (None, *recipe.input.shape())
+    assert recipe.golden(0).shape[1:] == recipe.input.shape()
+    assert len(recipe.golden(0)) >= 20
+    assert recipe.example().shape == recipe.input.shape()
+
+
+def test_pixels_are_rescaled_inside_and_the_weights_are_shared() -> None:
+    network = convnet.build()
+    whole = from_pixels(network)
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 28, 28, 1), dtype=np.uint8)
+    np.testing.assert_allclose(
+        whole.predict(pixels, verbose=0), network.predict(pixels / np.float32(255), verbose=0), atol=1e-6
+    )
+    assert [id(weight) for weight in whole.weights] == [id(weight) for weight in network.weights]
+    assert whole.name == network.name
+
+
+def shapes(network: keras.Model) -> list[tuple[str, tuple[int, ...]]]:
+    """Of the layers that change it."""
+    passed = ("ReLU", "Dropout")
+    layers = [layer for layer in network.layers if type(layer).__name__ not in passed]
+    return [(type(layer).__name__, tuple(layer.output.shape[1:])) for layer in layers]
+
+
+def test_lenet5_is_that_of_1998_layer_by_layer() -> None:
+    network = lenet5.build()
+    assert shapes(network) == [
+        ("InputLayer", (28, 28, 1)),
+        ("ZeroPadding2D", (32, 32, 1)),
+        ("Conv2D", (28, 28, 6)),
+        ("AveragePooling2D", (14, 14, 6)),
+        ("Conv2D", (10, 10, 16)),
+        ("AveragePooling2D", (5, 5, 16)),
+        ("Conv2D", (1, 1, 120)),
+        ("Flatten", (120,)),
+        ("Dense", (84,)),
+        ("Dense", (10,)),
+    ]
+
+
+@pytest.mark.parametrize("classes", [43, 3755])
+def test_signnet_is_table_1_layer_by_layer(classes: int) -> None:
+    network = signnet.build(classes)
+    assert network.count_params() == signnet.parameters(classes)
+    assert shapes(network) == [
+        ("InputLayer", (48, 48, 3)),
+        ("Conv2D", (42, 42, 100)),
+        ("MaxPooling2D", (21, 21, 100)),
+        ("Conv2D", (18, 18, 150)),
+        ("MaxPooling2D", (9, 9, 150)),
+        ("Conv2D", (6, 6, 250)),
+        ("MaxPooling2D", (3, 3, 250)),
+        ("Flatten", (2250,)),
+        ("Dense", (300,)),
+        ("Dense", (classes,)),
+    ]
+
+
+@pytest.mark.parametrize("classes", [2, 10, 100])
+def test_parameters_are_counted_for_any_number_of_classes(classes: int) -> None:
+    for network in (convnet, lenet5):
+        assert network.build(classes).count_params() == network.parameters(classes)
+
+
+PICTURES = np.random.default_rng(1).integers(0, 200, (3, 32, 32, 3)).astype(np.float32)
+
+
+def prepared(prepare: Preparation, pictures: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(keras.ops.convert_to_numpy(prepare(keras.ops.convert_to_tensor(pictures))))
+
+
+def test_pixels_are_rescaled() -> None:
+    np.testing.assert_allclose(prepared(rescaled, PICTURES), PICTURES / 255, rtol=1e-6)
+
+
+@pytest.mark.parametrize("prepare", [standardised, colour_balanced, locally_normalised, stretched])
+def test_neither_light_nor_contrast_matters(prepare: Preparation) -> None:
+    """Up to the noise that is not amplified, which is small beside pictures of such contrast."""
+    np.testing.assert_allclose(prepared(prepare, PICTURES * 0.8 + 30), prepared(prepare, PICTURES), atol=0.05)
+
+
+@pytest.mark.parametrize("prepare", [standardised, colour_balanced, locally_normalised, stretched])
+def test_an_even_picture_says_nothing(prepare: Preparation) -> None:
+    even = np.full((1, 32, 32, 3), 200, np.float32)
+    np.testing.assert_allclose(prepared(prepare, even), 0, atol=1e-3)
+
+
+def test_nor_does_the_colour_of_the_light_where_it_is_balanced() -> None:
+    tinted = PICTURES * np.array([1, 0.7, 0.5], np.float32)
+    np.testing.assert_allclose(
+        prepared(colour_balanced, tinted), prepared(colour_balanced, PICTURES), atol=0.05
+    )
+    assert np.abs(prepared(standardised, tinted) - prepared(standardised, PICTURES)).max() > 0.5
+
+
+def test_a_committee_gives_the_mean_of_its_columns() -> None:
+    keras.utils.set_random_seed(0)
+    columns = [
+        from_pixels(convnet.build(), prepare, f"column-{number}")
+        for number, prepare in enumerate((rescaled, standardised))
+    ]
+    whole = committee(columns, "together")
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 28, 28, 1), dtype=np.uint8)
+    mean = np.mean([column.predict_on_batch(pixels) for column in columns], axis=0)
+    np.testing.assert_allclose(whole.predict_on_batch(pixels), mean, atol=1e-6)
+    assert whole.count_params() == 2 * convnet.PARAMETERS
+    assert whole.name == "together"
+    assert committee(columns[:1], "alone") is columns[0]

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from export.errors import ManifestError
+from export.repository.manifest import (
+    Calibration,
+    Evaluation,
+    Example,
+    InputSpec,
+    Manifest,
+    OutputSpec,
+    Parity,
+    Quantization,
+    Training,
+)
+
+ROOT = Path(__file__).resolve().parents[4]
+
+TRAINING = Training("d", "0" * 64, 1, 1, 0, 1.5, {"keras": "3"})
+EVALUATION = Evaluation("d", 1, 1.0, 1.0, 0.0)
+PARITY = Parity(1, 0.0, True)
+CALIBRATION = Calibration(10, 1.3, 0.02, 0.01)
+QUANTIZATION = Quantization("1", "static", 100, 0.99)
+PARTS = ("training", "evaluation", "parity", "calibration", "quantization")
+
+
+def fields_of_the_format() -> set[str]:
+    """The names in the first column of the table in models/README.md."""
+    table = (ROOT / "models" / "README.md").read_text().partition("## manifest.json")[2]
+    rows = [line.split("|")[1:4] for line in table.splitlines() if line.startswith("| `")]
+    names = set()
+    for field, _, meaning in rows:
+        names.update(re.findall(r"`([\w.]+)`", field))
+        if re.fullmatch(rf" `({'|'.join(PARTS)})` ", field):
+            inner = re.findall(r"`(\w+)`", meaning)
+            names.update(f"{field.strip(' `')}.{name}" for name in inner)
+    return names
+
+
+def fields_of(document: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for name, value in document.items():
+        if isinstance(value, dict) and name != "libraries":
+            yield from fields_of(value, f"{prefix}{name}.")
+            if name in PARTS:
+                yield name
+        else:
+            yield prefix + name
+
+
+def test_the_document_has_exactly_the_fields_of_the_format(manifest: Manifest) -> None:
+    full = replace(
+        manifest,
+        example=Example("a.png", "this"),
+        training=TRAINING,
+        evaluation=EVALUATION,
+        parity=PARITY,
+        calibration=CALIBRATION,
+        quantization=QUANTIZATION,
+    )
+    assert set(fields_of(full.document(1, "ab"))) == fields_of_the_format()
+
+
+def test_what_is_decided_at_publication_comes_in_with_the_document(manifest: Manifest) -> None:
+    document = manifest.document(7, "abcd")
+    assert document["version"] == "7"
+    assert document["onnx"] == {"file": "model.onnx", "sha256": "abcd", "opset": 18, "parameters": 10}
+    assert document["golden"] == {"file": "golden.npz", "tolerance": 1e-4}
+    assert document["example"] is document["training"] is document["evaluation"] is document["parity"] is None
+
+
+@pytest.mark.parametrize("name", ["", ".hidden", "-x", "a/b", "..", "a" * 65, "ä", "a b"])
+def test_a_name_that_is_no_folder_is_refused(manifest: Manifest, name: str) -> None:
+    with pytest.raises(ManifestError, match="cannot be a model's name"):
+        replace(manifest, name=name)
+
+
+def test_a_classifier_has_labels_and_a_batch(manifest: Manifest) -> None:
+    with pytest.raises(ManifestError, match="no labels"):
+        replace(manifest, labels=())
+    with pytest.raises(ManifestError, match="max_batch_size 0"):
+        replace(manifest, max_batch_size=0)
+
+
+def test_normalisation_is_for_float_inputs_and_has_a_value_a_channel() -> None:
+    with pytest.raises(ManifestError, match="rescales"):
+        InputSpec("x", "uint8", "NHWC", 8, 8, 3, "fit", scale=1 / 255)
+    with pytest.raises(ManifestError, match="std has 1 values for 3 channels"):
+        InputSpec("x", "float32", "NCHW", 8, 8, 3, "fit", mean=(0, 0, 0), std=(1,))
+
+
+@pytest.mark.parametrize(("height", "channels"), [(0, 1), (8, 2), (8, 4)])
+def test_a_picture_has_pixels_of_one_or_three_channels(height: int, channels: int) -> None:
+    with pytest.raises(ManifestError, match="is no picture"):
+        InputSpec("x", "uint8", "NHWC", height, 8, channels, "fit")
+
+
+def test_the_shape_follows_the_layout() -> None:
+    assert InputSpec("x", "uint8", "NHWC", 4, 5, 3, "fit").shape() == (4, 5, 3)
+    assert InputSpec("x", "uint8", "NCHW", 4, 5, 3, "fit").shape() == (3, 4, 5)
+
+
+def test_maps_stand_where_the_channels_are_and_are_as_large_as_the_input(manifest: Manifest) -> None:
+    free = InputSpec("x", "uint8", "NHWC", None, None, 1, "fit")
+    maps = replace(manifest, input=free, output=OutputSpec("maps", "maps"))
+    assert free.shape() == (None, None, 1)
+    assert maps.output_shape() == (None, None, 2)
+    turned = replace(manifest, input=InputSpec("x", "uint8", "NCHW", 4, 5, 1, "fit"), output=maps.output)
+    assert turned.output_shape() == (2, 4, 5)
+
+
+def test_only_maps_are_of_any_height_and_width(manifest: Manifest) -> None:
+    free = InputSpec("x", "uint8", "NHWC", None, None, 1, "fit")
+    with pytest.raises(ManifestError, match="a classifier's height and width are fixed"):
+        replace(manifest, input=free)
+    with pytest.raises(ManifestError, match="free together"):
+        InputSpec("x", "uint8", "NHWC", None, 8, 1, "fit")
+
+
+def test_what_cannot_have_been_is_refused() -> None:
+    with pytest.raises(ManifestError, match="cannot have been"):
+        Calibration(10, 0.0, 0.1, 0.1)
+    with pytest.raises(ManifestError, match="cannot have been"):
+        Calibration(10, 1.0, 0.1, 1.1)
+    with pytest.raises(ManifestError, match="cannot have been"):
+        Quantization("one", "static", 100, 0.99)
+    with pytest.raises(ManifestError, match="cannot have been"):
+        Quantization("1", "static", 100, 99.0)

@@ -1,0 +1,58 @@
+"""What is imported with what, each tried in a clean interpreter."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.unit.export.conftest import ROOT, clean_environment
+
+HEAVY = {"tensorflow", "keras", "tf2onnx"}
+
+
+def imported_by(code: str) -> set[str]:
+    """The top-level modules that are there after this code."""
+    report = "import sys, json; print(json.dumps([name for name in sys.modules if '.' not in name]))"
+    completed = subprocess.run(
+        [sys.executable, "-c", f"{code}\n{report}"],
+        cwd=ROOT,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(json.loads(completed.stdout.splitlines()[-1]))
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["repository.publish", "repository.manifest", "cli.main", "pipelines.recipes", "pipelines.pipeline"],
+)
+def test_no_tensorflow_before_it_is_needed(module: str) -> None:
+    assert not imported_by(f"import export.{module}") & HEAVY
+
+
+def test_publishing_needs_numpy_alone() -> None:
+    assert not imported_by("import export.repository.publish") & {"onnx", "onnxruntime", "PIL", "matplotlib"}
+
+
+def test_help_is_quick() -> None:
+    code = "from export.cli.main import main\ntry: main(['--help'])\nexcept SystemExit: pass"
+    assert not imported_by(code) & (HEAVY | {"onnx", "onnxruntime", "matplotlib"})
+
+
+def test_the_package_speaks_of_itself_relatively_and_never_of_the_service() -> None:
+    """So that it works as `export` in a clone and as `convserve.export` from the wheel."""
+    for path in (ROOT / "export").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                names = [node.module or ""]
+            tops = {name.partition(".")[0] for name in names}
+            assert not tops & {"export", "convserve", "service", "fastapi"}, path

@@ -1,0 +1,99 @@
+"""Trained by one command and published by another, which may have another backend of Keras."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from export.cli.main import main
+from tests.support.images import drawn_signs
+from tests.unit.export.conftest import SMALL, Command, Exported
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`main` settles these for TensorFlow; they go with the test."""
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def test_it_leaves_checkpoints_of_which_resume_publishes_the_same_graph(
+    digits: Path,
+    exported: Exported,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = ["convnet", "--data", str(digits), *SMALL]
+    assert main([*command, "--train-only"]) == 0
+    stdout, stderr = capsys.readouterr()
+    folder = Path(stdout.rstrip("\n"))
+    assert folder.parent == Path(".checkpoints")
+    assert [path.name for path in folder.iterdir()] == ["column-1.npz"]
+    assert [path.name for path in tmp_path.iterdir()] == [".checkpoints"]
+    assert "epoch 2/2" in stderr
+    assert "ONNX" not in stderr
+
+    assert main([*command, "--resume"]) == 0
+    stdout, stderr = capsys.readouterr()
+    assert stdout == "models/convnet/1\n"
+    assert "epoch" not in stderr
+    at_once = exported.models / "convnet" / "1" / "model.onnx"
+    assert Path("models/convnet/1/model.onnx").read_bytes() == at_once.read_bytes()
+
+
+def test_what_jax_has_trained_is_published_by_tensorflow(
+    start: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drawn_signs.write_folders(tmp_path / "data", train=12, test=6)
+    models, checkpoints = tmp_path / "models", tmp_path / "kept"
+    command = ["signnet", "--data", tmp_path / "data", "--models", models, "--checkpoints", checkpoints]
+    command += ["--columns", "1", "--epochs", "2", "--batch-size", "10"]
+    process = start(*command, "--train-only", "--distribute", KERAS_BACKEND="jax")
+    stdout, stderr = process.communicate()
+    assert (process.returncode, stdout) == (0, f"{checkpoints}\n"), stderr
+    assert "--distribute changes nothing: jax trains on one device\n" in stderr
+    assert "epoch 2/2" in stderr
+    assert not models.exists()
+
+    assert main([*map(str, command), "--resume"]) == 0
+    assert "epoch" not in capsys.readouterr().err
+    version = models / "signnet" / "1"
+    manifest = json.loads((version / "manifest.json").read_text())
+    trainer = manifest["training"]["trainer"]
+    assert trainer.startswith(f"jax {importlib.metadata.version('jax')} on ")
+    assert f"| trained by | {trainer} |" in (version / "README.md").read_text()
+    assert manifest["parity"]["examples"] == 18
+    assert manifest["parity"]["max_abs_difference"] <= 1e-4
+    assert manifest["parity"]["argmax_equal"] is True
+
+    shape = (4, 4, 100, 150)  # of the second convolution, into which nothing else is folded
+    with np.load(checkpoints / "column-1.npz") as kept:
+        [kernel, *_] = [kept[name] for name in kept.files if kept[name].shape == shape]
+    weights = map(onnx.numpy_helper.to_array, onnx.load(version / "model.onnx").graph.initializer)
+    [published] = [weight for weight in weights if weight.shape == (150, 100, 4, 4)]
+    np.testing.assert_array_equal(published, kernel.astype(np.float16).transpose(3, 2, 0, 1))
+
+
+@pytest.mark.parametrize(
+    ("backend", "sentence"),
+    [
+        ("openvino", "KERAS_BACKEND is 'openvino': networks are trained by tensorflow, jax, torch"),
+        ("torch", "KERAS_BACKEND is 'torch', which is not installed"),
+    ],
+)
+def test_a_backend_that_cannot_train_is_a_sentence(
+    backend: str, sentence: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Wherever PyTorch may be installed."""
+    monkeypatch.setenv("KERAS_BACKEND", backend)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert main(["convnet", "--train-only"]) == 1
+    assert capsys.readouterr() == ("", f"convserve-export: {sentence}\n")

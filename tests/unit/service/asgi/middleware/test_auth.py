@@ -1,0 +1,166 @@
+"""With keys, nothing but the probes is answered without one: tried for every route there is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import product
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from starlette.routing import Route
+
+from service.asgi.app import create_app
+from service.asgi.middleware.stack import enclose
+from service.config.settings import Settings
+from service.security.api_keys import Keyring
+from service.security.authorization import PROBES, Gate
+from service.security.rate_limiter import Rates
+from service.telemetry.rejections import Refusals
+from tests.support.models.gray_classifier import level, picture, publish_shades
+
+INFER, ADMIN, METRICS, SLOW = (f"key-of-{name}-1234567" for name in ("infer", "admin", "metrics", "slow"))
+KEYS = f"app infer {INFER}; ops admin {ADMIN}; scraper metrics {METRICS}; slow infer {SLOW} 0.001"
+THERE = {"name": "shades", "version": "1", "label": "stable", "repository": "main", "rest": "status"}
+NOWHERE = [
+    "/nowhere",
+    "/livez/",
+    "//livez",
+    "/LIVEZ",
+    "/livez/..",
+    "/v2/health",
+    "/metrics/",
+    "/%6Detrics",
+    "/\xe9",
+]
+
+
+def routes() -> list[tuple[str, str]]:
+    """Every method and path that the application has, the names in it filled in."""
+    found = []
+    for route in create_app(Settings()).routes:
+        assert isinstance(route, Route), "another kind of route needs another look at who may ask it"
+        path = re.sub(r"{(\w+)(:\w+)?}", lambda match: THERE.get(match[1], "x"), route.path)
+        found += [(method, path) for method in sorted(route.methods or ())]
+    return found
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    models = tmp_path_factory.mktemp("models")
+    publish_shades(models)
+    settings = Settings(models=models)
+    app = create_app(settings)
+    gate = Gate(Keyring(KEYS, None), Rates(None), Refusals(app.state.telemetry.refused))
+    with TestClient(enclose(app, settings, gate)) as client:
+        yield client
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"}
+
+
+@pytest.mark.parametrize(("method", "path"), [*routes(), *product(["GET", "POST", "OPTIONS"], NOWHERE)])
+def test_without_a_key_only_probes_are_answered(guarded: TestClient, method: str, path: str) -> None:
+    answer = guarded.request(method, path)
+    if path in PROBES:
+        assert answer.status_code != 401
+    else:
+        assert answer.status_code == 401
+        assert answer.headers["WWW-Authenticate"] == 'Bearer realm="convserve"'
+        assert method == "HEAD" or list(answer.json()) == ["error"]
+
+
+@pytest.mark.parametrize(("method", "path"), routes())
+def test_with_the_right_one_of_three_keys_each_route_is_reached(
+    guarded: TestClient, method: str, path: str
+) -> None:
+    statuses = [
+        guarded.request(method, path, headers=bearer(key)).status_code for key in (INFER, ADMIN, METRICS)
+    ]
+    assert 401 not in statuses
+    assert path in PROBES or statuses.count(403) == 2
+
+
+def test_the_probes_are_probes(guarded: TestClient) -> None:
+    assert {guarded.get(path).status_code for path in PROBES} == {200}
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        bearer(INFER),
+        {"Authorization": f"bearer  {INFER} "},
+        {"X-API-Key": INFER},
+        {"Authorization": "Basic dXNlcjpwYXNz", "X-API-Key": INFER},
+    ],
+)
+def test_a_key_is_taken_in_either_header(guarded: TestClient, headers: dict[str, str]) -> None:
+    answer = guarded.post(
+        "/classify", content=picture(level(7)), headers={**headers, "Content-Type": "image/png"}
+    )
+    assert answer.status_code == 200
+    assert answer.json()["predictions"][0]["label"] == "shade 7"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        bearer(INFER[:-1]),
+        bearer(""),
+        {"Authorization": INFER},
+        {"Authorization": "Bearer"},
+        {"Authorization": f"Basic {INFER}"},
+        {"X-API-Key": "\xff"},
+        {"Authorization": f"Bearer {ADMIN}x", "X-API-Key": INFER},
+    ],
+)
+def test_anything_else_is_no_key(guarded: TestClient, headers: dict[str, str]) -> None:
+    encoded: Any = {name: value.encode("latin-1") for name, value in headers.items()}
+    assert guarded.post("/classify", headers=encoded).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "key"),
+    [
+        ("GET", "/metrics", METRICS),
+        ("POST", "/v2/repository/index", ADMIN),
+        ("POST", "/v2/repository/models/shades/unload", ADMIN),
+        ("POST", "/v2/logging", ADMIN),
+        ("GET", "/v2/models/shades/trace/setting", ADMIN),
+        ("GET", "/models", INFER),
+        ("GET", "/docs", INFER),
+        ("GET", "/openapi.json", INFER),
+        ("GET", "/nowhere", INFER),
+    ],
+)
+def test_what_needs_which_scope(guarded: TestClient, method: str, path: str, key: str) -> None:
+    for each in (INFER, ADMIN, METRICS):
+        answer = guarded.request(method, path, headers=bearer(each))
+        assert (answer.status_code == 403) == (each != key), each
+    assert "has not the scope" in guarded.get("/metrics", headers=bearer(INFER)).json()["error"]
+
+
+def test_who_asks_too_often_is_told_so_and_when_to_return(guarded: TestClient) -> None:
+    assert guarded.get("/models", headers=bearer(SLOW)).status_code == 200
+    answer = guarded.get("/models", headers=bearer(SLOW))
+    assert answer.status_code == 429
+    assert answer.json() == {"error": "the API key of slow may ask 0.001 times a second"}
+    assert 900 < int(answer.headers["Retry-After"]) <= 1000
+
+
+def test_refusals_are_counted_by_their_reason(guarded: TestClient) -> None:
+    def counted() -> dict[str, float]:
+        page = guarded.get("/metrics", headers=bearer(METRICS)).text
+        return {reason: float(n) for reason, n in re.findall(r'refused_total{reason="(\w+)"} (\S+)', page)}
+
+    before = counted()
+    guarded.get("/models")
+    guarded.get("/models", headers=bearer(METRICS))
+    assert guarded.get("/models", headers=bearer(SLOW)).status_code in (200, 429)
+    assert guarded.get("/models", headers=bearer(SLOW)).status_code == 429
+    after = counted()
+    assert after["unauthenticated"] == before["unauthenticated"] + 1
+    assert after["forbidden"] == before["forbidden"] + 1
+    assert after["rate_limited"] > before["rate_limited"]

@@ -1,0 +1,68 @@
+"""What lies around the application, and that nothing does unless it is asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from service.asgi.app import create_app
+from service.asgi.middleware.stack import enclose
+from service.config.settings import Settings
+from service.security.api_keys import Keyring
+from service.security.authorization import Gate
+from service.security.rate_limiter import Rates
+from service.telemetry.rejections import Refusals
+
+KEY = "the-only-key-there-is"
+PAGE = {"Origin": "https://page.example"}
+ASKED_BEFOREHAND = {
+    **PAGE,
+    "Access-Control-Request-Method": "POST",
+    "Access-Control-Request-Headers": "authorization",
+}
+
+
+def enclosed(models: Path, keys: str | None = None, **given: Any) -> TestClient:
+    settings = Settings(models=models, **given)
+    app = create_app(settings)
+    refusals = Refusals(app.state.telemetry.refused)
+    gate = None if keys is None else Gate(Keyring(keys, None), Rates(None), refusals)
+    return TestClient(enclose(app, settings, gate))
+
+
+def test_nothing_lies_around_it_by_default() -> None:
+    settings = Settings()
+    app = create_app(settings)
+    assert enclose(app, settings, None) is app
+
+
+def test_browsers_are_let_in_from_nowhere_by_default(repository: Path) -> None:
+    with enclosed(repository) as client:
+        assert "access-control-allow-origin" not in client.get("/models", headers=PAGE).headers
+        assert client.options("/classify", headers=ASKED_BEFOREHAND).status_code == 405
+
+
+@pytest.mark.parametrize(
+    "origins", ["https://page.example", "https://other.example, https://page.example", "*"]
+)
+def test_browsers_are_let_in_from_the_origins_of_the_setting(repository: Path, origins: str) -> None:
+    with enclosed(repository, f"page infer {KEY}", cors_origins=origins) as client:
+        asked = client.options("/classify", headers=ASKED_BEFOREHAND)
+        assert asked.status_code == 200
+        assert "POST" in asked.headers["access-control-allow-methods"]
+        assert asked.headers["access-control-allow-headers"] == "authorization"
+        refused = client.get("/models", headers=PAGE)
+        assert refused.status_code == 401
+        answer = client.get("/models", headers={**PAGE, "X-API-Key": KEY})
+        assert answer.status_code == 200
+        for each in (asked, refused, answer):
+            assert each.headers["access-control-allow-origin"] in ("*", "https://page.example")
+
+
+def test_others_are_not(repository: Path) -> None:
+    with enclosed(repository, cors_origins="https://other.example") as client:
+        assert client.options("/classify", headers=ASKED_BEFOREHAND).status_code == 400
+        assert "access-control-allow-origin" not in client.get("/models", headers=PAGE).headers

@@ -1,0 +1,645 @@
+"""Encoded pictures of every kind, sound and damaged, against what they must come out as."""
+
+from __future__ import annotations
+
+import gc
+import gzip
+import io
+import json
+import random
+import subprocess
+import sys
+import weakref
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, PngImagePlugin
+
+from service.errors import InvalidImage
+from service.imaging.decoder import Decoder
+from service.imaging.polarity import is_light
+from service.repository.manifest import InputSpec
+from tests.support.images.bombs import MAX_PIXELS, Cost, bombs
+from tests.support.images.image_cases import (
+    CASES,
+    FLOAT,
+    GREY,
+    GREY_CASES,
+    RGB,
+    Array,
+    encode,
+    exif,
+    luma,
+    png_chunk,
+    rgb_of,
+)
+
+ROOT = Path(__file__).resolve().parents[4]
+RESIZE_RULES = ("fit", "stretch", "crop")
+
+
+def spec(**changes: object) -> InputSpec:
+    usual = {
+        "name": "image",
+        "dtype": "uint8",
+        "layout": "NHWC",
+        "height": 28,
+        "width": 28,
+        "channels": 1,
+        "resize": "fit",
+        "polarity": None,
+        "scale": None,
+        "mean": None,
+        "std": None,
+    }
+    return InputSpec.model_validate(usual | changes)
+
+
+def decode(data: bytes, *, max_pixels: int = 1_000_000, **changes: object) -> Array:
+    decoder = Decoder(spec(**changes), max_pixels=max_pixels)
+    return decoder.decode(decoder.open(data))
+
+
+def assert_close(actual: Array, expected: Array, tolerance: float) -> None:
+    assert actual.shape == expected.shape
+    assert np.abs(actual.astype(float) - expected).max() <= tolerance
+
+
+# Colours
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_mode_of_every_format_comes_out_right(name: str) -> None:
+    data, rgb, tolerance = CASES[name]
+
+    assert_close(decode(data, channels=3), rgb, tolerance)
+    assert_close(decode(data), luma(rgb), tolerance + 1)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_decoded_picture_goes_with_its_last_reference(name: str) -> None:
+    decoder = Decoder(spec(channels=3), max_pixels=1_000_000)
+    gc.disable()  # which would find what only refers to itself
+    try:
+        picture = decoder.open(CASES[name].data)
+        image = weakref.ref(picture.image)
+        decoder.decode(picture)
+        del picture
+        assert image() is None
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("name", [name for name, case in GREY_CASES.items() if case.tolerance == 0])
+def test_grey_pictures_keep_every_bit(name: str) -> None:
+    assert np.array_equal(decode(GREY_CASES[name].data)[..., 0], GREY_CASES[name].rgb)
+
+
+@pytest.mark.parametrize("widen", [lambda grey: grey * 257, lambda grey: grey << 8], ids=["257", "256"])
+def test_both_ways_of_widening_to_sixteen_bits_come_back_exactly(widen: Callable[[Array], Array]) -> None:
+    assert np.array_equal(decode(encode(widen(GREY.astype(np.uint16)), "PNG"))[..., 0], GREY)
+
+
+def test_what_is_not_finite_is_black() -> None:
+    values = FLOAT / 255
+    values[0, :3] = np.nan, np.inf, -np.inf
+
+    assert not decode(encode(values, "TIFF"))[0, :3].any()
+
+
+@pytest.mark.parametrize("form", ["GIF", "WEBP", "PNG", "TIFF"])
+def test_the_first_of_several_frames_is_taken(form: str) -> None:
+    frames = [Image.fromarray(pixels) for pixels in (RGB, RGB[::-1], RGB[:, ::-1])]
+    if form == "GIF":
+        frames = [frame.quantize(256) for frame in frames]
+    options: dict[str, object] = {"save_all": True, "append_images": frames[1:]}
+    if form == "WEBP":
+        options["lossless"] = True
+
+    picture = decode(encode(frames[0], form, **options), channels=3)
+
+    assert np.array_equal(picture, np.asarray(frames[0].convert("RGB")))
+
+
+# Orientation
+
+UPRIGHT: Array = np.kron(
+    np.array(
+        [[[200, 30, 30], [30, 160, 40], [20, 40, 200]], [[250, 250, 250], [10, 10, 10], [240, 220, 20]]]
+    ),
+    np.ones((8, 8, 1), int),
+).astype(np.uint8)
+AS_DRAWN = {"height": 16, "width": 24, "channels": 3}
+
+# By orientation: how a camera stored the upright picture.
+STORED: dict[int, Array] = {
+    1: UPRIGHT,
+    2: UPRIGHT[:, ::-1],
+    3: UPRIGHT[::-1, ::-1],
+    4: UPRIGHT[::-1],
+    5: UPRIGHT.transpose(1, 0, 2),
+    6: np.rot90(UPRIGHT),
+    7: UPRIGHT[::-1, ::-1].transpose(1, 0, 2),
+    8: np.rot90(UPRIGHT, -1),
+}
+
+
+@pytest.mark.parametrize("orientation", STORED)
+@pytest.mark.parametrize("form", ["PNG", "WEBP", "TIFF", "JPEG"])
+def test_pictures_are_turned_upright(form: str, orientation: int) -> None:
+    stored = np.ascontiguousarray(STORED[orientation])
+    # Each format takes of these what it knows.
+    data = encode(stored, form, exif=exif(orientation), lossless=True, quality=100, subsampling=0)
+
+    picture = decode(data, **AS_DRAWN)
+
+    assert_close(picture, UPRIGHT, 6 if form == "JPEG" else 0)
+
+
+def test_deep_and_transparent_pictures_are_turned_too() -> None:
+    deep = encode(np.ascontiguousarray(np.rot90(GREY)).astype(np.uint16) * 257, "PNG", exif=exif(6))
+    keyed = encode(np.ascontiguousarray(np.rot90(GREY)), "PNG", exif=exif(6), transparency=1)
+
+    assert np.array_equal(decode(deep)[..., 0], GREY)
+    assert np.array_equal(decode(keyed)[..., 0], GREY)
+
+
+@pytest.mark.parametrize("place", ["text", "XMP", "after the pixels"])
+def test_orientation_is_found_wherever_a_png_keeps_it(place: str) -> None:
+    raw = exif(6).tobytes()
+    info = PngImagePlugin.PngInfo()
+    if place == "text":
+        info.add_text("Raw profile type exif", f"\nexif\n{len(raw)}\n{raw.hex()}\n", zip=True)
+    elif place == "XMP":
+        info.add_itxt("XML:com.adobe.xmp", '<x tiff:Orientation="6"/>')
+    data = encode(np.ascontiguousarray(STORED[6]), "PNG", pnginfo=info)
+    if place == "after the pixels":
+        data = data[:-12] + png_chunk(b"eXIf", raw[6:]) + data[-12:]
+
+    assert np.array_equal(decode(data, **AS_DRAWN), UPRIGHT)
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        exif(0).tobytes(),
+        exif(9).tobytes(),
+        b"no EXIF at all",
+        b"Exif\0\0II*\0\xff\xff\xff\xff",
+        b"Exif\0\0MM",
+    ],
+)
+def test_senseless_metadata_does_not_spoil_the_picture(metadata: bytes) -> None:
+    assert np.array_equal(decode(encode(UPRIGHT, "PNG", exif=metadata), **AS_DRAWN), UPRIGHT)
+
+
+# Geometry
+
+
+@pytest.mark.parametrize("resize", RESIZE_RULES)
+def test_a_picture_of_the_right_size_keeps_every_bit(resize: str) -> None:
+    noise = np.random.default_rng(7).integers(0, 256, (28, 28), np.uint8)
+
+    assert np.array_equal(decode(encode(noise, "PNG"), resize=resize)[..., 0], noise)
+
+
+def test_fit_pads_with_the_colour_of_the_border_and_keeps_what_fits() -> None:
+    picture = np.full((20, 28, 3), (10, 200, 90), np.uint8)
+    picture[5:15, 3:20] = RGB[5:15, 3:20]
+    picture[0, :9] = 255
+
+    wide = decode(encode(picture, "PNG"), channels=3)
+    high = decode(encode(np.ascontiguousarray(picture.transpose(1, 0, 2)), "PNG"), channels=3)
+
+    assert np.array_equal(wide[4:24], picture)
+    assert (wide[:4] == (10, 200, 90)).all()
+    assert (wide[24:] == (10, 200, 90)).all()
+    assert np.array_equal(high.transpose(1, 0, 2), wide)
+
+
+def test_fit_keeps_the_shape_when_it_enlarges() -> None:
+    picture = np.array([[30] * 4 + [220] * 4] * 2, np.uint8)
+
+    out = decode(encode(picture, "PNG"), height=16, width=16)[..., 0]
+
+    # The picture is now 4 rows in the middle; the border of the drawn half is the paler by one pixel.
+    assert_close(out[6:10, :5], np.full((4, 5), 30), 0)
+    assert_close(out[6:10, 11:], np.full((4, 5), 220), 0)
+    assert np.unique(out[[*range(6), *range(10, 16)]]).size == 1
+
+
+def test_stretch_ignores_the_shape() -> None:
+    quarters = np.array([[10, 80], [150, 250]], np.uint8).repeat(50, axis=0).repeat(200, axis=1)
+
+    out = decode(encode(quarters, "PNG"), resize="stretch")[..., 0]
+
+    for row, column, value in ((0, 0, 10), (0, 16, 80), (16, 0, 150), (16, 16, 250)):
+        assert_close(out[row : row + 12, column : column + 12], np.full((12, 12), value), 1)
+
+
+@pytest.mark.parametrize("turned", [False, True], ids=["wide", "high"])
+def test_crop_takes_the_middle_and_keeps_what_fits(turned: bool) -> None:
+    strips = np.hstack((np.full((28, 29), 0), GREY, np.full((28, 29), 255))).astype(np.uint8)
+
+    out = decode(encode(np.ascontiguousarray(strips.T if turned else strips), "PNG"), resize="crop")[..., 0]
+
+    assert np.array_equal(out.T if turned else out, GREY)
+
+
+def test_crop_brings_the_shorter_side_to_the_target() -> None:
+    strips = np.array([[0, 90, 255]], np.uint8).repeat(100, axis=0).repeat(100, axis=1)
+
+    out = decode(encode(strips, "PNG"), resize="crop")[..., 0]
+
+    assert_close(out[:, 2:-2], np.full((28, 24), 90), 0)
+
+
+@pytest.mark.parametrize("resize", RESIZE_RULES)
+@pytest.mark.parametrize("side", [100, 280, 999])
+def test_shrinking_does_not_alias(resize: str, side: int) -> None:
+    board = (np.indices((side, side)).sum(axis=0) % 2 * 255).astype(np.uint8)
+
+    out = decode(encode(board, "PNG"), resize=resize, height=24, width=24)
+
+    assert_close(out, np.full((24, 24, 1), 127.5), 4)
+
+
+@pytest.mark.parametrize("resize", RESIZE_RULES)
+@pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3000, 1), (2, 65535), (65535, 3), (29, 28), (27, 28)])
+def test_no_shape_is_too_odd(resize: str, size: tuple[int, int]) -> None:
+    out = decode(encode(Image.new("L", size, 77), "PNG"), resize=resize, height=20, width=30)
+
+    assert_close(out, np.full((20, 30, 1), 77), 1)
+
+
+# Polarity
+
+
+def drawing(paper: int, ink: int, width: int = 28) -> Array:
+    """A stroke that touches the border."""
+    picture = np.full((28, width), paper, np.uint8)
+    picture[:20, 10:14] = ink
+    return picture
+
+
+@pytest.mark.parametrize(
+    ("paper", "ink", "light"),
+    [
+        (255, 0, True),
+        (0, 255, False),
+        (230, 60, True),
+        (20, 140, False),
+        (110, 20, True),  # paper in the shade
+        (140, 255, False),  # chalk
+        (255, 255, True),  # a blank sheet
+        (0, 0, False),
+        (240, 255, True),
+        (15, 0, False),
+    ],
+)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pictures_of_the_other_polarity_are_inverted(
+    paper: int, ink: int, light: bool, channels: int
+) -> None:
+    data = encode(drawing(paper, ink), "PNG")
+    drawn = rgb_of(drawing(paper, ink))[..., :channels]
+    negative = 255 - drawn
+
+    assert np.array_equal(decode(data, channels=channels), drawn)
+    for polarity, inverted in (("light-on-dark", light), ("dark-on-light", not light)):
+        out = decode(data, channels=channels, polarity=polarity)
+        assert np.array_equal(out, negative if inverted else drawn)
+
+
+@pytest.mark.parametrize(("paper", "light"), [((255, 255, 0), True), ((0, 0, 255), False)])
+def test_coloured_paper_is_judged_by_its_luma(paper: tuple[int, int, int], light: bool) -> None:
+    data = encode(Image.new("RGB", (28, 28), paper), "PNG")
+
+    out = decode(data, channels=3, polarity="light-on-dark")
+
+    assert (out == (np.subtract(255, paper) if light else paper)).all()
+
+
+def test_ink_on_nothing_is_ink_on_white() -> None:
+    stroke = drawing(0, 255)
+    ink = Image.new("L", (28, 28), 0)
+    ink.putalpha(Image.fromarray(stroke))
+
+    assert np.array_equal(decode(encode(ink, "PNG"), polarity="light-on-dark")[..., 0], stroke)
+
+
+def test_padding_is_inverted_with_the_picture() -> None:
+    out = decode(encode(drawing(255, 0, width=90), "PNG"), polarity="light-on-dark")[..., 0]
+
+    assert not out[:9].any()
+    assert out.max() > 150
+
+
+def mnist(folder: Path) -> Iterator[Array]:
+    for part in ("train", "t10k"):
+        path = folder / "mnist" / f"{part}-images-idx3-ubyte.gz"
+        if not path.exists():
+            pytest.skip(f"no {path}")
+        with gzip.open(path) as file:
+            yield from np.frombuffer(file.read(), np.uint8, offset=16).reshape(-1, 28, 28, 1)
+
+
+def test_no_picture_of_mnist_is_taken_for_the_other_polarity(real_data: Path) -> None:
+    assert (
+        sum(1 for picture in mnist(real_data) if not is_light(picture) and is_light(255 - picture)) == 70_000
+    )
+
+
+def test_mnist_and_its_negative_come_through_bit_for_bit(real_data: Path) -> None:
+    for picture in islice(mnist(real_data), 0, None, 50):
+        for drawn in (picture, 255 - picture):
+            data = encode(drawn[..., 0], "PNG", compress_level=1)
+            assert np.array_equal(decode(data, polarity="light-on-dark"), picture)
+
+
+# The array
+
+
+@pytest.mark.parametrize("layout", ["NHWC", "NCHW"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pixels_are_laid_out_as_the_manifest_says(layout: str, channels: int) -> None:
+    out = decode(encode(RGB[:20], "PNG"), layout=layout, channels=channels, height=20)
+
+    assert out.dtype == np.uint8
+    assert out.flags.c_contiguous
+    rows = out if layout == "NHWC" else out.transpose(1, 2, 0)
+    assert_close(rows, RGB[:20] if channels == 3 else luma(RGB[:20]), 1)
+
+
+@pytest.mark.parametrize("layout", ["NHWC", "NCHW"])
+@pytest.mark.parametrize(
+    ("scale", "mean", "std"),
+    [
+        (None, None, None),
+        (1 / 127.5, [1.0, 1.0, 1.0], None),
+        (1 / 255, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
+        (None, [123.68, 116.78, 103.94], [2.0, 3.0, 4.0]),
+    ],
+)
+def test_float32_is_normalised_by_channel(
+    layout: str, scale: float | None, mean: list[float] | None, std: list[float] | None
+) -> None:
+    normalised: dict[str, object] = {"dtype": "float32", "scale": scale, "mean": mean, "std": std}
+    decoder = Decoder(spec(channels=3, layout=layout, **normalised), max_pixels=1000)
+
+    out = decoder.decode(decoder.open(encode(RGB, "PNG")))
+
+    assert out.dtype == np.float32
+    assert out.flags.c_contiguous
+    rows = out if layout == "NHWC" else out.transpose(1, 2, 0)
+    expected = (RGB * (scale or 1.0) - (mean or [0.0] * 3)) / (std or [1.0] * 3)
+    np.testing.assert_allclose(rows, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_the_header_tells_the_pixels() -> None:
+    decoder = Decoder(spec(), max_pixels=1200)
+
+    assert decoder.open(encode(Image.new("L", (40, 30)), "PNG")).pixels == 1200
+
+
+def test_one_decoder_serves_many_threads() -> None:
+    decoder = Decoder(spec(channels=3, polarity="light-on-dark", height=20, width=30), max_pixels=1000)
+    bodies = [case.data for case in CASES.values()] * 4
+    alone = [decoder.decode(decoder.open(body)) for body in bodies]
+
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(lambda body: decoder.decode(decoder.open(body)), bodies))
+
+    assert all(map(np.array_equal, alone, together))
+
+
+# What is refused
+
+NOT_READ = (
+    "this is not a picture in a format the server reads (PNG, JPEG, WebP, BMP, GIF, TIFF); it begins with"
+)
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (b"", "the picture is empty: it has no bytes at all"),
+        (b"hello world, I am text", f"{NOT_READ} 'hello world,'"),
+        (b"<svg xmlns=", f"{NOT_READ} '<svg xmlns='"),
+        (b"%PDF-1.7\n%\xe2", f"{NOT_READ} '%PDF-1.7.%.'"),
+        (b"\0\0\0\x18ftypheic", f"{NOT_READ} '....ftypheic'"),
+        (b"\x89PNG", f"{NOT_READ} '.PNG'"),
+        ("Привет".encode(), f"{NOT_READ} '............'"),
+        (b"BM", "the BMP is truncated or corrupt"),
+        (b"BM" + bytes(60), "the BMP is truncated or corrupt: Unsupported BMP header type (0)"),
+        (
+            encode(RGB, "PNG").replace(bytes((0, 0, 0, 28)) * 2, bytes(8)),
+            "the PNG is truncated or corrupt: broken PNG file (bad header checksum in b'IHDR')",
+        ),
+        (
+            b"\xff\xd8\xff\xd9",
+            "the JPEG is truncated or corrupt: it has no header that says what it shows",
+        ),
+        (
+            encode(RGB, "JPEG")[:-9],
+            "the JPEG is truncated or corrupt: image file is truncated (17 bytes not processed)",
+        ),
+    ],
+)
+def test_what_is_no_picture_is_told_so(data: bytes, sentence: str) -> None:
+    with pytest.raises(InvalidImage) as caught:
+        decode(data)
+
+    assert str(caught.value) == sentence
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_truncated_picture_is_refused_or_whole(name: str) -> None:
+    data = CASES[name].data
+    whole = decode(data, channels=3)
+    refused = 0
+    for length in sorted({*range(0, len(data), max(1, len(data) // 60)), *range(len(data) - 12, len(data))}):
+        try:
+            part = decode(data[:length], channels=3)
+        except InvalidImage:
+            refused += 1
+        else:
+            # Nothing was lost but what follows the last pixel.
+            assert np.array_equal(part, whole)
+    assert refused > 40
+
+
+BY_FORMAT: dict[str, list[bytes]] = {
+    form: [case.data for name, case in CASES.items() if name.startswith(form)]
+    for form in ("PNG", "JPEG", "WebP", "BMP", "GIF", "TIFF")
+}
+BY_FORMAT["PNG"].append(encode(RGB, "PNG", exif=exif(6)))
+BY_FORMAT["JPEG"].append(encode(RGB, "JPEG", exif=exif(8)))
+BY_FORMAT["WebP"].append(encode(RGB, "WEBP", exif=exif(5)))
+BY_FORMAT["TIFF"].append(encode(RGB, "TIFF", exif=exif(7), compression="jpeg"))
+ALL = [data for bodies in BY_FORMAT.values() for data in bodies]
+
+SPECS = [
+    spec(resize=resize, channels=channels, dtype=dtype, layout=layout, polarity="light-on-dark")
+    for resize in RESIZE_RULES
+    for channels, dtype, layout in ((1, "uint8", "NHWC"), (3, "uint8", "NCHW"), (3, "float32", "NHWC"))
+]
+
+
+def refusal(data: bytes, form: InputSpec) -> str | None:
+    """Decode and check the array; or the sentence of the refusal, which is all else that may happen."""
+    decoder = Decoder(form, max_pixels=1_000_000)
+    try:
+        out = decoder.decode(decoder.open(data))
+    except InvalidImage as error:
+        return str(error)
+    assert out.shape == form.shape
+    assert out.dtype == form.dtype
+    assert np.isfinite(out).all()
+    return None
+
+
+def check(data: bytes, form: InputSpec) -> None:
+    sentence = refusal(data, form) or "decoded"
+    assert sentence.isprintable()
+    assert len(sentence) < 200
+    assert " object at " not in sentence
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=200), st.sampled_from(SPECS))
+def test_any_bytes_are_a_picture_or_refused(data: bytes, form: InputSpec) -> None:
+    check(data, form)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.sampled_from([data[:length] for data in ALL for length in (4, 12, 30)]),
+    st.binary(max_size=200),
+    st.sampled_from(SPECS),
+)
+def test_any_bytes_after_a_good_beginning_are_a_picture_or_refused(
+    start: bytes, rest: bytes, form: InputSpec
+) -> None:
+    check(start + rest, form)
+
+
+@pytest.mark.parametrize("bodies", BY_FORMAT.values(), ids=BY_FORMAT)
+@settings(max_examples=50, deadline=None)
+@given(data=st.data())
+def test_damaged_pictures_are_pictures_or_refused(bodies: list[bytes], data: st.DataObject) -> None:
+    body = bytearray(data.draw(st.sampled_from(bodies)))
+    for _ in range(data.draw(st.integers(1, 4))):
+        place = data.draw(st.integers(0, len(body) - 1))
+        body[place : place + data.draw(st.integers(0, 8))] = data.draw(st.binary(min_size=1, max_size=8))
+    check(bytes(body), data.draw(st.sampled_from(SPECS)))
+
+
+def test_a_thousand_damaged_pictures_in_a_row() -> None:
+    rng = random.Random(20)
+    for _ in range(1000):
+        body = bytearray(rng.choice(ALL))
+        for _ in range(rng.randint(1, 6)):
+            place = rng.randrange(min(len(body), 200))
+            body[place : place + rng.randint(0, 4)] = rng.randbytes(rng.randint(0, 4))
+        check(bytes(body), rng.choice(SPECS))
+
+
+# Bombs
+
+BOMBS = bombs()
+
+
+@pytest.fixture(scope="module")
+def costs() -> dict[str, Cost]:
+    """What it takes to open each bomb, in a process that never did anything else."""
+    command = [sys.executable, "-W", "error", "-m", "tests.support.images.bombs", spec().model_dump_json()]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    return {name: Cost(*cost) for name, cost in json.loads(done.stdout).items()}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_bombs_are_refused_at_next_to_no_cost(name: str, costs: dict[str, Cost]) -> None:
+    assert costs[name].answer == BOMBS[name][1]
+    assert costs[name].seconds < 0.5
+    assert costs[name].mebibytes < 20
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_bombs_are_refused_by_their_header_alone(name: str) -> None:
+    data, answer = BOMBS[name]
+
+    with pytest.raises(InvalidImage) as caught:
+        Decoder(spec(), max_pixels=MAX_PIXELS).open(data)
+
+    assert str(caught.value) == answer
+
+
+def test_small_parts_after_the_pixels_are_counted_too() -> None:
+    data = encode(GREY, "PNG")
+
+    with pytest.raises(InvalidImage, match="too many small parts"):
+        decode(data[:-12] + png_chunk(b"abCd", b"") * 110_000 + data[-12:])
+
+
+def test_what_a_phone_appends_to_a_photograph_is_not_counted() -> None:
+    photograph = encode(RGB, "JPEG")
+    film = b"\xff\xda" * 1000
+
+    assert np.array_equal(decode(photograph + film), decode(photograph))
+
+
+def test_a_picture_of_just_the_limit_is_decoded() -> None:
+    data = encode(Image.new("L", (100, 50), 9), "PNG")
+
+    assert (decode(data, max_pixels=5000) == 9).all()
+    with pytest.raises(InvalidImage, match="100x50 pixels; at most 4,999 are decoded"):
+        decode(data, max_pixels=4999)
+
+
+PLUGINS_AFTER = """
+import json, sys
+from service.imaging.decoder import Decoder
+from service.repository.manifest import InputSpec
+
+decoder = Decoder(InputSpec.model_validate_json(sys.argv[1]), max_pixels=1_000_000)
+for body in json.load(sys.stdin):
+    decoder.decode(decoder.open(bytes.fromhex(body)))
+print(*sorted(name.removesuffix("ImagePlugin") for name in sys.modules if name.endswith("ImagePlugin")))
+"""
+
+
+def test_only_the_plugins_of_the_six_formats_are_ever_loaded() -> None:
+    command = [sys.executable, "-c", PLUGINS_AFTER, spec().model_dump_json()]
+    bodies = json.dumps([data.hex() for data in ALL])
+
+    done = subprocess.run(command, cwd=ROOT, check=True, input=bodies, capture_output=True, text=True)
+
+    assert done.stdout.split() == [f"PIL.{name}" for name in ("Bmp", "Gif", "Jpeg", "Png", "Tiff", "WebP")]
+
+
+# Photographs
+
+
+def test_photographs_come_out_as_they_look(real_data: Path) -> None:
+    paths = sorted((real_data / "photos").glob("*.JPEG"))
+    if not paths:
+        pytest.skip(f"no photographs in {real_data / 'photos'}")
+    for path in paths:
+        body = path.read_bytes()
+        with Image.open(io.BytesIO(body)) as image:
+            turned = image.getexif().get(0x0112, 1) == 6
+            colours = np.rot90(np.asarray(image.convert("RGB")), -1 if turned else 0)
+
+        out = decode(body, channels=3, height=64, width=64, resize="stretch")
+
+        # Sixteen parts have the same mean colours, whatever the filter.
+        rows, columns = (np.array_split(np.arange(side), 4) for side in colours.shape[:2])
+        means = np.array([[colours[np.ix_(r, c)].mean(axis=(0, 1)) for c in columns] for r in rows])
+        assert_close(out.reshape(4, 16, 4, 16, 3).mean(axis=(1, 3)), means, 5)

@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from prometheus_client import CollectorRegistry
+
+from service.config.settings import Settings
+from service.errors import ConfigurationError, ModelNotFound, ModelNotReady, NothingToServe
+from service.inference.data_plane import DataPlane
+from service.inference.registry import Registry
+from service.telemetry.metrics import Telemetry
+from tests.support.models.gray_classifier import graph, publish_shades
+
+
+def registry(models: Path, **settings: object) -> Registry:
+    wired = Settings(models=models, **settings)  # type: ignore[arg-type]
+    return DataPlane.build(wired, Telemetry(CollectorRegistry())).registry
+
+
+def opened(models: Path, **settings: object) -> Registry:
+    found = registry(models, **settings)
+    found.open()
+    return found
+
+
+def redigest(version: Path) -> None:
+    """Make the manifest agree with whatever lies in model.onnx now."""
+    import hashlib
+
+    document = json.loads((version / "manifest.json").read_text())
+    document["onnx"]["sha256"] = hashlib.sha256((version / "model.onnx").read_bytes()).hexdigest()
+    (version / "manifest.json").write_text(json.dumps(document))
+
+
+def test_names_and_versions_are_resolved(tmp_path: Path) -> None:
+    for _ in range(10):
+        publish_shades(tmp_path, "a")
+    publish_shades(tmp_path, "b")
+    models = opened(tmp_path)
+    assert (models.resolve().name, models.resolve().version) == ("a", "10")
+    assert models.resolve("a", "9").version == "9"
+    assert models.resolve("b").version == "1"
+    with pytest.raises(ModelNotFound, match="no model 'c' is served; there are a, b"):
+        models.resolve("c")
+    with pytest.raises(ModelNotFound, match="b has no version '7'; there are 1"):
+        models.resolve("b", "7")
+
+
+def test_the_default_is_the_setting_else_convnet_else_the_first(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    publish_shades(tmp_path, "zebra")
+    publish_shades(tmp_path, "ape")
+    assert opened(tmp_path).resolve().name == "ape"
+    publish_shades(tmp_path, "convnet")
+    assert opened(tmp_path).resolve().name == "convnet"
+    assert opened(tmp_path, default_model="zebra").resolve().name == "zebra"
+    absent = opened(tmp_path, default_model="lion")
+    assert "the default model 'lion' is not served" in caplog.text
+    with pytest.raises(ModelNotFound, match="no model 'lion'"):
+        absent.resolve()
+
+
+def test_a_broken_version_is_named_and_the_others_are_served(
+    repository: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = publish_shades(repository)
+    (broken / "model.onnx").write_bytes(b"rubbish")
+    models = opened(repository)
+    assert models.ready
+    assert models.resolve("shades").version == "1"
+    [failure] = models.failures
+    assert (failure.name, failure.version) == ("shades", "2")
+    assert "shades version 2 is not served: model.onnx is not the file" in caplog.text
+    with pytest.raises(ModelNotReady, match=r"shades version 2 is not served: model\.onnx"):
+        models.resolve("shades", "2")
+
+
+def test_a_graph_that_is_no_onnx_is_refused(repository: Path) -> None:
+    version = repository / "shades/1"
+    (version / "model.onnx").write_bytes(b"not a graph")
+    redigest(version)
+    with pytest.raises(NothingToServe, match="cannot be opened by ONNX Runtime"):
+        opened(repository)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"input": {"name": "image"}}, "the graph has Port.name='pixels'"),
+        ({"input": {"height": 9}}, "do not fit a model"),
+        ({"output": {"name": "dense"}}, "has no output 'dense'; it has probabilities"),
+    ],
+)
+def test_a_graph_that_is_not_as_its_manifest_says_is_refused(
+    repository: Path, change: dict[str, dict[str, object]], sentence: str
+) -> None:
+    path = repository / "shades/1/manifest.json"
+    document = json.loads(path.read_text())
+    for part, fields in change.items():
+        document[part].update(fields)
+    path.write_text(json.dumps(document))
+    with pytest.raises(NothingToServe, match=sentence):
+        opened(repository)
+
+
+def test_a_graph_of_several_inputs_is_refused(repository: Path) -> None:
+    model = onnx.load_model_from_string(graph())
+    model.graph.input.append(onnx.helper.make_tensor_value_info("more", onnx.TensorProto.FLOAT, [1]))
+    (repository / "shades/1/model.onnx").write_bytes(model.SerializeToString())
+    redigest(repository / "shades/1")
+    with pytest.raises(NothingToServe, match="has 2 inputs; an image classifier has one"):
+        opened(repository)
+
+
+def test_a_graph_of_fixed_batch_is_refused(repository: Path) -> None:
+    model = onnx.load_model_from_string(graph())
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 4
+    (repository / "shades/1/model.onnx").write_bytes(model.SerializeToString())
+    redigest(repository / "shades/1")
+    with pytest.raises(NothingToServe, match=r"shape=\(4, 8, 8, 1\)"):
+        opened(repository)
+
+
+def test_a_model_that_answers_wrongly_never_becomes_ready(repository: Path) -> None:
+    path = repository / "shades/1/golden.npz"
+    with np.load(path) as arrays:
+        inputs, outputs = arrays["inputs"], arrays["outputs"]
+    np.savez(path, inputs=inputs, outputs=outputs[::-1])
+    with pytest.raises(NothingToServe, match="the golden answers are missed by 1"):
+        opened(repository)
+    np.savez(path, inputs=inputs, outputs=np.full_like(outputs, np.nan))
+    with pytest.raises(NothingToServe, match="the golden answers are missed by nan"):
+        opened(repository)
+
+
+def test_an_empty_repository_has_nothing_to_serve(tmp_path: Path) -> None:
+    with pytest.raises(NothingToServe, match=r"holds no <name>/<version>/ folder"):
+        opened(tmp_path)
+
+
+def test_cuda_that_is_not_there_is_a_wrong_setting(repository: Path) -> None:
+    import onnxruntime
+
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("CUDA is there")
+    with pytest.raises(ConfigurationError, match="CONVSERVE_PROVIDER=cuda cannot be honoured"):
+        registry(repository, provider="cuda")
+    assert opened(repository, provider="auto").resolve().engine.provider == "cpu"
+
+
+@pytest.mark.gpu
+def test_cuda_answers_as_the_cpu_does(repository: Path) -> None:
+    import onnxruntime
+
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        pytest.skip("no CUDA provider: needs a CUDA device and onnxruntime-gpu")
+    # The golden answers are replayed at load, so that loading is the proof.
+    assert opened(repository, provider="cuda").resolve().engine.provider == "cuda"
+
+
+def test_asked_for_threads_are_given(repository: Path) -> None:
+    assert opened(repository, threads=2).resolve().engine.threads == 2
+    assert opened(repository).resolve().engine.threads == 1  # so light a graph gains nothing by more
+
+
+def test_draining_turns_readiness_off_before_requests_are_refused(repository: Path) -> None:
+    models = opened(repository)
+    models.drain()
+    assert not models.ready
+    assert models.resolve().name == "shades"
+    asyncio.run(models.close())
+    with pytest.raises(ModelNotReady, match="shutting down"):
+        models.resolve()
+
+
+def test_a_repository_that_vanished_is_a_wrong_setting(tmp_path: Path, repository: Path) -> None:
+    shutil.rmtree(repository)
+    with pytest.raises(ConfigurationError):
+        opened(repository)
+
+
+def test_failures_are_logged_once_something_is_served(
+    repository: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where nothing is, the one line of NothingToServe tells them all."""
+    (repository / "shades/1/manifest.json").unlink()
+    with caplog.at_level(logging.ERROR):
+        with pytest.raises(NothingToServe, match=r"manifest\.json cannot be read"):
+            opened(repository)
+        assert caplog.records == []
+        publish_shades(repository)
+        opened(repository)
+    assert len(caplog.records) == 1

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import base64
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.errors import InvalidInput
+from service.imaging.decode_pool import Image
+from service.protocols.native.json_images import read_json_images
+from tests.support.requests.infer_bodies import JSON_LIMITS
+
+
+def body(*images: object) -> bytes:
+    return json.dumps({"images": images}).encode()
+
+
+@given(st.binary(max_size=200))
+def test_base64_comes_back_as_it_went_in(data: bytes) -> None:
+    text = base64.b64encode(data).decode()
+    wrapped = base64.encodebytes(data).decode()
+    document = body(
+        {"b64": text}, {"b64": f"data:image/png;base64,{text}", "filename": "a.png"}, {"b64": wrapped}
+    )
+    assert read_json_images(document, JSON_LIMITS) == [
+        Image(data),
+        Image(data, "a.png"),
+        Image(data),
+    ]
+
+
+@pytest.mark.parametrize("text", ["!!!!", "AAAAA", "ÄÖ"])
+def test_what_is_not_base64_is_a_fault_of_its_image_alone(text: str) -> None:
+    good, bad = read_json_images(body({"b64": "AAAA"}, {"b64": text, "filename": "bad.png"}), JSON_LIMITS)
+    assert good == Image(bytes(3))
+    assert (bad.data, bad.filename) == (b"", "bad.png")
+    assert str(bad.fault).startswith("images.1.b64 is not valid base64: ")
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (b"", "the body: Invalid JSON"),
+        (b"[]", "the body: Input should be an object"),
+        (b"{}", "images: Field required"),
+        (b'{"images": [{"b64": "AA"}], "more": 1}', "more: Extra inputs"),
+        (body({"b64": 7}), "images.0.b64: Input should be a valid string"),
+        (body({"b64": "AAAA"}, {"data": "AAAA"}), "images.1.b64: Field required"),
+        (b'{"images": ' + b"[" * 99, "Invalid JSON"),
+        (b'{"images": ' + b"[" * 100_000, "deeper than 100 lists"),
+        (b'{"images": "\xff\xfe"}', "Invalid JSON"),
+    ],
+)
+def test_the_message_says_where_and_what(data: bytes, sentence: str) -> None:
+    with pytest.raises(InvalidInput, match=sentence):
+        read_json_images(data, JSON_LIMITS)
+
+
+@given(st.binary(max_size=200))
+def test_nothing_else_is_ever_raised(data: bytes) -> None:
+    with pytest.raises(InvalidInput):
+        read_json_images(data, JSON_LIMITS)

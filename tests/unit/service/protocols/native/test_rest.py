@@ -1,0 +1,283 @@
+"""The native dialect on the real application, its lifespan run, its engine real."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from service.asgi.app import create_app
+from service.config.settings import Settings
+from tests.support.models.gray_classifier import LABELS, level, picture, publish_shades
+
+PNG = {"Content-Type": "image/png"}
+
+
+@pytest.fixture
+def narrow(repository: Path) -> Iterator[TestClient]:
+    """The application with small limits."""
+    settings = Settings(
+        models=repository, max_body_bytes=4096, max_images=3, queue_limit=3, max_pixels=10_000
+    )
+    with TestClient(create_app(settings)) as client:
+        yield client
+
+
+def b64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def labels(answer: Any) -> list[str]:
+    assert answer.status_code == 200, answer.text
+    return [prediction["label"] for prediction in answer.json()["predictions"]]
+
+
+def refused(answer: Any, status: int, sentence: str) -> None:
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/json"
+    assert list(answer.json()) == ["error"]
+    assert re.search(sentence, answer.json()["error"]), answer.text
+
+
+def test_a_raw_picture(client: TestClient) -> None:
+    answer = client.post("/classify?top_k=2", content=picture(level(3)), headers=PNG)
+    assert answer.status_code == 200
+    document = answer.json()
+    assert (document["model"], document["version"]) == ("shades", "1")
+    [prediction] = document["predictions"]
+    assert prediction["filename"] is None
+    assert (prediction["label"], prediction["index"]) == ("shade 3", 3)
+    assert prediction["probability"] == pytest.approx(1, abs=1e-6)
+    assert prediction["top_k"][0] == {
+        "label": "shade 3",
+        "index": 3,
+        "probability": prediction["probability"],
+    }
+    assert len(prediction["top_k"]) == 2
+
+
+@pytest.mark.parametrize("content_type", ["image/png", "image/x-anything", "application/octet-stream", None])
+def test_media_types_of_a_raw_picture(client: TestClient, content_type: str | None) -> None:
+    headers = {} if content_type is None else {"Content-Type": content_type}
+    assert labels(client.post("/classify", content=picture(level(5)), headers=headers)) == ["shade 5"]
+
+
+def test_a_form_of_files_of_any_field_name_in_order(client: TestClient) -> None:
+    files = [(f"field{index}", (f"{index}.png", picture(level(index)))) for index in (4, 2, 9)]
+    answer = client.post("/classify", files=files)
+    assert labels(answer) == ["shade 4", "shade 2", "shade 9"]
+    assert [p["filename"] for p in answer.json()["predictions"]] == ["4.png", "2.png", "9.png"]
+
+
+def test_json_with_and_without_a_data_uri(client: TestClient) -> None:
+    one, two = b64(picture(level(1))), b64(picture(level(2)))
+    images = [{"b64": one}, {"b64": f"data:image/png;base64,{two}", "filename": "two.png"}]
+    answer = client.post("/classify", json={"images": images})
+    assert labels(answer) == ["shade 1", "shade 2"]
+    assert [p["filename"] for p in answer.json()["predictions"]] == [None, "two.png"]
+
+
+def test_more_images_than_a_batch_run_in_chunks(client: TestClient) -> None:
+    files = [("images", (f"{index}.png", picture(level(index % 10)))) for index in range(100)]
+    assert labels(client.post("/classify", files=files)) == [LABELS[index % 10] for index in range(100)]
+
+
+def test_large_pictures_are_decoded_in_the_pool(client: TestClient) -> None:
+    files = [("images", (f"{index}.png", picture(level(index), side=400))) for index in range(5)]
+    assert labels(client.post("/classify", files=files)) == list(LABELS[:5])
+
+
+def test_names_and_versions_in_the_path(repository: Path) -> None:
+    publish_shades(repository)
+    publish_shades(repository, "other.name-2_x")
+    with TestClient(create_app(Settings(models=repository, default_model="other.name-2_x"))) as client:
+        asked = {
+            "/classify": ("other.name-2_x", "1"),
+            "/models/shades/classify": ("shades", "2"),
+            "/models/shades/versions/1/classify": ("shades", "1"),
+        }
+        for path, served in asked.items():
+            document = client.post(path, content=picture(0), headers=PNG).json()
+            assert (document["model"], document["version"]) == served
+
+
+@pytest.mark.parametrize(
+    ("top_k", "classes"), [("1", 1), ("3", 3), ("10", 10), ("11", 10), ("999999999", 10)]
+)
+def test_top_k_is_capped_at_the_number_of_classes(client: TestClient, top_k: str, classes: int) -> None:
+    answer = client.post(f"/classify?top_k={top_k}", content=picture(128), headers=PNG)
+    ranked = answer.json()["predictions"][0]["top_k"]
+    assert len(ranked) == classes
+    assert [r["probability"] for r in ranked] == sorted((r["probability"] for r in ranked), reverse=True)
+
+
+def test_top_k_is_five_by_default(client: TestClient) -> None:
+    answer = client.post("/classify", content=picture(0), headers=PNG)
+    assert len(answer.json()["predictions"][0]["top_k"]) == 5
+
+
+@pytest.mark.parametrize("top_k", ["0", "abc", "-1", "1.5", "", "1e3", "²", "9999999999999"])
+def test_a_top_k_that_cannot_be(client: TestClient, top_k: str) -> None:
+    answer = client.post("/classify", params={"top_k": top_k}, content=picture(0), headers=PNG)
+    refused(answer, 400, "top_k must be a whole number from 1")
+
+
+def test_stage_timings_in_milliseconds(client: TestClient) -> None:
+    timing = client.post("/classify", content=picture(0), headers=PNG).headers["server-timing"]
+    assert re.fullmatch(r"decode;dur=\d+\.\d{3}, queue;dur=\d+\.\d{3}, infer;dur=\d+\.\d{3}", timing)
+
+
+BAD_BODIES = {
+    "empty": (b"", PNG, 400, "the body is empty"),
+    "text as image": (b"hello world", PNG, 400, "not a picture in a format the server reads.*hello world"),
+    "truncated": (picture(9, side=50)[:-30], PNG, 400, "PNG is truncated or corrupt"),
+    "form without boundary": (b"x", {"Content-Type": "multipart/form-data"}, 400, "no boundary"),
+    "not json": (b"{", {"Content-Type": "application/json"}, 400, "the body: Invalid JSON"),
+    "no image": (b'{"images": []}', {"Content-Type": "application/json"}, 400, "holds no image"),
+    "text": (b"x", {"Content-Type": "text/plain"}, 415, "'text/plain' is not taken"),
+    "curl's default": (b"x", {"Content-Type": "application/x-www-form-urlencoded"}, 415, "with curl: -H"),
+    "gzip": (b"x", PNG | {"Content-Encoding": "gzip"}, 415, "Content-Encoding 'gzip' is not taken"),
+}
+
+
+@pytest.mark.parametrize(("body", "headers", "status", "sentence"), BAD_BODIES.values(), ids=BAD_BODIES)
+def test_bad_bodies(
+    client: TestClient, body: bytes, headers: dict[str, str], status: int, sentence: str
+) -> None:
+    refused(client.post("/classify", content=body, headers=headers), status, sentence)
+    assert labels(client.post("/classify", content=picture(level(1)), headers=PNG)) == ["shade 1"]
+
+
+def test_wrong_base64_says_which(client: TestClient) -> None:
+    images = [{"b64": b64(picture(0))}, {"b64": "?"}]
+    refused(client.post("/classify", json={"images": images}), 400, r"images\.1\.b64 is not valid base64")
+    refused(
+        client.post("/classify", json={"images": images[1:]}), 400, r"^images\.0\.b64 is not valid base64: "
+    )
+
+
+@pytest.mark.parametrize("side", [8, 400], ids=["decoded here", "decoded in the pool"])
+def test_wrong_base64_and_no_pictures_are_named_together(client: TestClient, side: int) -> None:
+    images = [
+        {"b64": "?", "filename": "first.png"},
+        {"b64": b64(picture(0, side=side))},
+        {"b64": b64(b"some text")},
+        {"b64": "AAAAA"},
+        {"b64": b64(picture(7, side=50)[:-30]), "filename": "cut.png"},
+    ]
+    sentence = (
+        r"^4 of 5 images cannot be read: image 0 \(first\.png\): images\.0\.b64 is not valid base64: [^;]+; "
+        r"image 2: this is not a picture .*; image 3: images\.3\.b64 is not valid base64: [^;]+; "
+        r"image 4 \(cut\.png\): "
+    )
+    refused(client.post("/classify", json={"images": images}), 400, sentence)
+
+
+def test_every_bad_image_is_named_by_index_and_file_name(client: TestClient) -> None:
+    files = [
+        ("images", ("good.png", picture(0))),
+        ("images", ("note.txt", b"some text")),
+        ("images", ("cut.png", picture(7, side=50)[:-30])),
+    ]
+    answer = client.post("/classify", files=files)
+    refused(answer, 400, r"2 of 3 images cannot be read: image 1 \(note\.txt\): .*; image 2 \(cut\.png\): ")
+
+
+def test_a_good_and_a_cut_picture_are_told_apart_after_opening(client: TestClient) -> None:
+    """The header of a cut picture is whole, so that it fails only in decoding."""
+    files = [("images", ("cut.png", picture(7, side=50)[:-30])), ("images", ("good.png", picture(0)))]
+    refused(client.post("/classify", files=files), 400, r"1 of 2 images cannot be read: image 0 \(cut\.png\)")
+
+
+def test_an_image_bomb_is_refused_by_its_header(narrow: TestClient) -> None:
+    bomb = picture(0, side=500)
+    assert len(bomb) < 4096
+    refused(narrow.post("/classify", content=bomb, headers=PNG), 400, "500.*500")
+
+
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        ("/models/none/classify", "no model 'none' is served; there are shades"),
+        ("/models/shades/versions/9/classify", "shades has no version '9'; there are 1"),
+        ("/models/shades/versions/x/classify", "shades has no version 'x'"),
+        ("/models/shades/versions/1", "Not Found"),
+    ],
+)
+def test_unknown_models_versions_and_paths(client: TestClient, path: str, sentence: str) -> None:
+    refused(client.post(path, content=picture(0), headers=PNG), 404, sentence)
+
+
+def test_a_wrong_method(client: TestClient) -> None:
+    refused(client.get("/classify"), 405, "Method Not Allowed")
+
+
+def test_a_body_over_the_limit(narrow: TestClient) -> None:
+    refused(narrow.post("/classify", content=b"x" * 4097, headers=PNG), 413, "larger than 4096 bytes")
+    chunks = (b"x" * 1000 for _ in range(5))  # no Content-Length
+    refused(narrow.post("/classify", content=chunks, headers=PNG), 413, "larger than 4096 bytes")
+
+
+def test_too_many_images(narrow: TestClient) -> None:
+    files = [("images", (f"{index}.png", picture(0))) for index in range(4)]
+    refused(narrow.post("/classify", files=files), 413, "holds 4 images; at most 3")
+
+
+@pytest.mark.parametrize("header", ["0", "-5", "soon", "nan", "inf", ""])
+def test_a_timeout_that_cannot_be(client: TestClient, header: str) -> None:
+    answer = client.post("/classify", content=picture(0), headers=PNG | {"X-Request-Timeout-Ms": header})
+    refused(answer, 400, "X-Request-Timeout-Ms must be a positive number")
+
+
+def test_a_timeout_of_ages(client: TestClient) -> None:
+    answer = client.post(
+        "/classify", content=picture(level(1)), headers=PNG | {"X-Request-Timeout-Ms": "1e300"}
+    )
+    assert labels(answer) == ["shade 1"]
+
+
+def test_a_deadline_that_has_passed(client: TestClient) -> None:
+    answer = client.post("/classify", content=picture(0), headers=PNG | {"X-Request-Timeout-Ms": "0.0001"})
+    refused(answer, 504, "the deadline passed")
+    page = client.get("/metrics").text
+    assert 'convserve_rejected_total{model="shades",reason="deadline"} 1.0' in page
+
+
+def test_a_full_queue(narrow: TestClient) -> None:
+    model = narrow.app.state.registry.resolve()  # type: ignore[attr-defined]
+    model.admission.take(3)
+    answer = narrow.post("/classify", content=picture(0), headers=PNG)
+    model.admission.give_back(3)
+    refused(answer, 429, "the queue is full: 3 of 3 images are waiting")
+    assert int(answer.headers["retry-after"]) >= 1
+    page = narrow.get("/metrics").text
+    assert 'convserve_rejected_total{model="shades",reason="overloaded"} 1.0' in page
+    assert labels(narrow.post("/classify", content=picture(level(1)), headers=PNG)) == ["shade 1"]
+
+
+def test_a_full_queue_refuses_before_it_reads(narrow: TestClient) -> None:
+    """A flood costs no parsing: what is wrong with the body is not even seen."""
+    model = narrow.app.state.registry.resolve()  # type: ignore[attr-defined]
+    model.admission.take(3)
+    refused(narrow.post("/classify", content=b"no picture", headers=PNG), 429, "the queue is full")
+    refused(narrow.post("/classify", content=bytes(5000), headers=PNG), 429, "the queue is full")
+
+
+def test_a_server_that_is_shutting_down(client: TestClient) -> None:
+    client.app.state.registry.stop()  # type: ignore[attr-defined]
+    refused(client.post("/classify", content=picture(0), headers=PNG), 503, "shutting down")
+
+
+def test_an_engine_that_fails(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
+    model = client.app.state.registry.resolve()  # type: ignore[attr-defined]
+    model.batcher._run, run = lambda rows: 1 / 0, model.batcher._run
+    answer = client.post("/classify", content=picture(0), headers=PNG)
+    refused(answer, 500, "^the engine failed on the batch this request was in$")
+    assert "ZeroDivisionError" in caplog.text
+    model.batcher._run = run
+    assert labels(client.post("/classify", content=picture(level(1)), headers=PNG)) == ["shade 1"]

@@ -1,0 +1,237 @@
+"""Bodies of inference requests: understood to the byte, or refused."""
+
+from __future__ import annotations
+
+import base64
+import json
+import struct
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.errors import ConvserveError, InvalidInput, PayloadTooLarge
+from service.imaging.decode_pool import Image
+from service.protocols.open_inference.infer_request import RequestedOutput
+from service.protocols.open_inference.rest_codec import read_request
+from service.repository.manifest import Manifest
+from tests.support.models.gray_classifier import SIDE, picture, publish_shades, rows
+from tests.support.requests.infer_bodies import JSON_LIMITS, MOST, PIXELS, binary, document, read
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+    folder = publish_shades(tmp_path_factory.mktemp("models"))
+    return Manifest.model_validate_json((folder / "manifest.json").read_bytes())
+
+
+def test_json_numbers(manifest: Manifest) -> None:
+    request = read(manifest, {"id": "x", **document()})
+    assert request.id == "x"
+    assert request.timeout is None
+    assert request.outputs == [RequestedOutput("probabilities")]
+    assert isinstance(request.content, np.ndarray)
+    np.testing.assert_array_equal(request.content, rows(7))
+
+
+def test_bytes_behind_the_json(manifest: Manifest) -> None:
+    both = rows(1, 2)
+    request = read(manifest, binary(2 * PIXELS, shape=[2, SIDE, SIDE, 1]), tail=both.tobytes())
+    assert isinstance(request.content, np.ndarray)
+    np.testing.assert_array_equal(request.content, both)
+
+
+def test_an_id_is_made_where_none_came(manifest: Manifest) -> None:
+    ids = {read(manifest, document()).id for _ in range(10)}
+    assert len(ids) == 10
+    assert read(manifest, {"id": "", **document()}).id != ""
+
+
+@pytest.mark.parametrize("shape", [[2], [2, 1]])
+def test_pictures_as_base64_or_as_bytes(manifest: Manifest, shape: list[int]) -> None:
+    one, two = picture(1), picture(2)
+    texts = [base64.b64encode(one).decode(), f"data:image/png;base64,{base64.b64encode(two).decode()}"]
+    said = read(manifest, document(datatype="BYTES", shape=shape, data=texts))
+    tail = b"".join(struct.pack("<I", len(data)) + data for data in (one, two))
+    behind = read(manifest, binary(len(tail), datatype="BYTES", shape=shape), tail=tail)
+    assert said.content == behind.content == [Image(one), Image(two)]
+
+
+def test_base64_nested_as_the_shape_says(manifest: Manifest) -> None:
+    texts = [[base64.b64encode(picture(value)).decode()] for value in (1, 2)]
+    request = read(manifest, document(datatype="BYTES", shape=[2, 1], data=texts))
+    assert request.content == [Image(picture(1)), Image(picture(2))]
+    for shape, data in (([2], texts), ([2, 1], [texts[0], []]), ([2, 1], [texts]), ([2, 1], [texts[0] * 2])):
+        with pytest.raises(InvalidInput, match=r"is not a list of \d base64 strings"):
+            read(manifest, document(datatype="BYTES", shape=shape, data=data))
+
+
+def test_null_is_said_for_what_is_not_there(manifest: Manifest) -> None:
+    tensor = {**document()["inputs"][0], "parameters": None}
+    outputs = [{"name": "probabilities", "parameters": None}]
+    request = read(manifest, {"id": None, "parameters": None, "inputs": [tensor], "outputs": outputs})
+    assert request.outputs == [RequestedOutput("probabilities")]
+
+
+@pytest.mark.parametrize(
+    ("body", "is_row"),
+    [
+        (bytes(PIXELS), True),
+        (bytes([255]) * PIXELS, True),
+        (bytes(PIXELS - 1), False),
+        (bytes(PIXELS + 1), False),
+        (b"", False),
+        # Pictures of just as many bytes as a row has.
+        (picture(7)[:PIXELS].ljust(PIXELS, b"\0"), False),
+        (picture(7, form="JPEG")[:PIXELS], False),
+        (picture(7, form="GIF")[:PIXELS].ljust(PIXELS, b"\0"), False),
+        (picture(7, form="WebP")[:PIXELS].ljust(PIXELS, b"\0"), False),
+    ],
+)
+def test_a_raw_binary_request_is_a_row_or_a_picture(manifest: Manifest, body: bytes, is_row: bool) -> None:
+    request = read_request(body, "0", manifest, MOST, JSON_LIMITS)
+    assert isinstance(request.content, np.ndarray) == is_row
+    data = request.content.tobytes() if isinstance(request.content, np.ndarray) else request.content[0].data
+    assert data == body
+    assert request.outputs == [RequestedOutput("probabilities", binary=True)]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "-1",
+        "+2",
+        "1.0",
+        "1e1",
+        " ",
+        "",
+        "x",
+        "0x10",
+        "٣",
+        "²",
+        "1_0",
+        "999999",
+        "9" * 18,
+        "9" * 19,
+        "1" * 5000,
+    ],
+)
+def test_a_header_length_that_cannot_be(manifest: Manifest, header: str) -> None:
+    with pytest.raises(InvalidInput, match="Inference-Header-Content-Length must be a number from 0 to the"):
+        read_request(json.dumps(document()).encode(), header, manifest, MOST, JSON_LIMITS)
+
+
+@given(st.binary(max_size=80), st.one_of(st.none(), st.text(max_size=6), st.integers(-1, 100).map(str)))
+def test_any_body_with_any_header_is_read_or_refused(
+    manifest: Manifest, body: bytes, header: str | None
+) -> None:
+    try:
+        read_request(body, header, manifest, MOST, JSON_LIMITS)
+    except ConvserveError:
+        return
+    assert header is not None
+    assert int(header) == 0
+
+
+@given(st.integers(0, 2 * PIXELS), st.integers(0, 2 * PIXELS), st.integers(-1, 3))
+def test_missing_and_left_over_bytes_are_refused(manifest: Manifest, told: int, sent: int, n: int) -> None:
+    request = binary(told, shape=[n, SIDE, SIDE, 1])
+    try:
+        read(manifest, request, tail=bytes(sent))
+    except InvalidInput:
+        assert not told == sent == n * PIXELS or n < 1
+    else:
+        assert told == sent == n * PIXELS
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers(-(2**70), 2**70) | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(st.sampled_from(["name", "shape", "datatype", "data", "parameters"]), json_values)
+def test_an_input_with_any_member_changed_is_read_or_refused(
+    manifest: Manifest, member: str, value: Any
+) -> None:
+    request = document()
+    request["inputs"][0][member] = value
+    try:
+        read(manifest, request)
+    except ConvserveError:
+        return
+    assert member == "parameters" or value == document()["inputs"][0][member]
+
+
+@given(st.sampled_from(["id", "parameters", "inputs", "outputs", "other"]), json_values)
+def test_a_request_with_any_member_changed_is_read_or_refused(
+    manifest: Manifest, member: str, value: Any
+) -> None:
+    try:
+        read(manifest, {**document(), member: value})
+    except ConvserveError:
+        return
+    assert member != "inputs"
+
+
+parameters = st.dictionaries(
+    st.sampled_from(
+        ["timeout", "priority", "binary_data_output", "sequence_id", "headers", "triton_x", "anything"]
+    ),
+    json_values,
+)
+
+
+@given(parameters)
+def test_any_parameters_are_read_or_refused(manifest: Manifest, parameters: dict[str, Any]) -> None:
+    try:
+        request = read(manifest, {**document(), "parameters": parameters})
+    except InvalidInput:
+        return
+    assert "triton_x" not in parameters
+    assert not any(isinstance(value, list | dict) for value in parameters.values())
+    assert request.timeout == (parameters.get("timeout", 0) / 1e6 or None)
+
+
+def test_other_parameters_are_let_pass(manifest: Manifest) -> None:
+    parameters = {"sequence_id": 5, "sequence_start": True, "sequence_end": False, "headers": "h", "x": 0.5}
+    request = read(
+        manifest, {**document(), "parameters": {**parameters, "timeout": 1_500_000, "priority": 1}}
+    )
+    assert request.timeout == 1.5
+
+
+@pytest.mark.parametrize(
+    ("outputs", "default", "wanted"),
+    [
+        (None, {}, RequestedOutput("probabilities")),
+        ([], {"binary_data_output": True}, RequestedOutput("probabilities", binary=True)),
+        ([{}], {"binary_data_output": True}, RequestedOutput("probabilities", binary=True)),
+        ([{"binary_data": False}], {"binary_data_output": True}, RequestedOutput("probabilities")),
+        ([{"binary_data": True}], {}, RequestedOutput("probabilities", binary=True)),
+        ([{"classification": 3}], {}, RequestedOutput("probabilities", classification=3)),
+        ([{"classification": 10**30}], {}, RequestedOutput("probabilities", classification=10**30)),
+    ],
+)
+def test_the_form_of_the_output(
+    manifest: Manifest, outputs: list[dict[str, Any]] | None, default: dict[str, Any], wanted: RequestedOutput
+) -> None:
+    named = outputs and [{"name": "probabilities", "parameters": given} for given in outputs]
+    request = read(manifest, {**document(), "parameters": default, "outputs": named})
+    assert list(request.outputs) == [wanted]
+
+
+@pytest.mark.parametrize("count", [MOST + 1, 2**31, 2**60, 2**63, 10**400])
+@pytest.mark.parametrize("tail", [(SIDE, SIDE, 1), ()])
+def test_more_rows_than_a_request_may_hold(manifest: Manifest, count: int, tail: tuple[int, ...]) -> None:
+    datatype = "UINT8" if tail else "BYTES"
+    with pytest.raises(PayloadTooLarge, match="a request holds at most 256"):
+        read(manifest, binary(datatype=datatype, shape=[count, *tail]), tail=bytes(PIXELS))
+
+
+def test_a_body_that_is_all_json_needs_no_header(manifest: Manifest) -> None:
+    text = json.dumps(document()).encode()
+    assert isinstance(read_request(text, str(len(text)), manifest, MOST, JSON_LIMITS).content, np.ndarray)

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from python_multipart import MultipartParser
+
+from service.errors import InvalidInput
+from service.imaging.decode_pool import Image
+from service.protocols.shared import multipart
+
+FORM = "multipart/form-data; boundary=frontier"
+
+read_files = partial(multipart.read_files, max_parts=10_000)
+
+
+def part(data: bytes, *headers: str) -> bytes:
+    return b"--frontier\r\n" + "".join(f"{line}\r\n" for line in headers).encode() + b"\r\n" + data + b"\r\n"
+
+
+def body(*parts: bytes) -> bytes:
+    return b"".join(parts) + b"--frontier--\r\n"
+
+
+def test_files_come_in_order_with_their_names_whatever_the_field() -> None:
+    files = read_files(
+        FORM,
+        body(
+            part(b"one", 'Content-Disposition: form-data; name="images"; filename="a.png"'),
+            part(
+                b"t\r\nwo",
+                'content-disposition: form-data; name="x"; filename="b c.png"',
+                "Content-Type: image/png",
+            ),
+        ),
+    )
+    assert files == [Image(b"one", "a.png"), Image(b"t\r\nwo", "b c.png")]
+
+
+def test_text_fields_are_passed_over_and_a_nameless_picture_is_not() -> None:
+    files = read_files(
+        FORM,
+        body(
+            part(b"send", 'Content-Disposition: form-data; name="button"'),
+            part(b"png", 'Content-Disposition: form-data; name="image"', "Content-Type: image/png"),
+        ),
+    )
+    assert files == [Image(b"png")]
+
+
+def test_a_quoted_boundary_and_a_utf8_file_name() -> None:
+    disposition = 'Content-Disposition: form-data; name="images"; filename="sieben-é七.png"'
+    files = read_files('multipart/form-data; boundary="frontier"', body(part(b"x", disposition)))
+    assert files == [Image(b"x", "sieben-é七.png")]
+
+
+@pytest.mark.parametrize(
+    ("parameter", "name"),
+    [
+        ("filename*=utf-8''sieben-%C3%A9.png", "sieben-é.png"),
+        ("filename*=nonsense''%FF.png", "ÿ.png"),
+        ('filename=""', None),
+        ("filename=plain.png", "plain.png"),
+        ('filename="a\\"b.png"', 'a"b.png'),
+    ],
+)
+def test_forms_of_a_file_name(parameter: str, name: str | None) -> None:
+    disposition = f"Content-Disposition: form-data; name=images; {parameter}"
+    assert read_files(FORM, body(part(b"x", disposition))) == [Image(b"x", name)]
+
+
+def test_what_looks_like_the_boundary_is_content() -> None:
+    disposition = 'Content-Disposition: form-data; name="images"; filename="a"'
+    for data in (b"\r\n--frontier-town\r\n", b"\r\n--fronti", b"x--frontier\r\n", b"\r\n\r\n", b"x\r", b""):
+        assert (
+            read_files(FORM, body(part(data, disposition), part(data, disposition))) == [Image(data, "a")] * 2
+        )
+
+
+def test_what_is_before_and_behind_is_passed_over() -> None:
+    whole = body(part(b"x", 'Content-Disposition: form-data; name="images"; filename="a"'))
+    assert read_files(FORM, b"a preamble\r\n" + whole + b"--frontier\r\nan epilogue") == [Image(b"x", "a")]
+    assert read_files(FORM, whole.replace(b"frontier\r\n", b"frontier \t\r\n", 1)) == [Image(b"x", "a")]
+
+
+def test_a_part_without_headers_is_no_file() -> None:
+    assert read_files(FORM, body(part(b"x"))) == []
+
+
+HEADERS = [
+    'Content-Disposition: form-data; name="images"; filename="a b.png"',
+    'Content-Disposition: form-data;name="images";filename="a;b.png"',
+    "Content-Disposition: form-data; name=images; filename=plain.png",
+    "CONTENT-DISPOSITION: FORM-DATA; NAME=images; FILENAME*=utf-8''%C3%A9.png",
+    'content-disposition: form-data; filename="é.png"; name="images"',
+    "Content-Type: image/png",
+    "Content-Type: text/plain",
+    "Content-Length: 3",
+]
+
+
+@given(
+    st.lists(st.tuples(st.binary(max_size=80), st.lists(st.sampled_from(HEADERS), max_size=3)), max_size=4)
+)
+def test_it_reads_what_python_multipart_reads(parts: list[tuple[bytes, list[str]]]) -> None:
+    """The library most servers read forms with, which calls back for each piece."""
+    form = body(*(part(data, *headers) for data, headers in parts))
+    contents: list[bytearray] = []
+    parser = MultipartParser(
+        b"frontier",
+        {
+            "on_part_begin": lambda: contents.append(bytearray()),
+            "on_part_data": lambda data, start, end: contents[-1].extend(data[start:end]),
+        },
+    )
+    parser.write(form)
+    parser.finalize()
+    expected = [
+        bytes(content) for content, (_, headers) in zip(contents, parts, strict=True) if is_file(headers)
+    ]
+    assert [file.data for file in read_files(FORM, form)] == expected
+
+
+def is_file(headers: list[str]) -> bool:
+    types = [header for header in headers if header.startswith("Content-Type")]
+    return any("disposition" in header.lower() for header in headers) or "image" in "".join(types[-1:])
+
+
+def test_an_empty_form_has_no_files() -> None:
+    assert read_files(FORM, body()) == []
+
+
+@pytest.mark.parametrize(
+    ("content_type", "data", "sentence"),
+    [
+        ("multipart/form-data", body(), "has no boundary"),
+        ("multipart/form-data; boundary=ä→", body(), "cannot be read"),
+        (FORM, b"no boundary anywhere", "cannot be read"),
+        (FORM, part(b"x", 'Content-Disposition: form-data; filename="a"'), "before its closing boundary"),
+        (FORM, b"", "before its closing boundary"),
+        (FORM, b"--frontier\r\n--frontier--", "no end of its headers"),
+        (FORM, b"--frontier\r\nA: b\r\nx\r\n--frontier--", "no end of its headers"),
+        (FORM, b"--frontier\r\n: b\r\n\r\nx\r\n--frontier--", "no header"),
+        (FORM, b"--frontier\r\nbroken header\r\n\r\nx\r\n--frontier--\r\n", "cannot be read"),
+        ("multipart/form-data; boundary=" + "x" * 999, b"", "cannot be read"),
+    ],
+)
+def test_what_is_not_a_form_is_refused(content_type: str, data: bytes, sentence: str) -> None:
+    with pytest.raises(InvalidInput, match=sentence):
+        read_files(content_type, data)
+
+
+@given(st.binary(max_size=300), st.text(max_size=60))
+def test_nothing_else_is_ever_raised(data: bytes, tail: str) -> None:
+    whole = body(part(data, 'Content-Disposition: form-data; filename="a"'))
+    for content_type in (FORM, f"multipart/form-data; boundary={tail}", f"multipart/form-data; {tail}"):
+        for form in (data, b"--frontier\r\n" + data, whole):
+            try:
+                files = read_files(content_type, form)
+            except InvalidInput:
+                continue
+            assert all(isinstance(file.data, bytes) for file in files)

@@ -1,0 +1,205 @@
+"""A model that is no classifier, on the real application: tensors of any size in, maps out, no labels."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from numpy.typing import NDArray
+from PIL import Image
+
+from service.asgi.app import create_app
+from service.config.settings import Settings
+from service.repository.manifest import MOST_FREE_PIXELS
+from tests.support.models.filter_model import NAMES, maps, pictures, publish_filters
+from tests.support.models.gray_classifier import picture, publish_shades
+from tests.support.requests.rejection import refused
+
+LENGTH = "Inference-Header-Content-Length"
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    publish_filters(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def client(models: Path) -> Iterator[TestClient]:
+    with TestClient(create_app(Settings(models=models))) as client:
+        yield client
+
+
+def asked(pixels: NDArray[np.uint8], **parameters: Any) -> dict[str, Any]:
+    tensor = {"name": "pixels", "shape": pixels.shape, "datatype": "UINT8", "data": pixels.ravel().tolist()}
+    return {"inputs": [tensor], "outputs": [{"name": "maps", "parameters": parameters}]}
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 5, 3), (3, 17, 40), (6, 2, 2)])
+def test_any_height_and_width_as_json(client: TestClient, shape: tuple[int, int, int]) -> None:
+    pixels = pictures(*shape)
+    answer = client.post("/v2/models/filters/infer", json=asked(pixels))
+    assert answer.status_code == 200, answer.text
+    (output,) = answer.json()["outputs"]
+    assert (output["name"], output["datatype"], output["shape"]) == ("maps", "FP32", [*shape, 4])
+    np.testing.assert_allclose(np.reshape(output["data"], (*shape, 4)), maps(pixels), atol=1e-3)
+
+
+def test_any_height_and_width_as_bytes(client: TestClient) -> None:
+    pixels = pictures(2, 30, 20)
+    tensor: dict[str, Any] = {"name": "pixels", "shape": pixels.shape, "datatype": "UINT8"}
+    tensor["parameters"] = {"binary_data_size": pixels.nbytes}
+    document = {"inputs": [tensor], "outputs": [{"name": "maps", "parameters": {"binary_data": True}}]}
+    head = json.dumps(document).encode()
+    answer = client.post(
+        "/v2/models/filters/infer", content=head + pixels.tobytes(), headers={LENGTH: str(len(head))}
+    )
+    assert answer.status_code == 200, answer.text
+    data = answer.content[int(answer.headers[LENGTH]) :]
+    np.testing.assert_allclose(np.frombuffer(data, "<f4").reshape(2, 30, 20, 4), maps(pixels), atol=1e-3)
+
+
+@pytest.mark.parametrize(("member", "named"), [("instances", "predictions"), ("inputs", "outputs")])
+def test_any_height_and_width_by_predict(client: TestClient, member: str, named: str) -> None:
+    pixels = pictures(2, 3, 7)
+    answer = client.post("/v1/models/filters:predict", json={member: pixels.tolist()})
+    assert answer.status_code == 200, answer.text
+    np.testing.assert_allclose(answer.json()[named], maps(pixels), atol=1e-3)
+
+
+def test_an_encoded_picture_keeps_its_size(client: TestClient) -> None:
+    pixels = pictures(1, 11, 23)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels[0, ..., 0]).save(buffer, "PNG")
+    text = base64.b64encode(buffer.getvalue()).decode()
+    answer = client.post("/v1/models/filters:predict", json={"instances": [{"b64": text}]})
+    assert answer.status_code == 200, answer.text
+    np.testing.assert_allclose(answer.json()["predictions"], maps(pixels), atol=1e-3)
+    raw = client.post("/v2/models/filters/infer", content=buffer.getvalue(), headers={LENGTH: "0"})
+    data = raw.content[int(raw.headers[LENGTH]) :]
+    np.testing.assert_allclose(np.frombuffer(data, "<f4").reshape(1, 11, 23, 4), maps(pixels), atol=1e-3)
+
+
+def test_encoded_pictures_come_one_at_a_time(client: TestClient) -> None:
+    text = base64.b64encode(picture(7)).decode()
+    answer = client.post("/v1/models/filters:predict", json={"instances": [{"b64": text}] * 2})
+    refused(answer, 400, "one encoded picture a request")
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        ("/models/filters/classify", {"images": [{"b64": base64.b64encode(picture(7)).decode()}]}),
+        ("/models/filters/versions/1/classify", None),
+        ("/v1/models/filters:classify", {"examples": [{"image": pictures(1, 4, 4)[0].tolist()}]}),
+        ("/v1/models/filters:CLASSIFY", {"examples": [{"image": pictures(1, 4, 4)[0].tolist()}]}),
+        ("/predictions/filters", None),
+        ("/v2/models/filters/infer", asked(pictures(1, 4, 4), classification=3)),
+    ],
+)
+def test_no_dialect_gets_classes_of_it(client: TestClient, path: str, content: Any) -> None:
+    body = {"content": picture(7)} if content is None else {"json": content}
+    refused(client.post(path, **body), 400, "^filters is no classifier: it gives maps")
+
+
+@pytest.mark.parametrize(
+    ("shape", "status", "words"),
+    [
+        ([1, 4, 4], 400, r"expected UINT8 of shape \[n, height, width, 1\]"),
+        ([1, 4, 0, 1], 400, r"expected UINT8 of shape \[n, height, width, 1\]"),
+        ([1, 4, -4, 1], 400, "expected UINT8"),
+        ([1, 4, 4, 3], 400, "expected UINT8"),
+        ([0, 4, 4, 1], 400, "0 rows"),
+        ([1, 1 << 40, 1 << 40, 1], 413, f"at most {MOST_FREE_PIXELS:,}"),
+        ([2, 2048, 1025, 1], 413, f"at most {MOST_FREE_PIXELS:,}"),
+        ([1, 4, 4, 1], 400, r"does not make \[1, 4, 4, 1\]"),
+    ],
+)
+def test_shapes_that_are_no_pictures(client: TestClient, shape: list[int], status: int, words: str) -> None:
+    tensor = {"name": "pixels", "shape": shape, "datatype": "UINT8", "data": [0] * 15}
+    refused(client.post("/v2/models/filters/infer", json={"inputs": [tensor]}), status, words)
+
+
+def test_maps_too_large_for_json_are_given_as_bytes(client: TestClient) -> None:
+    pixels = pictures(1, 1025, 1024)
+    tensor: dict[str, Any] = {"name": "pixels", "shape": pixels.shape, "datatype": "UINT8"}
+    tensor["parameters"] = {"binary_data_size": pixels.nbytes}
+    for binary in (False, True):
+        outputs = [{"name": "maps", "parameters": {"binary_data": binary}}]
+        head = json.dumps({"inputs": [tensor], "outputs": outputs}).encode()
+        answer = client.post(
+            "/v2/models/filters/infer", content=head + pixels.tobytes(), headers={LENGTH: str(len(head))}
+        )
+        if binary:
+            assert answer.status_code == 200, answer.text
+        else:
+            refused(answer, 400, "ask for binary data")
+
+
+def test_a_picture_beyond_the_bound_is_not_decoded(client: TestClient) -> None:
+    buffer = io.BytesIO()
+    Image.new("L", (4096, 1025)).save(buffer, "PNG")
+    answer = client.post("/v2/models/filters/infer", content=buffer.getvalue(), headers={LENGTH: "0"})
+    refused(answer, 400, f"{MOST_FREE_PIXELS:,}")
+
+
+def test_free_axes_are_told(client: TestClient) -> None:
+    metadata = client.get("/v2/models/filters").json()
+    assert metadata["inputs"][0]["shape"] == [-1, -1, -1, 1]
+    assert metadata["outputs"][0]["shape"] == [-1, -1, -1, 4]
+    config = client.get("/v2/models/filters/config").json()
+    assert config["input"][0]["dims"] == [-1, -1, 1]
+    assert config["output"][0]["dims"] == [-1, -1, 4]
+    assert config["output"][0]["label_filename"] == ""
+    signature = client.get("/v1/models/filters/metadata").json()["metadata"]["signature_def"]
+    (described,) = signature["signature_def"]["serving_default"]["outputs"].values()
+    assert [axis["size"] for axis in described["tensor_shape"]["dim"]] == ["-1", "-1", "-1", "4"]
+
+
+def test_the_list_of_models_tells_what_it_is(client: TestClient) -> None:
+    (model,) = client.get("/models").json()["models"]
+    assert model["accuracy"] is None
+    assert model["output"]["kind"] == "maps"
+    assert model["labels"] == list(NAMES)
+    assert model["provenance"]["weights"] == "fixed"
+    assert (model["input"]["height"], model["input"]["width"]) == (None, None)
+
+
+def test_nothing_is_counted_as_a_class(client: TestClient) -> None:
+    client.post("/v2/models/filters/infer", json=asked(pictures(2, 3, 3)))
+    page = client.get("/metrics").text
+    assert 'convserve_images_total{model="filters",version="1"} 2.0' in page
+    assert "convserve_predictions_total{" not in page
+
+
+def test_it_is_never_the_default(models: Path) -> None:
+    with TestClient(create_app(Settings(models=models))) as alone:
+        answer = alone.post("/classify", content=picture(7))
+        refused(answer, 404, "no model 'convnet' is served; there are filters")
+    publish_shades(models)
+    with TestClient(create_app(Settings(models=models))) as both:
+        assert both.get("/models").json()["default"] == "shades"
+        assert both.post("/classify", content=picture(7)).json()["model"] == "shades"
+
+
+def test_requests_of_unlike_sizes_at_a_time_get_each_its_own_maps(models: Path) -> None:
+    """They wait for company, and join where their sizes allow it."""
+    sizes = [(3, 4), (4, 3), (3, 4), (5, 5), (4, 3), (3, 4)]
+    settings = Settings(models=models, max_queue_delay_ms=20)
+    with TestClient(create_app(settings)) as client, ThreadPoolExecutor(len(sizes)) as pool:
+        answers = list(pool.map(lambda size: _maps_of(client, pictures(1, *size)), sizes))
+    for size, answer in zip(sizes, answers, strict=True):
+        pixels = pictures(1, *size)
+        np.testing.assert_allclose(np.reshape(answer, (1, *size, 4)), maps(pixels), atol=1e-3)
+
+
+def _maps_of(client: TestClient, pixels: NDArray[np.uint8]) -> Any:
+    return client.post("/v2/models/filters/infer", json=asked(pixels)).json()["outputs"][0]["data"]

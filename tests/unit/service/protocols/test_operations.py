@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import base64
+import re
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI, Request
+from fastapi.testclient import TestClient
+
+from service.asgi.app import create_app
+from service.config.settings import Settings
+from tests.support.models.gray_classifier import LABELS, level, picture, publish_shades
+
+PNG = {"Content-Type": "image/png"}
+
+
+def test_the_root_says_where_things_are(client: TestClient) -> None:
+    document = client.get("/").json()
+    assert document["status"] == "alive"
+    for name, path in document["links"].items():
+        answer = client.post(path) if name == "classify" else client.get(path)
+        assert answer.status_code != 404, path
+
+
+def test_probes(client: TestClient) -> None:
+    assert client.get("/livez").json() == {"status": "alive"}
+    assert client.get("/readyz").json() == {
+        "status": "ready",
+        "models": [{"name": "shades", "version": "1"}],
+        "failed": [],
+    }
+    client.app.state.registry.drain()  # type: ignore[attr-defined]
+    answer = client.get("/readyz")
+    assert (answer.status_code, answer.json()["status"]) == (503, "draining")
+    assert answer.json()["error"] == "the server is not ready: it is draining"
+    assert client.get("/livez").status_code == 200
+    assert client.post("/classify", content=picture(0), headers=PNG).status_code == 200
+
+
+def test_models_tell_what_is_served_and_what_is_not(repository: Path) -> None:
+    (publish_shades(repository) / "golden.npz").unlink()
+    with TestClient(create_app(Settings(models=repository))) as client:
+        listing = client.get("/models").json()
+        one = client.get("/models/shades").json()
+    assert listing["default"] == "shades"
+    [model] = listing["models"]
+    assert model["labels"] == list(LABELS)
+    assert model["accuracy"] == 1.0
+    assert model["input"]["height"] == 8
+    assert (model["provider"], model["device"], model["threads"]) == ("cpu", "CPU", 1)
+    assert re.fullmatch(r"[0-9a-f]{64}", model["provenance"]["onnx"]["sha256"])
+    [failure] = listing["failed"]
+    assert (failure["name"], failure["version"]) == ("shades", "2")
+    assert "golden.npz cannot be read" in failure["reason"]
+    assert one == {"name": "shades", "versions": [model], "failed": [failure]}
+
+
+def test_a_model_that_is_not_there(client: TestClient) -> None:
+    answer = client.get("/models/none")
+    assert answer.status_code == 404
+    assert answer.json() == {"error": "no model 'none' is served; there are shades"}
+
+
+def test_metrics_in_both_formats(client: TestClient) -> None:
+    client.post("/classify", content=picture(level(4)), headers=PNG)
+    text = client.get("/metrics")
+    assert text.headers["content-type"].startswith("text/plain")
+    assert 'convserve_predictions_total{label="shade 4",model="shades",version="1"} 1.0' in text.text
+    open_metrics = client.get("/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"})
+    assert open_metrics.headers["content-type"].startswith("application/openmetrics-text")
+    assert open_metrics.text.endswith("# EOF\n")
+
+
+def test_the_documentation_page(client: TestClient) -> None:
+    assert "swagger" in client.get("/docs").text
+
+
+def test_every_example_of_the_description_works(client: TestClient) -> None:
+    paths = client.get("/openapi.json").json()["paths"]
+    tried = []
+    for path, operations in paths.items():
+        assert not any("422" in operation["responses"] for operation in operations.values())
+        body = operations.get("post", {}).get("requestBody")
+        if body is None or "application/json" not in body["content"]:
+            continue
+        example = body["content"]["application/json"]["example"]
+        names = {each["name"]: each.get("example") for each in operations["post"]["parameters"]}
+        answer = client.post(path.format_map(names), json=example)
+        wanted = 404 if "{label}" in path else 200  # versions here have numbers and no labels
+        assert answer.status_code == wanted, answer.text
+        tried.append(path)
+    assert len(tried) == 15
+
+
+def test_the_example_picture_of_the_description_is_the_models_own(client: TestClient) -> None:
+    paths = client.get("/openapi.json").json()["paths"]
+    example = paths["/classify"]["post"]["requestBody"]["content"]["application/json"]["example"]
+    picture = base64.b64decode(example["images"][0]["b64"])
+    assert client.post("/classify", content=picture).json()["predictions"][0]["label"] == "shade 7"
+
+
+def test_what_nobody_foresaw_is_a_plain_500(repository: Path) -> None:
+    app: FastAPI = create_app(Settings(models=repository))
+
+    @app.get("/broken")
+    async def broken(request: Request) -> None:
+        raise RuntimeError("secret")
+
+    with TestClient(app, raise_server_exceptions=False) as client:
+        answer = client.get("/broken")
+    assert answer.status_code == 500
+    assert answer.json() == {"error": "an unforeseen error; it has been logged"}
+
+
+def test_requests_are_counted_by_model_and_status_and_never_by_an_unknown_name(client: TestClient) -> None:
+    client.post("/classify", content=picture(0), headers=PNG)
+    client.post("/classify", content=b"text", headers=PNG)
+    client.post("/models/evil-name/classify", content=picture(0), headers=PNG)
+    page = client.get("/metrics").text
+    count = 'convserve_requests_total{code="%s",model="%s",protocol="native",version="%s"} 1.0'
+    assert count % ("200", "shades", "1") in page
+    assert count % ("400", "shades", "1") in page
+    assert count % ("404", "", "") in page
+    assert "evil" not in page
+    assert "convserve_inflight_requests 0.0" in page
+
+
+@pytest.mark.parametrize("accept", ["text/html", "*/*", "application/json", "nonsense;;q="])
+def test_any_accept_header_gets_the_metrics(client: TestClient, accept: str) -> None:
+    assert client.get("/metrics", headers={"Accept": accept}).status_code == 200

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+from typing import Any
+
+from service.telemetry.logs import JsonFormatter, TextFormatter
+from service.telemetry.request_context import Account, current
+
+
+def test_a_json_line_holds_the_event_and_its_traceback() -> None:
+    try:
+        raise ValueError("first\nsecond")
+    except ValueError:
+        record = logging.LogRecord("service.x", logging.ERROR, "x.py", 1, "lost %d", (3,), sys.exc_info())
+    line = JsonFormatter().format(record)
+    assert "\n" not in line
+    event = json.loads(line)
+    assert (event["level"], event["logger"], event["message"]) == ("error", "service.x", "lost 3")
+    assert "ValueError: first" in event["exception"]
+    assert event["time"].endswith("Z")
+
+
+def test_the_log_goes_to_standard_error_in_the_form_that_was_set() -> None:
+    code = (
+        "import logging, service.telemetry.logs as logs; logs.configure_logs('warning', 'json'); "
+        "logging.getLogger('a').info('quiet'); logging.getLogger('a').warning('loud')"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    assert result.stdout == ""
+    assert json.loads(result.stderr)["message"] == "loud"
+
+
+def record(message: str, **told: Any) -> logging.LogRecord:
+    made = logging.LogRecord("convserve.access", logging.INFO, "x.py", 1, message, (), None)
+    made.told = told
+    return made
+
+
+def test_what_else_is_told_stands_in_members_of_its_own() -> None:
+    event = json.loads(JsonFormatter().format(record("GET /", status=200, model="shades")))
+    assert (event["message"], event["status"], event["model"]) == ("GET /", 200, "shades")
+
+
+def test_no_line_can_be_forged_by_what_is_told() -> None:
+    line = TextFormatter().format(record("GET /", model="a b\n2026 ERROR all is lost", status=200))
+    assert line.endswith(r" INFO convserve.access: GET / model='a b\n2026 ERROR all is lost' status=200")
+
+
+def test_whatever_is_logged_for_a_request_bears_its_trace() -> None:
+    account = Account.begin(None)
+    token = current.set(account)
+    try:
+        event = json.loads(JsonFormatter().format(record("lost")))
+    finally:
+        current.reset(token)
+    assert (event["trace_id"], event["span_id"]) == (account.trace_id, account.span_id)
+    assert "trace_id" not in json.loads(JsonFormatter().format(record("lost")))
