@@ -17,7 +17,7 @@
     ├── InvalidModel            a version on disk that must not be served
     ├── NothingToServe          no version at all could be loaded
     ├── ConfigurationError      a setting that cannot be honoured on this machine
-    └── ServerRefused           another server, asked by the shell command, gave no answer
+    └── RemoteServerError           another server, asked by the shell command, gave no answer
 
 Each protocol maps these to its own codes in one table, `protocols/status.py`.
 """
@@ -97,5 +97,5 @@ class ConfigurationError(ConvserveError):
     """A setting that cannot be honoured on this machine."""
 
 
-class ServerRefused(ConvserveError):
+class RemoteServerError(ConvserveError):
     """The server that `convserve classify --url` asked cannot be reached, or answered with an error."""

@@ -21,11 +21,11 @@ from ..protocols.native.rest import Native
 from ..protocols.open_inference.rest import OpenInference
 from ..protocols.operations import Operations
 from ..protocols.shared.request_handler import CLIENT_CLOSED_REQUEST
-from ..protocols.shared.responses import error_json, error_reply
+from ..protocols.shared.responses import error_json, error_response
 from ..protocols.tensorflow_serving.rest import TensorFlowServing
 from ..protocols.torchserve import TorchServe
 from ..telemetry.exposition import Exposition
-from ..telemetry.metrics import Telemetry
+from ..telemetry.metrics import ServerMetrics
 from .dispatch import Application
 from .openapi import describe_with_examples
 
@@ -40,7 +40,7 @@ def create_app(settings: Settings, *, metrics_dir: Path | None = None) -> Applic
         ConfigurationError: a setting that this machine cannot honour.
     """
     metrics = CollectorRegistry()
-    telemetry = Telemetry(metrics, metrics_dir)
+    telemetry = ServerMetrics(metrics, metrics_dir)
     plane = DataPlane.build(settings, telemetry)
 
     @asynccontextmanager
@@ -49,7 +49,7 @@ def create_app(settings: Settings, *, metrics_dir: Path | None = None) -> Applic
             yield
 
     app = Application(
-        _unforeseen,
+        _internal_error,
         title="convserve",
         version=__version__,
         summary="Batched image classification with ONNX Runtime.",
@@ -72,7 +72,7 @@ def create_app(settings: Settings, *, metrics_dir: Path | None = None) -> Applic
 
 async def _domain_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ConvserveError)
-    return error_reply(error)
+    return error_response(error)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
@@ -86,6 +86,6 @@ async def _client_left(request: Request, error: Exception) -> Response:
     return Response(status_code=CLIENT_CLOSED_REQUEST)
 
 
-async def _unforeseen(request: Request, error: Exception) -> Response:
+async def _internal_error(request: Request, error: Exception) -> Response:
     """The outermost: starlette raises the error again after this reply, so that it is logged."""
     return error_json("an unforeseen error; it has been logged", 500)

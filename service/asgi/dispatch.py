@@ -14,12 +14,12 @@ from starlette.types import Receive, Scope, Send
 from ..protocols.shared.request_handler import Endpoint, InferenceRoute
 
 # A path is the client's to choose: no more of them are remembered, and none that is longer.
-MOST_PATHS = 1024
-LONGEST_PATH = 256
+MAX_CACHED_PATHS = 1024
+MAX_PATH_LENGTH = 256
 
 # The endpoint that answers a path, and what the path names.
-Way = tuple[Endpoint, dict[str, str]]
-Unforeseen = Callable[[Request, Exception], Awaitable[Response]]
+Route = tuple[Endpoint, dict[str, str]]
+InternalErrorHandler = Callable[[Request, Exception], Awaitable[Response]]
 
 
 class Application(FastAPI):
@@ -36,42 +36,42 @@ class Application(FastAPI):
         ways: what is remembered, by path.
     """
 
-    def __init__(self, unforeseen: Unforeseen, **options: Any) -> None:
+    def __init__(self, unforeseen: InternalErrorHandler, **options: Any) -> None:
         """`unforeseen` answers what no endpoint foresaw; `options` are FastAPI's."""
         super().__init__(**options)
         self.add_exception_handler(Exception, unforeseen)
-        self._unforeseen = unforeseen
-        self.ways: dict[str, Way] = {}
+        self._internal_error = unforeseen
+        self.route_cache: dict[str, Route] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        way = self._way(scope) if scope["type"] == "http" and scope["method"] == "POST" else None
-        if way is None:
+        route = self._route(scope) if scope["type"] == "http" and scope["method"] == "POST" else None
+        if route is None:
             await super().__call__(scope, receive, send)
             return
-        endpoint, scope["path_params"] = way
+        endpoint, scope["path_params"] = route
         request = Request(scope, receive, send)
         try:
             response = await endpoint(request)
         except Exception as error:
             # As the outermost layer of starlette's does it: answered, and raised again to be logged.
-            response = await self._unforeseen(request, error)
+            response = await self._internal_error(request, error)
             await response(scope, receive, send)
             raise
         await response(scope, receive, send)
 
-    def _way(self, scope: Scope) -> Way | None:
+    def _route(self, scope: Scope) -> Route | None:
         """The endpoint of a request for inference and what its path names; None for any other."""
         path: str = scope["path"]
-        way = self.ways.get(path)
-        if way is None:
-            way = self._look_up(scope)
-            if way is not None and len(path) <= LONGEST_PATH:
-                if len(self.ways) >= MOST_PATHS:
-                    self.ways.clear()
-                self.ways[path] = way
-        return way
+        route = self.route_cache.get(path)
+        if route is None:
+            route = self._look_up(scope)
+            if route is not None and len(path) <= MAX_PATH_LENGTH:
+                if len(self.route_cache) >= MAX_CACHED_PATHS:
+                    self.route_cache.clear()
+                self.route_cache[path] = route
+        return route
 
-    def _look_up(self, scope: Scope) -> Way | None:
+    def _look_up(self, scope: Scope) -> Route | None:
         for route in self.routes:
             match, found = route.matches(scope)
             if match is Match.FULL:

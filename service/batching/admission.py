@@ -58,7 +58,7 @@ class Admission:
                 retry_after=wait,
             )
 
-    def take(self, images: int, *, time_left: float = float("inf")) -> None:
+    def acquire(self, images: int, *, time_left: float = float("inf")) -> None:
         """A permit for `images` images, to be given back.
 
         Raises:
@@ -67,10 +67,10 @@ class Admission:
         self.check(images, time_left=time_left)
         self.admitted += images
 
-    def give_back(self, images: int) -> None:
+    def release(self, images: int) -> None:
         """They have been answered, well or not."""
         self.admitted -= images
 
-    def served(self, images: int, seconds: float) -> None:
+    def record_batch(self, images: int, seconds: float) -> None:
         """Learn from a batch how long an image takes."""
         self._seconds_per_image += _WEIGHT * (seconds / images - self._seconds_per_image)

@@ -6,7 +6,7 @@ from __future__ import annotations
 PAUSE = 0.05
 
 
-class Company:
+class BatchWindow:
     """Rows that are on their way to a batch: those that were announced will come, others may not.
 
     Args:
@@ -15,19 +15,19 @@ class Company:
             could have left. With the time that one row takes, nobody waits longer than his batch would run.
     """
 
-    __slots__ = ("_announced", "_awaited", "_patience", "max_delay")
+    __slots__ = ("_announced", "_awaited", "_wait_per_row", "max_delay")
 
-    def __init__(self, max_delay: float, patience: float) -> None:
+    def __init__(self, max_delay: float, wait_per_row: float) -> None:
         self.max_delay = max_delay
-        self._patience = patience
+        self._wait_per_row = wait_per_row
         self._announced = 0
         self._awaited = 0
 
-    def announce(self, rows: int) -> None:
+    def expect_rows(self, rows: int) -> None:
         """So many are on their way."""
         self._announced += rows
 
-    def arrive(self, rows: int) -> bool:
+    def rows_ready(self, rows: int) -> bool:
         """So many of them are there, or will never be; whether they were the last that a batch waited for."""
         self._announced -= rows
         if not self._awaited:
@@ -37,13 +37,13 @@ class Company:
 
     def gather(self) -> None:
         """A batch could leave: it waits for those announced by now; for later ones it might wait for ever."""
-        self._awaited = self._announced if self._patience else 0
+        self._awaited = self._announced if self._wait_per_row else 0
 
     def delay(self, rows: int) -> float:
         """How long after that it leaves, `rows` rows being there."""
         if not self._awaited:
             return self.max_delay
-        return max(self.max_delay, self._patience * rows)
+        return max(self.max_delay, self._wait_per_row * rows)
 
     def pause(self, seconds: float) -> float:
         """How long after a run of so many seconds those who wait already wait for those who were answered.
@@ -51,4 +51,4 @@ class Company:
         Clients that ask again at once come back together. Else one who came late would run alone, the others
         meanwhile would come too late for him, and so on for ever.
         """
-        return PAUSE * seconds if self._patience else 0.0
+        return PAUSE * seconds if self._wait_per_row else 0.0

@@ -22,9 +22,9 @@ from itertools import chain
 import numpy as np
 
 from ..errors import DeadlineExceeded, InferenceFailed, ModelNotReady
-from .batch_window import Company
+from .batch_window import BatchWindow
 from .deadlines import NEVER, Deadlines
-from .pending_request import Answer, Batch, Rows, Scores, Waiter
+from .pending_request import Answer, Batch, PendingRequest, Rows, Scores
 
 Run = Callable[[Rows], Scores]
 Gather = Callable[[Sequence[Rows]], Rows]
@@ -41,7 +41,7 @@ class Batcher:
         gather: the parts of a batch to the rows of one run, just before it and where it is called.
         max_batch_size: rows in one run at the most; longer requests run in several.
         max_queue_delay: seconds a lone request may wait for company; 0 means none.
-        patience: seconds, for each row that waits, to wait for rows that were announced; see `Company`.
+        patience: seconds, for each row that waits, to wait for rows that were announced; see `BatchWindow`.
         executor: where `run` is called; None calls it in the event loop's own turn, which is right for
             an engine that takes less time than the hop to a thread costs.
         observe: told the scores and the seconds of every batch that ran.
@@ -54,17 +54,17 @@ class Batcher:
         gather: Gather = np.concatenate,
         max_batch_size: int,
         max_queue_delay: float = 0.0,
-        patience: float = 0.0,
+        wait_per_row: float = 0.0,
         executor: Executor | None = None,
         observe: Observer = lambda scores, seconds: None,
     ) -> None:
         self._run = run
         self._gather = gather
         self._max_batch_size = max_batch_size
-        self._company = Company(max_queue_delay, patience)
+        self._window = BatchWindow(max_queue_delay, wait_per_row)
         self._executor = executor
         self._observe = observe
-        self._waiting: deque[Waiter] = deque()
+        self._waiting: deque[PendingRequest] = deque()
         self._rows_waiting = 0
         self._wake: asyncio.Handle | None = None
         self._wake_is_soon = False
@@ -91,36 +91,36 @@ class Batcher:
         loop = asyncio.get_running_loop()
         if deadline <= loop.time():
             raise DeadlineExceeded("the deadline passed before the request reached the engine")
-        waiter = Waiter(rows, loop.create_future(), deadline)
-        self._waiting.append(waiter)
+        request = PendingRequest(rows, loop.create_future(), deadline)
+        self._waiting.append(request)
         self._rows_waiting += len(rows)
         self._idle.clear()
         if deadline < self._deadlines.nearest:
             self._deadlines.watch(deadline)
         self._wake_up()
-        return await waiter.future
+        return await request.future
 
-    def announce(self, rows: int) -> None:
+    def expect_rows(self, rows: int) -> None:
         """So many rows are being made ready, and `arrive` will be told what became of them."""
-        self._company.announce(rows)
+        self._window.expect_rows(rows)
 
-    def arrive(self, rows: int) -> None:
+    def rows_ready(self, rows: int) -> None:
         """So many of them are submitted in this turn of the loop, or never will be."""
-        if self._company.arrive(rows):
+        if self._window.rows_ready(rows):
             self._wake_up()
 
     @property
     def max_queue_delay(self) -> float:
-        return self._company.max_delay
+        return self._window.max_delay
 
     @property
     def busy_seconds(self) -> float:
         """How long the engine has been at its present batch; 0 while it is idle."""
         return 0.0 if self._running is None else time.monotonic() - self._running_since
 
-    def hurry(self) -> None:
+    def flush_now(self) -> None:
         """Let nobody wait for company any more: none is to come."""
-        self._company.max_delay = 0.0
+        self._window.max_delay = 0.0
         self._wake_up()
 
     async def drain(self) -> None:
@@ -140,52 +140,52 @@ class Batcher:
         loop = asyncio.get_running_loop()
         if self._wake is None:
             self._wanted_since = loop.time()
-            self._company.gather()
+            self._window.gather()
         else:
             self._wake.cancel()
-        delay = 0.0 if full else self._company.delay(self._rows_waiting)
+        delay = 0.0 if full else self._window.delay(self._rows_waiting)
         # call_soon and not a call: what other requests of this turn submit shares the batch.
         self._wake = (
             loop.call_at(self._wanted_since + delay, self._flush) if delay else loop.call_soon(self._flush)
         )
         self._wake_is_soon = not delay
 
-    def _unanswered(self) -> Iterator[Waiter]:
-        under_way = () if self._under_way is None else self._under_way.waiters
-        return (waiter for waiter in chain(under_way, self._waiting) if not waiter.future.done())
+    def _unanswered(self) -> Iterator[PendingRequest]:
+        under_way = () if self._under_way is None else self._under_way.requests
+        return (request for request in chain(under_way, self._waiting) if not request.future.done())
 
     def _flush(self) -> None:
         self._wake, self._wake_is_soon = None, False
         if self._pause is not None:
             self._pause.cancel()
             self._pause = None
-        batch = self._form()
-        if not batch.waiters:
-            self._settle()
+        batch = self._take_batch()
+        if not batch.requests:
+            self._schedule()
         elif self._executor is None:
-            self._conclude(batch, functools.partial(self._timed_run, batch))
+            self._finish(batch, functools.partial(self._timed_run, batch))
         else:
             self._run_elsewhere(batch, self._executor)
 
-    def _form(self) -> Batch:
+    def _take_batch(self) -> Batch:
         """Take what waits, skipping callers who went away or whose time is over."""
         batch = Batch()
         room = self._max_batch_size
         now = time.perf_counter()
         while room and self._waiting:
-            waiter = self._waiting[0]
-            if not waiter.future.done():
-                if batch.parts and waiter.rows.shape[1:] != batch.parts[0].shape[1:]:
+            request = self._waiting[0]
+            if not request.future.done():
+                if batch.parts and request.rows.shape[1:] != batch.parts[0].shape[1:]:
                     break  # of a model that takes any size: the next batch is theirs
-                piece = waiter.take(room, now)
-                batch.waiters.append(waiter)
+                piece = request.take(room, now)
+                batch.requests.append(request)
                 batch.parts.append(piece)
                 room -= len(piece)
                 self._rows_waiting -= len(piece)
-                if waiter.taken < len(waiter.rows):
+                if request.taken < len(request.rows):
                     break
             else:
-                self._rows_waiting -= len(waiter.rows) - waiter.taken
+                self._rows_waiting -= len(request.rows) - request.taken
             self._waiting.popleft()
         return batch
 
@@ -202,40 +202,40 @@ class Batcher:
             running = asyncio.get_running_loop().run_in_executor(executor, self._timed_run, batch)
         except RuntimeError as error:  # the executor was shut down
             self._fail(batch, error)
-            self._settle()
+            self._schedule()
         else:
             self._running, self._under_way = running, batch
             self._running_since = time.monotonic()
             running.add_done_callback(functools.partial(self._finished, batch))
 
     def _finished(self, batch: Batch, running: asyncio.Future[tuple[Scores, float]]) -> None:
-        pause = self._company.pause(self.busy_seconds) if self._waiting else 0.0
+        pause = self._window.pause(self.busy_seconds) if self._waiting else 0.0
         self._running = self._under_way = None
         if pause:
-            self._pause = asyncio.get_running_loop().call_later(pause, self._go_on)
-        self._conclude(batch, running.result)
+            self._pause = asyncio.get_running_loop().call_later(pause, self._resume)
+        self._finish(batch, running.result)
 
-    def _go_on(self) -> None:
+    def _resume(self) -> None:
         self._pause = None
-        self._settle()
+        self._schedule()
 
-    def _conclude(self, batch: Batch, result: Callable[[], tuple[Scores, float]]) -> None:
+    def _finish(self, batch: Batch, result: Callable[[], tuple[Scores, float]]) -> None:
         """Answer every waiter of the batch, come what may, and go on to the next."""
         try:
             scores, seconds = result()
-            batch.give(scores, seconds)
+            batch.set_result(scores, seconds)
             self._observe(scores, seconds)
         except (Exception, asyncio.CancelledError) as error:
             self._fail(batch, error)
         finally:
-            self._settle()
+            self._schedule()
 
     def _fail(self, batch: Batch, cause: BaseException) -> None:
-        logger.error("a batch of %d requests failed", len(batch.waiters), exc_info=cause)
-        for waiter in batch.waiters:
-            waiter.fail(InferenceFailed("the engine failed on the batch this request was in"))
+        logger.error("a batch of %d requests failed", len(batch.requests), exc_info=cause)
+        for request in batch.requests:
+            request.set_exception(InferenceFailed("the engine failed on the batch this request was in"))
 
-    def _settle(self) -> None:
+    def _schedule(self) -> None:
         if self._waiting:
             self._wake_up()
         elif self._running is None:

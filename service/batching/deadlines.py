@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 
-from .pending_request import Waiter
+from .pending_request import PendingRequest
 
 NEVER = float("inf")
 # libuv's clock counts milliseconds, and its timers come as much too early.
@@ -22,7 +22,7 @@ class Deadlines:
         nearest: what the timer is set to, in the event loop's time.
     """
 
-    def __init__(self, unanswered: Callable[[], Iterable[Waiter]]) -> None:
+    def __init__(self, unanswered: Callable[[], Iterable[PendingRequest]]) -> None:
         self._unanswered = unanswered
         self._timer: asyncio.TimerHandle | None = None
         self.nearest = NEVER
@@ -40,9 +40,9 @@ class Deadlines:
     def _expire(self) -> None:
         self._timer, self.nearest = None, NEVER
         now = asyncio.get_running_loop().time()
-        for waiter in self._unanswered():
-            if waiter.deadline <= now + TICK:
-                waiter.expire()
-        nearest = min((waiter.deadline for waiter in self._unanswered()), default=NEVER)
+        for request in self._unanswered():
+            if request.deadline <= now + TICK:
+                request.expire()
+        nearest = min((request.deadline for request in self._unanswered()), default=NEVER)
         if nearest < NEVER:
             self.watch(nearest)

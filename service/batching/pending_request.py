@@ -23,7 +23,7 @@ class Answer(NamedTuple):
     infer_seconds: float
 
 
-class Waiter:
+class PendingRequest:
     """Rows and the future that is to hold their answer; `deadline` is in the event loop's time."""
 
     __slots__ = ("deadline", "future", "infer_seconds", "pieces", "rows", "since", "started", "taken")
@@ -49,7 +49,7 @@ class Waiter:
         self.taken += len(piece)
         return piece
 
-    def give(self, scores: Scores, seconds: float) -> None:
+    def set_result(self, scores: Scores, seconds: float) -> None:
         """The scores of the rows that were taken last; when they are the last of all, the answer."""
         self.infer_seconds += seconds
         if len(scores) < len(self.rows):
@@ -60,28 +60,28 @@ class Waiter:
         if not self.future.done():
             self.future.set_result(Answer(scores, self.started - self.since, self.infer_seconds))
 
-    def fail(self, error: Exception) -> None:
+    def set_exception(self, error: Exception) -> None:
         if not self.future.done():
             self.future.set_exception(error)
 
     def expire(self) -> None:
-        self.fail(DeadlineExceeded("the deadline passed before the answer was there"))
+        self.set_exception(DeadlineExceeded("the deadline passed before the answer was there"))
 
 
 class Batch:
     """Rows of several waiters, side by side."""
 
-    __slots__ = ("parts", "waiters")
+    __slots__ = ("parts", "requests")
 
     def __init__(self) -> None:
-        self.waiters: list[Waiter] = []
+        self.requests: list[PendingRequest] = []
         self.parts: list[Rows] = []
 
-    def give(self, scores: Scores, seconds: float) -> None:
-        if len(self.waiters) == 1:
-            self.waiters[0].give(scores, seconds)
+    def set_result(self, scores: Scores, seconds: float) -> None:
+        if len(self.requests) == 1:
+            self.requests[0].set_result(scores, seconds)
             return
         start = 0
-        for waiter, part in zip(self.waiters, self.parts, strict=True):
-            waiter.give(scores[start : start + len(part)], seconds)
+        for request, part in zip(self.requests, self.parts, strict=True):
+            request.set_result(scores[start : start + len(part)], seconds)
             start += len(part)

@@ -13,13 +13,13 @@ from prometheus_client import CollectorRegistry
 
 from ..config.settings import Settings
 from ..errors import ConfigurationError, InvalidImage
-from ..imaging.decode_pool import Image
+from ..imaging.decode_pool import EncodedImage
 from ..inference.data_plane import DataPlane
-from ..server.startup_banner import Announcement
-from ..telemetry.metrics import Telemetry
+from ..server.startup_banner import StartupBanner
+from ..telemetry.metrics import ServerMetrics
 from .http_client import Client
 
-Ask = Callable[[Image], Awaitable[dict[str, Any]]]
+Ask = Callable[[EncodedImage], Awaitable[dict[str, Any]]]
 
 
 async def classify(
@@ -48,11 +48,11 @@ async def classify(
     if url is not None:
         with Client(url, model, version, top_k, key) as client:
             return await _print_answers(pictures, client.classify, as_json)
-    plane = DataPlane.build(settings, Telemetry(CollectorRegistry()))
+    plane = DataPlane.build(settings, ServerMetrics(CollectorRegistry()))
     async with plane.opened():
         loaded = plane.registry.resolve(model, version)
 
-        async def ask(image: Image) -> dict[str, Any]:
+        async def ask(image: EncodedImage) -> dict[str, Any]:
             deadline = asyncio.get_running_loop().time() + settings.request_timeout_ms / 1000
             answer = await plane.classifier.classify(loaded, [image], top_k=top_k, deadline=deadline)
             return answer.as_dict()
@@ -66,9 +66,9 @@ async def check(settings: Settings) -> int:
     Raises:
         ConfigurationError, NothingToServe: the server would not start.
     """
-    plane = DataPlane.build(settings, Telemetry(CollectorRegistry()))
+    plane = DataPlane.build(settings, ServerMetrics(CollectorRegistry()))
     async with plane.opened():
-        announcement = Announcement.of(plane.registry)
+        announcement = StartupBanner.of(plane.registry)
         print(*announcement.models, *announcement.failures, sep="\n")
         return 1 if plane.registry.failures else 0
 
@@ -77,7 +77,7 @@ async def _print_answers(pictures: Sequence[Path], ask: Ask, as_json: bool) -> i
     failed = False
     for path in pictures:
         try:
-            answer = await ask(Image(path.read_bytes(), path.name))
+            answer = await ask(EncodedImage(path.read_bytes(), path.name))
         except OSError as error:
             print(f"convserve: {path}: {error.strerror}", file=sys.stderr)
             failed = True

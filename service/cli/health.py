@@ -7,7 +7,7 @@ import json
 import ssl
 from contextlib import closing
 
-from ..errors import ServerRefused
+from ..errors import RemoteServerError
 
 TIMEOUT_SECONDS = 4.0  # below the time-out that container engines are told
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
@@ -21,7 +21,7 @@ def ask_readiness(host: str, port: int, *, secure: bool) -> str:
         secure: whether it speaks TLS. Its certificate, which is for other names, is not looked at.
 
     Raises:
-        ServerRefused: it is not ready, or cannot be asked.
+        RemoteServerError: it is not ready, or cannot be asked.
     """
     host = _LOOPBACK.get(host, host)
     with closing(_connection(host, port, secure)) as connection:
@@ -30,11 +30,11 @@ def ask_readiness(host: str, port: int, *, secure: bool) -> str:
             response = connection.getresponse()
             status = str(json.loads(response.read())["status"])
         except (OSError, http.client.HTTPException) as error:
-            raise ServerRefused(f"the server on {host} port {port} cannot be asked: {error}") from error
+            raise RemoteServerError(f"the server on {host} port {port} cannot be asked: {error}") from error
         except (ValueError, TypeError, KeyError) as error:
-            raise ServerRefused(f"what answers on {host} port {port} is no convserve server") from error
+            raise RemoteServerError(f"what answers on {host} port {port} is no convserve server") from error
     if response.status != 200:
-        raise ServerRefused(f"the server on {host} port {port} is not ready: {status}")
+        raise RemoteServerError(f"the server on {host} port {port} is not ready: {status}")
     return status
 
 

@@ -8,8 +8,8 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote, urlsplit
 
-from ..errors import ConfigurationError, InvalidImage, ServerRefused
-from ..imaging.decode_pool import Image
+from ..errors import ConfigurationError, InvalidImage, RemoteServerError
+from ..imaging.decode_pool import EncodedImage
 
 TIMEOUT_SECONDS = 60.0
 
@@ -41,24 +41,28 @@ class Client:
     ) -> None:
         self._connection.close()
 
-    async def classify(self, image: Image) -> dict[str, Any]:
+    async def classify(self, image: EncodedImage) -> dict[str, Any]:
         """The server's answer; it is not told the file's name, which is put in here.
 
         Raises:
             InvalidImage: the server cannot read the picture.
-            ServerRefused: it cannot be reached, or answered anything else but 200.
+            RemoteServerError: it cannot be reached, or answered anything else but 200.
         """
         try:
             self._connection.request("POST", self._path, image.data, self._headers)
             response = self._connection.getresponse()
             document: dict[str, Any] = json.loads(response.read())
         except (OSError, http.client.HTTPException) as error:
-            raise ServerRefused(f"{self._url} cannot be asked: {error}") from error
+            raise RemoteServerError(f"{self._url} cannot be asked: {error}") from error
         except ValueError as error:
-            raise ServerRefused(f"{self._url} did not answer in JSON: is it a convserve server?") from error
+            raise RemoteServerError(
+                f"{self._url} did not answer in JSON: is it a convserve server?"
+            ) from error
         if response.status == 400:
             raise InvalidImage(str(document.get("error")))
         if response.status != 200:
-            raise ServerRefused(f"{self._url} answered {response.status}: {document.get('error', document)}")
+            raise RemoteServerError(
+                f"{self._url} answered {response.status}: {document.get('error', document)}"
+            )
         document["predictions"][0]["filename"] = image.filename
         return document

@@ -93,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(settings: Settings, arguments: argparse.Namespace) -> int:
-    from ..server.startup_banner import Announcement
+    from ..server.startup_banner import StartupBanner
     from ..system.sockets import address, address_to_ask, bind, reserved
     from ..telemetry.logs import configure_logs
 
@@ -114,7 +114,7 @@ def _serve(settings: Settings, arguments: argparse.Namespace) -> int:
         grpc_keeper = stack.enter_context(_reserved_for_grpc(settings))
         scheme = "http" if settings.tls_cert is None else "https"
 
-        def announce(announcement: Announcement) -> None:
+        def announce(announcement: StartupBanner) -> None:
             grpc_address = None if grpc_keeper is None else address_to_ask(grpc_keeper)
             admin_url = None if admin is None else f"{scheme}://{address_to_ask(admin)}"
             url = f"{scheme}://{address_to_ask(listener)}"

@@ -56,7 +56,7 @@ def start_cuda() -> str | None:
     return None if _devices() else "ONNX Runtime's CUDA library finds no device"
 
 
-def unrecorded() -> Any:
+def no_graph() -> Any:
     """Options of a run that takes part in no graph, in a session that may record some."""
     return _options(_NO_GRAPH)
 
@@ -71,7 +71,7 @@ class _Place:
     options: Any
 
 
-class Replays:
+class CudaGraphs:
     """The runs of one session that records, all in one thread.
 
     Args:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ConfigurationError, InvalidModel
-from .cuda_graphs import PROVIDER, RECORDED_AFTER, Replays, start_cuda, unrecorded, why_no_cuda
+from .cuda_graphs import PROVIDER, RECORDED_AFTER, CudaGraphs, no_graph, start_cuda, why_no_cuda
 from .runtime import onnxruntime
 
 Rows = NDArray[np.uint8 | np.float32]
@@ -72,7 +72,7 @@ class Engine:
         self.threads = threads
         self.row_seconds = float("inf")
         self._session, self._records = _opened(path, provider, threads)
-        self._replays: Replays | None = None
+        self._replays: CudaGraphs | None = None
         self.input = _only_input(path, self._session)
         self.output = _named_output(path, self._session, output)
 
@@ -101,7 +101,7 @@ class Engine:
         binding = self._session.io_binding()
         binding.bind_cpu_input(self.input.name, np.ascontiguousarray(rows))
         binding.bind_output(self.output.name)
-        self._session.run_with_iobinding(binding, unrecorded())
+        self._session.run_with_iobinding(binding, no_graph())
         scores: Scores = binding.copy_outputs_to_cpu()[0]
         return scores
 
@@ -117,7 +117,7 @@ class Engine:
         axes = self.output.shape[1:]
         if self._records and None not in (*self.input.shape[1:], *axes):
             classes = [axis for axis in axes if axis is not None]
-            self._replays = Replays(self._session, self.input.name, self.output.name, row, classes, sizes)
+            self._replays = CudaGraphs(self._session, self.input.name, self.output.name, row, classes, sizes)
         for size in sizes:
             for _ in range(RECORDED_AFTER if self._replays else 1):
                 self.run(np.repeat(row, size, axis=0))
@@ -125,7 +125,7 @@ class Engine:
                 break
         self.row_seconds = min(self._seconds(row) for _ in range(5))
 
-    def trim(self, row: Rows) -> None:
+    def shrink_arena(self, row: Rows) -> None:
         """Let go of the memory that only larger batches than `row`, `(1, …)`, need, and have needed so far.
 
         A model that waits for requests, of which there may be dozens, shall not keep it. The first batches of

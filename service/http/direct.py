@@ -14,17 +14,17 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.server import ServerState
 
 from .at_once import AT_ONCE
-from .overload_cache import STANDING, StandingRefusals
+from .overload_cache import STANDING, OverloadCache
 from .parting import PartingConnection
-from .response_bytes import Headers, Heads
+from .response_bytes import HeadEncoder, Headers
 
 
 class ShortWays:
     """What the connections of one process have in common for this."""
 
     def __init__(self) -> None:
-        self.heads = Heads()
-        self.standing = StandingRefusals(self.heads)
+        self.heads = HeadEncoder()
+        self.standing = OverloadCache(self.heads)
 
 
 class DirectConnection(PartingConnection):

@@ -1,4 +1,4 @@
-"""Refusals that stand: for as long as a model has no room, who asks the same is refused at the door.
+"""RejectionCounters that stand: for as long as a model has no room, who asks the same is refused at the door.
 
 What answers a request leaves in its scope what refuses every other request for the same URL. The connection
 keeps it and asks it when the head of such a request is there: before the rest of the server is woken, and
@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from .response_bytes import Headers, Heads
+from .response_bytes import HeadEncoder, Headers
 
 # The key in a request's scope.
 STANDING = "convserve.standing"
 
 # A URL is the client's to choose: no more of them are remembered, and none that is longer.
-MOST_URLS = 1024
-LONGEST_URL = 256
+MAX_URLS = 1024
+MAX_URL_LENGTH = 256
 
 
 class Refusal(Protocol):
@@ -32,17 +32,17 @@ class Refusal(Protocol):
 Standing = Callable[[Headers], Refusal | None]
 
 
-class StandingRefusals:
+class OverloadCache:
     """What has been refused and would be again, by method and URL as they are sent."""
 
-    def __init__(self, heads: Heads) -> None:
+    def __init__(self, heads: HeadEncoder) -> None:
         self._heads = heads
         self._standing: dict[tuple[bytes, bytes], Standing] = {}
 
     def remember(self, method: bytes, url: bytes, standing: Standing) -> None:
-        if len(url) > LONGEST_URL:
+        if len(url) > MAX_URL_LENGTH:
             return
-        if len(self._standing) >= MOST_URLS:
+        if len(self._standing) >= MAX_URLS:
             self._standing.clear()
         self._standing[method, url] = standing
 

@@ -16,9 +16,9 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from ..config.limits import ConnectionLimits
-from ..telemetry.rejections import Reason, Refusals
+from ..telemetry.rejections import RejectionCounters, RejectionReason
 from .direct import DirectConnection, ShortWays
-from .refused import Refused
+from .refused import ProtocolError
 from .scope_extensions import CANCELLABLE, CLIENT_LEFT
 
 # How long a refused client may take to read why, before the connection is cut.
@@ -45,7 +45,7 @@ class Connections:
         held: bytes of bodies that have come and whose requests are not yet answered.
     """
 
-    def __init__(self, limits: ConnectionLimits, refusals: Refusals, ways: ShortWays | None) -> None:
+    def __init__(self, limits: ConnectionLimits, refusals: RejectionCounters, ways: ShortWays | None) -> None:
         self.limits = limits
         self.refusals = refusals
         self.ways = ways
@@ -95,10 +95,14 @@ class Connection(DirectConnection):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         if len(self.connections) > self._limits.max_connections * (1 + LINGERING) + 1:
-            self._shared.refusals.count(Reason.TOO_MANY_CONNECTIONS)
+            self._shared.refusals.count(RejectionReason.TOO_MANY_CONNECTIONS)
             transport.abort()
         elif len(self.connections) > self._limits.max_connections:
-            self._refuse(Refused(503, Reason.TOO_MANY_CONNECTIONS, "the server has too many connections"))
+            self._refuse(
+                ProtocolError(
+                    503, RejectionReason.TOO_MANY_CONNECTIONS, "the server has too many connections"
+                )
+            )
 
     def connection_lost(self, exc: Exception | None) -> None:
         """A client that has gone waits for nothing: rows of its request that wait are not computed."""
@@ -134,12 +138,12 @@ class Connection(DirectConnection):
         except httptools.HttpParserUpgrade as offer:
             if self._offered:
                 self._decline(data[offer.args[0] :])
-        except Refused as refused:
+        except ProtocolError as refused:
             self._refuse(refused)
         except httptools.HttpParserError as error:
             cause = error.__context__
-            malformed = Refused(400, Reason.MALFORMED, "this is no request of HTTP/1.1")
-            self._refuse(cause if isinstance(cause, Refused) else malformed)
+            malformed = ProtocolError(400, RejectionReason.MALFORMED, "this is no request of HTTP/1.1")
+            self._refuse(cause if isinstance(cause, ProtocolError) else malformed)
 
     def on_message_begin(self) -> None:
         if self._receiving is not Receiving.HEAD:  # it stands behind another in the same chunk
@@ -196,9 +200,13 @@ class Connection(DirectConnection):
         elif self.flow.read_paused:  # it is we who do not read
             self._since = now
         elif self._receiving is Receiving.HEAD and now - self._since > self._limits.head_timeout:
-            self._refuse(Refused(408, Reason.SLOW_HEAD, "the request's head took too long to come"))
+            self._refuse(
+                ProtocolError(408, RejectionReason.SLOW_HEAD, "the request's head took too long to come")
+            )
         elif self._receiving is Receiving.BODY and now - self._since > self._limits.body_timeout:
-            self._refuse(Refused(408, Reason.SLOW_BODY, "the request's body took too long to come"))
+            self._refuse(
+                ProtocolError(408, RejectionReason.SLOW_BODY, "the request's body took too long to come")
+            )
         self._check_reader(now)
 
     def _check_reader(self, now: float) -> None:
@@ -207,7 +215,7 @@ class Connection(DirectConnection):
         elif self._unread_since is None:
             self._unread_since = now
         elif now - self._unread_since > self._limits.write_timeout:
-            self._shared.refusals.count(Reason.SLOW_READER)
+            self._shared.refusals.count(RejectionReason.SLOW_READER)
             self.transport.abort()
 
     def _decline(self, rest: bytes) -> None:
@@ -233,21 +241,21 @@ class Connection(DirectConnection):
         self._shared.held -= self._held
         self._held = 0
 
-    def _large_head(self) -> Refused:
+    def _large_head(self) -> ProtocolError:
         limits = self._limits
         sentence = (
             f"the request's head is larger than {limits.max_head_bytes} bytes or {limits.max_headers} headers"
         )
-        return Refused(431, Reason.LARGE_HEAD, sentence)
+        return ProtocolError(431, RejectionReason.LARGE_HEAD, sentence)
 
-    def _too_many_bytes(self) -> Refused:
-        return Refused(
+    def _too_many_bytes(self) -> ProtocolError:
+        return ProtocolError(
             429,
-            Reason.TOO_MANY_BYTES,
+            RejectionReason.TOO_MANY_BYTES,
             "the server holds as many bytes of requests as it may; try again later",
         )
 
-    def _refuse(self, refused: Refused) -> None:
+    def _refuse(self, refused: ProtocolError) -> None:
         """Say why, where nothing of another answer is in the way, and take nothing more from this client."""
         self._shared.refusals.count(refused.reason)
         self._release()

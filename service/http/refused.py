@@ -5,13 +5,13 @@ from __future__ import annotations
 import http
 import json
 
-from ..telemetry.rejections import Reason
+from ..telemetry.rejections import RejectionReason
 
 
-class Refused(Exception):
+class ProtocolError(Exception):
     """Raised in the callbacks of a parser, which it leads out of the parser."""
 
-    def __init__(self, status: int, reason: Reason, sentence: str) -> None:
+    def __init__(self, status: int, reason: RejectionReason, sentence: str) -> None:
         super().__init__(sentence)
         self.status = http.HTTPStatus(status)
         self.reason = reason

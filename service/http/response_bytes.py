@@ -12,7 +12,7 @@ _STATUS_LINES = {
 }
 
 
-class Heads:
+class HeadEncoder:
     """Puts heads together: of the headers that all of them bear, the lines are kept."""
 
     def __init__(self) -> None:

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DeadlineExceeded, InvalidImage
-from .decoder import Decoder, Picture
-from .fair_executor import Turns
+from .decoder import Decoder, OpenedImage
+from .fair_executor import FairExecutor
 
 # Pictures of a request with no more pixels than this in all are decoded in the event loop's own turn; a
 # hop to a thread and back costs about as much as decoding this many.
@@ -22,10 +22,10 @@ INLINE_BYTES = 64 * 1024
 
 Rows = NDArray[np.uint8 | np.float32]
 # What became of an image, or why there is nothing.
-Opened = Picture | InvalidImage
+Opened = OpenedImage | InvalidImage
 
 
-class Image(NamedTuple):
+class EncodedImage(NamedTuple):
     """An encoded picture as a caller sent it, with the name it gave it.
 
     `fault` is why there are no bytes, where what stood in their place could not be read. It is told with the
@@ -48,12 +48,12 @@ class DecodePool:
     def __init__(self, threads: int, *, timeout: float = float("inf")) -> None:
         self._threads = threads
         self._timeout = timeout
-        self._turns = Turns(threads, "decoder")
+        self._turns = FairExecutor(threads, "decoder")
 
     def close(self) -> None:
         self._turns.close()
 
-    async def decode(self, decoder: Decoder, images: Sequence[Image], *, deadline: float) -> Rows:
+    async def decode(self, decoder: Decoder, images: Sequence[EncodedImage], *, deadline: float) -> Rows:
         """The images as rows `(n, …)` of the model's input; `deadline` is in the event loop's time.
 
         Raises:
@@ -69,7 +69,7 @@ class DecodePool:
             _check_deadline(deadline)
         return places.rows()
 
-    def _decode_lone(self, decoder: Decoder, image: Image) -> Rows | None:
+    def _decode_lone(self, decoder: Decoder, image: EncodedImage) -> Rows | None:
         """A single small picture, which is what most requests bring; None if it is not small."""
         if len(image.data) > INLINE_BYTES:
             return None
@@ -81,7 +81,7 @@ class DecodePool:
         if sum(len(image.data) for image in places.images) > INLINE_BYTES:
             return False
         opened = [_attempt_open(places.decoder, image) for image in places.images]
-        if sum(picture.pixels for picture in opened if isinstance(picture, Picture)) > INLINE_PIXELS:
+        if sum(picture.pixels for picture in opened if isinstance(picture, OpenedImage)) > INLINE_PIXELS:
             return False
         for place, picture in enumerate(opened):
             places.fill(place, picture)
@@ -113,7 +113,7 @@ class _Places:
     Threads may fill different places at a time.
     """
 
-    def __init__(self, decoder: Decoder, images: Sequence[Image]) -> None:
+    def __init__(self, decoder: Decoder, images: Sequence[EncodedImage]) -> None:
         self.decoder = decoder
         self.images = images
         # One alone keeps the array it is decoded to, and may have any size.
@@ -146,20 +146,20 @@ def _check_deadline(deadline: float) -> None:
         raise DeadlineExceeded("the deadline passed before the request reached the engine")
 
 
-def _open(decoder: Decoder, image: Image) -> Picture:
+def _open(decoder: Decoder, image: EncodedImage) -> OpenedImage:
     if image.fault is not None:
         raise image.fault
     return decoder.open(image.data)
 
 
-def _attempt_open(decoder: Decoder, image: Image) -> Opened:
+def _attempt_open(decoder: Decoder, image: EncodedImage) -> Opened:
     try:
         return _open(decoder, image)
     except InvalidImage as error:
         return error
 
 
-def _complaint(images: Sequence[Image], faults: Mapping[int, InvalidImage]) -> InvalidImage:
+def _complaint(images: Sequence[EncodedImage], faults: Mapping[int, InvalidImage]) -> InvalidImage:
     """One error that names every image that is not good, by its place and its file name."""
     errors = dict(sorted(faults.items()))
     if len(images) == 1:

@@ -83,7 +83,7 @@ _PLAIN = re.compile(r"[A-Za-z][\w ,.:;()'-]{2,99}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class OpenedImage:
     """An opened, not yet decoded picture: what its header says. It is decoded once."""
 
     form: str
@@ -106,7 +106,7 @@ class Decoder:
         """An array for so many decoded pictures of a size that is not free."""
         return np.empty((count, *self._spec.shape), self._spec.dtype)
 
-    def open(self, data: bytes) -> Picture:
+    def open(self, data: bytes) -> OpenedImage:
         """Read the header only. Raises InvalidImage if there is none, or one of more than `max_pixels`."""
         form = recognise(data)
         try:
@@ -122,9 +122,9 @@ class Decoder:
         refuse_size(*image.size, self._max_pixels)
         if isinstance(source, Source):
             source.reads = BODY_READS
-        return Picture(form, image.width * image.height, image)
+        return OpenedImage(form, image.width * image.height, image)
 
-    def decode(self, picture: Picture) -> Pixels | NDArray[np.float32]:
+    def decode(self, picture: OpenedImage) -> Pixels | NDArray[np.float32]:
         """The picture as a C-contiguous array of `spec.shape` and `spec.dtype`, which may be read-only.
 
         Raises InvalidImage. The picture is not closed, which would only take time: it holds nothing but

@@ -14,7 +14,7 @@ T = TypeVar("T")
 _Job = tuple[Callable[[], Any], "asyncio.Future[Any]"]
 
 
-class Turns:
+class FairExecutor:
     """Runs jobs in threads, one of each owner in turn, so that an owner's flood delays the others by one job.
 
     Args:

@@ -9,8 +9,8 @@ from ..batching.admission import Admission
 from ..batching.pending_request import Scores
 from ..repository.manifest import Manifest
 from ..telemetry.metrics import ModelMetrics
-from ..telemetry.model_statistics import Statistics
-from .top_k import as_probabilities, best_of_each
+from ..telemetry.model_statistics import ModelStatistics
+from .top_k import argmax_rows, as_probabilities
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +18,12 @@ class BatchMetrics:
     manifest: Manifest
     admission: Admission
     metrics: ModelMetrics
-    statistics: Statistics
+    statistics: ModelStatistics
 
     def __call__(self, scores: Scores, seconds: float) -> None:
         """A batch ran for so many seconds and gave `(n, …)` scores."""
         size = len(scores)
-        self.admission.served(size, seconds)
+        self.admission.record_batch(size, seconds)
         self.statistics.ran(size, seconds)
         self.metrics.batch_size.observe(size)
         if self.manifest.classifies:
@@ -32,7 +32,7 @@ class BatchMetrics:
     def _count_labels(self, probabilities: Scores) -> None:
         """Each row's label, and how sure the model is of it."""
         predictions, confidence = self.metrics.predictions, self.metrics.confidence
-        for index, probability in best_of_each(probabilities):
+        for index, probability in argmax_rows(probabilities):
             predictions[index].inc()
             if math.isfinite(probability):  # another would spoil the sum for good
                 confidence.observe(probability)

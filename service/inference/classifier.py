@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from ..batching.pending_request import Rows, Scores
 from ..errors import InvalidInput, NotAClassifier
-from ..imaging.decode_pool import DecodePool, Image
+from ..imaging.decode_pool import DecodePool, EncodedImage
 from .model import LoadedModel
 from .top_k import Prediction, as_probabilities, rank
 
@@ -64,7 +64,7 @@ class Classifier:
         self._pool.close()
 
     async def classify(
-        self, model: LoadedModel, images: Sequence[Image], *, top_k: int, deadline: float
+        self, model: LoadedModel, images: Sequence[EncodedImage], *, top_k: int, deadline: float
     ) -> Classification:
         """The `top_k` most probable classes of each image, all of them where the model has fewer.
 
@@ -82,14 +82,16 @@ class Classifier:
             timings=inference.timings,
         )
 
-    async def infer(self, model: LoadedModel, content: Rows | list[Image], *, deadline: float) -> Inference:
+    async def infer(
+        self, model: LoadedModel, content: Rows | list[EncodedImage], *, deadline: float
+    ) -> Inference:
         """The scores of rows of the model's input, or of encoded pictures, whichever came."""
         if isinstance(content, list):
             return await self.infer_images(model, content, deadline=deadline)
         return await self.infer_rows(model, content, deadline=deadline)
 
     async def infer_images(
-        self, model: LoadedModel, images: Sequence[Image], *, deadline: float
+        self, model: LoadedModel, images: Sequence[EncodedImage], *, deadline: float
     ) -> Inference:
         """The scores of each image.
 
@@ -106,11 +108,11 @@ class Classifier:
         _admit(model, count, deadline)
         try:
             started = time.perf_counter()
-            model.batcher.announce(count)
+            model.batcher.expect_rows(count)
             try:
                 rows = await self._pool.decode(model.decoder, images, deadline=deadline)
             finally:
-                model.batcher.arrive(count)
+                model.batcher.rows_ready(count)
             seconds = time.perf_counter() - started
             model.metrics.decode.observe(seconds)
             return await _infer(model, rows, seconds, deadline)
@@ -139,12 +141,12 @@ def check_classifies(model: LoadedModel) -> None:
 
 def _admit(model: LoadedModel, images: int, deadline: float) -> None:
     """Take a permit for the images, at once or not at all, and show it in the queue's gauge."""
-    model.admission.take(images, time_left=deadline - asyncio.get_running_loop().time())
+    model.admission.acquire(images, time_left=deadline - asyncio.get_running_loop().time())
     model.metrics.depth.inc(images)
 
 
 def _let_go(model: LoadedModel, images: int) -> None:
-    model.admission.give_back(images)
+    model.admission.release(images)
     model.metrics.depth.dec(images)
 
 

@@ -10,7 +10,7 @@ from ..config.settings import Settings
 from ..engine.session import choose_provider
 from ..imaging.decode_pool import DecodePool
 from ..system.cpu_quota import available_cores
-from ..telemetry.metrics import Telemetry
+from ..telemetry.metrics import ServerMetrics
 from .classifier import Classifier
 from .model import Loader
 from .registry import Registry
@@ -24,7 +24,7 @@ class DataPlane:
     classifier: Classifier
 
     @classmethod
-    def build(cls, settings: Settings, telemetry: Telemetry) -> DataPlane:
+    def build(cls, settings: Settings, telemetry: ServerMetrics) -> DataPlane:
         """Wire the parts and open nothing.
 
         Raises:
@@ -46,7 +46,7 @@ class DataPlane:
             loader,
             settings.default_model,
             engine_timeout=settings.engine_timeout_s,
-            patience=settings.shutdown_timeout_s,
+            wait_per_row=settings.shutdown_timeout_s,
         )
         return cls(registry, Classifier(DecodePool(cores, timeout=settings.decode_timeout_ms / 1000)))
 

@@ -18,10 +18,10 @@ from ..batching.pending_request import Rows, Scores
 from ..engine.session import Engine, Port, Provider
 from ..errors import InvalidModel
 from ..imaging.decoder import Decoder
-from ..repository.manifest import MOST_FREE_PIXELS, Manifest
+from ..repository.manifest import MAX_DYNAMIC_PIXELS, Manifest
 from ..repository.version_folder import VersionFolder
-from ..telemetry.metrics import ModelMetrics, Telemetry
-from ..telemetry.model_statistics import Statistics
+from ..telemetry.metrics import ModelMetrics, ServerMetrics
+from ..telemetry.model_statistics import ModelStatistics
 from .batch_metrics import BatchMetrics
 
 logger = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class LoadedModel:
     admission: Admission
     batcher: Batcher
     metrics: ModelMetrics
-    statistics: Statistics
+    statistics: ModelStatistics
     load_seconds: float
     executor: Executor | None
 
@@ -57,13 +57,13 @@ class LoadedModel:
     def version(self) -> str:
         return self.manifest.version
 
-    async def close(self, patience: float) -> None:
+    async def close(self, wait_per_row: float) -> None:
         """Answer what was admitted, then let go of the engine's thread.
 
         An engine that has not come back after `patience` seconds cannot be stopped, and is left behind.
         """
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(wait_per_row):
                 await self.batcher.drain()
         except TimeoutError:
             logger.error("the engine of %s version %s does not come back", self.name, self.version)
@@ -85,7 +85,7 @@ class Loader:
         max_pixels: pixels of a picture, by its header, at the most.
     """
 
-    telemetry: Telemetry
+    telemetry: ServerMetrics
     provider: Provider
     threads: int
     cores: int
@@ -107,7 +107,7 @@ class Loader:
         admission = Admission(self.queue_limit, max_wait=self.max_wait, seconds_per_image=engine.row_seconds)
         classes = manifest.labels if manifest.classifies else []
         metrics = self.telemetry.model(manifest.name, manifest.version, classes, self.queue_limit)
-        statistics = Statistics(
+        statistics = ModelStatistics(
             f"{manifest.name}@{manifest.version}", manifest.max_batch_size, self.telemetry.shared
         )
         self.telemetry.loaded(
@@ -132,7 +132,7 @@ class Loader:
                 gather=engine.gather,
                 max_batch_size=manifest.max_batch_size,
                 max_queue_delay=self.max_queue_delay,
-                patience=self._patience(engine, executor),
+                wait_per_row=self._wait_per_row(engine, executor),
                 executor=executor,
                 observe=BatchMetrics(manifest, admission, metrics, statistics),
             ),
@@ -171,14 +171,14 @@ class Loader:
         return engine.row_seconds > HEAVY_ROW_SECONDS
 
     def _max_pixels(self, manifest: Manifest) -> int:
-        return min(self.max_pixels, MOST_FREE_PIXELS) if manifest.input.free else self.max_pixels
+        return min(self.max_pixels, MAX_DYNAMIC_PIXELS) if manifest.input.free else self.max_pixels
 
     def _executor(self, engine: Engine, manifest: Manifest) -> Executor | None:
         # The time that one size took says nothing of another.
         quick = engine.row_seconds <= INLINE_ROW_SECONDS and not manifest.input.free
         return None if quick else _thread(manifest)
 
-    def _patience(self, engine: Engine, executor: Executor | None) -> float:
+    def _wait_per_row(self, engine: Engine, executor: Executor | None) -> float:
         """On the CPU the engine and the decoders have the same cores: to begin before pictures that are being
         decoded gains nothing. A device would stand idle.
         """
@@ -193,7 +193,7 @@ def _prepare(engine: Engine, manifest: Manifest, inputs: Rows, expected: Scores)
     """Raises InvalidModel where its answers are not those that were published with it."""
     engine.warm_up(inputs[:1], manifest.max_batch_size)
     _check_answers(engine, manifest, inputs, expected)
-    engine.trim(inputs[:1])
+    engine.shrink_arena(inputs[:1])
 
 
 def _check_ports(engine: Engine, manifest: Manifest) -> None:

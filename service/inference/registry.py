@@ -46,11 +46,11 @@ class Registry:
         default_model: str | None,
         *,
         engine_timeout: float,
-        patience: float,
+        wait_per_row: float,
     ) -> None:
         self.repository = repository
         self._engine_timeout = engine_timeout
-        self._patience = patience
+        self._wait_per_row = wait_per_row
         self._load = load
         self._default_model = default_model
         self._models: dict[str, dict[str, LoadedModel]] = {}
@@ -93,7 +93,7 @@ class Registry:
         """Take no more requests, answer the admitted ones, and let go of every model."""
         self.stop()
         for model in self.models:
-            await model.close(self._patience)
+            await model.close(self._wait_per_row)
 
     def drain(self) -> None:
         """Say no to readiness probes while still answering, so that load balancers turn away first."""
@@ -103,7 +103,7 @@ class Registry:
         """Refuse every new request; what was admitted is still answered."""
         self._draining = self._closed = True
         for model in self.models:
-            model.batcher.hurry()
+            model.batcher.flush_now()
 
     @property
     def ready(self) -> bool:

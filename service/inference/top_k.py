@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 # So few scores are ranked before NumPy has begun.
-FEW = 64
+MAX_SMALL_ELEMENTS = 64
 
 
 @dataclass(slots=True)
@@ -27,7 +27,7 @@ def rank(probabilities: NDArray[np.float32], labels: Sequence[str], top_k: int) 
 
     What is not a number comes last.
     """
-    if (rows := few(probabilities)) is not None:
+    if (rows := as_small_lists(probabilities)) is not None:
         return [_ranked(row, labels, top_k) for row in rows]
     best = np.argsort(-probabilities, axis=1, kind="stable")[:, :top_k]
     values = np.take_along_axis(probabilities, best, axis=1)
@@ -37,18 +37,18 @@ def rank(probabilities: NDArray[np.float32], labels: Sequence[str], top_k: int) 
     ]
 
 
-def best_of_each(probabilities: NDArray[np.float32]) -> Iterable[tuple[int, float]]:
+def argmax_rows(probabilities: NDArray[np.float32]) -> Iterable[tuple[int, float]]:
     """The first of the largest of each row of `(n, classes)`, or the first that is not a number, after its
     place.
     """
-    if (rows := few(probabilities)) is not None:
+    if (rows := as_small_lists(probabilities)) is not None:
         return [(row.index(largest := max(row)), largest) for row in rows]
     return zip(probabilities.argmax(axis=1).tolist(), probabilities.max(axis=1).tolist(), strict=True)
 
 
-def few(probabilities: NDArray[np.float32]) -> list[list[float]] | None:
+def as_small_lists(probabilities: NDArray[np.float32]) -> list[list[float]] | None:
     """The rows of `(n, classes)` as lists, where there are so few that these are quicker, all of numbers."""
-    if probabilities.size > FEW:
+    if probabilities.size > MAX_SMALL_ELEMENTS:
         return None
     rows: list[list[float]] = probabilities.tolist()
     return None if any(map(math.isnan, map(sum, rows))) else rows

@@ -21,7 +21,7 @@ from .process_stats import listeners
 from .results.measurement import BUSY_CORES, Measurement
 from .results.rate_search import Found, find_max_rate
 from .runner import Load
-from .server_process import own_server
+from .server_process import local_server
 from .target import Target
 from .types import Plan, Requests
 from .workload.images import drawn
@@ -77,7 +77,7 @@ def _server(
     if options.url is not None:
         yield options.url, options.grpc, ()
         return
-    with own_server(settings) as server:
+    with local_server(settings) as server:
         yield server.url, server.grpc, {server.pid}
 
 

@@ -14,7 +14,7 @@ from typing import Self
 CLOCK_MONOTONIC = 1
 NONBLOCK_CLOEXEC = os.O_NONBLOCK | getattr(os, "O_CLOEXEC", 0)
 # timerfd_settime(2): zero would disarm the timer.
-LEAST_SECONDS = 1e-9
+MIN_SECONDS = 1e-9
 
 
 class _TimeSpec(ctypes.Structure):
@@ -25,7 +25,7 @@ class _TimerSpec(ctypes.Structure):
     _fields_ = (("interval", _TimeSpec), ("value", _TimeSpec))
 
 
-class Alarm:
+class HighResolutionTimer:
     """Calls `ring` once after each `set`; on Linux by timerfd(2), elsewhere by the loop's timer."""
 
     def __init__(self, ring: Callable[[], object]) -> None:
@@ -55,7 +55,7 @@ class Alarm:
 
     def set(self, due: float) -> None:
         """Ring when `time.monotonic()` is `due`, at once where that is past."""
-        seconds = max(due - time.monotonic(), LEAST_SECONDS)
+        seconds = max(due - time.monotonic(), MIN_SECONDS)
         if self._descriptor is None:
             self._timer = self._loop.call_later(seconds, self._ring)
             return

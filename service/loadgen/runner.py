@@ -11,7 +11,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from types import TracebackType
 from typing import Self
 
-from ..errors import ServerRefused
+from ..errors import RemoteServerError
 from .generator import generate
 from .process_stats import cpu_seconds, family
 from .results.answer_checker import Tally
@@ -22,7 +22,7 @@ from .types import Plan
 LEAD_SECONDS = 0.25
 CONNECTIONS_A_LEAD_SECOND = 1000
 # While the window is open: soon enough to see that a generator has failed.
-LONGEST_NAP = 0.1
+MAX_SLEEP_SECONDS = 0.1
 
 
 class Load:
@@ -54,7 +54,7 @@ class Load:
             server: processes whose CPU time is counted, with those that descend from them.
 
         Raises:
-            ServerRefused: the server cannot be reached.
+            RemoteServerError: the server cannot be reached.
         """
         count = min(self._count, plan.connections)
         begin = time.monotonic() + LEAD_SECONDS + plan.connections / CONNECTIONS_A_LEAD_SECOND
@@ -66,7 +66,7 @@ class Load:
                 tally.add(part.result())
         except OSError as error:
             address = plan.requests.address
-            raise ServerRefused(f"{address.host}:{address.port} cannot be asked: {error}") from error
+            raise RemoteServerError(f"{address.host}:{address.port} cannot be asked: {error}") from error
         return Measurement.of(plan, tally, spent if server else None)
 
 
@@ -75,7 +75,7 @@ def _watch(opens: float, seconds: float, parts: list[Future[Tally]], server: Col
     spent: list[float] = []
     for moment in (opens, opens + seconds):
         while (left := moment - time.monotonic()) > 0 and not any(part.done() for part in parts):
-            time.sleep(min(left, LONGEST_NAP))
+            time.sleep(min(left, MAX_SLEEP_SECONDS))
         spent.append(cpu_seconds(family(server)))
     return spent[1] - spent[0]
 

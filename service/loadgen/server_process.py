@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..config.settings import Settings
-from ..errors import ServerRefused
+from ..errors import RemoteServerError
 
 STOP_SECONDS = 60.0
 # Not a user's to choose here: free ports, and nothing but the announcement on the terminal.
@@ -22,7 +22,7 @@ _INHERITED = {"api_keys"}
 
 
 @dataclass(frozen=True, slots=True)
-class OwnServer:
+class LocalServer:
     """`grpc` is `host:port`."""
 
     pid: int
@@ -31,8 +31,8 @@ class OwnServer:
 
 
 @contextmanager
-def own_server(settings: Settings) -> Iterator[OwnServer]:
-    """Raises ServerRefused where it does not start; it says itself why."""
+def local_server(settings: Settings) -> Iterator[LocalServer]:
+    """Raises RemoteServerError where it does not start; it says itself why."""
     names = settings.model_fields_set - _INHERITED
     chosen = {name: str(getattr(settings, name)) for name in names} | _OWN
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in chosen.items()]
@@ -50,7 +50,7 @@ def own_server(settings: Settings) -> Iterator[OwnServer]:
     with process.stdout:
         try:
             announced = _announcement(process.stdout)
-            yield OwnServer(process.pid, *announced)
+            yield LocalServer(process.pid, *announced)
         finally:
             process.terminate()
             process.wait(STOP_SECONDS)
@@ -65,4 +65,4 @@ def _announcement(lines: Iterator[str]) -> tuple[str, str]:
             grpc = found[1]
         elif line.startswith("  docs: "):
             return url, grpc
-    raise ServerRefused("the server did not start")
+    raise RemoteServerError("the server did not start")

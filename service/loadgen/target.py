@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, Self
 from urllib.parse import quote, urlsplit
 
-from ..errors import ConfigurationError, ServerRefused
+from ..errors import ConfigurationError, RemoteServerError
 from ..repository.manifest import InputSpec
 from .types import Address
 
@@ -60,7 +60,7 @@ class Target:
 
         Raises:
             ConfigurationError: the address or the model's name is not understood.
-            ServerRefused: the server cannot be asked.
+            RemoteServerError: the server cannot be asked.
         """
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -152,14 +152,14 @@ def _get(
         if response.status == 404 and missing is not None:
             return missing
         if response.status != 200:
-            raise ServerRefused(f"{where} answered {response.status}")
+            raise RemoteServerError(f"{where} answered {response.status}")
         document = json.loads(body)
     except (OSError, http.client.HTTPException) as error:
-        raise ServerRefused(f"{where} cannot be asked: {error}") from error
+        raise RemoteServerError(f"{where} cannot be asked: {error}") from error
     except ValueError as error:
-        raise ServerRefused(f"{where} did not answer in JSON") from error
+        raise RemoteServerError(f"{where} did not answer in JSON") from error
     finally:
         connection.close()
     if not isinstance(document, dict):
-        raise ServerRefused(f"{where} did not answer with an object")
+        raise RemoteServerError(f"{where} did not answer with an object")
     return document

@@ -14,9 +14,9 @@ from .. import __version__
 from ..inference.model import LoadedModel
 from ..inference.registry import Registry
 from ..telemetry.exposition import Exposition
-from ..telemetry.metrics import Telemetry
-from .shared.readiness import readiness_reply, state_of
-from .shared.responses import json_reply
+from ..telemetry.metrics import ServerMetrics
+from .shared.readiness import readiness_response, state_of
+from .shared.responses import json_response
 
 LINKS = {
     "classify": "/classify",
@@ -31,7 +31,7 @@ LINKS = {
 class Operations:
     """`GET /`, `/livez`, `/readyz`, `/metrics`, `/models` and `/models/{name}`."""
 
-    def __init__(self, registry: Registry, exposition: Exposition, telemetry: Telemetry) -> None:
+    def __init__(self, registry: Registry, exposition: Exposition, telemetry: ServerMetrics) -> None:
         self._registry = registry
         self._exposition = exposition
         self._telemetry = telemetry
@@ -49,16 +49,16 @@ class Operations:
             router.add_api_route(path, endpoint, methods=["GET"], summary=summary, tags=["operations"])
 
     async def root(self) -> Response:
-        return json_reply({"status": "alive", "name": "convserve", "version": __version__, "links": LINKS})
+        return json_response({"status": "alive", "name": "convserve", "version": __version__, "links": LINKS})
 
     async def live(self) -> Response:
-        return json_reply({"status": "alive"})
+        return json_response({"status": "alive"})
 
     async def ready(self) -> Response:
         registry = self._registry
         models = [{"name": model.name, "version": model.version} for model in registry.models]
         content = {"status": state_of(registry), "models": models, "failed": self._failed()}
-        return readiness_reply(registry, content)
+        return readiness_response(registry, content)
 
     async def metrics(self, request: Request) -> Response:
         self._telemetry.ready.set(float(self._registry.ready))
@@ -67,7 +67,7 @@ class Operations:
 
     async def models(self) -> Response:
         registry = self._registry
-        return json_reply(
+        return json_response(
             {
                 "default": registry.default_name,
                 "models": [describe(model) for model in registry.models],
@@ -82,7 +82,7 @@ class Operations:
         failed = [failure for failure in self._failed() if failure["name"] == name]
         if not versions and not failed:
             raise self._registry.unknown(name)
-        return json_reply({"name": name, "versions": versions, "failed": failed})
+        return json_response({"name": name, "versions": versions, "failed": failed})
 
     def _failed(self) -> Sequence[dict[str, Any]]:
         return [asdict(failure) for failure in self._registry.failures]

@@ -10,15 +10,15 @@ from starlette.responses import Response
 
 from ..config.limits import Limits
 from ..errors import InvalidInput
-from ..imaging.decode_pool import Image
+from ..imaging.decode_pool import EncodedImage
 from ..inference.data_plane import DataPlane
-from ..telemetry.metrics import Telemetry
+from ..telemetry.metrics import ServerMetrics
 from .native.openapi import TIMEOUT, error_responses
 from .shared.multipart import read_files
-from .shared.readiness import readiness_reply
+from .shared.readiness import readiness_response
 from .shared.request_body import read_body
-from .shared.request_handler import Exchange, InferenceRoute, counted
-from .shared.responses import JSON, Reply, server_timing
+from .shared.request_handler import InferenceContext, InferenceRoute, counted
+from .shared.responses import JSON, EncodedResponse, server_timing
 
 TAG = "TorchServe"
 TOP_K = 5  # as its own image classifier's handler answers
@@ -31,7 +31,7 @@ class TorchServe:
     plane: DataPlane
     limits: Limits
 
-    def mount(self, app: FastAPI, telemetry: Telemetry) -> None:
+    def mount(self, app: FastAPI, telemetry: ServerMetrics) -> None:
         app.router.add_api_route("/ping", self.ping, methods=["GET"], tags=[TAG])
         endpoint = counted(telemetry, "torchserve", self.predict)
         picture = {"schema": {"type": "string", "format": "binary"}}
@@ -55,18 +55,18 @@ class TorchServe:
 
     async def ping(self) -> Response:
         registry = self.plane.registry
-        return readiness_reply(registry, {"status": "Healthy" if registry.ready else "Unhealthy"})
+        return readiness_response(registry, {"status": "Healthy" if registry.ready else "Unhealthy"})
 
-    async def predict(self, exchange: Exchange) -> Reply:
+    async def predict(self, exchange: InferenceContext) -> EncodedResponse:
         """The body is the picture whatever its media type: `curl -T` sends none."""
         model = exchange.begin(self.plane.registry.resolve_named, self.limits.request_timeout)
         body = await read_body(exchange.request, self.limits.max_body_bytes)
         content_type = exchange.header(b"content-type") or ""
         form = content_type.lower().startswith("multipart/form-data")
-        images = read_files(content_type, body, self.limits.max_parts) if form else [Image(body)]
+        images = read_files(content_type, body, self.limits.max_parts) if form else [EncodedImage(body)]
         if len(images) != 1:
             raise InvalidInput(f"a prediction is asked for one picture; the form holds {len(images)}")
         answer = await self.plane.classifier.classify(model, images, top_k=TOP_K, deadline=exchange.deadline)
         exchange.timings = answer.timings
         content = {each.label: each.probability for each in answer.ranked[0]}
-        return Reply(to_json(content, inf_nan_mode="null"), JSON, server_timing(answer.timings))
+        return EncodedResponse(to_json(content, inf_nan_mode="null"), JSON, server_timing(answer.timings))

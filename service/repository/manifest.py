@@ -15,14 +15,14 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 
 # A picture of any size has at most so many pixels, and so have those of one request together: the maps of
 # them are many times as large.
-MOST_FREE_PIXELS = 1 << 22
+MAX_DYNAMIC_PIXELS = 1 << 22
 
 
-class Part(BaseModel):
+class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class InputSpec(Part):
+class InputSpec(Section):
     """The graph's input, and how a picture becomes it; height and width are None where any will do."""
 
     name: str
@@ -86,33 +86,33 @@ class InputSpec(Part):
         return self
 
 
-class OutputSpec(Part):
+class OutputSpec(Section):
     """The graph's output, float32: `[batch, classes]`, or maps of the input's height, width and layout."""
 
     name: str
     kind: Literal["probabilities", "logits", "maps"]
 
 
-class Onnx(Part):
+class Onnx(Section):
     file: FileName
     sha256: Digest
     opset: PositiveInt
     parameters: Annotated[int, Field(ge=0)]
 
 
-class Golden(Part):
+class Golden(Section):
     file: FileName
     tolerance: Annotated[float, Field(gt=0)]
 
 
-class Example(Part):
+class Example(Section):
     """A picture to try, and the label it gets."""
 
     file: FileName
     label: str
 
 
-class Training(Part):
+class Training(Section):
     dataset: str
     dataset_sha256: Digest
     examples: PositiveInt
@@ -124,7 +124,7 @@ class Training(Part):
     trainer: str | None = None
 
 
-class Evaluation(Part):
+class Evaluation(Section):
     """Of the ONNX file itself, on the test set."""
 
     dataset: str
@@ -142,7 +142,7 @@ class Evaluation(Part):
         return self
 
 
-class Calibration(Part):
+class Calibration(Section):
     """The temperature inside the graph; the errors are the expected calibration error on the test set."""
 
     examples: PositiveInt
@@ -151,7 +151,7 @@ class Calibration(Part):
     error_after: Fraction
 
 
-class Quantization(Part):
+class Quantization(Section):
     """How a graph of smaller numbers came from another version of the same model."""
 
     parent: Version
@@ -160,7 +160,7 @@ class Quantization(Part):
     parent_accuracy: Fraction | None
 
 
-class Parity(Part):
+class Parity(Section):
     """Keras against ONNX Runtime on real pictures."""
 
     examples: PositiveInt
@@ -168,7 +168,7 @@ class Parity(Part):
     argmax_equal: bool
 
 
-class Manifest(Part):
+class Manifest(Section):
     format: Literal[1]
     name: Name
     version: Version

@@ -23,9 +23,9 @@ from enum import StrEnum
 from pathlib import Path
 
 from ..errors import ConfigurationError
-from ..system.file_watcher import Watched
+from ..system.file_watcher import FileWatcher
 
-SHORTEST = 16
+MIN_LENGTH = 16
 PREFIX = "sha256:"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -51,7 +51,7 @@ class Key:
     rate: float | None
 
 
-class Keyring:
+class ApiKeyStore:
     """The keys that are good now.
 
     Args:
@@ -65,7 +65,7 @@ class Keyring:
     def __init__(self, text: str, file: Path | None) -> None:
         self._lasting = read_keys(text, "CONVSERVE_API_KEYS")
         self._file = file
-        self._watched = None if file is None else Watched(file)
+        self._watched = None if file is None else FileWatcher(file)
         self._keys = [*self._lasting, *([] if file is None else _read_file(file))]
         if not self._keys:
             raise ConfigurationError("there is no API key in CONVSERVE_API_KEYS or CONVSERVE_API_KEYS_FILE")
@@ -144,8 +144,8 @@ def _read_key(words: Sequence[str]) -> Key:
 
 def _read_digest(name: str, secret: str) -> bytes:
     if not secret.startswith(PREFIX):
-        if len(secret) < SHORTEST:
-            raise ValueError(f"the key of {name} is shorter than {SHORTEST} characters")
+        if len(secret) < MIN_LENGTH:
+            raise ValueError(f"the key of {name} is shorter than {MIN_LENGTH} characters")
         return hashlib.sha256(secret.encode()).digest()
     if not _DIGEST.fullmatch(secret.removeprefix(PREFIX)):
         raise ValueError(f"the SHA-256 of {name} must be 64 digits of base 16 in lower case")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 from ..errors import Forbidden, RateLimited, Unauthenticated
-from ..telemetry.rejections import Reason, Refusals
-from .api_keys import Key, Keyring, Scope
-from .rate_limiter import Rates
+from ..telemetry.rejections import RejectionCounters, RejectionReason
+from .api_keys import ApiKeyStore, Key, Scope
+from .rate_limiter import RateLimiter
 
 # What a load balancer, a container runtime or Kubernetes asks, and has no key for.
 PROBES = frozenset({"/livez", "/readyz", "/ping", "/v2/health/live", "/v2/health/ready"})
@@ -44,10 +44,10 @@ def scope_of_method(method: str) -> Scope | None:
     return Scope.ADMIN if _GRPC_ADMIN.fullmatch(method) else Scope.INFER
 
 
-class Gate:
+class Authorizer:
     """Lets a caller in, by its key, for one thing at a time."""
 
-    def __init__(self, keyring: Keyring, rates: Rates, refusals: Refusals) -> None:
+    def __init__(self, keyring: ApiKeyStore, rates: RateLimiter, refusals: RejectionCounters) -> None:
         self._keyring = keyring
         self._rates = rates
         self._refusals = refusals
@@ -60,17 +60,17 @@ class Gate:
         """
         key = None if presented is None else self._keyring.find(presented)
         if key is None:
-            self._refusals.count(Reason.UNAUTHENTICATED)
+            self._refusals.count(RejectionReason.UNAUTHENTICATED)
             raise Unauthenticated(
                 "an API key is needed, as Authorization: Bearer … or as X-API-Key"
                 if presented is None
                 else "this API key is not known here"
             )
         if scope not in key.scopes:
-            self._refusals.count(Reason.FORBIDDEN)
+            self._refusals.count(RejectionReason.FORBIDDEN)
             raise Forbidden(f"the API key of {key.name} has not the scope {scope}")
         if key.rate is not None and (seconds := self._rates.take(key.name, key.rate)):
-            self._refusals.count(Reason.RATE_LIMITED)
+            self._refusals.count(RejectionReason.RATE_LIMITED)
             raise RateLimited(
                 f"the API key of {key.name} may ask {key.rate:g} times a second", retry_after=seconds
             )

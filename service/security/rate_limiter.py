@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from ..system.shared_memory import mapped
+from ..system.shared_memory import map_shared
 
 
-class Rates:
+class RateLimiter:
     """A token bucket a name, in the form of the generic cell rate algorithm (ITU-T I.371, annex A).
 
     All there is to a bucket is the time at which it will be full again, in nanoseconds of the monotonic
@@ -44,4 +44,4 @@ class Rates:
     def _open(self, name: str) -> memoryview:
         if self._shared is None:
             return memoryview(bytearray(8)).cast("q")
-        return memoryview(mapped(self._shared / f"rate-{name}", 8)).cast("q")
+        return memoryview(map_shared(self._shared / f"rate-{name}", 8)).cast("q")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..config.settings import Settings
 from ..errors import ConfigurationError
-from ..system.file_watcher import Watched
+from ..system.file_watcher import FileWatcher
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class Tls:
         self.files = files
         self.context = files.context(clients_certified=True)
         self.admin_context = files.context(clients_certified=False)
-        self._watched = Watched(files.certificate, files.key)
+        self._watched = FileWatcher(files.certificate, files.key)
 
     def refresh(self) -> None:
         """Show the certificate that lies there now; one that is not whole, or not yet, changes nothing."""

@@ -19,7 +19,7 @@ import uvicorn
 from prometheus_client import disable_created_metrics
 
 from ..asgi.app import create_app
-from ..asgi.middleware.stack import enclose
+from ..asgi.middleware.stack import build_middleware
 from ..config.limits import ConnectionLimits, Limits
 from ..config.settings import Settings
 from ..errors import ConfigurationError
@@ -27,18 +27,18 @@ from ..http.direct import ShortWays
 from ..http.protocol import Connections
 from ..inference.data_plane import DataPlane
 from ..inference.registry import Registry
-from ..security.api_keys import Keyring
-from ..security.authorization import Gate
-from ..security.rate_limiter import Rates
+from ..security.api_keys import ApiKeyStore
+from ..security.authorization import Authorizer
+from ..security.rate_limiter import RateLimiter
 from ..security.tls import Tls, TlsFiles
-from ..telemetry.metrics import Telemetry
-from ..telemetry.rejections import Refusals
+from ..telemetry.metrics import ServerMetrics
+from ..telemetry.rejections import RejectionCounters
 from .haste import STOP_AT_ONCE
-from .startup_banner import Announcement
+from .startup_banner import StartupBanner
 
 if TYPE_CHECKING:  # a server without gRPC shall not pay for its import
     from ..protocols.grpc.server import GrpcServer
-    from ..telemetry.tracing import Traces
+    from ..telemetry.tracing import Tracing
 
 BACKLOG = 2048
 # https://cheatsheetseries.owasp.org/cheatsheets/HTTP_Headers_Cheat_Sheet.html
@@ -117,7 +117,7 @@ class Server(uvicorn.Server):
 def serve(
     settings: Settings,
     listener: socket.socket,
-    announce: Callable[[Announcement], None],
+    announce: Callable[[StartupBanner], None],
     *,
     on_loaded: Callable[[], None] = lambda: None,
     admin: socket.socket | None = None,
@@ -145,13 +145,13 @@ def serve(
     app = create_app(settings, metrics_dir=metrics_dir)
     plane: DataPlane = app.state.plane
     keyring = _keyring(settings)
-    telemetry: Telemetry = app.state.telemetry
-    refusals = Refusals(telemetry.refused)
-    gate = None if keyring is None else Gate(keyring, Rates(metrics_dir), refusals)
+    telemetry: ServerMetrics = app.state.telemetry
+    refusals = RejectionCounters(telemetry.refused)
+    gate = None if keyring is None else Authorizer(keyring, RateLimiter(metrics_dir), refusals)
     traces = _traces(settings)
     files = TlsFiles.of(settings)
     tls = None if files is None else Tls(files)
-    enclosed = enclose(app, settings, gate, traces)
+    enclosed = build_middleware(app, settings, gate, traces)
     # Where there is anything around the application, it has to see every request and every answer.
     ways = ShortWays() if enclosed is app else None
     connections = Connections(ConnectionLimits.of(settings), refusals, ways)
@@ -180,7 +180,7 @@ def serve(
         gc.freeze()
         gc.enable()
         tell_readiness()
-        announce(Announcement.of(plane.registry))
+        announce(StartupBanner.of(plane.registry))
         if parent is not None:
             loop = asyncio.get_running_loop()
             loop.add_reader(parent, on_orphaned, parent)
@@ -223,24 +223,24 @@ def _headers(settings: Settings) -> list[tuple[str, str]]:
     return [*SECURITY_HEADERS, *strict]
 
 
-def _traces(settings: Settings) -> Traces | None:
+def _traces(settings: Settings) -> Tracing | None:
     if settings.otlp_endpoint is None:
         return None
     try:
-        from ..telemetry.tracing import Traces
+        from ..telemetry.tracing import Tracing
     except ImportError as error:
         raise ConfigurationError(
             "CONVSERVE_OTLP_ENDPOINT needs the extra convserve[otel], which is not installed"
         ) from error
-    return Traces(settings.otlp_endpoint, settings.trace_ratio)
+    return Tracing(settings.otlp_endpoint, settings.trace_ratio)
 
 
-def _keyring(settings: Settings) -> Keyring | None:
+def _keyring(settings: Settings) -> ApiKeyStore | None:
     """Every key that the settings name; None where they name none and the server is open."""
     if settings.api_keys is None and settings.api_keys_file is None:
         return None
     text = "" if settings.api_keys is None else settings.api_keys.get_secret_value()
-    return Keyring(text, settings.api_keys_file)
+    return ApiKeyStore(text, settings.api_keys_file)
 
 
 def _grpc_server(address: str | None) -> type[GrpcServer] | None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # the supervisor passes announcements on and needs nothing of
 
 
 @dataclass(frozen=True, slots=True)
-class Announcement:
+class StartupBanner:
     """The state of a registry in words, small enough to be sent from a worker to its supervisor."""
 
     models: Sequence[str]
@@ -23,7 +23,7 @@ class Announcement:
     example: Path | None
 
     @classmethod
-    def of(cls, registry: Registry) -> Announcement:
+    def of(cls, registry: Registry) -> StartupBanner:
         default = next((m for m in registry.models if m.name == registry.default_name), None)
         return cls(
             models=[_model_line(model) for model in registry.models],

@@ -25,10 +25,10 @@ from ..errors import ConvserveError, NothingToServe
 from ..system.sockets import bind
 from ..telemetry.shared_values import GAUGES, forget
 from .haste import STOP_AT_ONCE
-from .startup_banner import Announcement
+from .startup_banner import StartupBanner
 
 STARTUP_FAILED = 3
-SLOWEST_RESTART_SECONDS = 30.0
+MAX_RESTART_SECONDS = 30.0
 STEADY_SECONDS = 60.0
 _HANDLED = (signal.SIGTERM, signal.SIGINT)
 
@@ -69,7 +69,7 @@ class Supervisor:
         self._ended_by: signal.Signals | None = None
         self._in_haste = False
 
-    def run(self, announce: Callable[[Announcement], None]) -> signal.Signals | None:
+    def run(self, announce: Callable[[StartupBanner], None]) -> signal.Signals | None:
         """Start the workers and stay until a signal comes; which one is the answer.
 
         Raises:
@@ -134,7 +134,7 @@ class Supervisor:
         gc.freeze()
         gc.enable()
 
-    def _start_all(self, wake: socket.socket, announce: Callable[[Announcement], None]) -> None:
+    def _start_all(self, wake: socket.socket, announce: Callable[[StartupBanner], None]) -> None:
         for index in range(self._settings.workers):
             self._start(index)
         self._hear_from_all(wake)  # that they have loaded their models
@@ -142,7 +142,7 @@ class Supervisor:
         if announcements := self._hear_from_all(wake):
             announce(announcements[0])
 
-    def _hear_from_all(self, wake: socket.socket) -> list[Announcement]:
+    def _hear_from_all(self, wake: socket.socket) -> list[StartupBanner]:
         """The next that each worker tells; nothing if a signal comes first."""
         heard = []
         for worker in self._workers.values():
@@ -165,10 +165,10 @@ class Supervisor:
             timeout = max(0.0, min(due) - time.monotonic()) if due else None
             multiprocessing.connection.wait([wake, *sentinels], timeout)
             if self._ended_by is None:
-                self._bury_the_dead()
+                self._reap()
                 self._restart_the_due()
 
-    def _bury_the_dead(self) -> None:
+    def _reap(self) -> None:
         for index, worker in list(self._workers.items()):
             if worker.process.is_alive():
                 continue
@@ -176,13 +176,13 @@ class Supervisor:
             forget(self._metrics_dir, GAUGES, worker.process.pid)
             lived = time.monotonic() - worker.started
             failures = 0 if lived > STEADY_SECONDS else worker.failures
-            delay = min(SLOWEST_RESTART_SECONDS, 0.1 * 4**failures) if failures else 0.0
+            delay = min(MAX_RESTART_SECONDS, 0.1 * 4**failures) if failures else 0.0
             logger.error(
                 "%s (process %s) ended with code %s%s; starting another in %.1f s",
                 worker.process.name,
                 worker.process.pid,
                 worker.process.exitcode,
-                _last_words(worker.news),
+                _exit_reason(worker.news),
                 delay,
             )
             worker.process.close()
@@ -245,7 +245,7 @@ class Supervisor:
             sys.exit(STARTUP_FAILED)
 
 
-def _last_words(news: Connection) -> str:
+def _exit_reason(news: Connection) -> str:
     """Why a worker could not start, where it said so."""
     last = None
     with suppress(EOFError):

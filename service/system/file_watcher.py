@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 
-class Watched:
+class FileWatcher:
     """Tells by size, time and inode, links followed, as Kubernetes swaps its mounted secrets by a link."""
 
     def __init__(self, *paths: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 logger = logging.getLogger(__name__)
 
 
-def mapped(path: Path, size: int) -> mmap.mmap:
+def map_shared(path: Path, size: int) -> mmap.mmap:
     """A file of at least `size` bytes, new ones zero, as memory.
 
     Its room is taken at once: to write to a page for which a full disk has no room would kill the process.

@@ -18,12 +18,12 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from .shared_values import COUNTS, GAUGES, Numbers, Sheet
+from .shared_values import COUNTS, GAUGES, Numbers, SharedValues
 
 Merge = Literal["sum", "max"]
 
 
-class Cell:
+class CounterChild:
     """A number that grows."""
 
     __slots__ = ("_numbers",)
@@ -40,7 +40,7 @@ class Cell:
         self._numbers[0] += amount
 
 
-class GaugeCell(Cell):
+class GaugeChild(CounterChild):
     """A number that goes up and down."""
 
     __slots__ = ()
@@ -52,7 +52,7 @@ class GaugeCell(Cell):
         self._numbers[0] = value
 
 
-class HistogramCell:
+class HistogramChild:
     """How many values fell in each bucket, not cumulated, and their sum."""
 
     __slots__ = ("_bounds", "_numbers")
@@ -67,7 +67,7 @@ class HistogramCell:
         numbers[-1] += value
 
 
-C = TypeVar("C", Cell, GaugeCell, HistogramCell)
+C = TypeVar("C", CounterChild, GaugeChild, HistogramChild)
 
 
 class Family(Generic[C]):
@@ -75,21 +75,21 @@ class Family(Generic[C]):
 
     length = 1
 
-    def __init__(self, name: str, text: str, labels: Sequence[str], sheet: Sheet) -> None:
+    def __init__(self, name: str, text: str, labels: Sequence[str], values: SharedValues) -> None:
         self.name = name
         self.text = text
         self.label_names = labels
-        self._sheet = sheet
+        self._sheet = values
         self._children: dict[tuple[str, ...], C] = {}
 
     def labels(self, *values: str) -> C:
         child = self._children.get(values)
         if child is None:
-            row = self._sheet.row(json.dumps([self.name, *values]), self.length)
-            child = self._children[values] = self._child(row)
+            allocate = self._sheet.allocate(json.dumps([self.name, *values]), self.length)
+            child = self._children[values] = self._child(allocate)
         return child
 
-    def _child(self, row: Numbers) -> C:
+    def _child(self, allocate: Numbers) -> C:
         raise NotImplementedError
 
     def merged(self, one: list[float], other: Sequence[float]) -> list[float]:
@@ -101,11 +101,11 @@ class Family(Generic[C]):
         raise NotImplementedError
 
 
-class Counter(Family[Cell]):
+class Counter(Family[CounterChild]):
     """Counts up for ever."""
 
-    def _child(self, row: Numbers) -> Cell:
-        return Cell(row)
+    def _child(self, allocate: Numbers) -> CounterChild:
+        return CounterChild(allocate)
 
     def metric(self, rows: Iterable[tuple[Sequence[str], list[float]]]) -> Metric:
         metric = CounterMetricFamily(self.name, self.text, labels=self.label_names)
@@ -114,15 +114,17 @@ class Counter(Family[Cell]):
         return metric
 
 
-class Gauge(Family[GaugeCell]):
+class Gauge(Family[GaugeChild]):
     """Tells a state; `merge` says what the states of several workers are together."""
 
-    def __init__(self, name: str, text: str, labels: Sequence[str], sheet: Sheet, merge: Merge) -> None:
-        super().__init__(name, text, labels, sheet)
+    def __init__(
+        self, name: str, text: str, labels: Sequence[str], values: SharedValues, merge: Merge
+    ) -> None:
+        super().__init__(name, text, labels, values)
         self._merge = merge
 
-    def _child(self, row: Numbers) -> GaugeCell:
-        return GaugeCell(row)
+    def _child(self, allocate: Numbers) -> GaugeChild:
+        return GaugeChild(allocate)
 
     def merged(self, one: list[float], other: Sequence[float]) -> list[float]:
         return super().merged(one, other) if self._merge == "sum" else [max(one[0], other[0])]
@@ -134,18 +136,18 @@ class Gauge(Family[GaugeCell]):
         return metric
 
 
-class Histogram(Family[HistogramCell]):
+class Histogram(Family[HistogramChild]):
     """Counts values by size; a value on a bound belongs below it."""
 
     def __init__(
-        self, name: str, text: str, labels: Sequence[str], sheet: Sheet, bounds: Sequence[float]
+        self, name: str, text: str, labels: Sequence[str], values: SharedValues, bounds: Sequence[float]
     ) -> None:
-        super().__init__(name, text, labels, sheet)
+        super().__init__(name, text, labels, values)
         self._bounds = bounds
         self.length = len(bounds) + 2  # a bucket without a bound, and the sum
 
-    def _child(self, row: Numbers) -> HistogramCell:
-        return HistogramCell(row, self._bounds)
+    def _child(self, allocate: Numbers) -> HistogramChild:
+        return HistogramChild(allocate, self._bounds)
 
     def metric(self, rows: Iterable[tuple[Sequence[str], list[float]]]) -> Metric:
         metric = HistogramMetricFamily(self.name, self.text, labels=self.label_names)
@@ -159,7 +161,7 @@ class Histogram(Family[HistogramCell]):
 F = TypeVar("F", bound=Family[Any])
 
 
-class Ledger(Collector):
+class MetricsCollector(Collector):
     """Makes families, and tells prometheus_client what all workers have written in them.
 
     Args:
@@ -168,8 +170,8 @@ class Ledger(Collector):
 
     def __init__(self, namespace: str, shared: Path | None) -> None:
         self._namespace = namespace
-        self._counts = Sheet(shared, COUNTS)
-        self._gauges = Sheet(shared, GAUGES)
+        self._counts = SharedValues(shared, COUNTS)
+        self._gauges = SharedValues(shared, GAUGES)
         self._families: dict[str, Family[Any]] = {}
 
     def counter(self, name: str, text: str, labels: Sequence[str] = ()) -> Counter:
@@ -190,8 +192,8 @@ class Ledger(Collector):
     def collect(self) -> Iterable[Metric]:
         """Every family, also one of which nothing has been written yet."""
         merged: dict[str, dict[tuple[str, ...], list[float]]] = {name: {} for name in self._families}
-        for sheet in (self._counts, self._gauges):
-            for key, numbers in sheet.rows():
+        for values in (self._counts, self._gauges):
+            for key, numbers in values.rows():
                 name, *values = json.loads(key)
                 rows, labels = merged[name], tuple(values)
                 rows[labels] = (

@@ -14,12 +14,12 @@ from .request_context import current
 ACCESS = "convserve.access"
 
 
-def told_of(record: logging.LogRecord) -> Mapping[str, Any]:
+def log_fields_of(record: logging.LogRecord) -> Mapping[str, Any]:
     """What an event tells besides its message, and in which trace it happened."""
-    told: dict[str, Any] = dict(getattr(record, "told", {}))
+    log_fields: dict[str, Any] = dict(getattr(record, "told", {}))
     if (account := current.get()) is not None:
-        told["trace_id"], told["span_id"] = account.trace_id, account.span_id
-    return told
+        log_fields["trace_id"], log_fields["span_id"] = account.trace_id, account.span_id
+    return log_fields
 
 
 class JsonFormatter(logging.Formatter):
@@ -33,7 +33,7 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
             "process": record.process,
-            **told_of(record),
+            **log_fields_of(record),
         }
         if record.exc_info:
             event["exception"] = self.formatException(record.exc_info)
@@ -47,7 +47,9 @@ class TextFormatter(logging.Formatter):
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s%(told_in_words)s")
 
     def format(self, record: logging.LogRecord) -> str:
-        record.told_in_words = "".join(f" {name}={_word(value)}" for name, value in told_of(record).items())
+        record.told_in_words = "".join(
+            f" {name}={_word(value)}" for name, value in log_fields_of(record).items()
+        )
         return super().format(record)
 
 

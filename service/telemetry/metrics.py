@@ -8,7 +8,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from .collector import Cell, GaugeCell, HistogramCell, Ledger
+from .collector import CounterChild, GaugeChild, HistogramChild, MetricsCollector
 
 # A LeNet answers in well under a millisecond, where most servers' buckets only begin.
 SECONDS = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -21,18 +21,18 @@ REJECTIONS = ("overloaded", "deadline", "not_ready")
 class ModelMetrics:
     """One version's children of every family, looked up once when the version is loaded."""
 
-    decode: HistogramCell
-    queue: HistogramCell
-    infer: HistogramCell
-    images: Cell
-    batch_size: HistogramCell
-    depth: GaugeCell
-    confidence: HistogramCell
-    predictions: Sequence[Cell]
-    rejected: dict[str, Cell]
+    decode: HistogramChild
+    queue: HistogramChild
+    infer: HistogramChild
+    images: CounterChild
+    batch_size: HistogramChild
+    depth: GaugeChild
+    confidence: HistogramChild
+    predictions: Sequence[CounterChild]
+    rejected: dict[str, CounterChild]
 
 
-class Telemetry:
+class ServerMetrics:
     """Every metric family of the server.
 
     With several workers each writes its share to files in the folder `shared`, and whichever answers a
@@ -41,7 +41,7 @@ class Telemetry:
 
     def __init__(self, registry: CollectorRegistry, shared: Path | None = None) -> None:
         self.shared = shared
-        ledger = Ledger("convserve", shared)
+        ledger = MetricsCollector("convserve", shared)
         registry.register(ledger)
         self._requests = ledger.counter(
             "requests_total",
@@ -54,7 +54,7 @@ class Telemetry:
             ("model", "protocol"),
             bounds=SECONDS,
         )
-        self._ends: dict[tuple[str, str, str, str], tuple[Cell, HistogramCell]] = {}
+        self._ends: dict[tuple[str, str, str, str], tuple[CounterChild, HistogramChild]] = {}
         self.inflight = ledger.gauge(
             "inflight_requests", "Requests for inference that are being answered."
         ).labels()

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..system.shared_memory import mapped
+from ..system.shared_memory import map_shared
 
 
 class Field(IntEnum):
@@ -44,7 +44,7 @@ class Totals:
     batch_ns: NDArray[np.int64]
 
 
-class Statistics:
+class ModelStatistics:
     """The numbers of one version; one writer a process.
 
     Args:
@@ -65,7 +65,7 @@ class Statistics:
         else:
             whole = shared / f"{self._prefix}{os.getpid()}"
             unfinished = whole.with_name(f"unfinished-{whole.name}")
-            self._numbers = memoryview(mapped(unfinished, length)).cast("q")
+            self._numbers = memoryview(map_shared(unfinished, length)).cast("q")
             with suppress(FileNotFoundError):  # where there was no room for it
                 unfinished.rename(whole)  # so that no reader ever finds it empty
 

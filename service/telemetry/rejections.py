@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Protocol
 
 
-class Reason(StrEnum):
+class RejectionReason(StrEnum):
     """The label `reason` of convserve_refused_total."""
 
     UNAUTHENTICATED = "unauthenticated"
@@ -29,11 +29,11 @@ class _Counter(Protocol):
     def labels(self, reason: str, /) -> _Count: ...
 
 
-class Refusals:
+class RejectionCounters:
     """Counts by reason; `counter` has that one label."""
 
     def __init__(self, counter: _Counter) -> None:
-        self._counts = {reason: counter.labels(reason.value) for reason in Reason}
+        self._counts = {reason: counter.labels(reason.value) for reason in RejectionReason}
 
-    def count(self, reason: Reason) -> None:
+    def count(self, reason: RejectionReason) -> None:
         self._counts[reason].inc()

@@ -19,7 +19,7 @@ _TRACEPARENT = re.compile(
 
 
 @dataclass(slots=True)
-class Account:
+class RequestContext:
     """
     Attributes:
         parent_id: the caller's span, where it named one.
@@ -31,12 +31,12 @@ class Account:
     span_id: str
     parent_id: str | None = None
     sampled: bool = False
-    told: dict[str, Any] = field(default_factory=dict)
+    log_fields: dict[str, Any] = field(default_factory=dict)
     stages: dict[str, float] = field(default_factory=dict)
     ended_ns: int = 0
 
     @classmethod
-    def begin(cls, traceparent: str | None) -> Account:
+    def begin(cls, traceparent: str | None) -> RequestContext:
         """One that continues the caller's trace, or begins another where that is missing or no such thing."""
         given = parse_traceparent(traceparent)
         span_id = secrets.token_hex(8)
@@ -49,9 +49,9 @@ class Account:
     def traceparent(self) -> str:
         return f"00-{self.trace_id}-{self.span_id}-{'01' if self.sampled else '00'}"
 
-    def note(self, told: dict[str, Any], stages: dict[str, float]) -> None:
+    def note(self, log_fields: dict[str, Any], stages: dict[str, float]) -> None:
         """What came of a request for inference, which ends now."""
-        self.told.update(told)
+        self.log_fields.update(log_fields)
         self.stages = stages
         self.ended_ns = time.time_ns()
 
@@ -65,4 +65,4 @@ def parse_traceparent(text: str | None) -> tuple[str, str, bool] | None:
 
 
 # The account of the request that this context is about; None where nobody keeps any.
-current: ContextVar[Account | None] = ContextVar("account", default=None)
+current: ContextVar[RequestContext | None] = ContextVar("account", default=None)

@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeAlias
 
-from ..system.shared_memory import mapped
+from ..system.shared_memory import map_shared
 
 # A file begins with the number of its bytes that are in use. Then follow the entries: the length of the
 # key and the count of numbers, the key in UTF-8 filled up to eight bytes, and the numbers.
@@ -32,7 +32,7 @@ COUNTS = "counts"
 GAUGES = "gauges"
 
 
-class Sheet:
+class SharedValues:
     """Rows of numbers, each under a key.
 
     Args:
@@ -49,7 +49,7 @@ class Sheet:
         self._pages = 0
         self._lock = threading.Lock()
 
-    def row(self, key: str, length: int) -> Numbers:
+    def allocate(self, key: str, length: int) -> Numbers:
         """A new row of zeros, to be asked for once a key; any thread may ask."""
         with self._lock:
             if self._shared is None:
@@ -83,7 +83,7 @@ class Sheet:
     def _new_page(self, folder: Path, size: int) -> mmap.mmap:
         path = folder / f"{self._kind}-{os.getpid()}-{self._pages}"
         self._pages += 1
-        page = mapped(path, size)
+        page = map_shared(path, size)
         _USED.pack_into(page, 0, _USED.size)
         return page
 

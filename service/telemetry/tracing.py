@@ -1,4 +1,4 @@
-"""Traces for OpenTelemetry, by OTLP over HTTP: a span a request, and one for each of its stages.
+"""Tracing for OpenTelemetry, by OTLP over HTTP: a span a request, and one for each of its stages.
 
 The only importer of opentelemetry's SDK, which is an extra: `convserve[otel]`.
 """
@@ -24,12 +24,12 @@ from opentelemetry.trace import (
 )
 
 from .. import __version__
-from .request_context import Account, parse_traceparent
+from .request_context import RequestContext, parse_traceparent
 
 SERVER_ERROR = 500
 
 
-class Traces:
+class Tracing:
     """Spans, sent by a thread of the SDK's own in bundles.
 
     Args:
@@ -45,7 +45,7 @@ class Traces:
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint)))
         self._tracer = self._provider.get_tracer("convserve", __version__)
 
-    def begin(self, name: str, traceparent: str | None) -> tuple[Account, Span]:
+    def begin(self, name: str, traceparent: str | None) -> tuple[RequestContext, Span]:
         """The span of a request, and an account with its ids."""
         given = parse_traceparent(traceparent)
         context, parent_id = None, None
@@ -56,10 +56,12 @@ class Traces:
             context = set_span_in_context(NonRecordingSpan(parent))
         span = self._tracer.start_span(name, context, SpanKind.SERVER)
         own = span.get_span_context()
-        account = Account(f"{own.trace_id:032x}", f"{own.span_id:016x}", parent_id, own.trace_flags.sampled)
+        account = RequestContext(
+            f"{own.trace_id:032x}", f"{own.span_id:016x}", parent_id, own.trace_flags.sampled
+        )
         return account, span
 
-    def end(self, account: Account, span: Span, attributes: dict[str, Any], status: int) -> None:
+    def end(self, account: RequestContext, span: Span, attributes: dict[str, Any], status: int) -> None:
         """Close the span, with a span inside it for each stage."""
         if span.is_recording():
             span.set_attributes(attributes)
@@ -72,7 +74,7 @@ class Traces:
         """Send what is left; a collector that does not answer is not waited for."""
         self._provider.shutdown()
 
-    def _stages(self, account: Account, span: Span) -> None:
+    def _stages(self, account: RequestContext, span: Span) -> None:
         """One behind the other, backwards from the end: what lies between them is too short to be told."""
         context = set_span_in_context(span)
         end = account.ended_ns

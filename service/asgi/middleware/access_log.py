@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ...telemetry.logs import ACCESS
-from ...telemetry.request_context import Account, current
+from ...telemetry.request_context import RequestContext, current
 
 if TYPE_CHECKING:  # its library is an extra
     from opentelemetry.trace import Span
 
-    from ...telemetry.tracing import Traces
+    from ...telemetry.tracing import Tracing
 
 # A request that was never answered, as nginx logs it.
 CLIENT_CLOSED_REQUEST = 499
@@ -22,7 +22,7 @@ CLIENT_CLOSED_REQUEST = 499
 logger = logging.getLogger(ACCESS)
 
 
-class Observation:
+class AccessLog:
     """Neither bodies nor queries nor headers are told, for pictures and secrets are in them.
 
     Args:
@@ -30,7 +30,7 @@ class Observation:
         traces: where spans go; None for nowhere.
     """
 
-    def __init__(self, app: ASGIApp, *, log: bool, traces: Traces | None) -> None:
+    def __init__(self, app: ASGIApp, *, log: bool, traces: Tracing | None) -> None:
         self._app = app
         self._log = log
         self._traces = traces
@@ -61,25 +61,29 @@ class Observation:
             self._end(scope, account, span, status, sent, time.perf_counter() - started)
             current.reset(token)
 
-    def _begin(self, scope: Scope, traceparent: str | None) -> tuple[Account, Span | None]:
+    def _begin(self, scope: Scope, traceparent: str | None) -> tuple[RequestContext, Span | None]:
         if self._traces is None:
-            return Account.begin(traceparent), None
+            return RequestContext.begin(traceparent), None
         return self._traces.begin(f"HTTP {scope['method']}", traceparent)
 
     def _end(
-        self, scope: Scope, account: Account, span: Span | None, status: int, sent: int, seconds: float
+        self, scope: Scope, account: RequestContext, span: Span | None, status: int, sent: int, seconds: float
     ) -> None:
         path = scope["raw_path"].decode("latin-1")
-        told: dict[str, Any] = {"status": status, **account.told}
+        log_fields: dict[str, Any] = {"status": status, **account.log_fields}
         if (key := scope.get("convserve.key")) is not None:
-            told["key"] = key
+            log_fields["key"] = key
         if self._traces is not None and span is not None:
             names = {"http.request.method": scope["method"], "url.path": path}
-            ours = {f"convserve.{name}": value for name, value in told.items()}
+            ours = {f"convserve.{name}": value for name, value in log_fields.items()}
             ours["http.response.status_code"] = ours.pop("convserve.status")
             self._traces.end(account, span, {**names, **ours}, status)
         if self._log:
-            told |= {f"{stage}_ms": round(1e3 * spent, 3) for stage, spent in account.stages.items()}
+            log_fields |= {f"{stage}_ms": round(1e3 * spent, 3) for stage, spent in account.stages.items()}
             client = scope["client"]
-            told |= {"bytes": sent, "ms": round(1e3 * seconds, 3), "client": client[0] if client else ""}
-            logger.info("%s %s", scope["method"], path, extra={"told": told})
+            log_fields |= {
+                "bytes": sent,
+                "ms": round(1e3 * seconds, 3),
+                "client": client[0] if client else "",
+            }
+            logger.info("%s %s", scope["method"], path, extra={"told": log_fields})

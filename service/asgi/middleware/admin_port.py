@@ -10,7 +10,7 @@ from ...security.api_keys import Scope
 from ...security.authorization import scope_of_path
 
 
-class Ports:
+class AdminPort:
     """Answers operations on `admin_port` alone, inference on the other alone, and probes on both."""
 
     def __init__(self, app: ASGIApp, admin_port: int) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ...errors import ConvserveError, Unauthenticated
-from ...protocols.shared.responses import error_reply
-from ...security.authorization import Gate, presented_key, scope_of_path
+from ...protocols.shared.responses import error_response
+from ...security.authorization import Authorizer, presented_key, scope_of_path
 
 
 class Authentication:
     """Asks the gate before the application sees a request, and before a byte of its body is read."""
 
-    def __init__(self, app: ASGIApp, gate: Gate) -> None:
+    def __init__(self, app: ASGIApp, gate: Authorizer) -> None:
         self._app = app
         self._gate = gate
 
@@ -24,7 +24,7 @@ class Authentication:
                     presented_key(headers.get(b"authorization"), headers.get(b"x-api-key")), needed
                 )
             except ConvserveError as error:
-                response = error_reply(error)
+                response = error_response(error)
                 if isinstance(error, Unauthenticated):
                     response.headers["WWW-Authenticate"] = 'Bearer realm="convserve"'
                 await response(scope, receive, send)

@@ -9,26 +9,26 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from ...config.settings import Settings
-from ...security.authorization import Gate
-from .access_log import Observation
-from .admin_port import Ports
+from ...security.authorization import Authorizer
+from .access_log import AccessLog
+from .admin_port import AdminPort
 from .auth import Authentication
 
 if TYPE_CHECKING:
-    from ...telemetry.tracing import Traces
+    from ...telemetry.tracing import Tracing
 
 # Besides what browsers let every script see.
 EXPOSED = ("Retry-After", "Server-Timing", "Traceparent")
 
 
-def enclose(
-    app: ASGIApp, settings: Settings, gate: Gate | None = None, traces: Traces | None = None
+def build_middleware(
+    app: ASGIApp, settings: Settings, gate: Authorizer | None = None, traces: Tracing | None = None
 ) -> ASGIApp:
     """The application behind every middleware that is on; the last put around it is the outermost."""
     if gate is not None:
         app = Authentication(app, gate)
     if settings.admin_port:
-        app = Ports(app, settings.admin_port)
+        app = AdminPort(app, settings.admin_port)
     if settings.cors_origins is not None:
         # Outside of the keys: a browser asks beforehand without one, and has to read who is refused.
         app = CORSMiddleware(
@@ -39,7 +39,7 @@ def enclose(
             expose_headers=EXPOSED,
         )
     if settings.access_log or traces is not None:
-        app = Observation(app, log=settings.access_log, traces=traces)
+        app = AccessLog(app, log=settings.access_log, traces=traces)
     return app
 
 

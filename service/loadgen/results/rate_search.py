@@ -13,7 +13,7 @@ from dataclasses import dataclass
 RESOLUTION = 0.03
 CONFIRMATIONS = 3
 GROWTH = 1.5
-LEAST_RATE = 1.0
+MIN_RATE = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """`rate` is None where not even LEAST_RATE is held; `trials` is the evidence, in order."""
+    """`rate` is None where not even MIN_RATE is held; `trials` is the evidence, in order."""
 
     rate: float | None
     trials: tuple[Trial, ...]
@@ -62,7 +62,7 @@ def find_max_rate(measure: Callable[[float], float], objective: float, start: fl
     step = RESOLUTION
     while low is not None and not search.is_confirmed(low):
         # The machine is less steady than the search took it for: ever further down.
-        low = max(low / (1 + step), LEAST_RATE) if low > LEAST_RATE else None
+        low = max(low / (1 + step), MIN_RATE) if low > MIN_RATE else None
         step *= 2
     return Found(low, tuple(search.trials))
 
@@ -85,8 +85,8 @@ class _Search:
             while self.holds(rate * GROWTH):
                 rate *= GROWTH
             return rate, rate * GROWTH
-        while rate > LEAST_RATE:
-            rate = max(rate / GROWTH, LEAST_RATE)
+        while rate > MIN_RATE:
+            rate = max(rate / GROWTH, MIN_RATE)
             if self.holds(rate):
                 return rate, rate * GROWTH
         return None, rate

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator
 
-from ..hires_timer import Alarm
+from ..hires_timer import HighResolutionTimer
 
 # How often it is looked what has become due while nobody could send it.
 TICK = 1e-3
@@ -33,7 +33,7 @@ class Arrivals:
         self._upcoming = next(times, None)
         self._behind = False
         self._ended = asyncio.Event()
-        self._alarm = Alarm(self._ring)
+        self._alarm = HighResolutionTimer(self._ring)
 
     async def all(self) -> None:
         """Return when the last has been told."""

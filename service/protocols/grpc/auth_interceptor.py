@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from ...errors import ConvserveError
-from ...security.authorization import Gate, presented_key, scope_of_method
+from ...security.authorization import Authorizer, presented_key, scope_of_method
 from .handlers import Context, refuse
 
 if TYPE_CHECKING:  # it is in the stubs alone that it is generic
@@ -20,7 +20,7 @@ else:
 class KeyInterceptor(_Interceptor):
     """Asks the gate before a method sees a call, and before its message is read."""
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: Authorizer) -> None:
         self._gate = gate
 
     async def intercept_service(

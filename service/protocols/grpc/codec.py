@@ -9,7 +9,7 @@ import numpy as np
 
 from ...batching.pending_request import Rows
 from ...errors import InvalidInput
-from ...imaging.decode_pool import Image
+from ...imaging.decode_pool import EncodedImage
 from ...inference.model import LoadedModel
 from ...repository.manifest import InputSpec, Manifest
 from ..open_inference.infer_request import (
@@ -24,12 +24,12 @@ from ..open_inference.infer_request import (
 )
 from ..shared.tensors import (
     check_datatype,
-    check_picture_shape,
+    check_image_shape,
     check_shape,
     elements_from_bytes,
+    resolve_dynamic_shape,
     rows_from_bytes,
     rows_from_numbers,
-    settle,
 )
 from .inference_pb2 import InferParameter, InferTensorContents, ModelInferRequest, ModelInferResponse
 
@@ -65,24 +65,26 @@ def read_request(message: ModelInferRequest, manifest: Manifest, max_images: int
 
 def _from_raw(
     tensor: ModelInferRequest.InferInputTensor, raw: bytes, spec: InputSpec, most: int
-) -> Rows | list[Image]:
+) -> Rows | list[EncodedImage]:
     if tensor.datatype == "BYTES":
-        count = check_picture_shape(tensor.shape, spec, most)
-        return [Image(element) for element in elements_from_bytes(raw, count, tensor.name)]
+        count = check_image_shape(tensor.shape, spec, most)
+        return [EncodedImage(element) for element in elements_from_bytes(raw, count, tensor.name)]
     check_datatype(tensor.datatype, spec)
-    spec = settle(tensor.shape, spec)
+    spec = resolve_dynamic_shape(tensor.shape, spec)
     return rows_from_bytes(raw, check_shape(tensor.shape, spec, most), spec)
 
 
-def _from_typed(tensor: ModelInferRequest.InferInputTensor, spec: InputSpec, most: int) -> Rows | list[Image]:
+def _from_typed(
+    tensor: ModelInferRequest.InferInputTensor, spec: InputSpec, most: int
+) -> Rows | list[EncodedImage]:
     if tensor.datatype == "BYTES":
-        count = check_picture_shape(tensor.shape, spec, most)
+        count = check_image_shape(tensor.shape, spec, most)
         elements = _elements(tensor.contents, _PICTURES, tensor.name)
         if len(elements) != count:
             raise InvalidInput(f"input {tensor.name!r} has {len(elements)} {_PICTURES}; expected {count}")
-        return [Image(element) for element in elements]
+        return [EncodedImage(element) for element in elements]
     check_datatype(tensor.datatype, spec)
-    spec = settle(tensor.shape, spec)
+    spec = resolve_dynamic_shape(tensor.shape, spec)
     count = check_shape(tensor.shape, spec, most)
     field, dtype = _FIELDS[tensor.datatype]
     elements = _elements(tensor.contents, field, tensor.name)

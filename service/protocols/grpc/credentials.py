@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 
 from ...security.tls import TlsFiles
-from ...system.file_watcher import Watched
+from ...system.file_watcher import FileWatcher
 
 
 def credentials(files: TlsFiles) -> grpc.ServerCredentials:
@@ -15,7 +15,7 @@ def credentials(files: TlsFiles) -> grpc.ServerCredentials:
 
     What is not whole it does not take, and goes on with what it had.
     """
-    watched = Watched(files.certificate, files.key)
+    watched = FileWatcher(files.certificate, files.key)
 
     def changed() -> Any:  # None for what is known already, which the stubs do not know
         return _read(files) if watched.changed() else None

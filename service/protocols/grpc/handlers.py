@@ -24,7 +24,7 @@ Behaviour = Callable[[Any, Context], Awaitable[Message] | AsyncIterator[Message]
 
 # In bytes: the sentence of an error travels in a trailer, and clients refuse those that exceed 8 KiB in all;
 # a byte that is not ASCII takes three there.
-LONGEST_SENTENCE = 2000
+MAX_MESSAGE_LENGTH = 2000
 
 M = TypeVar("M", bound=Message)
 
@@ -105,7 +105,7 @@ async def refuse(context: Context, error: Exception) -> NoReturn:
     if not isinstance(error, ConvserveError):
         logger.error("an unforeseen error", exc_info=error)
         error = InferenceFailed("an unforeseen error; it has been logged")
-    sentence = str(error).encode(errors="replace")[:LONGEST_SENTENCE].decode(errors="ignore")
+    sentence = str(error).encode(errors="replace")[:MAX_MESSAGE_LENGTH].decode(errors="ignore")
     code = grpc.StatusCode[TABLE[type(error)].grpc]
     await context.abort(code, sentence, _when_to_return(error))
 

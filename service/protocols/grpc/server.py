@@ -11,9 +11,9 @@ import grpc
 from ...config.limits import Limits
 from ...errors import ConfigurationError
 from ...inference.data_plane import DataPlane
-from ...security.authorization import Gate
+from ...security.authorization import Authorizer
 from ...security.tls import TlsFiles
-from ...telemetry.metrics import Telemetry
+from ...telemetry.metrics import ServerMetrics
 from . import health, servicer
 from .auth_interceptor import KeyInterceptor
 from .credentials import credentials
@@ -32,9 +32,9 @@ class GrpcServer:
     def __init__(
         self,
         plane: DataPlane,
-        telemetry: Telemetry,
+        telemetry: ServerMetrics,
         limits: Limits,
-        gate: Gate | None = None,
+        gate: Authorizer | None = None,
         tls: TlsFiles | None = None,
     ) -> None:
         """`gate` is asked before every call, and `tls` is spoken, where they are given."""

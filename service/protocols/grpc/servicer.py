@@ -14,7 +14,7 @@ from ...config.limits import Limits
 from ...errors import ConvserveError, InvalidInput, ModelNotFound, ModelNotReady
 from ...inference.data_plane import DataPlane
 from ...inference.model import LoadedModel
-from ...telemetry.metrics import Telemetry
+from ...telemetry.metrics import ServerMetrics
 from ..open_inference.infer_request import infer
 from ..open_inference.metadata import (
     all_statistics,
@@ -24,7 +24,7 @@ from ..open_inference.metadata import (
     server_metadata,
     statistics_by_name,
 )
-from ..shared.request_metrics import Tally
+from ..shared.request_metrics import RequestMetrics
 from ..shared.status_codes import TABLE
 from . import inference_pb2 as messages
 from .cancellable_stream import until
@@ -52,7 +52,7 @@ class OpenInferenceGrpc:
 
     plane: DataPlane
     limits: Limits
-    telemetry: Telemetry
+    telemetry: ServerMetrics
     closing: asyncio.Event
 
     def handler(self) -> Handler:
@@ -80,7 +80,7 @@ class OpenInferenceGrpc:
         self, request: messages.ModelInferRequest, context: Context
     ) -> messages.ModelInferResponse:
         """Infer, count it, and remember how it ended; a client that leaves cancels this coroutine."""
-        with Tally(self.telemetry, PROTOCOL, code="INTERNAL") as tally:
+        with RequestMetrics(self.telemetry, PROTOCOL, code="INTERNAL") as tally:
             try:
                 response = await self._infer(tally, request, context)
                 tally.code = "OK"
@@ -110,7 +110,7 @@ class OpenInferenceGrpc:
                 yield messages.ModelStreamInferResponse(infer_response=response)
 
     async def _infer(
-        self, tally: Tally, request: messages.ModelInferRequest, context: Context
+        self, tally: RequestMetrics, request: messages.ModelInferRequest, context: Context
     ) -> messages.ModelInferResponse:
         model = tally.model = self._resolve(request.model_name, request.model_version)
         asked = read_request(request, model.manifest, self.limits.max_images)

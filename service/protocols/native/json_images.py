@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from ...config.limits import JsonLimits
 from ...errors import InvalidImage, InvalidInput, PayloadTooLarge
-from ...imaging.decode_pool import Image
+from ...imaging.decode_pool import EncodedImage
 from ..shared.base64_text import decode_base64
 from ..shared.json_body import parse_json
 
@@ -35,7 +35,7 @@ _ADAPTER = TypeAdapter(JsonImages)
 _EXPECTED = '; expected {"images": [{"b64": "…"}, …]}'
 
 
-def read_json_images(body: bytes, limits: JsonLimits) -> list[Image]:
+def read_json_images(body: bytes, limits: JsonLimits) -> list[EncodedImage]:
     """The images of the body. One that is not base64 has no bytes, and the fault that says where.
 
     Raises:
@@ -49,11 +49,11 @@ def read_json_images(body: bytes, limits: JsonLimits) -> list[Image]:
     return [_image(image, f"images.{index}.b64") for index, image in enumerate(document.images)]
 
 
-def _image(image: JsonImage, where: str) -> Image:
+def _image(image: JsonImage, where: str) -> EncodedImage:
     try:
-        return Image(decode_base64(image.b64, where), image.filename)
+        return EncodedImage(decode_base64(image.b64, where), image.filename)
     except InvalidInput as error:
-        return Image(b"", image.filename, InvalidImage(str(error)))
+        return EncodedImage(b"", image.filename, InvalidImage(str(error)))
 
 
 def _check_members(model: JsonImage | JsonImages, where: str) -> None:

@@ -10,13 +10,13 @@ from starlette.requests import Request
 
 from ...config.limits import Limits
 from ...errors import InvalidInput, PayloadTooLarge, UnsupportedContent
-from ...imaging.decode_pool import Image
+from ...imaging.decode_pool import EncodedImage
 from ...inference.data_plane import DataPlane
-from ...telemetry.metrics import Telemetry
+from ...telemetry.metrics import ServerMetrics
 from ..shared.multipart import read_files
 from ..shared.request_body import read_body
-from ..shared.request_handler import Exchange, InferenceRoute, counted
-from ..shared.responses import JSON, Reply, server_timing
+from ..shared.request_handler import InferenceContext, InferenceRoute, counted
+from ..shared.responses import JSON, EncodedResponse, server_timing
 from .json_codec import as_json
 from .json_images import read_json_images
 from .openapi import DESCRIPTION, PATHS, request_body, responses
@@ -39,7 +39,7 @@ class Native:
     plane: DataPlane
     limits: Limits
 
-    def mount(self, app: FastAPI, telemetry: Telemetry) -> None:
+    def mount(self, app: FastAPI, telemetry: ServerMetrics) -> None:
         endpoint = counted(telemetry, "native", self.classify)
         for path, parameters in PATHS.items():
             app.router.add_api_route(
@@ -56,7 +56,7 @@ class Native:
                 tags=["classify"],
             )
 
-    async def classify(self, exchange: Exchange) -> Reply:
+    async def classify(self, exchange: InferenceContext) -> EncodedResponse:
         model = exchange.begin(self.plane.registry.resolve_named, self.limits.request_timeout)
         top_k = _top_k(exchange.request)
         images = self._images(exchange, await read_body(exchange.request, self.limits.max_body_bytes))
@@ -64,9 +64,9 @@ class Native:
             model, images, top_k=top_k, deadline=exchange.deadline
         )
         exchange.timings = classification.timings
-        return Reply(as_json(classification), JSON, server_timing(classification.timings))
+        return EncodedResponse(as_json(classification), JSON, server_timing(classification.timings))
 
-    def _images(self, exchange: Exchange, body: bytes) -> list[Image]:
+    def _images(self, exchange: InferenceContext, body: bytes) -> list[EncodedImage]:
         images = _read_images(exchange, body, self.limits)
         if not images:
             raise InvalidInput("the request holds no image")
@@ -78,7 +78,7 @@ class Native:
         return images
 
 
-def _read_images(exchange: Exchange, body: bytes, limits: Limits) -> list[Image]:
+def _read_images(exchange: InferenceContext, body: bytes, limits: Limits) -> list[EncodedImage]:
     content_type = exchange.header(b"content-type") or ""
     encoding = exchange.header(b"content-encoding") or "identity"
     if encoding != "identity":
@@ -87,7 +87,7 @@ def _read_images(exchange: Exchange, body: bytes, limits: Limits) -> list[Image]
         raise InvalidInput("the body is empty; send a picture, a form with files, or JSON")
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type.startswith("image/") or media_type in ("application/octet-stream", ""):
-        return [Image(body)]
+        return [EncodedImage(body)]
     if media_type == "multipart/form-data":
         return read_files(content_type, body, limits.max_parts)
     if media_type == "application/json":

@@ -15,7 +15,7 @@ import numpy as np
 
 from ...batching.pending_request import Rows, Scores
 from ...errors import InvalidInput
-from ...imaging.decode_pool import Image
+from ...imaging.decode_pool import EncodedImage
 from ...inference.classifier import Classifier, Inference, check_classifies
 from ...inference.model import LoadedModel
 from ...repository.manifest import Manifest
@@ -25,7 +25,7 @@ from ..shared.tensors import elements_to_bytes
 MAX_CLASSIFICATION_ELEMENTS = 1_000_000
 
 # As JSON a number takes five times the memory of a float32, and longer to write than to compute.
-MOST_JSON_NUMBERS = 1 << 22
+MAX_JSON_NUMBERS = 1 << 22
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class InferRequest:
     """`content` is rows of the model's input, or encoded pictures; `timeout` is in seconds."""
 
     id: str
-    content: Rows | list[Image]
+    content: Rows | list[EncodedImage]
     outputs: Sequence[RequestedOutput]
     timeout: float | None
 
@@ -113,9 +113,9 @@ def check_json_size(scores: Scores, manifest: Manifest) -> None:
     Raises:
         InvalidInput: these are maps of more numbers than are written as JSON.
     """
-    if not manifest.classifies and scores.size > MOST_JSON_NUMBERS:
+    if not manifest.classifies and scores.size > MAX_JSON_NUMBERS:
         raise InvalidInput(
-            f"the maps have {scores.size:,} numbers, and at most {MOST_JSON_NUMBERS:,} are written as JSON: "
+            f"the maps have {scores.size:,} numbers, and at most {MAX_JSON_NUMBERS:,} are written as JSON: "
             "ask for binary data, by the binary tensor data extension or by gRPC"
         )
 

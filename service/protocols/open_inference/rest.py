@@ -17,13 +17,13 @@ from ...config.limits import Limits
 from ...errors import ModelNotFound
 from ...inference.data_plane import DataPlane
 from ...inference.model import LoadedModel
-from ...telemetry.metrics import Telemetry
+from ...telemetry.metrics import ServerMetrics
 from ..shared.content_coding import compress, decompress
 from ..shared.json_body import parse_json
-from ..shared.readiness import readiness_reply
+from ..shared.readiness import readiness_response
 from ..shared.request_body import read_body
-from ..shared.request_handler import Exchange, InferenceRoute, counted
-from ..shared.responses import Reply, error_json, json_reply, server_timing
+from ..shared.request_handler import InferenceContext, InferenceRoute, counted
+from ..shared.responses import EncodedResponse, error_json, json_response, server_timing
 from .infer_request import infer
 from .metadata import all_statistics, config_of, index_of, metadata_of, server_metadata, statistics_by_name
 from .openapi import INFER_DESCRIPTION, index_body, infer_body, infer_parameters, responses, settings_body
@@ -57,7 +57,7 @@ class OpenInference:
     plane: DataPlane
     limits: Limits
 
-    def mount(self, app: FastAPI, telemetry: Telemetry) -> None:
+    def mount(self, app: FastAPI, telemetry: ServerMetrics) -> None:
         for path, answer in self._pages().items():
             app.router.add_api_route(
                 path, answer, methods=["GET"], tags=[TAG], include_in_schema=path != "/v2/"
@@ -111,7 +111,7 @@ class OpenInference:
             pages[f"{model}/stats"] = self.statistics
         return pages
 
-    async def infer(self, exchange: Exchange) -> Reply:
+    async def infer(self, exchange: InferenceContext) -> EncodedResponse:
         model = exchange.begin(self._resolve, self.limits.request_timeout)
         received = await read_body(exchange.request, self.limits.max_body_bytes)
         body = decompress(received, exchange.header(b"content-encoding") or "", self.limits.max_body_bytes)
@@ -123,62 +123,62 @@ class OpenInference:
             self.limits.json,
         )
         if asked.timeout is not None:
-            exchange.hasten(asked.timeout)
+            exchange.shorten_deadline(asked.timeout)
         outputs, inference = await infer(self.plane.classifier, model, asked, deadline=exchange.deadline)
         exchange.timings = inference.timings
         answer, headers = write_answer(asked, model, outputs)
         answer, coding = compress(answer, exchange.header(b"accept-encoding") or "")
         if coding is not None:
             headers.append((b"content-encoding", coding.encode()))
-        return Reply(answer, *headers, server_timing(inference.timings))
+        return EncodedResponse(answer, *headers, server_timing(inference.timings))
 
     async def server(self) -> Response:
-        return json_reply(server_metadata())
+        return json_response(server_metadata())
 
     async def live(self) -> Response:
-        return json_reply({"live": True})
+        return json_response({"live": True})
 
     async def ready(self) -> Response:
         registry = self.plane.registry
         # The specification names the member "live" in one place and "ready" in another.
-        return readiness_reply(registry, {"ready": registry.ready, "live": True})
+        return readiness_response(registry, {"ready": registry.ready, "live": True})
 
     async def models(self) -> Response:
-        return json_reply({"models": self.plane.registry.names})
+        return json_response({"models": self.plane.registry.names})
 
     async def model_ready(self, request: Request) -> Response:
-        return json_reply({"name": self._resolve(request.path_params).name, "ready": True})
+        return json_response({"name": self._resolve(request.path_params).name, "ready": True})
 
     async def metadata(self, request: Request) -> Response:
         model = self._resolve(request.path_params)
-        return json_reply(metadata_of(model, self.plane.registry.versions(model.name)))
+        return json_response(metadata_of(model, self.plane.registry.versions(model.name)))
 
     async def config(self, request: Request) -> Response:
-        return json_reply(config_of(self._resolve(request.path_params)))
+        return json_response(config_of(self._resolve(request.path_params)))
 
     async def statistics(self, request: Request) -> Response:
         model = self._resolve(request.path_params)
         version = request.path_params.get("version")
-        return json_reply(statistics_by_name(self.plane.registry, model.name, version))
+        return json_response(statistics_by_name(self.plane.registry, model.name, version))
 
     async def all_statistics(self) -> Response:
-        return json_reply(all_statistics(self.plane.registry))
+        return json_response(all_statistics(self.plane.registry))
 
     async def index(self, request: Request) -> Response:
         """Tritonclient sends no Content-Type, and an empty body where it asks for nothing in particular."""
         body = await read_body(request, self.limits.max_body_bytes)
         asked = parse_json(_INDEX, body or b"{}", self.limits.json)
-        return json_reply(index_of(self.plane.registry, ready_only=asked.ready))
+        return json_response(index_of(self.plane.registry, ready_only=asked.ready))
 
     async def no_regions(self) -> Response:
         """Shared memory is not offered, and a client that asks what it has left there is told so kindly."""
-        return json_reply([])
+        return json_response([])
 
     async def logging(self, request: Request) -> Response:
         settings = log_settings()
         body = await read_body(request, self.limits.max_body_bytes)
         check_unchanged(settings, read_wanted(body, self.limits.json), LOGS_FIXED)
-        return json_reply(settings)
+        return json_response(settings)
 
     async def tracing(self, request: Request) -> Response:
         if "name" in request.path_params:
@@ -186,7 +186,7 @@ class OpenInference:
         settings = trace_settings()
         body = await read_body(request, self.limits.max_body_bytes)
         check_unchanged(settings, read_wanted(body, self.limits.json), TRACES_FIXED)
-        return json_reply(settings)
+        return json_response(settings)
 
     async def not_offered(self, request: Request) -> Response:
         return error_json(f"{request.url.path} is not offered by this server", NOT_OFFERED)

@@ -14,7 +14,7 @@ from pydantic_core import to_json
 from ...batching.pending_request import Rows
 from ...config.limits import JsonLimits
 from ...errors import InvalidInput
-from ...imaging.decode_pool import Image
+from ...imaging.decode_pool import EncodedImage
 from ...inference.model import LoadedModel
 from ...repository.manifest import InputSpec, Manifest
 from ..shared.base64_text import decode_base64
@@ -22,12 +22,12 @@ from ..shared.json_body import parse_json
 from ..shared.responses import JSON
 from ..shared.tensors import (
     check_datatype,
-    check_picture_shape,
+    check_image_shape,
     check_shape,
     elements_from_bytes,
+    resolve_dynamic_shape,
     rows_from_bytes,
     rows_from_json,
-    settle,
 )
 from .infer_request import (
     InferRequest,
@@ -45,7 +45,7 @@ HEADER_LENGTH = "Inference-Header-Content-Length"
 RAW_HEADER_LENGTH = HEADER_LENGTH.lower().encode()
 # Of what a request lists the first that is wrong is told of, and no more than this is looked at: a body has
 # room for millions, each of which would become an object or an error.
-MOST_LISTED = 64
+MAX_LISTED = 64
 
 
 # Clients that write every member of a request write null for those they do not set.
@@ -56,7 +56,7 @@ class JsonInput(BaseModel):
     model_config = ConfigDict(strict=True)
 
     name: str
-    shape: Annotated[list[int], Field(fail_fast=True, max_length=MOST_LISTED)]
+    shape: Annotated[list[int], Field(fail_fast=True, max_length=MAX_LISTED)]
     datatype: str
     parameters: Parameters = {}
     data: Any = None
@@ -74,8 +74,8 @@ class JsonRequest(BaseModel):
 
     id: str | None = None
     parameters: dict[str, Any] | None = None
-    inputs: Annotated[list[JsonInput], Field(fail_fast=True, max_length=MOST_LISTED)]
-    outputs: Annotated[list[JsonOutput], Field(fail_fast=True, max_length=MOST_LISTED)] | None = None
+    inputs: Annotated[list[JsonInput], Field(fail_fast=True, max_length=MAX_LISTED)]
+    outputs: Annotated[list[JsonOutput], Field(fail_fast=True, max_length=MAX_LISTED)] | None = None
 
 
 _ADAPTER = TypeAdapter(JsonRequest)
@@ -116,11 +116,11 @@ def _read_raw(body: bytes, manifest: Manifest) -> InferRequest:
     spec = manifest.input
     if spec.free:  # bytes do not tell a shape, and an encoded picture does
         return InferRequest(
-            new_id(), [Image(body)], [RequestedOutput(manifest.output.name, binary=True)], None
+            new_id(), [EncodedImage(body)], [RequestedOutput(manifest.output.name, binary=True)], None
         )
     size = math.prod(spec.shape) * np.dtype(spec.dtype).itemsize
     is_row = len(body) == size and not body.startswith(_SIGNATURES)
-    content: Rows | list[Image] = rows_from_bytes(body, 1, spec) if is_row else [Image(body)]
+    content: Rows | list[EncodedImage] = rows_from_bytes(body, 1, spec) if is_row else [EncodedImage(body)]
     return InferRequest(new_id(), content, [RequestedOutput(manifest.output.name, binary=True)], None)
 
 
@@ -138,7 +138,7 @@ def _read(
     return InferRequest(request.id or new_id(), content, check_outputs(outputs, manifest), timeout)
 
 
-def _content(tensor: JsonInput, binary: memoryview, spec: InputSpec, most: int) -> Rows | list[Image]:
+def _content(tensor: JsonInput, binary: memoryview, spec: InputSpec, most: int) -> Rows | list[EncodedImage]:
     given: list[str] = [
         name for name in ("binary_data_size", "shared_memory_region") if name in tensor.parameters
     ]
@@ -154,25 +154,25 @@ def _content(tensor: JsonInput, binary: memoryview, spec: InputSpec, most: int) 
     if tensor.datatype == "BYTES":
         return _pictures(tensor, binary, spec, most)
     check_datatype(tensor.datatype, spec)
-    spec = settle(tensor.shape, spec)
+    spec = resolve_dynamic_shape(tensor.shape, spec)
     count = check_shape(tensor.shape, spec, most)
     if "data" in given:
         return rows_from_json(tensor.data, count, spec)
     return rows_from_bytes(_binary_of(tensor, binary), count, spec)
 
 
-def _pictures(tensor: JsonInput, binary: memoryview, spec: InputSpec, most: int) -> list[Image]:
+def _pictures(tensor: JsonInput, binary: memoryview, spec: InputSpec, most: int) -> list[EncodedImage]:
     """A BYTES tensor `[n]` or `[n, 1]` of encoded pictures; in JSON, which has no bytes, of base64."""
-    count = check_picture_shape(tensor.shape, spec, most)
+    count = check_image_shape(tensor.shape, spec, most)
     if "data" not in tensor.model_fields_set:
         elements = elements_from_bytes(_binary_of(tensor, binary), count, tensor.name)
-        return [Image(element) for element in elements]
+        return [EncodedImage(element) for element in elements]
     texts = tensor.data
     if len(tensor.shape) == 2 and isinstance(texts, list):  # nested as its shape says, or flat
         texts = [each[0] if isinstance(each, list) and len(each) == 1 else each for each in texts]
     if not isinstance(texts, list) or len(texts) != count or not all(isinstance(text, str) for text in texts):
         raise InvalidInput(f"the data of input {tensor.name!r} is not a list of {count} base64 strings")
-    return [Image(decode_base64(text, f"inputs.0.data.{index}")) for index, text in enumerate(texts)]
+    return [EncodedImage(decode_base64(text, f"inputs.0.data.{index}")) for index, text in enumerate(texts)]
 
 
 def _binary_of(tensor: JsonInput, binary: memoryview) -> memoryview:

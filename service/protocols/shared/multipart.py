@@ -13,11 +13,11 @@ from email.message import Message
 from email.utils import collapse_rfc2231_value
 
 from ...errors import InvalidInput, PayloadTooLarge
-from ...imaging.decode_pool import Image
+from ...imaging.decode_pool import EncodedImage
 
 # RFC 2046 allows 70.
-LONGEST_BOUNDARY = 256
-LONGEST_HEAD = 16 * 1024
+MAX_BOUNDARY_LENGTH = 256
+MAX_HEADER_BYTES = 16 * 1024
 
 # What may follow a boundary on its line: the end of all, or nothing but white space.
 _REST_OF_LINE = re.compile(rb"--|[ \t]*\r\n")
@@ -26,7 +26,7 @@ _HEADER_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _USUAL_DISPOSITION = re.compile(r'form-data; ?name="[^"\\]*"(?:; ?filename="([^"\\]*)")?', re.IGNORECASE)
 
 
-def read_files(content_type: str, body: bytes, max_parts: int) -> list[Image]:
+def read_files(content_type: str, body: bytes, max_parts: int) -> list[EncodedImage]:
     """The parts that are files: those with a file name, or with an image's media type; in their order.
 
     Raises:
@@ -36,7 +36,7 @@ def read_files(content_type: str, body: bytes, max_parts: int) -> list[Image]:
     boundary = _parameters("content-type", content_type).get("boundary")
     if not boundary:
         raise InvalidInput("the Content-Type multipart/form-data has no boundary")
-    files: list[Image] = []
+    files: list[EncodedImage] = []
     for count, (start, end) in enumerate(_parts(body, _delimiter(boundary))):
         if count >= max_parts:
             raise PayloadTooLarge(
@@ -49,7 +49,7 @@ def read_files(content_type: str, body: bytes, max_parts: int) -> list[Image]:
         filename = named.get("filename")
         media_type = headers.get(b"content-type", "")
         if filename is not None or media_type.startswith(("image/", "application/octet-stream")):
-            files.append(Image(body[start:end], filename or None))
+            files.append(EncodedImage(body[start:end], filename or None))
     return files
 
 
@@ -58,8 +58,8 @@ def _delimiter(boundary: str) -> bytes:
         encoded = boundary.encode("latin-1")
     except UnicodeEncodeError as error:
         raise _unreadable("its boundary is not ASCII") from error
-    if len(encoded) > LONGEST_BOUNDARY:
-        raise _unreadable(f"its boundary has more than {LONGEST_BOUNDARY} characters")
+    if len(encoded) > MAX_BOUNDARY_LENGTH:
+        raise _unreadable(f"its boundary has more than {MAX_BOUNDARY_LENGTH} characters")
     return b"\r\n--" + encoded
 
 
@@ -90,7 +90,7 @@ def _headers(body: bytes, start: int, end: int) -> tuple[dict[bytes, str], int]:
     """A part's headers, their names in lower case, and where its content begins."""
     if body.startswith(b"\r\n", start, end):
         return {}, start + 2
-    empty = body.find(b"\r\n\r\n", start, min(end, start + LONGEST_HEAD))
+    empty = body.find(b"\r\n\r\n", start, min(end, start + MAX_HEADER_BYTES))
     if empty == -1:
         raise _unreadable("a part has no end of its headers")
     headers: dict[bytes, str] = {}

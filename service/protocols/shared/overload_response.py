@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from ...errors import ConvserveError, Overloaded
 from ...http.response_bytes import Headers
 from ...inference.model import LoadedModel
-from ...telemetry.metrics import Telemetry
-from .request_metrics import Tally
-from .responses import Reply, error_reply
+from ...telemetry.metrics import ServerMetrics
+from .request_metrics import RequestMetrics
+from .responses import EncodedResponse, error_response
 
 DEADLINE = b"x-request-timeout-ms"
 
 
 @dataclass(frozen=True, slots=True)
-class FullHouse:
+class OverloadResponder:
     """A standing refusal, in the words of the dialect that first refused.
 
     Args:
@@ -24,12 +24,12 @@ class FullHouse:
         seconds: the deadline of a request that names none.
     """
 
-    telemetry: Telemetry
+    telemetry: ServerMetrics
     protocol: str
     resolve: Callable[[], LoadedModel]
     seconds: float
 
-    def __call__(self, headers: Headers) -> Reply | None:
+    def __call__(self, headers: Headers) -> EncodedResponse | None:
         """The refusal of a request, counted; None where there is room or the request has its own deadline."""
         for name, _ in headers:
             if name == DEADLINE:
@@ -38,8 +38,8 @@ class FullHouse:
             model = self.resolve()
             model.admission.check(time_left=self.seconds)
         except Overloaded as overloaded:
-            reply = error_reply(overloaded)
-            with Tally(self.telemetry, self.protocol, str(reply.status_code)) as tally:
+            reply = error_response(overloaded)
+            with RequestMetrics(self.telemetry, self.protocol, str(reply.status_code)) as tally:
                 tally.model = model
                 tally.refuse(overloaded, tally.code)
             return reply

@@ -8,7 +8,7 @@ from typing import Any
 from starlette.responses import Response
 
 from ...inference.registry import Registry
-from .responses import json_reply
+from .responses import json_response
 
 
 def state_of(registry: Registry) -> str:
@@ -19,8 +19,8 @@ def state_of(registry: Registry) -> str:
     return "draining" if registry.draining else "loading"
 
 
-def readiness_reply(registry: Registry, content: Mapping[str, Any]) -> Response:
+def readiness_response(registry: Registry, content: Mapping[str, Any]) -> Response:
     """`content`, which is the dialect's own; where the server is not ready, 503 and beside it an error."""
     if registry.ready:
-        return json_reply(content)
-    return json_reply({"error": f"the server is not ready: it is {state_of(registry)}", **content}, 503)
+        return json_response(content)
+    return json_response({"error": f"the server is not ready: it is {state_of(registry)}", **content}, 503)

@@ -14,10 +14,10 @@ from ...errors import ConvserveError, InvalidInput, ModelNotReady, Overloaded
 from ...http.overload_cache import STANDING
 from ...http.scope_extensions import CANCELLABLE, CLIENT_LEFT
 from ...inference.model import LoadedModel
-from ...telemetry.metrics import Telemetry
-from .overload_response import DEADLINE, FullHouse
-from .request_metrics import Tally
-from .responses import error_reply
+from ...telemetry.metrics import ServerMetrics
+from .overload_response import DEADLINE, OverloadResponder
+from .request_metrics import RequestMetrics
+from .responses import error_response
 
 # What nginx logs for a client that left before its answer; nobody receives it.
 CLIENT_CLOSED_REQUEST = 499
@@ -27,12 +27,12 @@ CLIENT_CLOSED_REQUEST = 499
 Resolve = Callable[[Mapping[str, str]], LoadedModel]
 
 
-class Exchange(Tally):
+class InferenceContext(RequestMetrics):
     """What is known of a request over HTTP while it is answered."""
 
     __slots__ = ("_headers", "request")
 
-    def __init__(self, request: Request, telemetry: Telemetry, protocol: str) -> None:
+    def __init__(self, request: Request, telemetry: ServerMetrics, protocol: str) -> None:
         super().__init__(telemetry, protocol, code="500")
         self.request = request
         self._headers: dict[bytes, bytes] = {}
@@ -68,7 +68,7 @@ class Exchange(Tally):
             self.set_deadline(default_seconds)
         except Overloaded:
             names = self.names
-            self.request.scope[STANDING] = FullHouse(
+            self.request.scope[STANDING] = OverloadResponder(
                 self._telemetry, self._protocol, lambda: resolve(names), default_seconds
             )
             raise
@@ -94,7 +94,7 @@ class Exchange(Tally):
                 )
         self.expire_in(seconds)
 
-    def hasten(self, seconds: float) -> None:
+    def shorten_deadline(self, seconds: float) -> None:
         """A deadline that the body names, from now on; one of the header's stays where it is earlier.
 
         Raises:
@@ -105,21 +105,21 @@ class Exchange(Tally):
             self.expire_in(seconds)
 
 
-Answering = Callable[[Exchange], Awaitable[Response]]
+Answering = Callable[[InferenceContext], Awaitable[Response]]
 Endpoint = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
-def counted(telemetry: Telemetry, protocol: str, answer: Answering) -> Endpoint:
+def counted(telemetry: ServerMetrics, protocol: str, answer: Answering) -> Endpoint:
     """An endpoint that answers by `answer`, turns domain errors into replies, and counts what came of it."""
 
     async def endpoint(request: Request) -> Response:
         request.scope[CANCELLABLE] = True
-        with Exchange(request, telemetry, protocol) as exchange:
+        with InferenceContext(request, telemetry, protocol) as exchange:
             try:
                 response = await answer(exchange)
                 exchange.code = str(response.status_code)
             except ConvserveError as refusal:
-                response = error_reply(refusal)
+                response = error_response(refusal)
                 exchange.refuse(refusal, str(response.status_code))
             except asyncio.CancelledError as cancelled:
                 if CLIENT_LEFT in cancelled.args:
@@ -127,7 +127,7 @@ def counted(telemetry: Telemetry, protocol: str, answer: Answering) -> Endpoint:
                     return Response(status_code=CLIENT_CLOSED_REQUEST)
                 # Else the server cancels, and only when its time to shut down is over.
                 error = ModelNotReady("the server is shutting down")
-                response = error_reply(error)
+                response = error_response(error)
                 exchange.refuse(error, str(response.status_code))
             except ClientDisconnect:
                 response = Response(status_code=CLIENT_CLOSED_REQUEST)

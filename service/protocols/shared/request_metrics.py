@@ -10,13 +10,13 @@ from typing import Self
 from ...errors import ConvserveError, DeadlineExceeded, ModelNotReady, Overloaded
 from ...inference.classifier import Timings
 from ...inference.model import LoadedModel
-from ...telemetry.metrics import Telemetry
-from ...telemetry.request_context import Account, current
+from ...telemetry.metrics import ServerMetrics
+from ...telemetry.request_context import RequestContext, current
 
 _REASONS = {Overloaded: "overloaded", DeadlineExceeded: "deadline", ModelNotReady: "not_ready"}
 
 
-class Tally:
+class RequestMetrics:
     """What is known of a request while it is answered; counted when the block ends, however it ends.
 
     Attributes:
@@ -28,7 +28,7 @@ class Tally:
 
     __slots__ = ("_protocol", "_started", "_telemetry", "code", "deadline", "model", "timings")
 
-    def __init__(self, telemetry: Telemetry, protocol: str, code: str) -> None:
+    def __init__(self, telemetry: ServerMetrics, protocol: str, code: str) -> None:
         """`code` is what an unforeseen error is answered with."""
         self._telemetry = telemetry
         self._protocol = protocol
@@ -77,10 +77,10 @@ class Tally:
         if (account := current.get()) is not None:
             self._tell(account, name, version)
 
-    def _tell(self, account: Account, name: str, version: str) -> None:
-        told = {"protocol": self._protocol, "code": self.code}
+    def _tell(self, account: RequestContext, name: str, version: str) -> None:
+        log_fields = {"protocol": self._protocol, "code": self.code}
         if name:
-            told |= {"model": name, "version": version}
+            log_fields |= {"model": name, "version": version}
         spent = self.timings
         stages = {"decode": spent.decode, "queue": spent.queue, "compute": spent.infer} if spent else {}
-        account.note(told, stages)
+        account.note(log_fields, stages)

@@ -16,12 +16,12 @@ from ...inference.classifier import Timings
 from .status_codes import TABLE
 
 # Room to name every bad picture of a request, and not to send a client's megabytes back to it.
-LONGEST_SENTENCE = 64 * 1024
+MAX_MESSAGE_LENGTH = 64 * 1024
 
 JSON = (b"content-type", b"application/json")
 
 
-class Reply(Response):
+class EncodedResponse(Response):
     """An answer that is whole, its headers given as they are sent.
 
     Starlette's own constructor encodes and completes them, which takes longer than writing the body.
@@ -41,7 +41,7 @@ class Reply(Response):
             await super().__call__(scope, receive, send)
 
 
-def json_reply(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """`content` in JSON, which has no word for infinity or for what is not a number: these become null."""
     return Response(to_json(content, inf_nan_mode="null"), status, headers, media_type="application/json")
 
@@ -52,17 +52,17 @@ def error_json(sentence: str, status: int, headers: Mapping[str, str] | None = N
 
 
 def _error_body(sentence: str) -> bytes:
-    if len(sentence) > LONGEST_SENTENCE:
-        sentence = f"{sentence[:LONGEST_SENTENCE]}…"
+    if len(sentence) > MAX_MESSAGE_LENGTH:
+        sentence = f"{sentence[:MAX_MESSAGE_LENGTH]}…"
     return to_json({"error": sentence})
 
 
-def error_reply(error: ConvserveError) -> Reply:
+def error_response(error: ConvserveError) -> EncodedResponse:
     """The error with the status of the table; a refusal for overload says when to return."""
     headers = [JSON]
     if isinstance(error, Overloaded):
         headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after))))
-    return Reply(_error_body(str(error)), *headers, status=TABLE[type(error)].http)
+    return EncodedResponse(_error_body(str(error)), *headers, status=TABLE[type(error)].http)
 
 
 def server_timing(timings: Timings) -> tuple[bytes, bytes]:

@@ -33,5 +33,5 @@ TABLE: dict[type[errors.ConvserveError], Status] = {
     errors.InvalidModel: Status(500, "INTERNAL"),
     errors.NothingToServe: Status(503, "UNAVAILABLE"),
     errors.ConfigurationError: Status(500, "INTERNAL"),
-    errors.ServerRefused: Status(502, "UNAVAILABLE"),
+    errors.RemoteServerError: Status(502, "UNAVAILABLE"),
 }

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ...batching.pending_request import Rows
 from ...errors import InvalidInput, PayloadTooLarge
-from ...repository.manifest import MOST_FREE_PIXELS, InputSpec
+from ...repository.manifest import MAX_DYNAMIC_PIXELS, InputSpec
 
 # By the protocol's name: the element's type, little-endian. BYTES has no fixed size and BF16 no NumPy type.
 DTYPES: dict[str, str] = {
@@ -55,12 +55,12 @@ def check_datatype(datatype: str, spec: InputSpec) -> None:
         raise InvalidInput(f"input {spec.name!r} has datatype {datatype}{known}; expected {expected(spec)}")
 
 
-def settle(shape: Sequence[int], spec: InputSpec) -> InputSpec:
+def resolve_dynamic_shape(shape: Sequence[int], spec: InputSpec) -> InputSpec:
     """The model's input with the height and width of a tensor of this shape, where the model takes any.
 
     Raises:
         InvalidInput: it has not the axes of pictures.
-        PayloadTooLarge: it has more pixels than `MOST_FREE_PIXELS`.
+        PayloadTooLarge: it has more pixels than `MAX_DYNAMIC_PIXELS`.
     """
     if not spec.free:
         return spec
@@ -68,9 +68,9 @@ def settle(shape: Sequence[int], spec: InputSpec) -> InputSpec:
         raise InvalidInput(f"input {spec.name!r} has shape {list(shape)}; expected {expected(spec)}")
     settled = spec.sized_as(shape[1:])
     pixels = shape[0] * math.prod(settled.shape) // spec.channels
-    if pixels > MOST_FREE_PIXELS:
+    if pixels > MAX_DYNAMIC_PIXELS:
         raise PayloadTooLarge(
-            f"input {spec.name!r} has {pixels:,} pixels; a request holds at most {MOST_FREE_PIXELS:,}"
+            f"input {spec.name!r} has {pixels:,} pixels; a request holds at most {MAX_DYNAMIC_PIXELS:,}"
         )
     return settled
 
@@ -87,7 +87,7 @@ def check_shape(shape: Sequence[int], spec: InputSpec, most: int) -> int:
     return check_count(shape[0], spec, most)
 
 
-def check_picture_shape(shape: Sequence[int], spec: InputSpec, most: int) -> int:
+def check_image_shape(shape: Sequence[int], spec: InputSpec, most: int) -> int:
     """The number of pictures in a BYTES tensor of this shape.
 
     Raises:

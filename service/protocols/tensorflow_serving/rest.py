@@ -16,13 +16,13 @@ from ...inference.classifier import Inference, check_classifies
 from ...inference.data_plane import DataPlane
 from ...inference.model import LoadedModel
 from ...inference.top_k import rank
-from ...telemetry.metrics import Telemetry
+from ...telemetry.metrics import ServerMetrics
 from ..native.openapi import TIMEOUT, error_responses
 from ..open_inference.infer_request import check_json_size
 from ..shared.content_coding import decompress
 from ..shared.request_body import read_body
-from ..shared.request_handler import Exchange, InferenceRoute, counted
-from ..shared.responses import JSON, Reply, error_json, json_reply, server_timing
+from ..shared.request_handler import InferenceContext, InferenceRoute, counted
+from ..shared.responses import JSON, EncodedResponse, error_json, json_response, server_timing
 from .rest_codec import SIGNATURE, Content, read_classify, read_predict
 
 TAG = "TensorFlow Serving"
@@ -37,7 +37,7 @@ class TensorFlowServing:
     plane: DataPlane
     limits: Limits
 
-    def mount(self, app: FastAPI, telemetry: Telemetry) -> None:
+    def mount(self, app: FastAPI, telemetry: ServerMetrics) -> None:
         router = app.router
         router.add_api_route("/v1/models", self.models, methods=["GET"], tags=[TAG])
         verbs = {"predict": self.predict, "classify": self.classify, "{verb}": self.other}
@@ -58,7 +58,7 @@ class TensorFlowServing:
                 )
 
     async def models(self) -> Response:
-        return json_reply({"models": self.plane.registry.names})
+        return json_response({"models": self.plane.registry.names})
 
     async def status(self, request: Request) -> Response:
         """TensorFlow Serving's list of versions and KServe's readiness, in one object."""
@@ -72,7 +72,7 @@ class TensorFlowServing:
         if named is None:
             failures = [failure for failure in self.plane.registry.failures if failure.name == model.name]
             states += [_state(failure.version, "END", "INTERNAL", failure.reason) for failure in failures]
-        return json_reply({"model_version_status": states, "name": model.name, "ready": True})
+        return json_response({"model_version_status": states, "name": model.name, "ready": True})
 
     async def metadata(self, request: Request) -> Response:
         model = self._resolve(request.path_params)
@@ -89,21 +89,21 @@ class TensorFlowServing:
             "method_name": "tensorflow/serving/predict",
             "defaults": {},
         }
-        return json_reply(
+        return json_response(
             {
                 "model_spec": {"name": model.name, "signature_name": "", "version": model.version},
                 "metadata": {"signature_def": {"signature_def": {SIGNATURE: signature}}},
             }
         )
 
-    async def predict(self, exchange: Exchange) -> Response:
+    async def predict(self, exchange: InferenceContext) -> Response:
         model, body = await self._begin(exchange)
         content, key = read_predict(body, model.manifest.input, self.limits.max_images, self.limits.json)
         inference = await self._infer(exchange, model, content)
         check_json_size(inference.scores, model.manifest)
         return _reply({key: inference.scores.tolist()}, inference)
 
-    async def classify(self, exchange: Exchange) -> Response:
+    async def classify(self, exchange: InferenceContext) -> Response:
         model, body = await self._begin(exchange)
         check_classifies(model)
         content = read_classify(body, model.manifest.input, self.limits.max_images, self.limits.json)
@@ -112,7 +112,7 @@ class TensorFlowServing:
         results = [[[each.label, each.probability] for each in row] for row in ranked]
         return _reply({"results": results}, inference)
 
-    async def other(self, exchange: Exchange) -> Response:
+    async def other(self, exchange: InferenceContext) -> Response:
         """The verbs in another case, as TensorFlow Serving takes them, and those that are not offered."""
         verb = exchange.names["verb"].lower()
         if verb == "predict":
@@ -123,13 +123,13 @@ class TensorFlowServing:
             return error_json(f"a classifier does not {verb}; it offers :predict and :classify", 501)
         raise InvalidInput(f"there is no :{verb}; there are :predict and :classify")
 
-    async def _begin(self, exchange: Exchange) -> tuple[LoadedModel, bytes]:
+    async def _begin(self, exchange: InferenceContext) -> tuple[LoadedModel, bytes]:
         model = exchange.begin(self._resolve, self.limits.request_timeout)
         received = await read_body(exchange.request, self.limits.max_body_bytes)
         coding = exchange.header(b"content-encoding") or ""
         return model, decompress(received, coding, self.limits.max_body_bytes)
 
-    async def _infer(self, exchange: Exchange, model: LoadedModel, content: Content) -> Inference:
+    async def _infer(self, exchange: InferenceContext, model: LoadedModel, content: Content) -> Inference:
         inference = await self.plane.classifier.infer(model, content, deadline=exchange.deadline)
         exchange.timings = inference.timings
         return inference
@@ -142,9 +142,9 @@ class TensorFlowServing:
         return self.plane.registry.resolve_named(names)
 
 
-def _reply(content: dict[str, Any], inference: Inference) -> Reply:
+def _reply(content: dict[str, Any], inference: Inference) -> EncodedResponse:
     """TensorFlow Serving writes NaN and Infinity as these words, which JSON does not know."""
-    return Reply(to_json(content, inf_nan_mode="constants"), JSON, server_timing(inference.timings))
+    return EncodedResponse(to_json(content, inf_nan_mode="constants"), JSON, server_timing(inference.timings))
 
 
 def _state(version: str, state: str, code: str, message: str) -> dict[str, Any]:

@@ -13,13 +13,13 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from ...batching.pending_request import Rows
 from ...config.limits import JsonLimits
 from ...errors import InvalidInput
-from ...imaging.decode_pool import Image
+from ...imaging.decode_pool import EncodedImage
 from ...repository.manifest import InputSpec
 from ..shared.base64_text import decode_base64
 from ..shared.json_body import parse_json
-from ..shared.tensors import check_count, expected, numbers, rows_from_numbers, settle
+from ..shared.tensors import check_count, expected, numbers, resolve_dynamic_shape, rows_from_numbers
 
-Content = Rows | list[Image]
+Content = Rows | list[EncodedImage]
 SIGNATURE = "serving_default"
 
 
@@ -106,11 +106,11 @@ def _rows(values: list[Any], spec: InputSpec, most: int, where: str) -> Content:
     count = check_count(len(values), spec, most)
     pictures = [value for value in values if _is_bytes(value)]
     if len(pictures) == count:
-        return [Image(_picture(value, f"{where}.{index}.b64")) for index, value in enumerate(values)]
+        return [EncodedImage(_picture(value, f"{where}.{index}.b64")) for index, value in enumerate(values)]
     if pictures:
         raise InvalidInput(f"{where} holds encoded pictures and tensors; send the one or the other")
     tensor = numbers(values, spec.name)
-    spec = settle(tensor.shape, spec)
+    spec = resolve_dynamic_shape(tensor.shape, spec)
     if tensor.shape[1:] != spec.shape:
         raise InvalidInput(f"{where} has shape {list(tensor.shape)}; expected {expected(spec)}")
     return rows_from_numbers(tensor, count, spec)

@@ -16,7 +16,7 @@ from fastapi.testclient import TestClient
 from starlette.types import ASGIApp, Message
 
 from service.asgi.app import create_app
-from service.asgi.dispatch import LONGEST_PATH, MOST_PATHS, Application
+from service.asgi.dispatch import MAX_CACHED_PATHS, MAX_PATH_LENGTH, Application
 from service.config.settings import Settings
 from tests.conftest import ROOT
 from tests.support.models.gray_classifier import level, picture
@@ -160,8 +160,8 @@ def test_making_it_brings_no_second_pydantic() -> None:
 
 def test_paths_that_clients_make_up_are_not_hoarded(application: tuple[Application, TestClient]) -> None:
     app, client = application
-    for index in range(MOST_PATHS + 1):
+    for index in range(MAX_CACHED_PATHS + 1):
         assert client.post(f"/models/model-{index}/classify").status_code == 404
-    assert client.post(f"/models/{'m' * LONGEST_PATH}/classify").status_code == 404
-    assert 0 < len(app.ways) <= MOST_PATHS
-    assert max(map(len, app.ways)) <= LONGEST_PATH
+    assert client.post(f"/models/{'m' * MAX_PATH_LENGTH}/classify").status_code == 404
+    assert 0 < len(app.route_cache) <= MAX_CACHED_PATHS
+    assert max(map(len, app.route_cache)) <= MAX_PATH_LENGTH

@@ -64,17 +64,17 @@ def started(batcher: Batcher, *values: int) -> asyncio.Task[Answer]:
 
 async def brought(batcher: Batcher, *values: int) -> Answer:
     """Of rows that were announced: here they are."""
-    batcher.arrive(len(values))
+    batcher.rows_ready(len(values))
     return await batcher.submit(rows(*values))
 
 
 async def made_ready(batcher: Batcher, pause: int, *values: int) -> Answer:
     """As pictures are: announced, decoded for some turns, submitted."""
-    batcher.announce(len(values))
+    batcher.expect_rows(len(values))
     try:
         await turns(pause)
     finally:
-        batcher.arrive(len(values))
+        batcher.rows_ready(len(values))
     return await batcher.submit(rows(*values))
 
 
@@ -148,7 +148,7 @@ def test_hurry_ends_an_endless_delay() -> None:
         waiting = started(batcher, 1)
         await turns()
         assert not waiting.done()
-        batcher.hurry()
+        batcher.flush_now()
         assert (await waiting).scores.item() == 2
         assert (await batcher.submit(rows(2))).scores.item() == 4
 
@@ -171,11 +171,11 @@ def test_a_batch_waits_for_rows_that_were_announced() -> None:
         batcher = Batcher(
             double,
             max_batch_size=8,
-            patience=FOREVER,
+            wait_per_row=FOREVER,
             observe=lambda scores, seconds: sizes.append(len(scores)),
         )
-        batcher.announce(1)
-        batcher.announce(2)
+        batcher.expect_rows(1)
+        batcher.expect_rows(2)
         first = asyncio.create_task(brought(batcher, 1))
         await turns()
         assert not first.done()
@@ -189,8 +189,8 @@ def test_a_batch_waits_for_rows_that_were_announced() -> None:
 
 def test_a_lone_announced_request_leaves_at_once() -> None:
     async def test() -> None:
-        batcher = Batcher(double, max_batch_size=8, patience=FOREVER)
-        batcher.announce(1)
+        batcher = Batcher(double, max_batch_size=8, wait_per_row=FOREVER)
+        batcher.expect_rows(1)
         await turns()
         assert (await brought(batcher, 3)).scores.item() == 6
 
@@ -199,14 +199,14 @@ def test_a_lone_announced_request_leaves_at_once() -> None:
 
 def test_a_batch_waits_for_nobody_who_is_announced_later_or_gives_up() -> None:
     async def test() -> None:
-        batcher = Batcher(double, max_batch_size=8, patience=FOREVER)
-        batcher.announce(1)
-        batcher.announce(1)
+        batcher = Batcher(double, max_batch_size=8, wait_per_row=FOREVER)
+        batcher.expect_rows(1)
+        batcher.expect_rows(1)
         first = asyncio.create_task(brought(batcher, 1))
         await turns()
-        batcher.announce(1)
+        batcher.expect_rows(1)
         assert not first.done()
-        batcher.arrive(1)  # and was no picture
+        batcher.rows_ready(1)  # and was no picture
         assert (await first).scores.item() == 2
 
     run(test)
@@ -214,8 +214,8 @@ def test_a_batch_waits_for_nobody_who_is_announced_later_or_gives_up() -> None:
 
 def test_a_batch_that_is_full_waits_for_nobody() -> None:
     async def test() -> None:
-        batcher = Batcher(double, max_batch_size=2, patience=FOREVER)
-        batcher.announce(2)
+        batcher = Batcher(double, max_batch_size=2, wait_per_row=FOREVER)
+        batcher.expect_rows(2)
         first = asyncio.create_task(brought(batcher, 1))
         await turns()
         assert not first.done()
@@ -227,8 +227,8 @@ def test_a_batch_that_is_full_waits_for_nobody() -> None:
 
 def test_patience_ends_by_itself_and_lasts_longer_for_more_rows() -> None:
     async def test() -> None:
-        batcher = Batcher(double, max_batch_size=8, patience=0.001)
-        batcher.announce(9)
+        batcher = Batcher(double, max_batch_size=8, wait_per_row=0.001)
+        batcher.expect_rows(9)
         assert (await brought(batcher, 1)).queue_seconds >= 0.001 - TICK
         assert (await brought(batcher, 1, 2, 3, 4)).queue_seconds >= 0.004 - TICK
 
@@ -238,7 +238,7 @@ def test_patience_ends_by_itself_and_lasts_longer_for_more_rows() -> None:
 def test_without_patience_nobody_waits_for_announced_rows() -> None:
     async def test() -> None:
         batcher = Batcher(double, max_batch_size=8)
-        batcher.announce(2)
+        batcher.expect_rows(2)
         assert (await brought(batcher, 1)).scores.item() == 2
 
     run(test)
@@ -246,8 +246,8 @@ def test_without_patience_nobody_waits_for_announced_rows() -> None:
 
 def test_draining_waits_for_nobody_who_was_announced() -> None:
     async def test() -> None:
-        batcher = Batcher(double, max_batch_size=8, patience=FOREVER)
-        batcher.announce(2)
+        batcher = Batcher(double, max_batch_size=8, wait_per_row=FOREVER)
+        batcher.expect_rows(2)
         waiting = asyncio.create_task(brought(batcher, 1))
         await turns()
         await batcher.drain()
@@ -262,7 +262,7 @@ class Rounds:
     def __init__(self, gated: tuple[GatedEngine, ThreadPoolExecutor], max_batch_size: int) -> None:
         self._engine, executor = gated
         self.batcher = Batcher(
-            self._engine.run, max_batch_size=max_batch_size, patience=FOREVER, executor=executor
+            self._engine.run, max_batch_size=max_batch_size, wait_per_row=FOREVER, executor=executor
         )
 
     async def begin(self) -> asyncio.Task[Answer]:
@@ -315,7 +315,7 @@ def test_who_comes_to_an_idle_engine_finds_no_pause(gated: tuple[GatedEngine, Th
     engine.gate.set()
 
     async def test() -> None:
-        batcher = Batcher(engine.run, max_batch_size=8, patience=FOREVER, executor=executor)
+        batcher = Batcher(engine.run, max_batch_size=8, wait_per_row=FOREVER, executor=executor)
         for value in (1, 2, 3):
             assert (await batcher.submit(rows(value))).scores.item() == 2 * value
 
@@ -510,14 +510,14 @@ CALLER = st.tuples(
     callers=st.lists(CALLER, min_size=1, max_size=12),
     max_batch_size=st.integers(1, 8),
     threaded=st.booleans(),
-    patience=st.sampled_from([0.0, 0.001, FOREVER]),
+    wait_per_row=st.sampled_from([0.0, 0.001, FOREVER]),
     poison=st.integers(0, 400),
 )
 def test_every_answer_depends_on_its_own_rows_alone(
     callers: list[tuple[list[int], str, int]],
     max_batch_size: int,
     threaded: bool,
-    patience: float,
+    wait_per_row: float,
     poison: int,
 ) -> None:
     """Random sizes, announcements, departures and failures: whoever stays gets its own rows doubled, or the
@@ -535,7 +535,7 @@ def test_every_answer_depends_on_its_own_rows_alone(
             batcher = Batcher(
                 engine,
                 max_batch_size=max_batch_size,
-                patience=patience,
+                wait_per_row=wait_per_row,
                 executor=executor if threaded else None,
             )
             tasks = []

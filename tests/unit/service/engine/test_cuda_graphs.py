@@ -12,7 +12,7 @@ import onnxruntime
 import pytest
 
 from service.batching.pending_request import Rows, Scores
-from service.engine.cuda_graphs import Replays, start_cuda, why_no_cuda
+from service.engine.cuda_graphs import CudaGraphs, start_cuda, why_no_cuda
 from service.engine.session import Engine, choose_provider
 from tests.support.models.shipped import highest_version
 
@@ -36,8 +36,8 @@ def session() -> Any:
 
 
 @pytest.fixture
-def replays(session: Any) -> Replays:
-    return Replays(session, "pixels", "probabilities", pictures(1, seed=9), [10], SIZES, device="cpu")
+def replays(session: Any) -> CudaGraphs:
+    return CudaGraphs(session, "pixels", "probabilities", pictures(1, seed=9), [10], SIZES, device="cpu")
 
 
 def expected(session: Any, rows: Rows) -> Any:
@@ -45,7 +45,7 @@ def expected(session: Any, rows: Rows) -> Any:
 
 
 @pytest.mark.parametrize("count", range(1, MOST + 1))
-def test_a_batch_of_any_size_gets_its_own_answers(session: Any, replays: Replays, count: int) -> None:
+def test_a_batch_of_any_size_gets_its_own_answers(session: Any, replays: CudaGraphs, count: int) -> None:
     replays.run(pictures(MOST, seed=1))  # what is left of it must not matter
     rows = pictures(count)
     np.testing.assert_allclose(replays.run(rows), expected(session, rows), atol=1e-6)
@@ -53,7 +53,7 @@ def test_a_batch_of_any_size_gets_its_own_answers(session: Any, replays: Replays
 
 @pytest.mark.parametrize("sizes", [(1,), (3,), (8,), (1, 1), (2, 3, 1), (4, 8), (1,) * MOST])
 def test_parts_are_put_together_in_their_order(
-    session: Any, replays: Replays, sizes: tuple[int, ...]
+    session: Any, replays: CudaGraphs, sizes: tuple[int, ...]
 ) -> None:
     parts = [pictures(size, seed=place) for place, size in enumerate(sizes)]
     rows = replays.gather(parts)
@@ -61,7 +61,7 @@ def test_parts_are_put_together_in_their_order(
     np.testing.assert_allclose(replays.run(rows), expected(session, np.concatenate(parts)), atol=1e-6)
 
 
-def test_a_part_that_is_alone_is_not_copied(replays: Replays) -> None:
+def test_a_part_that_is_alone_is_not_copied(replays: CudaGraphs) -> None:
     part = pictures(3)
     assert replays.gather([part]) is part
 

@@ -72,7 +72,7 @@ def grown_and_kept() -> tuple[int, int]:
     before = memory(os.getpid(), "RssAnon")
     engine.run(np.repeat(row, 512, axis=0))
     grown = memory(os.getpid(), "RssAnon") - before
-    engine.trim(row)
+    engine.shrink_arena(row)
     kept = memory(os.getpid(), "RssAnon") - before
     np.testing.assert_array_equal(engine.run(np.repeat(row, 64, axis=0)), np.repeat(expected, 64, axis=0))
     return grown, kept

@@ -1,4 +1,4 @@
-"""Refusals that stand: remembered by URL, worded by the dialect, gone with the reason."""
+"""RejectionCounters that stand: remembered by URL, worded by the dialect, gone with the reason."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from fastapi.testclient import TestClient
 
 from service.asgi.app import create_app
 from service.config.settings import Settings
-from service.http.overload_cache import LONGEST_URL, MOST_URLS, StandingRefusals
-from service.http.response_bytes import Headers, Heads
+from service.http.overload_cache import MAX_URL_LENGTH, MAX_URLS, OverloadCache
+from service.http.response_bytes import HeadEncoder, Headers
 from service.inference.model import LoadedModel
-from service.protocols.shared.overload_response import FullHouse
-from service.protocols.shared.responses import JSON, Reply
+from service.protocols.shared.overload_response import OverloadResponder
+from service.protocols.shared.responses import JSON, EncodedResponse
 
 SECONDS = 30.0
 
 
-def refusing(headers: Headers) -> Reply | None:
-    return Reply(b"{}", JSON, status=429)
+def refusing(headers: Headers) -> EncodedResponse | None:
+    return EncodedResponse(b"{}", JSON, status=429)
 
 
-def willing(headers: Headers) -> Reply | None:
+def willing(headers: Headers) -> EncodedResponse | None:
     return None
 
 
 def test_an_answer_has_the_servers_headers_of_the_moment() -> None:
-    standing = StandingRefusals(Heads())
+    standing = OverloadCache(HeadEncoder())
     standing.remember(b"POST", b"/a", refusing)
     for date in (b"Monday", b"Tuesday"):
         answer = standing.answer(b"POST", b"/a", [], [(b"date", date)])
@@ -39,20 +39,20 @@ def test_an_answer_has_the_servers_headers_of_the_moment() -> None:
 
 
 def test_others_are_let_in() -> None:
-    standing = StandingRefusals(Heads())
+    standing = OverloadCache(HeadEncoder())
     standing.remember(b"POST", b"/a", refusing)
     standing.remember(b"POST", b"/b", willing)
-    standing.remember(b"POST", b"/" * (LONGEST_URL + 1), refusing)
+    standing.remember(b"POST", b"/" * (MAX_URL_LENGTH + 1), refusing)
     for method, url in ((b"PUT", b"/a"), (b"POST", b"/a?b"), (b"POST", b"/b"), (b"POST", b"/" * 257)):
         assert standing.answer(method, url, [], []) is None
 
 
 def test_urls_are_not_gathered_without_end() -> None:
-    standing = StandingRefusals(Heads())
-    for number in range(MOST_URLS + 1):
+    standing = OverloadCache(HeadEncoder())
+    for number in range(MAX_URLS + 1):
         standing.remember(b"POST", b"/%d" % number, refusing)
     assert standing.answer(b"POST", b"/0", [], []) is None
-    assert standing.answer(b"POST", b"/%d" % MOST_URLS, [], []) is not None
+    assert standing.answer(b"POST", b"/%d" % MAX_URLS, [], []) is not None
 
 
 @pytest.fixture
@@ -68,35 +68,37 @@ def model(client: TestClient) -> LoadedModel:
 
 
 @pytest.fixture
-def full_house(client: TestClient) -> FullHouse:
+def full_house(client: TestClient) -> OverloadResponder:
     state = client.app.state  # type: ignore[attr-defined]
-    return FullHouse(state.telemetry, "native", state.registry.resolve, SECONDS)
+    return OverloadResponder(state.telemetry, "native", state.registry.resolve, SECONDS)
 
 
 def test_a_refusal_stands_until_there_is_room(
-    client: TestClient, full_house: FullHouse, model: LoadedModel
+    client: TestClient, full_house: OverloadResponder, model: LoadedModel
 ) -> None:
-    model.admission.take(3)
+    model.admission.acquire(3)
     reply = full_house([(b"host", b"here")])
     assert reply is not None
     assert (reply.status_code, dict(reply.raw_headers)[b"retry-after"]) == (429, b"1")
     assert b"the queue is full: 3 of 3 images are waiting" in reply.body
-    model.admission.give_back(1)
+    model.admission.release(1)
     assert full_house([]) is None
     page = client.get("/metrics").text
     assert 'convserve_rejected_total{model="shades",reason="overloaded"} 1.0' in page
     assert 'convserve_requests_total{code="429",model="shades",protocol="native",version="1"} 1.0' in page
 
 
-def test_a_request_with_a_deadline_of_its_own_is_let_in(full_house: FullHouse, model: LoadedModel) -> None:
-    model.admission.take(3)
+def test_a_request_with_a_deadline_of_its_own_is_let_in(
+    full_house: OverloadResponder, model: LoadedModel
+) -> None:
+    model.admission.acquire(3)
     assert full_house([(b"x-request-timeout-ms", b"1")]) is None
 
 
 def test_a_server_that_shuts_down_says_so_itself(
-    client: TestClient, full_house: FullHouse, model: LoadedModel
+    client: TestClient, full_house: OverloadResponder, model: LoadedModel
 ) -> None:
-    model.admission.take(3)
+    model.admission.acquire(3)
     client.app.state.registry.stop()  # type: ignore[attr-defined]
     assert full_house([]) is None
-    model.admission.give_back(3)
+    model.admission.release(3)

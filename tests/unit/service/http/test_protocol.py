@@ -14,7 +14,7 @@ from service.config.limits import ConnectionLimits
 from service.config.settings import Settings
 from service.http.direct import ShortWays
 from service.http.protocol import Connections
-from service.telemetry.rejections import Refusals
+from service.telemetry.rejections import RejectionCounters
 from tests.support.http.raw_http import head
 from tests.support.models.gray_classifier import level, picture
 
@@ -60,7 +60,7 @@ def test_in_one_piece_once_the_client_reads(repository: Path, direct: bool) -> N
 async def converse(repository: Path, direct: bool) -> None:
     settings = Settings(models=repository)
     app = create_app(settings)
-    refusals = Refusals(app.state.telemetry.refused)
+    refusals = RejectionCounters(app.state.telemetry.refused)
     shared = Connections(ConnectionLimits.of(settings), refusals, ShortWays() if direct else None)
     config = uvicorn.Config(app, lifespan="off", log_config=None)
     config.load()

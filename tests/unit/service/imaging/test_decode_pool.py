@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from service.errors import DeadlineExceeded
-from service.imaging.decode_pool import INLINE_BYTES, DecodePool, Image
+from service.imaging.decode_pool import INLINE_BYTES, DecodePool, EncodedImage
 from service.imaging.decoder import Decoder
 
-LARGE = Image(bytes(INLINE_BYTES + 1))
+LARGE = EncodedImage(bytes(INLINE_BYTES + 1))
 SOON = 0.01
 
 

@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 import pytest
 
-from service.imaging.fair_executor import Turns
+from service.imaging.fair_executor import FairExecutor
 
 
-async def queue_up(turns: Turns, gate: threading.Event, *owners: str) -> list[str]:
+async def queue_up(turns: FairExecutor, gate: threading.Event, *owners: str) -> list[str]:
     """The order in which one thread runs jobs of these owners that all wait when it becomes free."""
     order: list[str] = []
 
@@ -28,7 +28,7 @@ async def queue_up(turns: Turns, gate: threading.Event, *owners: str) -> list[st
 
 
 def test_owners_take_turns() -> None:
-    turns = Turns(1, "test")
+    turns = FairExecutor(1, "test")
     order = asyncio.run(queue_up(turns, threading.Event(), "a", "a", "a", "a", "b", "b", "c"))
     assert order == ["a", "b", "c", "a", "b", "a", "a"]
     turns.close()
@@ -36,7 +36,7 @@ def test_owners_take_turns() -> None:
 
 def test_a_job_returns_and_raises_to_its_caller() -> None:
     async def run() -> None:
-        turns = Turns(2, "test")
+        turns = FairExecutor(2, "test")
         assert await turns.run("a", lambda: 42) == 42
         with pytest.raises(ZeroDivisionError):
             await turns.run("a", lambda: 1 // 0)
@@ -48,7 +48,7 @@ def test_a_job_returns_and_raises_to_its_caller() -> None:
 
 def test_what_nobody_waits_for_is_not_begun() -> None:
     async def run() -> None:
-        turns, gate, begun = Turns(1, "test"), threading.Event(), threading.Event()
+        turns, gate, begun = FairExecutor(1, "test"), threading.Event(), threading.Event()
         first = asyncio.create_task(turns.run("a", gate.wait))
         await asyncio.sleep(0)
         left = asyncio.create_task(turns.run("a", begun.set))
@@ -66,7 +66,7 @@ def test_what_nobody_waits_for_is_not_begun() -> None:
 
 def test_no_more_jobs_run_at_a_time_than_there_are_threads() -> None:
     async def run() -> None:
-        turns, barrier = Turns(3, "test"), threading.Barrier(3)
+        turns, barrier = FairExecutor(3, "test"), threading.Barrier(3)
         places = await asyncio.gather(*(turns.run(str(owner), barrier.wait) for owner in range(9)))
         assert sorted(places) == [0, 0, 0, 1, 1, 1, 2, 2, 2]
         turns.close()

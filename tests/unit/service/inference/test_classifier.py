@@ -17,12 +17,12 @@ from prometheus_client import CollectorRegistry
 from service.batching.batcher import Batcher
 from service.config.settings import Settings
 from service.errors import InvalidImage
-from service.imaging.decode_pool import INLINE_BYTES, DecodePool, Image
+from service.imaging.decode_pool import INLINE_BYTES, DecodePool, EncodedImage
 from service.imaging.decoder import Decoder
 from service.inference.classifier import Classifier, Inference
 from service.inference.data_plane import DataPlane
 from service.inference.model import LoadedModel
-from service.telemetry.metrics import Telemetry
+from service.telemetry.metrics import ServerMetrics
 from tests.support.models.gray_classifier import level, rows
 
 FOREVER = 3600.0
@@ -50,7 +50,7 @@ class Asked:
     """A real model whose engine waits without end for pictures that are being decoded."""
 
     def __init__(self, repository: Path) -> None:
-        plane = DataPlane.build(Settings(models=repository), Telemetry(CollectorRegistry()))
+        plane = DataPlane.build(Settings(models=repository), ServerMetrics(CollectorRegistry()))
         plane.registry.open()
         loaded = plane.registry.resolve()
         self.codec = Codec()
@@ -58,14 +58,14 @@ class Asked:
         batcher = Batcher(
             loaded.engine.run,
             max_batch_size=8,
-            patience=FOREVER,
+            wait_per_row=FOREVER,
             observe=lambda scores, seconds: self.sizes.append(len(scores)),
         )
         self._model: LoadedModel = replace(loaded, decoder=cast(Decoder, self.codec), batcher=batcher)
         self._classifier = Classifier(DecodePool(4))
 
     def ask(self, *shades: int) -> asyncio.Task[Inference]:
-        images = [Image(bytes([shade]) + bytes(INLINE_BYTES)) for shade in shades]
+        images = [EncodedImage(bytes([shade]) + bytes(INLINE_BYTES)) for shade in shades]
         deadline = asyncio.get_running_loop().time() + FOREVER
         return asyncio.create_task(self._classifier.infer_images(self._model, images, deadline=deadline))
 

@@ -15,13 +15,13 @@ from service.config.settings import Settings
 from service.errors import ConfigurationError, ModelNotFound, ModelNotReady, NothingToServe
 from service.inference.data_plane import DataPlane
 from service.inference.registry import Registry
-from service.telemetry.metrics import Telemetry
+from service.telemetry.metrics import ServerMetrics
 from tests.support.models.gray_classifier import graph, publish_shades
 
 
 def registry(models: Path, **settings: object) -> Registry:
     wired = Settings(models=models, **settings)  # type: ignore[arg-type]
-    return DataPlane.build(wired, Telemetry(CollectorRegistry())).registry
+    return DataPlane.build(wired, ServerMetrics(CollectorRegistry())).registry
 
 
 def opened(models: Path, **settings: object) -> Registry:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from service.loadgen.results.rate_search import CONFIRMATIONS, LEAST_RATE, RESOLUTION, find_max_rate
+from service.loadgen.results.rate_search import CONFIRMATIONS, MIN_RATE, RESOLUTION, find_max_rate
 
 SERVICE_MS = 1.0
 OBJECTIVE_MS = 15.0
@@ -59,4 +59,4 @@ def test_a_server_that_holds_nothing_is_said_to() -> None:
     found = find_max_rate(lambda rate: math.inf, OBJECTIVE_MS, 64.0)
     assert found.rate is None
     assert found.confirmations == ()
-    assert found.trials[-1].rate == LEAST_RATE
+    assert found.trials[-1].rate == MIN_RATE

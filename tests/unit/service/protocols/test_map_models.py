@@ -18,7 +18,7 @@ from PIL import Image
 
 from service.asgi.app import create_app
 from service.config.settings import Settings
-from service.repository.manifest import MOST_FREE_PIXELS
+from service.repository.manifest import MAX_DYNAMIC_PIXELS
 from tests.support.models.filter_model import NAMES, maps, pictures, publish_filters
 from tests.support.models.gray_classifier import picture, publish_shades
 from tests.support.requests.rejection import refused
@@ -118,8 +118,8 @@ def test_no_dialect_gets_classes_of_it(client: TestClient, path: str, content: A
         ([1, 4, -4, 1], 400, "expected UINT8"),
         ([1, 4, 4, 3], 400, "expected UINT8"),
         ([0, 4, 4, 1], 400, "0 rows"),
-        ([1, 1 << 40, 1 << 40, 1], 413, f"at most {MOST_FREE_PIXELS:,}"),
-        ([2, 2048, 1025, 1], 413, f"at most {MOST_FREE_PIXELS:,}"),
+        ([1, 1 << 40, 1 << 40, 1], 413, f"at most {MAX_DYNAMIC_PIXELS:,}"),
+        ([2, 2048, 1025, 1], 413, f"at most {MAX_DYNAMIC_PIXELS:,}"),
         ([1, 4, 4, 1], 400, r"does not make \[1, 4, 4, 1\]"),
     ],
 )
@@ -148,7 +148,7 @@ def test_a_picture_beyond_the_bound_is_not_decoded(client: TestClient) -> None:
     buffer = io.BytesIO()
     Image.new("L", (4096, 1025)).save(buffer, "PNG")
     answer = client.post("/v2/models/filters/infer", content=buffer.getvalue(), headers={LENGTH: "0"})
-    refused(answer, 400, f"{MOST_FREE_PIXELS:,}")
+    refused(answer, 400, f"{MAX_DYNAMIC_PIXELS:,}")
 
 
 def test_free_axes_are_told(client: TestClient) -> None:

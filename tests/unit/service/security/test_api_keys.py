@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from service.errors import ConfigurationError
-from service.security.api_keys import Keyring, Scope, digest_of, new_key, read_keys
+from service.security.api_keys import ApiKeyStore, Scope, digest_of, new_key, read_keys
 
 OLD, NEW = "the-first-key-of-two", "the-other-key-of-two"
 
@@ -44,7 +44,7 @@ def test_a_line_of_another_form_is_named_and_never_quoted(line: str, complaint: 
 
 
 def test_each_of_several_keys_of_a_name_is_good() -> None:
-    ring = Keyring(f"mobile infer {OLD}; mobile infer {NEW}", None)
+    ring = ApiKeyStore(f"mobile infer {OLD}; mobile infer {NEW}", None)
     for key in (OLD, NEW):
         found = ring.find(key.encode())
         assert found is not None
@@ -57,15 +57,15 @@ def test_each_of_several_keys_of_a_name_is_good() -> None:
 def test_no_key_at_all_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "keys").write_text("# nobody yet\n")
     with pytest.raises(ConfigurationError, match="there is no API key"):
-        Keyring("", tmp_path / "keys")
+        ApiKeyStore("", tmp_path / "keys")
     with pytest.raises(ConfigurationError, match="No such file"):
-        Keyring("", tmp_path / "absent")
+        ApiKeyStore("", tmp_path / "absent")
 
 
 def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
     file = tmp_path / "keys"
     file.write_text(f"mobile infer {OLD}\n")
-    ring = Keyring("", file)
+    ring = ApiKeyStore("", file)
     file.write_text(f"mobile infer {NEW} 10\n")
     ring.refresh()
     assert ring.find(OLD.encode()) is None
@@ -78,7 +78,7 @@ def test_a_broken_file_leaves_the_keys_as_they_are(
 ) -> None:
     file = tmp_path / "keys"
     file.write_text(f"mobile infer {OLD}\n")
-    ring = Keyring("", file)
+    ring = ApiKeyStore("", file)
     file.write_bytes(content)
     ring.refresh()
     ring.refresh()

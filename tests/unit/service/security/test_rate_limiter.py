@@ -5,27 +5,27 @@ from pathlib import Path
 
 import pytest
 
-from service.security.rate_limiter import Rates
+from service.security.rate_limiter import RateLimiter
 
 SLOW = 0.001  # once in a thousand seconds, which no test lives to see
 
 
 def test_a_second_s_worth_may_be_asked_at_once() -> None:
-    rates = Rates(None)
+    rates = RateLimiter(None)
     let_in = list(takewhile(lambda wait: not wait, (rates.take("mobile", 1000.0) for _ in range(100_000))))
     assert len(let_in) >= 1000
     assert 0 < rates.take("mobile", SLOW) <= 1000
 
 
 def test_the_others_are_told_how_long_to_wait() -> None:
-    rates = Rates(None)
+    rates = RateLimiter(None)
     assert rates.take("mobile", SLOW) == 0
     assert rates.take("mobile", SLOW) == pytest.approx(1000, abs=60)
     assert rates.take("other", SLOW) == 0
 
 
 def test_workers_share_what_there_is(tmp_path: Path) -> None:
-    first, second = Rates(tmp_path), Rates(tmp_path)
+    first, second = RateLimiter(tmp_path), RateLimiter(tmp_path)
     assert first.take("mobile", SLOW) == 0
     assert second.take("mobile", SLOW) > 0
-    assert Rates(tmp_path).take("mobile", SLOW) > 0
+    assert RateLimiter(tmp_path).take("mobile", SLOW) > 0

@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from service.telemetry.logs import JsonFormatter, TextFormatter
-from service.telemetry.request_context import Account, current
+from service.telemetry.request_context import RequestContext, current
 
 
 def test_a_json_line_holds_the_event_and_its_traceback() -> None:
@@ -33,9 +33,9 @@ def test_the_log_goes_to_standard_error_in_the_form_that_was_set() -> None:
     assert json.loads(result.stderr)["message"] == "loud"
 
 
-def record(message: str, **told: Any) -> logging.LogRecord:
+def record(message: str, **log_fields: Any) -> logging.LogRecord:
     made = logging.LogRecord("convserve.access", logging.INFO, "x.py", 1, message, (), None)
-    made.told = told
+    made.log_fields = log_fields
     return made
 
 
@@ -50,7 +50,7 @@ def test_no_line_can_be_forged_by_what_is_told() -> None:
 
 
 def test_whatever_is_logged_for_a_request_bears_its_trace() -> None:
-    account = Account.begin(None)
+    account = RequestContext.begin(None)
     token = current.set(account)
     try:
         event = json.loads(JsonFormatter().format(record("lost")))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from service.asgi.app import create_app
 from service.config.settings import Settings
-from service.telemetry.model_statistics import Field, Statistics
+from service.telemetry.model_statistics import Field, ModelStatistics
 from tests.conftest import ROOT
 from tests.support.models.gray_classifier import picture, publish_shades, rows
 
@@ -24,9 +24,9 @@ ROUNDS = 200
 WRITER = f"""
 import sys
 from pathlib import Path
-from service.telemetry.model_statistics import Statistics
+from service.telemetry.model_statistics import ModelStatistics
 
-statistics = Statistics("shades-1", 4, Path(sys.argv[1]))
+statistics = ModelStatistics("shades-1", 4, Path(sys.argv[1]))
 print("ready", flush=True)
 sys.stdin.readline()
 for _ in range({ROUNDS}):
@@ -37,14 +37,16 @@ for _ in range({ROUNDS}):
 
 
 def test_one_process_keeps_its_numbers_to_itself() -> None:
-    statistics = Statistics("shades-1", 4, None)
+    statistics = ModelStatistics("shades-1", 4, None)
     statistics.answered(0.01, decode=0.001, queue=0.002, infer=0.003)
     statistics.failed(0.5)
     statistics.ran(4, 0.25)
     statistics.ran(1, 0.125)
     totals = statistics.totals()
-    told = {field.name: int(totals.fields[field]) for field in Field if field is not Field.LAST_INFERENCE}
-    assert told == {
+    log_fields = {
+        field.name: int(totals.fields[field]) for field in Field if field is not Field.LAST_INFERENCE
+    }
+    assert log_fields == {
         "SUCCESS_COUNT": 1,
         "SUCCESS": 10_000_000,
         "FAIL_COUNT": 1,
@@ -62,7 +64,7 @@ def test_one_process_keeps_its_numbers_to_itself() -> None:
 
 @given(st.lists(st.integers(1, 64)))
 def test_the_batches_add_up(sizes: list[int]) -> None:
-    statistics = Statistics("x-1", 64, None)
+    statistics = ModelStatistics("x-1", 64, None)
     for size in sizes:
         statistics.ran(size, 0.0)
     totals = statistics.totals()
@@ -72,13 +74,13 @@ def test_the_batches_add_up(sizes: list[int]) -> None:
 
 
 def test_stages_longer_than_the_whole_leave_nothing_over() -> None:
-    statistics = Statistics("x-1", 1, None)
+    statistics = ModelStatistics("x-1", 1, None)
     statistics.answered(1.0, decode=0.5, queue=0.5, infer=0.5)
     assert statistics.totals().fields[Field.COMPUTE_OUTPUT] == 0
 
 
 def test_any_worker_tells_the_sum_of_all_even_of_those_that_have_ended(tmp_path: Path) -> None:
-    mine = Statistics("shades-1", 4, tmp_path)
+    mine = ModelStatistics("shades-1", 4, tmp_path)
     mine.ran(2, 1e-3)
     writers = [
         subprocess.Popen(
@@ -115,7 +117,7 @@ def test_any_worker_tells_the_sum_of_all_even_of_those_that_have_ended(tmp_path:
 
 
 def test_the_last_inference_is_the_latest_of_all_workers_and_no_sum(tmp_path: Path) -> None:
-    mine = Statistics("shades-1", 4, tmp_path)
+    mine = ModelStatistics("shades-1", 4, tmp_path)
     mine.ran(1, 0.0)
     latest = int(mine.totals().fields[Field.LAST_INFERENCE])
     other = np.fromfile(tmp_path / f"statistics-shades-1-{os.getpid()}", np.int64)
@@ -125,19 +127,19 @@ def test_the_last_inference_is_the_latest_of_all_workers_and_no_sum(tmp_path: Pa
 
 
 def test_versions_of_one_name_are_kept_apart(tmp_path: Path) -> None:
-    first, second = Statistics("a-1", 4, tmp_path), Statistics("a-11", 4, tmp_path)
+    first, second = ModelStatistics("a-1", 4, tmp_path), ModelStatistics("a-11", 4, tmp_path)
     first.ran(1, 0.0)
     assert second.totals().fields[Field.INFERENCE_COUNT] == 0
 
 
 def test_names_that_end_like_a_version_are_kept_apart(tmp_path: Path) -> None:
-    short, long = Statistics("a@1", 4, tmp_path), Statistics("a-1@2", 4, tmp_path)
+    short, long = ModelStatistics("a@1", 4, tmp_path), ModelStatistics("a-1@2", 4, tmp_path)
     long.ran(1, 0.0)
     assert short.totals().fields[Field.INFERENCE_COUNT] == 0
 
 
 def test_a_worker_that_is_just_starting_is_passed_over(tmp_path: Path) -> None:
-    mine = Statistics("shades@1", 4, tmp_path)
+    mine = ModelStatistics("shades@1", 4, tmp_path)
     mine.ran(1, 0.0)
     (tmp_path / "unfinished-statistics-shades@1-99999999").touch()
     assert mine.totals().fields[Field.INFERENCE_COUNT] == 1
@@ -176,10 +178,10 @@ def test_statistics_by_name_and_version(repository: Path) -> None:
     publish_shades(repository, "other")
     with TestClient(create_app(Settings(models=repository))) as client:
 
-        def told(path: str) -> list[tuple[str, str]]:
+        def log_fields(path: str) -> list[tuple[str, str]]:
             entries = client.get(path).json()["model_stats"]
             return [(entry["name"], entry["version"]) for entry in entries]
 
-        assert told("/v2/models/stats") == [("other", "1"), ("shades", "1"), ("shades", "2")]
-        assert told("/v2/models/shades/stats") == [("shades", "1"), ("shades", "2")]
-        assert told("/v2/models/shades/versions/1/stats") == [("shades", "1")]
+        assert log_fields("/v2/models/stats") == [("other", "1"), ("shades", "1"), ("shades", "2")]
+        assert log_fields("/v2/models/shades/stats") == [("shades", "1"), ("shades", "2")]
+        assert log_fields("/v2/models/shades/versions/1/stats") == [("shades", "1")]

@@ -12,12 +12,12 @@ from fastapi.testclient import TestClient
 from starlette.routing import Route
 
 from service.asgi.app import create_app
-from service.asgi.middleware.stack import enclose
+from service.asgi.middleware.stack import build_middleware
 from service.config.settings import Settings
-from service.security.api_keys import Keyring
-from service.security.authorization import PROBES, Gate
-from service.security.rate_limiter import Rates
-from service.telemetry.rejections import Refusals
+from service.security.api_keys import ApiKeyStore
+from service.security.authorization import PROBES, Authorizer
+from service.security.rate_limiter import RateLimiter
+from service.telemetry.rejections import RejectionCounters
 from tests.support.models.gray_classifier import level, picture, publish_shades
 
 INFER, ADMIN, METRICS, SLOW = (f"key-of-{name}-1234567" for name in ("infer", "admin", "metrics", "slow"))
@@ -52,8 +52,10 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     publish_shades(models)
     settings = Settings(models=models)
     app = create_app(settings)
-    gate = Gate(Keyring(KEYS, None), Rates(None), Refusals(app.state.telemetry.refused))
-    with TestClient(enclose(app, settings, gate)) as client:
+    gate = Authorizer(
+        ApiKeyStore(KEYS, None), RateLimiter(None), RejectionCounters(app.state.telemetry.refused)
+    )
+    with TestClient(build_middleware(app, settings, gate)) as client:
         yield client
 
 

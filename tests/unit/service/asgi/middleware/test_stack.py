@@ -9,12 +9,12 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.asgi.app import create_app
-from service.asgi.middleware.stack import enclose
+from service.asgi.middleware.stack import build_middleware
 from service.config.settings import Settings
-from service.security.api_keys import Keyring
-from service.security.authorization import Gate
-from service.security.rate_limiter import Rates
-from service.telemetry.rejections import Refusals
+from service.security.api_keys import ApiKeyStore
+from service.security.authorization import Authorizer
+from service.security.rate_limiter import RateLimiter
+from service.telemetry.rejections import RejectionCounters
 
 KEY = "the-only-key-there-is"
 PAGE = {"Origin": "https://page.example"}
@@ -28,15 +28,15 @@ ASKED_BEFOREHAND = {
 def enclosed(models: Path, keys: str | None = None, **given: Any) -> TestClient:
     settings = Settings(models=models, **given)
     app = create_app(settings)
-    refusals = Refusals(app.state.telemetry.refused)
-    gate = None if keys is None else Gate(Keyring(keys, None), Rates(None), refusals)
-    return TestClient(enclose(app, settings, gate))
+    refusals = RejectionCounters(app.state.telemetry.refused)
+    gate = None if keys is None else Authorizer(ApiKeyStore(keys, None), RateLimiter(None), refusals)
+    return TestClient(build_middleware(app, settings, gate))
 
 
 def test_nothing_lies_around_it_by_default() -> None:
     settings = Settings()
     app = create_app(settings)
-    assert enclose(app, settings, None) is app
+    assert build_middleware(app, settings, None) is app
 
 
 def test_browsers_are_let_in_from_nowhere_by_default(repository: Path) -> None:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.errors import ConvserveError, InvalidInput, PayloadTooLarge
-from service.imaging.decode_pool import Image
+from service.imaging.decode_pool import EncodedImage
 from service.protocols.grpc.codec import read_request
 from service.protocols.grpc.inference_pb2 import InferParameter, InferTensorContents, ModelInferRequest
 from service.protocols.open_inference.infer_request import InferRequest, RequestedOutput
@@ -86,7 +86,7 @@ def test_floats_raw_and_typed(floats: Manifest) -> None:
 @pytest.mark.parametrize("shape", [[2], [2, 1]])
 def test_pictures_raw_and_typed(manifest: Manifest, shape: list[int]) -> None:
     one, two = picture(1), picture(2)
-    expected = [Image(one), Image(two)]
+    expected = [EncodedImage(one), EncodedImage(two)]
     assert read(manifest, raw(elements(one, two), datatype="BYTES", shape=shape)).content == expected
     assert (
         read(manifest, typed("bytes_contents", [one, two], datatype="BYTES", shape=shape)).content == expected

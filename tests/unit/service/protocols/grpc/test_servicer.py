@@ -25,7 +25,7 @@ from service.inference.model import LoadedModel
 from service.protocols.grpc import inference_pb2 as messages
 from service.protocols.grpc.server import GrpcServer
 from service.protocols.grpc.servicer import SERVICE
-from service.telemetry.metrics import Telemetry
+from service.telemetry.metrics import ServerMetrics
 from tests.support.models.gray_classifier import LABELS, SIDE, level, publish_shades, rows, scores
 
 EOF = grpc.aio.EOF  # type: ignore[attr-defined]
@@ -77,7 +77,7 @@ class Served:
 async def served(models: Path, **settings: Any) -> AsyncIterator[Served]:
     wired = Settings(models=models, **settings)
     metrics = CollectorRegistry()
-    telemetry = Telemetry(metrics)
+    telemetry = ServerMetrics(metrics)
     plane = DataPlane.build(wired, telemetry)
     async with plane.opened():
         server = GrpcServer(plane, telemetry, Limits.of(wired))

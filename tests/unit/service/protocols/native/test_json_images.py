@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.errors import InvalidInput
-from service.imaging.decode_pool import Image
+from service.imaging.decode_pool import EncodedImage
 from service.protocols.native.json_images import read_json_images
 from tests.support.requests.infer_bodies import JSON_LIMITS
 
@@ -25,16 +25,16 @@ def test_base64_comes_back_as_it_went_in(data: bytes) -> None:
         {"b64": text}, {"b64": f"data:image/png;base64,{text}", "filename": "a.png"}, {"b64": wrapped}
     )
     assert read_json_images(document, JSON_LIMITS) == [
-        Image(data),
-        Image(data, "a.png"),
-        Image(data),
+        EncodedImage(data),
+        EncodedImage(data, "a.png"),
+        EncodedImage(data),
     ]
 
 
 @pytest.mark.parametrize("text", ["!!!!", "AAAAA", "ÄÖ"])
 def test_what_is_not_base64_is_a_fault_of_its_image_alone(text: str) -> None:
     good, bad = read_json_images(body({"b64": "AAAA"}, {"b64": text, "filename": "bad.png"}), JSON_LIMITS)
-    assert good == Image(bytes(3))
+    assert good == EncodedImage(bytes(3))
     assert (bad.data, bad.filename) == (b"", "bad.png")
     assert str(bad.fault).startswith("images.1.b64 is not valid base64: ")
 

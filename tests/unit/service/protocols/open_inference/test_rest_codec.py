@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.errors import ConvserveError, InvalidInput, PayloadTooLarge
-from service.imaging.decode_pool import Image
+from service.imaging.decode_pool import EncodedImage
 from service.protocols.open_inference.infer_request import RequestedOutput
 from service.protocols.open_inference.rest_codec import read_request
 from service.repository.manifest import Manifest
@@ -56,13 +56,13 @@ def test_pictures_as_base64_or_as_bytes(manifest: Manifest, shape: list[int]) ->
     said = read(manifest, document(datatype="BYTES", shape=shape, data=texts))
     tail = b"".join(struct.pack("<I", len(data)) + data for data in (one, two))
     behind = read(manifest, binary(len(tail), datatype="BYTES", shape=shape), tail=tail)
-    assert said.content == behind.content == [Image(one), Image(two)]
+    assert said.content == behind.content == [EncodedImage(one), EncodedImage(two)]
 
 
 def test_base64_nested_as_the_shape_says(manifest: Manifest) -> None:
     texts = [[base64.b64encode(picture(value)).decode()] for value in (1, 2)]
     request = read(manifest, document(datatype="BYTES", shape=[2, 1], data=texts))
-    assert request.content == [Image(picture(1)), Image(picture(2))]
+    assert request.content == [EncodedImage(picture(1)), EncodedImage(picture(2))]
     for shape, data in (([2], texts), ([2, 1], [texts[0], []]), ([2, 1], [texts]), ([2, 1], [texts[0] * 2])):
         with pytest.raises(InvalidInput, match=r"is not a list of \d base64 strings"):
             read(manifest, document(datatype="BYTES", shape=shape, data=data))

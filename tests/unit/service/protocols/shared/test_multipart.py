@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from python_multipart import MultipartParser
 
 from service.errors import InvalidInput
-from service.imaging.decode_pool import Image
+from service.imaging.decode_pool import EncodedImage
 from service.protocols.shared import multipart
 
 FORM = "multipart/form-data; boundary=frontier"
@@ -36,7 +36,7 @@ def test_files_come_in_order_with_their_names_whatever_the_field() -> None:
             ),
         ),
     )
-    assert files == [Image(b"one", "a.png"), Image(b"t\r\nwo", "b c.png")]
+    assert files == [EncodedImage(b"one", "a.png"), EncodedImage(b"t\r\nwo", "b c.png")]
 
 
 def test_text_fields_are_passed_over_and_a_nameless_picture_is_not() -> None:
@@ -47,13 +47,13 @@ def test_text_fields_are_passed_over_and_a_nameless_picture_is_not() -> None:
             part(b"png", 'Content-Disposition: form-data; name="image"', "Content-Type: image/png"),
         ),
     )
-    assert files == [Image(b"png")]
+    assert files == [EncodedImage(b"png")]
 
 
 def test_a_quoted_boundary_and_a_utf8_file_name() -> None:
     disposition = 'Content-Disposition: form-data; name="images"; filename="sieben-é七.png"'
     files = read_files('multipart/form-data; boundary="frontier"', body(part(b"x", disposition)))
-    assert files == [Image(b"x", "sieben-é七.png")]
+    assert files == [EncodedImage(b"x", "sieben-é七.png")]
 
 
 @pytest.mark.parametrize(
@@ -68,21 +68,26 @@ def test_a_quoted_boundary_and_a_utf8_file_name() -> None:
 )
 def test_forms_of_a_file_name(parameter: str, name: str | None) -> None:
     disposition = f"Content-Disposition: form-data; name=images; {parameter}"
-    assert read_files(FORM, body(part(b"x", disposition))) == [Image(b"x", name)]
+    assert read_files(FORM, body(part(b"x", disposition))) == [EncodedImage(b"x", name)]
 
 
 def test_what_looks_like_the_boundary_is_content() -> None:
     disposition = 'Content-Disposition: form-data; name="images"; filename="a"'
     for data in (b"\r\n--frontier-town\r\n", b"\r\n--fronti", b"x--frontier\r\n", b"\r\n\r\n", b"x\r", b""):
         assert (
-            read_files(FORM, body(part(data, disposition), part(data, disposition))) == [Image(data, "a")] * 2
+            read_files(FORM, body(part(data, disposition), part(data, disposition)))
+            == [EncodedImage(data, "a")] * 2
         )
 
 
 def test_what_is_before_and_behind_is_passed_over() -> None:
     whole = body(part(b"x", 'Content-Disposition: form-data; name="images"; filename="a"'))
-    assert read_files(FORM, b"a preamble\r\n" + whole + b"--frontier\r\nan epilogue") == [Image(b"x", "a")]
-    assert read_files(FORM, whole.replace(b"frontier\r\n", b"frontier \t\r\n", 1)) == [Image(b"x", "a")]
+    assert read_files(FORM, b"a preamble\r\n" + whole + b"--frontier\r\nan epilogue") == [
+        EncodedImage(b"x", "a")
+    ]
+    assert read_files(FORM, whole.replace(b"frontier\r\n", b"frontier \t\r\n", 1)) == [
+        EncodedImage(b"x", "a")
+    ]
 
 
 def test_a_part_without_headers_is_no_file() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from service.errors import InvalidInput, PayloadTooLarge
 from service.protocols.shared.tensors import (
     check_count,
-    check_picture_shape,
+    check_image_shape,
     check_shape,
     elements_from_bytes,
     elements_to_bytes,
@@ -63,7 +63,7 @@ def test_a_shape_is_that_of_the_model_or_refused(shape: list[int]) -> None:
 @given(st.lists(axes, max_size=3))
 def test_a_shape_of_pictures_has_one_axis_or_another_of_one(shape: list[int]) -> None:
     try:
-        count = check_picture_shape(shape, spec(), MOST)
+        count = check_image_shape(shape, spec(), MOST)
     except (InvalidInput, PayloadTooLarge):
         assert len(shape) not in (1, 2) or shape[1:] not in ([], [1]) or not 1 <= shape[0] <= MOST
     else:

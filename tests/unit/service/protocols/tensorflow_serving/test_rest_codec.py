@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.errors import ConvserveError, InvalidInput, PayloadTooLarge
-from service.imaging.decode_pool import Image
+from service.imaging.decode_pool import EncodedImage
 from service.protocols.tensorflow_serving.rest_codec import read_classify, read_predict
 from service.repository.manifest import InputSpec
 from tests.support.models.gray_classifier import picture
@@ -77,7 +77,7 @@ def test_tensors_by_row_and_by_column(members: dict[str, Any]) -> None:
 )
 def test_encoded_pictures_by_row_and_by_column(members: dict[str, Any], count: int) -> None:
     content, _ = predict(**members)
-    assert content == [Image(data) for data in PICTURES[:count]]
+    assert content == [EncodedImage(data) for data in PICTURES[:count]]
 
 
 @pytest.mark.parametrize(
@@ -89,13 +89,13 @@ def test_encoded_pictures_by_row_and_by_column(members: dict[str, Any], count: i
     ],
 )
 def test_examples(members: dict[str, Any]) -> None:
-    assert classify(**members) == [Image(data) for data in PICTURES]
+    assert classify(**members) == [EncodedImage(data) for data in PICTURES]
 
 
 def test_examples_of_pixels_and_a_context_that_gives_the_feature() -> None:
     np.testing.assert_array_equal(classify(examples=[{"x": ROW}, {"x": OTHER}]), [ROW, OTHER])
-    assert classify(context={"image": B64[0]}, examples=[{}, {}]) == [Image(PICTURES[0])] * 2
-    assert classify(context={"image": B64[0]}, examples=[{"image": B64[1]}]) == [Image(PICTURES[1])]
+    assert classify(context={"image": B64[0]}, examples=[{}, {}]) == [EncodedImage(PICTURES[0])] * 2
+    assert classify(context={"image": B64[0]}, examples=[{"image": B64[1]}]) == [EncodedImage(PICTURES[1])]
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
