@@ -1,4 +1,4 @@
-"""Pictures that take long: the request is answered in time, whatever the codec does."""
+"""Deadlines of requests whose images take long to decode."""
 
 from __future__ import annotations
 
@@ -12,64 +12,71 @@ import pytest
 from service.errors import DeadlineExceeded
 from service.imaging.decode_pool import INLINE_BYTES, DecodePool, EncodedImage
 from service.imaging.decoder import Decoder
+from tests.support.manual_clock import ManualClockLoop
 
 LARGE = EncodedImage(bytes(INLINE_BYTES + 1))
-SOON = 0.01
+LIMIT, FAR = 10.0, 3600.0
 
 
-class Gated:
-    """Stands in for a codec that is inside a picture until the test lets it out."""
+class GatedDecoder:
+    """Stands in for a decoder that stays inside an image until the test opens the gate."""
 
     def __init__(self) -> None:
         self.gate = threading.Event()
-        self.entered = threading.Semaphore(0)
+        self.entered = asyncio.Event()
         self.opened = 0
+        self._loop = asyncio.get_running_loop()
 
     def empty(self, count: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
         return np.empty((count, 1, 1, 1), np.uint8)
 
     def open(self, data: bytes) -> bytes:
         self.opened += 1
-        self.entered.release()
+        self._loop.call_soon_threadsafe(self.entered.set)
         self.gate.wait()
         return data
 
-    def decode(self, picture: bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    def decode(self, image: bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
         return np.zeros((1, 1, 1), np.uint8)
 
 
-async def wait_too_long(timeout: float, time_left: float) -> None:
-    codec = Gated()
+async def exceed_the_time(timeout: float, deadline: float) -> None:
+    loop = cast(ManualClockLoop, asyncio.get_running_loop())
+    gated = GatedDecoder()
     pool = DecodePool(1, timeout=timeout)
-    decoder = cast(Decoder, codec)
-    deadline = asyncio.get_running_loop().time() + time_left
+    decoder = cast(Decoder, gated)
     try:
-        first = asyncio.ensure_future(pool.decode(decoder, [LARGE], deadline=deadline))
-        await asyncio.to_thread(codec.entered.acquire)
-        with pytest.raises(DeadlineExceeded, match="before the images were decoded"):
-            await pool.decode(decoder, [LARGE, LARGE], deadline=deadline)
-        with pytest.raises(DeadlineExceeded):
-            await first
-        assert codec.opened == 1
+        running = asyncio.ensure_future(pool.decode(decoder, [LARGE], deadline=deadline))
+        await gated.entered.wait()
+        waiting = asyncio.ensure_future(pool.decode(decoder, [LARGE, LARGE], deadline=deadline))
+        await asyncio.sleep(0)
+        loop.advance(LIMIT)
+        for request in (running, waiting):
+            with pytest.raises(DeadlineExceeded, match="before the images were decoded"):
+                await request
     finally:
-        codec.gate.set()
+        gated.gate.set()
         pool.close()
-    assert codec.opened == 1, "what nobody waits for any more was begun"
+    assert gated.opened == 1, "an image was decoded after its request had timed out"
 
 
-@pytest.mark.parametrize(("timeout", "time_left"), [(SOON, 3600.0), (3600.0, SOON)])
-def test_who_waits_too_long_is_told_and_what_was_not_begun_never_is(timeout: float, time_left: float) -> None:
-    asyncio.run(wait_too_long(timeout, time_left))
+@pytest.mark.parametrize(("timeout", "deadline"), [(LIMIT, FAR), (FAR, LIMIT)], ids=["timeout", "deadline"])
+def test_decode_raises_after_the_time_limit_and_starts_no_waiting_image(
+    timeout: float, deadline: float
+) -> None:
+    with asyncio.Runner(loop_factory=ManualClockLoop) as runner:
+        runner.run(exceed_the_time(timeout, deadline))
 
 
-def test_who_waits_long_enough_gets_the_rows() -> None:
-    codec = Gated()
-    codec.gate.set()
-    pool = DecodePool(2, timeout=3600)
-
+def test_decode_returns_the_rows_within_the_deadline() -> None:
     async def decode() -> int:
-        deadline = asyncio.get_running_loop().time() + 3600
-        return len(await pool.decode(cast(Decoder, codec), [LARGE] * 3, deadline=deadline))
+        decoder = GatedDecoder()
+        decoder.gate.set()
+        pool = DecodePool(2, timeout=FAR)
+        try:
+            deadline = asyncio.get_running_loop().time() + FAR
+            return len(await pool.decode(cast(Decoder, decoder), [LARGE] * 3, deadline=deadline))
+        finally:
+            pool.close()
 
     assert asyncio.run(decode()) == 3
-    pool.close()
