@@ -12,7 +12,7 @@ import pytest
 from kserve import InferenceGRPCClient, InferInput, InferRequest  # type: ignore[import-untyped]
 
 from tests.support.http.native_response import probabilities
-from tests.support.models.gray_classifier import level, picture, publish_shades, rows
+from tests.support.models.gray_classifier import image, level, publish_shades, rows
 from tests.support.server.grpc_address import FREE_PORT, grpc_address
 from tests.support.server.server_process import ServerProcess
 
@@ -61,7 +61,7 @@ def test_pixels_get_the_answers_of_the_native_dialect(shades: ServerProcess, bin
         answer = await client.infer(request(pixels(level(6), binary=binary), request_id="mine"))
         assert (answer.id, answer.model_name, answer.model_version) == ("mine", "shades", "1")
         (output,) = answer.outputs
-        expected = probabilities(shades.url, "shades", picture(level(6)))
+        expected = probabilities(shades.url, "shades", image(level(6)))
         np.testing.assert_array_equal(output.as_numpy(), [expected])
 
     run(shades, test)
@@ -70,7 +70,7 @@ def test_pixels_get_the_answers_of_the_native_dialect(shades: ServerProcess, bin
 def test_pictures(shades: ServerProcess) -> None:
     async def test(client: InferenceGRPCClient) -> None:
         tensor = InferInput("pixels", [2], "BYTES")
-        tensor.set_data_from_numpy(np.array([picture(level(2)), picture(level(9))], dtype=np.object_))
+        tensor.set_data_from_numpy(np.array([image(level(2)), image(level(9))], dtype=np.object_))
         (output,) = (await client.infer(request(tensor))).outputs
         assert output.as_numpy().argmax(axis=1).tolist() == [2, 9]
 

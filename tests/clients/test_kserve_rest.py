@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.clients.pixel_images import Pixels, png
 from tests.support.http.native_response import probabilities
-from tests.support.models.gray_classifier import LABELS, level, picture, rows
+from tests.support.models.gray_classifier import LABELS, image, level, rows
 from tests.support.server.server_process import ServerProcess
 
 with warnings.catch_warnings():
@@ -86,7 +86,7 @@ def test_a_model_that_is_not_there(v1: Client, v2: Client) -> None:
 @pytest.mark.parametrize("binary", [True, False])
 def test_v2_infers_from_tensors(v2: Client, binary: bool) -> None:
     given = tensor(rows(level(2), level(6)), binary=binary)
-    expected = np.stack([probabilities(v2.url, "shades", picture(level(index))) for index in (2, 6)])
+    expected = np.stack([probabilities(v2.url, "shades", image(level(index))) for index in (2, 6)])
     answer = v2.infer(request("shades", given, request_id="seven"), model_name="shades")
     assert (answer.id, answer.model_name) == ("seven", "shades")  # the version it reads and drops
     np.testing.assert_array_equal(answer.outputs[0].as_numpy(), expected)
@@ -102,7 +102,7 @@ def test_v2_asks_for_bytes(v2: Client, wanted: bool) -> None:
 
 
 def test_v2_infers_from_files(v2: Client) -> None:
-    pictures = [picture(level(index), side=30) for index in range(10)]
+    pictures = [image(level(index), side=30) for index in range(10)]
     given = kserve.InferInput("pixels", [10], "BYTES", data=[b64(file) for file in pictures])
     behind = tensor(np.array(pictures, np.object_), "BYTES", binary=True)
     expected = np.stack([probabilities(v2.url, "shades", file) for file in pictures])
@@ -112,10 +112,10 @@ def test_v2_infers_from_files(v2: Client) -> None:
 
 
 def test_v1_predicts_from_rows_and_files(v1: Client) -> None:
-    expected = [probabilities(v1.url, "shades", picture(level(index))) for index in (2, 6)]
+    expected = [probabilities(v1.url, "shades", image(level(index))) for index in (2, 6)]
     by_row = v1.infer({"instances": rows(level(2), level(6)).tolist()}, model_name="shades")
     by_file = v1.infer(
-        {"instances": [{"b64": b64(picture(level(index)))} for index in (2, 6)]}, model_name="shades"
+        {"instances": [{"b64": b64(image(level(index)))} for index in (2, 6)]}, model_name="shades"
     )
     np.testing.assert_array_equal(np.array(by_row["predictions"], np.float32), np.stack(expected))
     assert by_file == by_row

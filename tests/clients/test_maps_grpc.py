@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.support.clients.triton_grpc import blocking
-from tests.support.models.filter_model import maps, pictures, publish_filters
+from tests.support.models.filter_model import feature_maps, images, publish_filters
 from tests.support.server.grpc_address import FREE_PORT, grpc_address
 from tests.support.server.server_process import ServerProcess
 
@@ -18,11 +18,11 @@ def test_any_size_by_grpc_and_no_classes(tmp_path: Path) -> None:
     with ServerProcess(tmp_path, *FREE_PORT) as server:
         assert "filters version 1: no classifier, gives 4 maps; " in server.stdout.text
         with blocking.InferenceServerClient(grpc_address(server)) as client:
-            for pixels in (pictures(1, 4, 9), pictures(3, 50, 2)):
+            for pixels in (images(1, 4, 9), images(3, 50, 2)):
                 tensor = blocking.InferInput("pixels", pixels.shape, "UINT8")
                 tensor.set_data_from_numpy(pixels)
                 answer = client.infer("filters", [tensor])
-                np.testing.assert_allclose(answer.as_numpy("maps"), maps(pixels), atol=1e-3)
+                np.testing.assert_allclose(answer.as_numpy("maps"), feature_maps(pixels), atol=1e-3)
             classes = [blocking.InferRequestedOutput("maps", class_count=2)]
             with pytest.raises(Exception, match=r"INVALID_ARGUMENT.*filters is no classifier"):
                 client.infer("filters", [tensor], outputs=classes)

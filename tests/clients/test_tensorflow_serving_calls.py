@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.clients.pixel_images import Pixels, png
 from tests.support.http.native_response import probabilities, ranked
-from tests.support.models.gray_classifier import CLASSES, SIDE, level, picture, rows
+from tests.support.models.gray_classifier import CLASSES, SIDE, image, level, rows
 from tests.support.server.server_process import ServerProcess
 
 
@@ -50,7 +50,7 @@ def test_model_metadata(server: ServerProcess) -> None:
 
 def test_predict_in_row_format_and_in_column_format(server: ServerProcess) -> None:
     both = rows(level(2), level(6)).tolist()
-    expected = np.stack([probabilities(server.url, "shades", picture(level(index))) for index in (2, 6)])
+    expected = np.stack([probabilities(server.url, "shades", image(level(index))) for index in (2, 6)])
     bodies: list[dict[str, Any]] = [
         {"instances": both},
         {"signature_name": "serving_default", "instances": [{"pixels": row} for row in both]},
@@ -65,16 +65,16 @@ def test_predict_in_row_format_and_in_column_format(server: ServerProcess) -> No
 
 
 def test_predict_of_encoded_pictures(server: ServerProcess) -> None:
-    files = [picture(level(index), side=50) for index in range(CLASSES)]
+    files = [image(level(index), side=50) for index in range(CLASSES)]
     answer = post(server, "/v1/models/shades:predict", {"instances": [b64(file) for file in files]})
     expected = np.stack([probabilities(server.url, "shades", file) for file in files])
     np.testing.assert_array_equal(np.array(answer["predictions"], np.float32), expected)
 
 
 def test_classify(server: ServerProcess) -> None:
-    body = {"examples": [{"image": b64(picture(level(3)))}]}
+    body = {"examples": [{"image": b64(image(level(3)))}]}
     answer = post(server, "/v1/models/shades:classify", body)
-    native = ranked(server.url, "shades", picture(level(3)))
+    native = ranked(server.url, "shades", image(level(3)))
     assert answer == {"results": [[[each["label"], each["probability"]] for each in native]]}
 
 

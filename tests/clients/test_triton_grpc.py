@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tests.support.clients.pixel_images import Pixels, png
 from tests.support.clients.triton_grpc import asynchronous, blocking
 from tests.support.http.native_response import probabilities
-from tests.support.models.gray_classifier import SIDE, level, picture, publish_shades, rows
+from tests.support.models.gray_classifier import SIDE, image, level, publish_shades, rows
 from tests.support.server.grpc_address import FREE_PORT, grpc_address
 from tests.support.server.metrics_page import MetricsPage, scrape_until
 from tests.support.server.server_process import ROOT, ServerProcess
@@ -169,7 +169,7 @@ def test_refusals(client: Any) -> None:
 
 
 def test_priority_and_timeout_are_taken(client: Any) -> None:
-    answer = client.infer("shades", [pictures(picture(level(4)))], priority=1, timeout=10_000_000)
+    answer = client.infer("shades", [pictures(image(level(4)))], priority=1, timeout=10_000_000)
     assert answer.as_numpy("probabilities").argmax() == 4
 
 

@@ -12,7 +12,7 @@ import pytest
 from tests.support.clients.asynchronous import Asynchronous
 from tests.support.clients.triton_grpc import asynchronous, blocking
 from tests.support.http.native_response import probabilities, ranked
-from tests.support.models.gray_classifier import CLASSES, SIDE, level, picture, rows
+from tests.support.models.gray_classifier import CLASSES, SIDE, image, level, rows
 from tests.support.server.grpc_address import FREE_PORT, grpc_address
 from tests.support.server.server_process import ServerProcess
 
@@ -59,15 +59,15 @@ def refused(status: str, sentence: str) -> Any:
 def test_pixels_and_pictures_bit_for_bit(
     client: Client, server: ServerProcess, compression: str | None
 ) -> None:
-    expected = [probabilities(server.url, "shades", picture(level(index))) for index in (2, 6)]
-    for given in (pixels(level(2), level(6)), files(picture(level(2)), picture(level(6)))):
+    expected = [probabilities(server.url, "shades", image(level(index))) for index in (2, 6)]
+    for given in (pixels(level(2), level(6)), files(image(level(2)), image(level(6)))):
         answer = client.infer("shades", [given], request_id="seven", compression_algorithm=compression)
         assert answer.get_response().id == "seven"
         np.testing.assert_array_equal(answer.as_numpy("probabilities"), expected)
 
 
 def test_classes_with_their_labels(client: Client, server: ServerProcess) -> None:
-    file = picture(200, side=9)
+    file = image(200, side=9)
     wanted = blocking.InferRequestedOutput("probabilities", class_count=3)
     told = client.infer("shades", [files(file)], outputs=[wanted]).as_numpy("probabilities")
     best = ranked(server.url, "shades", file)[:3]

@@ -13,7 +13,7 @@ from service import __version__
 from tests.support.clients.asynchronous import Asynchronous
 from tests.support.clients.pixel_images import Pixels, png
 from tests.support.http.native_response import probabilities, ranked
-from tests.support.models.gray_classifier import CLASSES, SIDE, level, picture, rows
+from tests.support.models.gray_classifier import CLASSES, SIDE, image, level, rows
 from tests.support.models.linear_model import HEIGHT, WIDTH
 from tests.support.server.server_process import ServerProcess
 
@@ -106,7 +106,7 @@ def test_tensors_in_json_and_as_bytes(
 ) -> None:
     given = tensor(rows(level(2), level(6)), binary=binary_in)
     result = client.infer("shades", [given], outputs=wanted(binary=binary_out), request_id="seven")
-    expected = [probabilities(server.url, "shades", picture(level(index))) for index in (2, 6)]
+    expected = [probabilities(server.url, "shades", image(level(index))) for index in (2, 6)]
     np.testing.assert_array_equal(result.as_numpy("probabilities"), np.stack(expected))
     document = result.get_response()
     assert (document["id"], document["model_name"], document["model_version"]) == ("seven", "shades", "1")
@@ -142,7 +142,7 @@ def test_the_digits_of_mnist_bit_for_bit(
 
 @pytest.mark.parametrize("binary", [True, False])
 def test_classes_with_their_labels(client: Client, server: ServerProcess, binary: bool) -> None:
-    pictures = [picture(level(3), side=30), picture(200, side=9)]
+    pictures = [image(level(3), side=30), image(200, side=9)]
     result = client.infer("shades", [files(*pictures)], outputs=wanted(binary=binary, classes=3))
     told = result.as_numpy("probabilities")
     assert told.shape == (2, 3)

@@ -19,7 +19,7 @@ from PIL import Image
 
 from tests.support.clients.pixel_images import Pixels, png
 from tests.support.http.native_response import ranked
-from tests.support.models.gray_classifier import LABELS, SIDE, level, picture
+from tests.support.models.gray_classifier import LABELS, SIDE, image, level
 from tests.support.models.linear_model import HEIGHT, WIDTH
 from tests.support.server.server_process import ServerProcess
 
@@ -141,7 +141,7 @@ def test_what_it_reads(shades: ImageClient, linear: ImageClient) -> None:
 
 
 def test_grey_pixels_with_the_channel_last(shades: ImageClient, server: ServerProcess) -> None:
-    files = [picture(level(index % 10), side=SIDE + index) for index in range(40)]
+    files = [image(level(index % 10), side=SIDE + index) for index in range(40)]
     answers = shades.classify(files, 3)
     assert [answer[0].label for answer in answers] == [LABELS[index % 10] for index in range(40)]
     for file, answer in zip(files, answers, strict=True):

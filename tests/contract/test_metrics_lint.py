@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.http.answer import get, post
-from tests.support.models.gray_classifier import LABELS, level, picture, publish_shades
+from tests.support.models.gray_classifier import LABELS, image, level, publish_shades
 from tests.support.server.metrics_page import MetricsPage
 from tests.support.server.server_process import ServerProcess
 
@@ -60,13 +60,13 @@ def page(server: ServerProcess, at_first: MetricsPage) -> MetricsPage:
     statuses = [
         post(f"{server.url}{path}", body, content_type).status
         for path, body, content_type in (
-            ("/classify", picture(level(7)), "image/png"),
-            ("/models/shades/versions/1/classify", picture(level(2)), "image/png"),
+            ("/classify", image(level(7)), "image/png"),
+            ("/models/shades/versions/1/classify", image(level(2)), "image/png"),
             ("/classify", b"no picture", "image/png"),
             ("/classify", b"no picture", "text/plain"),
-            (f"/models/{UNKNOWN}/classify", picture(level(7)), "image/png"),
-            (f"/models/shades/versions/{UNKNOWN}/classify", picture(level(7)), "image/png"),
-            (f"/{UNKNOWN}", picture(level(7)), "image/png"),
+            (f"/models/{UNKNOWN}/classify", image(level(7)), "image/png"),
+            (f"/models/shades/versions/{UNKNOWN}/classify", image(level(7)), "image/png"),
+            (f"/{UNKNOWN}", image(level(7)), "image/png"),
         )
     ]
     assert statuses == [200, 200, 400, 415, 404, 404, 404]

@@ -34,8 +34,8 @@ from export.repository.publish import publish
 from service.asgi.app import create_app
 from service.config.settings import Settings
 from tests.support.models import linear_model
-from tests.support.models.filter_model import NAMES, maps, pictures
-from tests.support.models.gray_classifier import LABELS, graph, level, picture, rows, scores
+from tests.support.models.filter_model import NAMES, feature_maps, images
+from tests.support.models.gray_classifier import LABELS, graph, image, level, rows, scores
 from tests.support.models.linear_model import HEIGHT, WIDTH, Linear
 
 PARTS: dict[str, Any] = {
@@ -195,24 +195,24 @@ def test_an_older_manifest_without_the_optional_fields_is_served(tmp_path: Path)
 def test_maps_are_published_and_served_at_free_and_fixed_sizes(
     tmp_path: Path, height: int | None, width: int | None
 ) -> None:
-    pixels = pictures(2, 6, 9)
+    pixels = images(2, 6, 9)
     spec = InputSpec("pixels", "uint8", "NHWC", height, width, 1, "fit")
     manifest = replace(SHADES, input=spec, output=OutputSpec("maps", "maps"), labels=NAMES, tolerance=1e-3)
-    publish(tmp_path, manifest, maps_graph(), pixels, maps(pixels))
+    publish(tmp_path, manifest, maps_graph(), pixels, feature_maps(pixels))
     with served(tmp_path) as client:
         answer = client.post("/v1/models/shades:predict", json={"instances": pixels.tolist()})
-        np.testing.assert_allclose(answer.json()["predictions"], maps(pixels), atol=1e-3)
-        other = client.post("/v1/models/shades:predict", json={"instances": pictures(1, 5, 9).tolist()})
+        np.testing.assert_allclose(answer.json()["predictions"], feature_maps(pixels), atol=1e-3)
+        other = client.post("/v1/models/shades:predict", json={"instances": images(1, 5, 9).tolist()})
         assert other.status_code == (200 if height is None else 400)
 
 
 @pytest.mark.parametrize("wrong", [np.s_[:, :5], np.s_[..., :3], np.s_[:1]])
 def test_maps_that_are_not_as_large_as_their_pictures_are_not_published(tmp_path: Path, wrong: Any) -> None:
-    pixels = pictures(2, 6, 9)
+    pixels = images(2, 6, 9)
     spec = InputSpec("pixels", "uint8", "NHWC", None, None, 1, "fit")
     manifest = replace(SHADES, input=spec, output=OutputSpec("maps", "maps"), labels=NAMES)
     with pytest.raises(ManifestError, match="the golden outputs are"):
-        publish(tmp_path, manifest, maps_graph(), pixels, maps(pixels)[wrong])
+        publish(tmp_path, manifest, maps_graph(), pixels, feature_maps(pixels)[wrong])
 
 
 def publish_greys(models: Path, manifest: Manifest, files: dict[str, bytes] | None = None) -> None:
@@ -235,7 +235,7 @@ def test_what_is_known_of_a_model_is_passed_on(tmp_path: Path, there: list[str])
 
 def test_the_example_is_in_the_description(tmp_path: Path) -> None:
     manifest = replace(SHADES, example=Example("seven.png", LABELS[7]))
-    publish_greys(tmp_path, manifest, {"seven.png": picture(level(7)), "plot.png": b"for people"})
+    publish_greys(tmp_path, manifest, {"seven.png": image(level(7)), "plot.png": b"for people"})
     with served(tmp_path) as client:
         paths = client.get("/openapi.json").json()["paths"]
         example = paths["/classify"]["post"]["requestBody"]["content"]["application/json"]["example"]
@@ -257,7 +257,7 @@ WRONG: dict[str, Callable[[], Manifest]] = {
 @pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
 def test_what_the_server_would_refuse_is_not_published(tmp_path: Path, wrong: Callable[[], Manifest]) -> None:
     with pytest.raises(ManifestError):
-        publish_greys(tmp_path, wrong(), {"a picture.png": picture(level(7))})
+        publish_greys(tmp_path, wrong(), {"a picture.png": image(level(7))})
     assert not (tmp_path / SHADES.name).exists()
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from service import __version__
 from tests.support.http.answer import get, post
-from tests.support.models.gray_classifier import LABELS, level, picture, publish_shades
+from tests.support.models.gray_classifier import LABELS, image, level, publish_shades
 from tests.support.server.server_process import ROOT, ServerProcess, environment
 
 NOT_SOURCES = (".*", "build", "dist", "*.egg-info", "__pycache__")
@@ -110,7 +110,7 @@ def test_check_finds_the_models_inside_the_wheel(command: list[str], installed: 
 def test_serve_answers_far_from_the_clone(command: list[str], installed: Path, tmp_path: Path) -> None:
     own = {"PYTHONPATH": str(installed)}
     with ServerProcess(None, "--workers", "2", command=command, cwd=tmp_path, own=own) as server:
-        answer = post(f"{server.url}/models/shades/classify", picture(level(7)))
+        answer = post(f"{server.url}/models/shades/classify", image(level(7)))
         assert answer.json["predictions"][0]["label"] == LABELS[7]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.http.answer import post
-from tests.support.models.gray_classifier import level, picture, publish_shades
+from tests.support.models.gray_classifier import image, level, publish_shades
 from tests.support.server.eventually import eventually
 from tests.support.server.output_lines import DEADLINE
 from tests.support.server.procfs import is_importing, workers
@@ -62,7 +62,7 @@ def state(pid: int) -> str:
 @pytest.mark.parametrize("count", ["1", "2"])
 def test_it_ends_by_sigterm(shades: Path, count: str) -> None:
     with first_process(shades, "--workers", count) as server:
-        assert post(f"{server.url}/classify", picture(level(7))).status == 200
+        assert post(f"{server.url}/classify", image(level(7))).status == 200
         os.kill(inside(server), signal.SIGTERM)
         assert server.wait() == ENDED_BY_SIGTERM
         assert server.stderr.text == ""

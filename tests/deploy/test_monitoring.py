@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.support.models.gray_classifier import level, picture, publish_shades
+from tests.support.models.gray_classifier import image, level, publish_shades
 from tests.support.server.eventually import eventually
 from tests.support.server.metrics_page import MetricsPage
 from tests.support.server.output_lines import DEADLINE
@@ -74,9 +74,7 @@ class Scraped:
         return [value for value in self.prometheus.query(expression) if math.isfinite(value)]
 
     def ask_once(self) -> None:
-        many = {
-            "images": [{"b64": b64encode(picture(level(index % 10))).decode()} for index in range(IMAGES)]
-        }
+        many = {"images": [{"b64": b64encode(image(level(index % 10))).decode()} for index in range(IMAGES)]}
         with closing(http.client.HTTPConnection(*self.server.address, timeout=DEADLINE)) as connection:
             for timeout, status in (("30000", 200), ("0.000001", 504)):
                 headers = {"Content-Type": "application/json", "X-Request-Timeout-Ms": timeout}

@@ -15,7 +15,7 @@ import pytest
 
 from tests.faults.conftest import FACTOR
 from tests.support.http.raw_http import head, read_answer
-from tests.support.models.gray_classifier import level, picture, publish_shades
+from tests.support.models.gray_classifier import image, level, publish_shades
 from tests.support.server.background_load import Load
 from tests.support.server.eventually import eventually
 from tests.support.server.metrics_page import MetricsPage, scrape_until
@@ -23,7 +23,7 @@ from tests.support.server.output_lines import DEADLINE
 from tests.support.server.procfs import PROC, memory, needs_procfs
 from tests.support.server.server_process import PYTHON_M_SERVICE, ServerProcess
 
-BODY = picture(level(7))
+BODY = image(level(7))
 REQUEST = head(f"Content-Length: {len(BODY)}") + BODY
 MEBIBYTE = 1024 * 1024
 DEPARTING = 1000 * FACTOR

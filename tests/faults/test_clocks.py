@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.http.answer import ask, post
-from tests.support.models.gray_classifier import level, picture, publish_shades
+from tests.support.models.gray_classifier import image, level, publish_shades
 from tests.support.server.eventually import eventually
 from tests.support.server.server_process import ServerProcess
 
@@ -28,7 +28,7 @@ WALL_CLOCKS = {
 # When something happened, for people and collectors to read.
 TELLING_THE_TIME = {"logs.py", "model_statistics.py", "request_context.py"}
 FAKETIME = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
-BODY = picture(level(7))
+BODY = image(level(7))
 
 
 def calls_of_wall_clocks(path: Path) -> Iterator[str]:

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from tests.support.http.answer import get, post
-from tests.support.models.gray_classifier import level, picture, publish_shades
+from tests.support.models.gray_classifier import image, level, publish_shades
 from tests.support.server.background_load import Load
 from tests.support.server.eventually import eventually
 from tests.support.server.procfs import needs_procfs, workers
 from tests.support.server.server_process import ServerProcess, convserve
 
-BODY = picture(level(7))
+BODY = image(level(7))
 CLIENTS = 4
 
 

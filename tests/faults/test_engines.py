@@ -14,13 +14,13 @@ import pytest
 from tests.faults.conftest import FACTOR
 from tests.support.http.answer import Answer, ask, get, post
 from tests.support.models.failing_graphs import WHITE, failing, hanging
-from tests.support.models.gray_classifier import level, picture, publish_shades
+from tests.support.models.gray_classifier import image, level, publish_shades
 from tests.support.server.background_load import Load
 from tests.support.server.eventually import eventually
 from tests.support.server.metrics_page import MetricsPage, scrape_until
 from tests.support.server.server_process import ServerProcess
 
-GOOD, BAD = picture(level(7)), picture(WHITE)
+GOOD, BAD = image(level(7)), image(WHITE)
 EVERY = 7
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.http.answer import get, post
-from tests.support.models.gray_classifier import level, picture
+from tests.support.models.gray_classifier import image, level
 from tests.support.server.server_process import ServerProcess
 
-BODY = picture(level(7))
+BODY = image(level(7))
 
 
 @pytest.fixture(scope="module", params=["1", "2"])

@@ -13,7 +13,7 @@ from service.protocols.grpc import health, reflection, servicer
 from service.security.api_keys import digest_of
 from service.security.authorization import GRPC_PROBES
 from tests.support.http.answer import get
-from tests.support.models.gray_classifier import level, picture
+from tests.support.models.gray_classifier import image, level
 from tests.support.server.eventually import eventually
 from tests.support.server.grpc_address import FREE_PORT, grpc_address
 from tests.support.server.output_lines import DEADLINE
@@ -123,7 +123,7 @@ def test_the_shell_makes_a_key_and_asks_with_it(shades: Path, tmp_path: Path) ->
     assert made.returncode == 0
     assert line == f"mobile infer {digest_of(key)}"
     (tmp_path / "keys").write_text(line)
-    (tmp_path / "seven.png").write_bytes(picture(level(7)))
+    (tmp_path / "seven.png").write_bytes(image(level(7)))
     with ServerProcess(shades, "--api-keys-file", str(tmp_path / "keys")) as server:
         command = ("classify", "--url", server.url, tmp_path / "seven.png")
         assert convserve(*command).returncode == 1

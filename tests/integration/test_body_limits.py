@@ -11,13 +11,13 @@ import pytest
 from tests.integration.conftest import MAX_BODY_BYTES
 from tests.support.http.answer import Answer, post
 from tests.support.http.raw_http import chunk, connected, head, read_answer
-from tests.support.models.gray_classifier import level, picture
+from tests.support.models.gray_classifier import image, level
 from tests.support.server.output_lines import DEADLINE
 from tests.support.server.procfs import memory, needs_procfs
 from tests.support.server.server_process import ServerProcess, environment
 
 MEBIBYTE = 1024 * 1024
-BODY = picture(level(7))
+BODY = image(level(7))
 
 
 def assert_refused(answer: Answer) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.http.answer import get, post
 from tests.support.models.broken_versions import BREAKAGES, change_the_graph
-from tests.support.models.gray_classifier import level, picture, publish_shades
+from tests.support.models.gray_classifier import image, level, publish_shades
 from tests.support.server.server_process import ServerProcess
 
 each_breakage = pytest.mark.parametrize(("name", "word"), [(n, word) for n, (_, word) in BREAKAGES.items()])
@@ -47,7 +47,7 @@ def test_a_model_none_of_whose_versions_is_whole_answers_503(
 ) -> None:
     (failure,) = get(f"{mixed.url}/models/{name}").json["failed"]
     assert word in failure["reason"]
-    answer = post(f"{mixed.url}/models/{name}/classify", picture(level(3)))
+    answer = post(f"{mixed.url}/models/{name}/classify", image(level(3)))
     assert answer.status == 503
     assert word in answer.json["error"]
 
@@ -56,12 +56,12 @@ def test_the_whole_ones_are_ready_and_answer(mixed: ServerProcess) -> None:
     ready = get(f"{mixed.url}/readyz")
     assert ready.status == 200
     assert [(m["name"], m["version"]) for m in ready.json["models"]] == [("shades", "1"), ("whole", "1")]
-    answer = post(f"{mixed.url}/models/shades/classify", picture(level(3)))
+    answer = post(f"{mixed.url}/models/shades/classify", image(level(3)))
     assert answer.json["predictions"][0]["label"] == "shade 3"
 
 
 def test_below_a_broken_version_the_next_lower_answers(mixed: ServerProcess) -> None:
-    answer = post(f"{mixed.url}/models/whole/classify", picture(level(3)))
+    answer = post(f"{mixed.url}/models/whole/classify", image(level(3)))
     assert answer.json["version"] == "1"
-    answer = post(f"{mixed.url}/models/whole/versions/2/classify", picture(level(3)))
+    answer = post(f"{mixed.url}/models/whole/versions/2/classify", image(level(3)))
     assert answer.status == 503

@@ -10,15 +10,15 @@ import pytest
 
 from service import __version__
 from tests.support.models.broken_versions import change_the_graph
-from tests.support.models.gray_classifier import level, picture, publish_shades
+from tests.support.models.gray_classifier import image, level, publish_shades
 from tests.support.server.server_process import ServerProcess, convserve
 
 
 @pytest.fixture
 def two(tmp_path: Path) -> Path:
     """A folder with the pictures `one.png` and `two.png`."""
-    (tmp_path / "one.png").write_bytes(picture(level(1)))
-    (tmp_path / "two.png").write_bytes(picture(level(2)))
+    (tmp_path / "one.png").write_bytes(image(level(1)))
+    (tmp_path / "two.png").write_bytes(image(level(2)))
     return tmp_path
 
 

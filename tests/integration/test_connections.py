@@ -11,13 +11,13 @@ import pytest
 
 from tests.support.http.answer import Answer, post
 from tests.support.http.raw_http import chunk, connected, head, read_answer
-from tests.support.models.gray_classifier import level, picture
+from tests.support.models.gray_classifier import image, level
 from tests.support.server.eventually import eventually
 from tests.support.server.metrics_page import MetricsPage, scrape_until
 from tests.support.server.output_lines import DEADLINE
 from tests.support.server.server_process import ServerProcess
 
-BODY = picture(level(7))
+BODY = image(level(7))
 REQUEST = head(f"Content-Length: {len(BODY)}") + BODY
 MAX_CONNECTIONS = 16
 MAX_HEAD = 4096

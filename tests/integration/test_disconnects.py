@@ -10,11 +10,11 @@ import pytest
 
 from tests.support.http.answer import post
 from tests.support.http.raw_http import connected, head
-from tests.support.models.gray_classifier import level, picture
+from tests.support.models.gray_classifier import image, level
 from tests.support.server.metrics_page import MetricsPage, scrape_until
 from tests.support.server.server_process import ServerProcess
 
-BODY = picture(level(7))
+BODY = image(level(7))
 REQUEST = head(f"Content-Length: {len(BODY)}") + BODY
 DEPARTURES = 500
 

@@ -20,7 +20,7 @@ from service.loadgen.generator import generate
 from service.loadgen.process_stats import cpu_seconds, family, listeners, pss
 from service.loadgen.types import Address, Plan, Requests
 from service.loadgen.workload.response_parsers import native
-from tests.support.models.gray_classifier import LABELS, level, picture
+from tests.support.models.gray_classifier import LABELS, image, level
 from tests.support.server.output_lines import DEADLINE
 from tests.support.server.procfs import needs_procfs
 from tests.support.server.server_process import ServerProcess, convserve
@@ -43,7 +43,7 @@ def measured(tmp_path: Path, *arguments: str | Path) -> dict[str, object]:
 def pictures(tmp_path: Path) -> list[Path]:
     paths = [tmp_path / f"{shade}.png" for shade in (2, 5)]
     for path, shade in zip(paths, (2, 5), strict=True):
-        path.write_bytes(picture(level(shade)))
+        path.write_bytes(image(level(shade)))
     return paths
 
 
@@ -229,7 +229,7 @@ def test_a_server_that_closes_after_each_answer_is_asked_anew() -> None:
 
 def test_labels_of_the_server_are_those_of_the_model(server: ServerProcess) -> None:
     address = Address(*server.address)
-    data = tuple(post(address, "/classify", picture(level(shade)), {}) for shade in (1, 8))
+    data = tuple(post(address, "/classify", image(level(shade)), {}) for shade in (1, 8))
     load = Plan(Requests(address, data, partial(native, 1)), 2, None, 0.0, 0.7)
     tally = asyncio.run(generate(at_once(load)))
     assert tally.lost == 0, tally

@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 
 from tests.support.http.answer import post
-from tests.support.models.gray_classifier import level, picture
+from tests.support.models.gray_classifier import image, level
 from tests.support.server.server_process import ServerProcess
 
 
@@ -14,7 +14,7 @@ def test_it_writes_to_no_folder_of_the_user(shades: Path, tmp_path: Path) -> Non
     """ONNX Runtime would keep an identity and a queue of reports there, and send them."""
     homes = {name: str(tmp_path) for name in ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME")}
     with ServerProcess(shades, "--workers", "2", own=homes) as server:
-        assert post(f"{server.url}/classify", picture(level(7))).status == 200
+        assert post(f"{server.url}/classify", image(level(7))).status == 200
         assert server.stop() == -signal.SIGTERM
         assert list(tmp_path.rglob("*")) == []
         assert server.leftovers == []

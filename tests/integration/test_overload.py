@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.http.answer import Answer, ask, get, post
 from tests.support.http.raw_http import connected, head, read_answer
-from tests.support.models.gray_classifier import level, picture
+from tests.support.models.gray_classifier import image, level
 from tests.support.server.eventually import eventually
 from tests.support.server.metrics_page import MetricsPage, scrape_until
 from tests.support.server.server_process import ServerProcess
@@ -23,7 +23,7 @@ ARGUMENTS = (
     *("--max-queue-delay-ms", FOREVER_MS, "--request-timeout-ms", FOREVER_MS),
 )
 KEY = "the-one-key-there-is"
-BODY = picture(level(7))
+BODY = image(level(7))
 REQUEST = head(f"Content-Length: {len(BODY)}") + BODY
 DIALECTS = {
     "native": "/models/shades/classify?top_k=2",

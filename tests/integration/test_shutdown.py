@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.http.answer import get, post
-from tests.support.models.gray_classifier import level, picture
+from tests.support.models.gray_classifier import image, level
 from tests.support.server.background_load import WARM_UP, Load
 from tests.support.server.eventually import eventually
 from tests.support.server.half_sent import half_sent, refuses_connections
@@ -17,7 +17,7 @@ from tests.support.server.metrics_page import MetricsPage, scrape_until
 from tests.support.server.output_lines import DEADLINE
 from tests.support.server.server_process import ServerProcess
 
-BODY = picture(level(7))
+BODY = image(level(7))
 CLIENTS = 8
 
 both_signals = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

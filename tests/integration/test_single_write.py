@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.http.raw_http import connected, head
-from tests.support.models.gray_classifier import level, picture
+from tests.support.models.gray_classifier import image, level
 from tests.support.server.server_process import ServerProcess
 
-BODY = picture(level(7))
+BODY = image(level(7))
 LENGTH = f"Content-Length: {len(BODY)}"
 CLOSE = "Connection: close"
 NO_PICTURE = head("Content-Length: 3", CLOSE) + b"abc"

@@ -14,14 +14,14 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.support.http.answer import Answer
-from tests.support.models.gray_classifier import level, picture
+from tests.support.models.gray_classifier import image, level
 from tests.support.server.certificates import Authority, Pair
 from tests.support.server.eventually import eventually
 from tests.support.server.grpc_address import FREE_PORT, grpc_address
 from tests.support.server.output_lines import DEADLINE
 from tests.support.server.server_process import ServerProcess, convserve
 
-BODY = picture(level(7))
+BODY = image(level(7))
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import pytest
 
 from service.config.settings import Settings
 from tests.support.http.answer import get, post
-from tests.support.models.gray_classifier import level, picture
+from tests.support.models.gray_classifier import image, level
 from tests.support.server.background_load import Load
 from tests.support.server.eventually import eventually
 from tests.support.server.half_sent import half_sent, refuses_connections
@@ -29,7 +29,7 @@ from tests.support.server.procfs import (
 )
 from tests.support.server.server_process import ServerProcess
 
-BODY = picture(level(7))
+BODY = image(level(7))
 # That the kernel deals all of them to the same of two workers happens once in 2^63 times.
 CONNECTIONS = 64
 # In which a worker that does not wait has long begun to listen.

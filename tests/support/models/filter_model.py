@@ -15,13 +15,13 @@ from export.repository.publish import publish
 NAMES = tuple(KERNELS)
 
 
-def pictures(count: int, height: int, width: int) -> NDArray[np.uint8]:
+def images(count: int, height: int, width: int) -> NDArray[np.uint8]:
     """Noise, uint8 of [count, height, width, 1]."""
     random = np.random.default_rng(height * width)
     return random.integers(0, 256, (count, height, width, 1), dtype=np.uint8)
 
 
-def maps(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+def feature_maps(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """What the kernels make of pictures: float32 of [count, height, width, 4]."""
     edges = ((0, 0), (REACH, REACH), (REACH, REACH), (0, 0))
     padded = np.pad(pixels.astype(np.float64), edges, mode="edge")
@@ -49,5 +49,5 @@ def publish_filters(models: Path, name: str = "filters", *, max_batch_size: int 
         tolerance=1e-3,
         weights="fixed",
     )
-    golden = pictures(2, 6, 9)
-    return publish(models, manifest, graph(), golden, maps(golden))
+    golden = images(2, 6, 9)
+    return publish(models, manifest, graph(), golden, feature_maps(golden))

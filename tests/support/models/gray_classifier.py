@@ -72,7 +72,7 @@ def rows(*levels: int) -> NDArray[np.uint8]:
     return np.broadcast_to(flat, (len(levels), SIDE, SIDE, 1)).copy()
 
 
-def picture(value: int, *, side: int = SIDE, form: str = "PNG") -> bytes:
+def image(value: int, *, side: int = SIDE, form: str = "PNG") -> bytes:
     """One flat picture as a file."""
     buffer = io.BytesIO()
     Image.new("L", (side, side), value).save(buffer, form)
@@ -108,5 +108,5 @@ def publish_shades(
     )
     inputs = rows(*(level(index) for index in range(CLASSES)))
     return publish(
-        models, manifest, onnx_graph or graph(), inputs, scores(inputs), {"example.png": picture(level(7))}
+        models, manifest, onnx_graph or graph(), inputs, scores(inputs), {"example.png": image(level(7))}
     )

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 
-from tests.support.models.gray_classifier import SIDE, picture, rows
+from tests.support.models.gray_classifier import SIDE, image, rows
 
 LENGTH = "Inference-Header-Content-Length"
 FORM = "multipart/form-data; boundary=frontier"
@@ -51,7 +51,7 @@ def _packed(sent: Sent) -> Sent:
 
 def _good() -> list[Sent]:
     """At least one of each form that a body may have."""
-    file, row = picture(7), rows(7)
+    file, row = image(7), rows(7)
     text = base64.b64encode(file).decode()
     tensor = {"name": "pixels", "shape": [1, SIDE, SIDE, 1], "datatype": "UINT8"}
     outputs = [{"name": "probabilities", "parameters": {"classification": 3, "binary_data": True}}]

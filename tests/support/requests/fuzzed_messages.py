@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from service.protocols.grpc import inference_pb2 as messages
 from service.protocols.grpc.servicer import SERVICE
-from tests.support.models.gray_classifier import SIDE, picture, rows
+from tests.support.models.gray_classifier import SIDE, image, rows
 
 METHODS = [method.name for method in SERVICE.methods if not method.client_streaming]
 
@@ -31,7 +31,7 @@ def infer(changes: dict[str, Any], contents: dict[str, Any] | None = None, **mor
 
 def _good() -> list[Call]:
     """At least one of each form that a request may have."""
-    row, file = rows(7), picture(7)
+    row, file = rows(7), image(7)
     one_file = {"datatype": "BYTES", "shape": [1]}
     wanted = messages.ModelInferRequest.InferRequestedOutputTensor(name="probabilities")
     wanted.parameters["classification"].int64_param = 3
@@ -73,7 +73,7 @@ _contents = st.none() | st.fixed_dictionaries(
         "uint_contents": _numbers,
         "bool_contents": st.lists(st.booleans(), max_size=3),
         "fp32_contents": st.lists(st.floats(width=32), max_size=3),
-        "bytes_contents": st.lists(st.binary(max_size=40) | st.just(picture(7)), max_size=3),
+        "bytes_contents": st.lists(st.binary(max_size=40) | st.just(image(7)), max_size=3),
     },
 )
 _parameters = st.dictionaries(

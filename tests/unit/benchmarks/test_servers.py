@@ -16,7 +16,7 @@ from benchmarks.cases.measurements import asked, started
 from benchmarks.server_pool import Pace, Stage
 from benchmarks.servers import Contender, bare, convserve, naive
 from service.loadgen.types import Requests
-from tests.support.models.gray_classifier import LABELS, level, picture, publish_shades
+from tests.support.models.gray_classifier import LABELS, image, level, publish_shades
 
 BRIEFLY = Pace(rounds=1, seconds=0.2, heavy_seconds=0.2, warm_up=0.05)
 SHADES = (1, 4, 8)
@@ -26,7 +26,7 @@ DEADLINE = 60.0
 @pytest.fixture(scope="module")
 def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
     folder = publish_shades(tmp_path_factory.mktemp("models"))
-    return Material.of(folder, [picture(level(shade)) for shade in SHADES], "flat greys")
+    return Material.of(folder, [image(level(shade)) for shade in SHADES], "flat greys")
 
 
 @pytest.fixture(scope="module")

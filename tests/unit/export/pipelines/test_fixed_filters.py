@@ -14,7 +14,7 @@ from export.graph.ort_session import Session
 from export.networks import filters
 from export.pipelines.fixed_filters import graph
 from export.repository.repository_reader import read
-from tests.support.models.filter_model import NAMES, maps, pictures
+from tests.support.models.filter_model import NAMES, feature_maps, images
 
 
 @pytest.fixture(scope="module")
@@ -46,10 +46,10 @@ def test_nothing_is_learned() -> None:
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (2, 1, 9), (1, 9, 1), (3, 16, 25)])
 def test_keras_the_graph_and_numpy_agree_at_any_size(session: Session, shape: tuple[int, int, int]) -> None:
-    pixels = pictures(*shape)
-    np.testing.assert_allclose(session.run(pixels), maps(pixels), atol=1e-3)
+    pixels = images(*shape)
+    np.testing.assert_allclose(session.run(pixels), feature_maps(pixels), atol=1e-3)
     keras = filters.build().predict(pixels.astype(np.float32), verbose=0)
-    np.testing.assert_allclose(keras, maps(pixels), atol=1e-3)
+    np.testing.assert_allclose(keras, feature_maps(pixels), atol=1e-3)
 
 
 def test_a_flat_picture_has_no_edges_and_stays_as_it_is(session: Session) -> None:
@@ -75,7 +75,7 @@ def test_the_command_publishes_it_in_seconds(tmp_path: Path, capsys: pytest.Capt
     assert (manifest.weights, manifest.parameters, manifest.output.kind) == ("fixed", 0, "maps")
     assert manifest.labels == NAMES
     with np.load(io.BytesIO((published.folder / "golden.npz").read_bytes())) as golden:
-        np.testing.assert_allclose(golden["outputs"], maps(golden["inputs"]), atol=1e-3)
+        np.testing.assert_allclose(golden["outputs"], feature_maps(golden["inputs"]), atol=1e-3)
         assert golden["inputs"].shape[1] != golden["inputs"].shape[2]
 
 

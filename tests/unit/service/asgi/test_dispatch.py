@@ -19,7 +19,7 @@ from service.asgi.app import create_app
 from service.asgi.dispatch import MAX_CACHED_PATHS, MAX_PATH_LENGTH, Application
 from service.config.settings import Settings
 from tests.conftest import ROOT
-from tests.support.models.gray_classifier import level, picture
+from tests.support.models.gray_classifier import image, level
 
 PNG = (b"content-type", b"image/png")
 JSON = (b"content-type", b"application/json")
@@ -39,27 +39,27 @@ def document(content: object) -> bytes:
 
 
 CASES = [
-    Case("/classify", picture(level(3))),
-    Case("/classify", picture(level(3)), query=b"top_k=2"),
-    Case("/classify", picture(level(3)), query=b"top_k=0"),
-    Case("/classify", picture(level(3)), (PNG, (b"x-request-timeout-ms", b"soon"))),
-    Case("/classify", picture(level(3)), (PNG, (b"x-request-timeout-ms", b"0.000001"))),
-    Case("/classify", picture(level(3)), (PNG, (b"content-length", b"99999999999"))),
-    Case("/classify", picture(level(3)), (PNG, (b"content-encoding", b"gzip"))),
-    Case("/classify", picture(level(3)), (PNG, (b"content-type", b"text/plain"))),
-    Case("/classify", picture(level(3)), ((b"content-type", b"text/plain"), PNG)),
+    Case("/classify", image(level(3))),
+    Case("/classify", image(level(3)), query=b"top_k=2"),
+    Case("/classify", image(level(3)), query=b"top_k=0"),
+    Case("/classify", image(level(3)), (PNG, (b"x-request-timeout-ms", b"soon"))),
+    Case("/classify", image(level(3)), (PNG, (b"x-request-timeout-ms", b"0.000001"))),
+    Case("/classify", image(level(3)), (PNG, (b"content-length", b"99999999999"))),
+    Case("/classify", image(level(3)), (PNG, (b"content-encoding", b"gzip"))),
+    Case("/classify", image(level(3)), (PNG, (b"content-type", b"text/plain"))),
+    Case("/classify", image(level(3)), ((b"content-type", b"text/plain"), PNG)),
     Case("/classify", b"no picture"),
     Case("/classify", b"\x89PNG\r\n\x1a\nno picture"),
     Case("/classify"),
     Case("/classify", document({"images": []}), (JSON,)),
     Case("/classify", b"{", (JSON,)),
     Case("/classify", b"--x", ((b"content-type", b"multipart/form-data"),)),
-    Case("/models/shades/classify", picture(level(7))),
-    Case("/models/shades/versions/1/classify", picture(level(7))),
-    Case("/models/shades/versions/2/classify", picture(level(7))),
-    Case("/models/nobody/classify", picture(level(7))),
-    Case("/models//classify", picture(level(7))),
-    Case("/models/shades", picture(level(7))),
+    Case("/models/shades/classify", image(level(7))),
+    Case("/models/shades/versions/1/classify", image(level(7))),
+    Case("/models/shades/versions/2/classify", image(level(7))),
+    Case("/models/nobody/classify", image(level(7))),
+    Case("/models//classify", image(level(7))),
+    Case("/models/shades", image(level(7))),
     Case("/v2/models/shades/infer", document({"id": "1", "inputs": [TENSOR]}), (JSON,)),
     Case("/v2/models/shades/infer", document({"id": "1", "inputs": []}), (JSON,)),
     Case("/v2/models/nobody/infer", document({"id": "1", "inputs": [TENSOR]}), (JSON,)),
@@ -70,8 +70,8 @@ CASES = [
     Case("/v1/models/shades:PREDICT", document({"instances": []}), (JSON,)),
     Case("/v1/models/shades:regress", b"{}", (JSON,)),
     Case("/v1/models/shades/labels/stable:predict", b"{}", (JSON,)),
-    Case("/predictions/shades", picture(level(7)), ()),
-    Case("/predictions/nobody", picture(level(7)), ()),
+    Case("/predictions/shades", image(level(7)), ()),
+    Case("/predictions/nobody", image(level(7)), ()),
     Case("/nowhere"),
     Case("/metrics"),
     Case("/"),

@@ -16,9 +16,9 @@ from service.http.direct import ShortWays
 from service.http.protocol import Connections
 from service.telemetry.rejections import RejectionCounters
 from tests.support.http.raw_http import head
-from tests.support.models.gray_classifier import level, picture
+from tests.support.models.gray_classifier import image, level
 
-BODY = picture(level(7))
+BODY = image(level(7))
 REQUEST = head(f"Content-Length: {len(BODY)}") + BODY
 # Of the event loop, in which a small network has long answered.
 TURNS = 100

@@ -19,8 +19,8 @@ from PIL import Image
 from service.asgi.app import create_app
 from service.config.settings import Settings
 from service.repository.manifest import MAX_DYNAMIC_PIXELS
-from tests.support.models.filter_model import NAMES, maps, pictures, publish_filters
-from tests.support.models.gray_classifier import picture, publish_shades
+from tests.support.models.filter_model import NAMES, feature_maps, images, publish_filters
+from tests.support.models.gray_classifier import image, publish_shades
 from tests.support.requests.rejection import refused
 
 LENGTH = "Inference-Header-Content-Length"
@@ -45,16 +45,16 @@ def asked(pixels: NDArray[np.uint8], **parameters: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 5, 3), (3, 17, 40), (6, 2, 2)])
 def test_any_height_and_width_as_json(client: TestClient, shape: tuple[int, int, int]) -> None:
-    pixels = pictures(*shape)
+    pixels = images(*shape)
     answer = client.post("/v2/models/filters/infer", json=asked(pixels))
     assert answer.status_code == 200, answer.text
     (output,) = answer.json()["outputs"]
     assert (output["name"], output["datatype"], output["shape"]) == ("maps", "FP32", [*shape, 4])
-    np.testing.assert_allclose(np.reshape(output["data"], (*shape, 4)), maps(pixels), atol=1e-3)
+    np.testing.assert_allclose(np.reshape(output["data"], (*shape, 4)), feature_maps(pixels), atol=1e-3)
 
 
 def test_any_height_and_width_as_bytes(client: TestClient) -> None:
-    pixels = pictures(2, 30, 20)
+    pixels = images(2, 30, 20)
     tensor: dict[str, Any] = {"name": "pixels", "shape": pixels.shape, "datatype": "UINT8"}
     tensor["parameters"] = {"binary_data_size": pixels.nbytes}
     document = {"inputs": [tensor], "outputs": [{"name": "maps", "parameters": {"binary_data": True}}]}
@@ -64,32 +64,36 @@ def test_any_height_and_width_as_bytes(client: TestClient) -> None:
     )
     assert answer.status_code == 200, answer.text
     data = answer.content[int(answer.headers[LENGTH]) :]
-    np.testing.assert_allclose(np.frombuffer(data, "<f4").reshape(2, 30, 20, 4), maps(pixels), atol=1e-3)
+    np.testing.assert_allclose(
+        np.frombuffer(data, "<f4").reshape(2, 30, 20, 4), feature_maps(pixels), atol=1e-3
+    )
 
 
 @pytest.mark.parametrize(("member", "named"), [("instances", "predictions"), ("inputs", "outputs")])
 def test_any_height_and_width_by_predict(client: TestClient, member: str, named: str) -> None:
-    pixels = pictures(2, 3, 7)
+    pixels = images(2, 3, 7)
     answer = client.post("/v1/models/filters:predict", json={member: pixels.tolist()})
     assert answer.status_code == 200, answer.text
-    np.testing.assert_allclose(answer.json()[named], maps(pixels), atol=1e-3)
+    np.testing.assert_allclose(answer.json()[named], feature_maps(pixels), atol=1e-3)
 
 
 def test_an_encoded_picture_keeps_its_size(client: TestClient) -> None:
-    pixels = pictures(1, 11, 23)
+    pixels = images(1, 11, 23)
     buffer = io.BytesIO()
     Image.fromarray(pixels[0, ..., 0]).save(buffer, "PNG")
     text = base64.b64encode(buffer.getvalue()).decode()
     answer = client.post("/v1/models/filters:predict", json={"instances": [{"b64": text}]})
     assert answer.status_code == 200, answer.text
-    np.testing.assert_allclose(answer.json()["predictions"], maps(pixels), atol=1e-3)
+    np.testing.assert_allclose(answer.json()["predictions"], feature_maps(pixels), atol=1e-3)
     raw = client.post("/v2/models/filters/infer", content=buffer.getvalue(), headers={LENGTH: "0"})
     data = raw.content[int(raw.headers[LENGTH]) :]
-    np.testing.assert_allclose(np.frombuffer(data, "<f4").reshape(1, 11, 23, 4), maps(pixels), atol=1e-3)
+    np.testing.assert_allclose(
+        np.frombuffer(data, "<f4").reshape(1, 11, 23, 4), feature_maps(pixels), atol=1e-3
+    )
 
 
 def test_encoded_pictures_come_one_at_a_time(client: TestClient) -> None:
-    text = base64.b64encode(picture(7)).decode()
+    text = base64.b64encode(image(7)).decode()
     answer = client.post("/v1/models/filters:predict", json={"instances": [{"b64": text}] * 2})
     refused(answer, 400, "one encoded picture a request")
 
@@ -97,16 +101,16 @@ def test_encoded_pictures_come_one_at_a_time(client: TestClient) -> None:
 @pytest.mark.parametrize(
     ("path", "content"),
     [
-        ("/models/filters/classify", {"images": [{"b64": base64.b64encode(picture(7)).decode()}]}),
+        ("/models/filters/classify", {"images": [{"b64": base64.b64encode(image(7)).decode()}]}),
         ("/models/filters/versions/1/classify", None),
-        ("/v1/models/filters:classify", {"examples": [{"image": pictures(1, 4, 4)[0].tolist()}]}),
-        ("/v1/models/filters:CLASSIFY", {"examples": [{"image": pictures(1, 4, 4)[0].tolist()}]}),
+        ("/v1/models/filters:classify", {"examples": [{"image": images(1, 4, 4)[0].tolist()}]}),
+        ("/v1/models/filters:CLASSIFY", {"examples": [{"image": images(1, 4, 4)[0].tolist()}]}),
         ("/predictions/filters", None),
-        ("/v2/models/filters/infer", asked(pictures(1, 4, 4), classification=3)),
+        ("/v2/models/filters/infer", asked(images(1, 4, 4), classification=3)),
     ],
 )
 def test_no_dialect_gets_classes_of_it(client: TestClient, path: str, content: Any) -> None:
-    body = {"content": picture(7)} if content is None else {"json": content}
+    body = {"content": image(7)} if content is None else {"json": content}
     refused(client.post(path, **body), 400, "^filters is no classifier: it gives maps")
 
 
@@ -129,7 +133,7 @@ def test_shapes_that_are_no_pictures(client: TestClient, shape: list[int], statu
 
 
 def test_maps_too_large_for_json_are_given_as_bytes(client: TestClient) -> None:
-    pixels = pictures(1, 1025, 1024)
+    pixels = images(1, 1025, 1024)
     tensor: dict[str, Any] = {"name": "pixels", "shape": pixels.shape, "datatype": "UINT8"}
     tensor["parameters"] = {"binary_data_size": pixels.nbytes}
     for binary in (False, True):
@@ -174,7 +178,7 @@ def test_the_list_of_models_tells_what_it_is(client: TestClient) -> None:
 
 
 def test_nothing_is_counted_as_a_class(client: TestClient) -> None:
-    client.post("/v2/models/filters/infer", json=asked(pictures(2, 3, 3)))
+    client.post("/v2/models/filters/infer", json=asked(images(2, 3, 3)))
     page = client.get("/metrics").text
     assert 'convserve_images_total{model="filters",version="1"} 2.0' in page
     assert "convserve_predictions_total{" not in page
@@ -182,12 +186,12 @@ def test_nothing_is_counted_as_a_class(client: TestClient) -> None:
 
 def test_it_is_never_the_default(models: Path) -> None:
     with TestClient(create_app(Settings(models=models))) as alone:
-        answer = alone.post("/classify", content=picture(7))
+        answer = alone.post("/classify", content=image(7))
         refused(answer, 404, "no model 'convnet' is served; there are filters")
     publish_shades(models)
     with TestClient(create_app(Settings(models=models))) as both:
         assert both.get("/models").json()["default"] == "shades"
-        assert both.post("/classify", content=picture(7)).json()["model"] == "shades"
+        assert both.post("/classify", content=image(7)).json()["model"] == "shades"
 
 
 def test_requests_of_unlike_sizes_at_a_time_get_each_its_own_maps(models: Path) -> None:
@@ -195,10 +199,10 @@ def test_requests_of_unlike_sizes_at_a_time_get_each_its_own_maps(models: Path) 
     sizes = [(3, 4), (4, 3), (3, 4), (5, 5), (4, 3), (3, 4)]
     settings = Settings(models=models, max_queue_delay_ms=20)
     with TestClient(create_app(settings)) as client, ThreadPoolExecutor(len(sizes)) as pool:
-        answers = list(pool.map(lambda size: _maps_of(client, pictures(1, *size)), sizes))
+        answers = list(pool.map(lambda size: _maps_of(client, images(1, *size)), sizes))
     for size, answer in zip(sizes, answers, strict=True):
-        pixels = pictures(1, *size)
-        np.testing.assert_allclose(np.reshape(answer, (1, *size, 4)), maps(pixels), atol=1e-3)
+        pixels = images(1, *size)
+        np.testing.assert_allclose(np.reshape(answer, (1, *size, 4)), feature_maps(pixels), atol=1e-3)
 
 
 def _maps_of(client: TestClient, pixels: NDArray[np.uint8]) -> Any:

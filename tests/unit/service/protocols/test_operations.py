@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 
 from service.asgi.app import create_app
 from service.config.settings import Settings
-from tests.support.models.gray_classifier import LABELS, level, picture, publish_shades
+from tests.support.models.gray_classifier import LABELS, image, level, publish_shades
 
 PNG = {"Content-Type": "image/png"}
 
@@ -35,7 +35,7 @@ def test_probes(client: TestClient) -> None:
     assert (answer.status_code, answer.json()["status"]) == (503, "draining")
     assert answer.json()["error"] == "the server is not ready: it is draining"
     assert client.get("/livez").status_code == 200
-    assert client.post("/classify", content=picture(0), headers=PNG).status_code == 200
+    assert client.post("/classify", content=image(0), headers=PNG).status_code == 200
 
 
 def test_models_tell_what_is_served_and_what_is_not(repository: Path) -> None:
@@ -63,7 +63,7 @@ def test_a_model_that_is_not_there(client: TestClient) -> None:
 
 
 def test_metrics_in_both_formats(client: TestClient) -> None:
-    client.post("/classify", content=picture(level(4)), headers=PNG)
+    client.post("/classify", content=image(level(4)), headers=PNG)
     text = client.get("/metrics")
     assert text.headers["content-type"].startswith("text/plain")
     assert 'convserve_predictions_total{label="shade 4",model="shades",version="1"} 1.0' in text.text
@@ -114,9 +114,9 @@ def test_what_nobody_foresaw_is_a_plain_500(repository: Path) -> None:
 
 
 def test_requests_are_counted_by_model_and_status_and_never_by_an_unknown_name(client: TestClient) -> None:
-    client.post("/classify", content=picture(0), headers=PNG)
+    client.post("/classify", content=image(0), headers=PNG)
     client.post("/classify", content=b"text", headers=PNG)
-    client.post("/models/evil-name/classify", content=picture(0), headers=PNG)
+    client.post("/models/evil-name/classify", content=image(0), headers=PNG)
     page = client.get("/metrics").text
     count = 'convserve_requests_total{code="%s",model="%s",protocol="native",version="%s"} 1.0'
     assert count % ("200", "shades", "1") in page

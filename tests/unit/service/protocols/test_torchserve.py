@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 
 from service.asgi.app import create_app
 from service.config.settings import Settings
-from tests.support.models.gray_classifier import level, picture, publish_shades
+from tests.support.models.gray_classifier import image, level, publish_shades
 from tests.support.requests.rejection import refused
 
 PREDICT = "/predictions/shades"
@@ -21,25 +21,25 @@ PREDICT = "/predictions/shades"
 def test_a_raw_picture_whatever_its_media_type(
     client: TestClient, method: str, headers: dict[str, str]
 ) -> None:
-    answer = client.request(method, PREDICT, content=picture(level(6)), headers=headers)
+    answer = client.request(method, PREDICT, content=image(level(6)), headers=headers)
     assert answer.status_code == 200
-    native = client.post("/classify", content=picture(level(6))).json()["predictions"][0]["top_k"]
+    native = client.post("/classify", content=image(level(6))).json()["predictions"][0]["top_k"]
     assert list(answer.json().items()) == [(each["label"], each["probability"]) for each in native]
     assert answer.headers["server-timing"].startswith("decode;dur=")
 
 
 @pytest.mark.parametrize("field", ["data", "body"])
 def test_a_form_of_one_file(client: TestClient, field: str) -> None:
-    answer = client.post(PREDICT, files={field: ("six.png", picture(level(6)))})
+    answer = client.post(PREDICT, files={field: ("six.png", image(level(6)))})
     assert next(iter(answer.json())) == "shade 6"
 
 
 def test_versions(repository: Path) -> None:
     publish_shades(repository)
     with TestClient(create_app(Settings(models=repository))) as client:
-        assert client.post(f"{PREDICT}/1", content=picture(0)).status_code == 200
-        assert client.post(f"{PREDICT}/2", content=picture(0)).status_code == 200
-        refused(client.post(f"{PREDICT}/3", content=picture(0)), 404, "no version '3'; there are 1, 2")
+        assert client.post(f"{PREDICT}/1", content=image(0)).status_code == 200
+        assert client.post(f"{PREDICT}/2", content=image(0)).status_code == 200
+        refused(client.post(f"{PREDICT}/3", content=image(0)), 404, "no version '3'; there are 1, 2")
 
 
 def test_ping(client: TestClient) -> None:
@@ -57,9 +57,9 @@ def test_ping(client: TestClient) -> None:
     [
         ({"content": b""}, 400, "the picture is empty"),
         ({"content": b"text"}, 400, "not a picture in a format the server reads"),
-        ({"files": [("data", ("a", picture(0)))] * 2}, 400, "asked for one picture; the form holds 2"),
+        ({"files": [("data", ("a", image(0)))] * 2}, 400, "asked for one picture; the form holds 2"),
         ({"files": {}, "headers": {"Content-Type": "multipart/form-data; boundary=x"}}, 400, "multipart"),
-        ({"content": picture(0), "headers": {"X-Request-Timeout-Ms": "0"}}, 400, "must be a positive number"),
+        ({"content": image(0), "headers": {"X-Request-Timeout-Ms": "0"}}, 400, "must be a positive number"),
     ],
 )
 def test_errors(client: TestClient, request_: dict[str, Any], status: int, sentence: str) -> None:
@@ -67,5 +67,5 @@ def test_errors(client: TestClient, request_: dict[str, Any], status: int, sente
 
 
 def test_an_unknown_model_and_a_wrong_method(client: TestClient) -> None:
-    refused(client.put("/predictions/none", content=picture(0)), 404, "no model 'none' is served")
+    refused(client.put("/predictions/none", content=image(0)), 404, "no model 'none' is served")
     refused(client.get(PREDICT), 405, "Method Not Allowed")

@@ -17,7 +17,7 @@ from service.asgi.app import create_app
 from service.config.settings import Settings
 from service.telemetry.model_statistics import Field, ModelStatistics
 from tests.conftest import ROOT
-from tests.support.models.gray_classifier import picture, publish_shades, rows
+from tests.support.models.gray_classifier import image, publish_shades, rows
 
 WRITERS = 3
 ROUNDS = 200
@@ -149,7 +149,7 @@ def test_requests_move_the_numbers_that_the_protocol_tells(client: TestClient) -
     tensor = {"name": "pixels", "shape": [40, 8, 8, 1], "datatype": "UINT8"}
     body = {"inputs": [{**tensor, "data": rows(*range(40)).ravel().tolist()}]}
     assert client.post("/v2/models/shades/infer", json=body).status_code == 200
-    assert client.post("/classify", content=picture(7)).status_code == 200
+    assert client.post("/classify", content=image(7)).status_code == 200
     assert client.post("/classify", content=b"no picture").status_code == 400
     assert client.post("/v2/models/none/infer", json=body).status_code == 404
     [entry] = client.get("/v2/models/stats").json()["model_stats"]

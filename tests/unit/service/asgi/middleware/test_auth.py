@@ -18,7 +18,7 @@ from service.security.api_keys import ApiKeyStore
 from service.security.authorization import PROBES, Authorizer
 from service.security.rate_limiter import RateLimiter
 from service.telemetry.rejections import RejectionCounters
-from tests.support.models.gray_classifier import level, picture, publish_shades
+from tests.support.models.gray_classifier import image, level, publish_shades
 
 INFER, ADMIN, METRICS, SLOW = (f"key-of-{name}-1234567" for name in ("infer", "admin", "metrics", "slow"))
 KEYS = f"app infer {INFER}; ops admin {ADMIN}; scraper metrics {METRICS}; slow infer {SLOW} 0.001"
@@ -100,7 +100,7 @@ def test_the_probes_are_probes(guarded: TestClient) -> None:
 )
 def test_a_key_is_taken_in_either_header(guarded: TestClient, headers: dict[str, str]) -> None:
     answer = guarded.post(
-        "/classify", content=picture(level(7)), headers={**headers, "Content-Type": "image/png"}
+        "/classify", content=image(level(7)), headers={**headers, "Content-Type": "image/png"}
     )
     assert answer.status_code == 200
     assert answer.json()["predictions"][0]["label"] == "shade 7"

@@ -18,7 +18,7 @@ from service.protocols.grpc.codec import read_request
 from service.protocols.grpc.inference_pb2 import InferParameter, InferTensorContents, ModelInferRequest
 from service.protocols.open_inference.infer_request import InferRequest, RequestedOutput
 from service.repository.manifest import Manifest
-from tests.support.models.gray_classifier import SIDE, picture, publish_shades, rows
+from tests.support.models.gray_classifier import SIDE, image, publish_shades, rows
 
 MOST = 256
 PIXELS = SIDE * SIDE
@@ -85,7 +85,7 @@ def test_floats_raw_and_typed(floats: Manifest) -> None:
 
 @pytest.mark.parametrize("shape", [[2], [2, 1]])
 def test_pictures_raw_and_typed(manifest: Manifest, shape: list[int]) -> None:
-    one, two = picture(1), picture(2)
+    one, two = image(1), image(2)
     expected = [EncodedImage(one), EncodedImage(two)]
     assert read(manifest, raw(elements(one, two), datatype="BYTES", shape=shape)).content == expected
     assert (

@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 
 from service.asgi.app import create_app
 from service.config.settings import Settings
-from tests.support.models.gray_classifier import LABELS, level, picture, publish_shades
+from tests.support.models.gray_classifier import LABELS, image, level, publish_shades
 
 PNG = {"Content-Type": "image/png"}
 
@@ -45,7 +45,7 @@ def refused(answer: Any, status: int, sentence: str) -> None:
 
 
 def test_a_raw_picture(client: TestClient) -> None:
-    answer = client.post("/classify?top_k=2", content=picture(level(3)), headers=PNG)
+    answer = client.post("/classify?top_k=2", content=image(level(3)), headers=PNG)
     assert answer.status_code == 200
     document = answer.json()
     assert (document["model"], document["version"]) == ("shades", "1")
@@ -64,18 +64,18 @@ def test_a_raw_picture(client: TestClient) -> None:
 @pytest.mark.parametrize("content_type", ["image/png", "image/x-anything", "application/octet-stream", None])
 def test_media_types_of_a_raw_picture(client: TestClient, content_type: str | None) -> None:
     headers = {} if content_type is None else {"Content-Type": content_type}
-    assert labels(client.post("/classify", content=picture(level(5)), headers=headers)) == ["shade 5"]
+    assert labels(client.post("/classify", content=image(level(5)), headers=headers)) == ["shade 5"]
 
 
 def test_a_form_of_files_of_any_field_name_in_order(client: TestClient) -> None:
-    files = [(f"field{index}", (f"{index}.png", picture(level(index)))) for index in (4, 2, 9)]
+    files = [(f"field{index}", (f"{index}.png", image(level(index)))) for index in (4, 2, 9)]
     answer = client.post("/classify", files=files)
     assert labels(answer) == ["shade 4", "shade 2", "shade 9"]
     assert [p["filename"] for p in answer.json()["predictions"]] == ["4.png", "2.png", "9.png"]
 
 
 def test_json_with_and_without_a_data_uri(client: TestClient) -> None:
-    one, two = b64(picture(level(1))), b64(picture(level(2)))
+    one, two = b64(image(level(1))), b64(image(level(2)))
     images = [{"b64": one}, {"b64": f"data:image/png;base64,{two}", "filename": "two.png"}]
     answer = client.post("/classify", json={"images": images})
     assert labels(answer) == ["shade 1", "shade 2"]
@@ -83,12 +83,12 @@ def test_json_with_and_without_a_data_uri(client: TestClient) -> None:
 
 
 def test_more_images_than_a_batch_run_in_chunks(client: TestClient) -> None:
-    files = [("images", (f"{index}.png", picture(level(index % 10)))) for index in range(100)]
+    files = [("images", (f"{index}.png", image(level(index % 10)))) for index in range(100)]
     assert labels(client.post("/classify", files=files)) == [LABELS[index % 10] for index in range(100)]
 
 
 def test_large_pictures_are_decoded_in_the_pool(client: TestClient) -> None:
-    files = [("images", (f"{index}.png", picture(level(index), side=400))) for index in range(5)]
+    files = [("images", (f"{index}.png", image(level(index), side=400))) for index in range(5)]
     assert labels(client.post("/classify", files=files)) == list(LABELS[:5])
 
 
@@ -102,7 +102,7 @@ def test_names_and_versions_in_the_path(repository: Path) -> None:
             "/models/shades/versions/1/classify": ("shades", "1"),
         }
         for path, served in asked.items():
-            document = client.post(path, content=picture(0), headers=PNG).json()
+            document = client.post(path, content=image(0), headers=PNG).json()
             assert (document["model"], document["version"]) == served
 
 
@@ -110,32 +110,32 @@ def test_names_and_versions_in_the_path(repository: Path) -> None:
     ("top_k", "classes"), [("1", 1), ("3", 3), ("10", 10), ("11", 10), ("999999999", 10)]
 )
 def test_top_k_is_capped_at_the_number_of_classes(client: TestClient, top_k: str, classes: int) -> None:
-    answer = client.post(f"/classify?top_k={top_k}", content=picture(128), headers=PNG)
+    answer = client.post(f"/classify?top_k={top_k}", content=image(128), headers=PNG)
     ranked = answer.json()["predictions"][0]["top_k"]
     assert len(ranked) == classes
     assert [r["probability"] for r in ranked] == sorted((r["probability"] for r in ranked), reverse=True)
 
 
 def test_top_k_is_five_by_default(client: TestClient) -> None:
-    answer = client.post("/classify", content=picture(0), headers=PNG)
+    answer = client.post("/classify", content=image(0), headers=PNG)
     assert len(answer.json()["predictions"][0]["top_k"]) == 5
 
 
 @pytest.mark.parametrize("top_k", ["0", "abc", "-1", "1.5", "", "1e3", "²", "9999999999999"])
 def test_a_top_k_that_cannot_be(client: TestClient, top_k: str) -> None:
-    answer = client.post("/classify", params={"top_k": top_k}, content=picture(0), headers=PNG)
+    answer = client.post("/classify", params={"top_k": top_k}, content=image(0), headers=PNG)
     refused(answer, 400, "top_k must be a whole number from 1")
 
 
 def test_stage_timings_in_milliseconds(client: TestClient) -> None:
-    timing = client.post("/classify", content=picture(0), headers=PNG).headers["server-timing"]
+    timing = client.post("/classify", content=image(0), headers=PNG).headers["server-timing"]
     assert re.fullmatch(r"decode;dur=\d+\.\d{3}, queue;dur=\d+\.\d{3}, infer;dur=\d+\.\d{3}", timing)
 
 
 BAD_BODIES = {
     "empty": (b"", PNG, 400, "the body is empty"),
     "text as image": (b"hello world", PNG, 400, "not a picture in a format the server reads.*hello world"),
-    "truncated": (picture(9, side=50)[:-30], PNG, 400, "PNG is truncated or corrupt"),
+    "truncated": (image(9, side=50)[:-30], PNG, 400, "PNG is truncated or corrupt"),
     "form without boundary": (b"x", {"Content-Type": "multipart/form-data"}, 400, "no boundary"),
     "not json": (b"{", {"Content-Type": "application/json"}, 400, "the body: Invalid JSON"),
     "no image": (b'{"images": []}', {"Content-Type": "application/json"}, 400, "holds no image"),
@@ -150,11 +150,11 @@ def test_bad_bodies(
     client: TestClient, body: bytes, headers: dict[str, str], status: int, sentence: str
 ) -> None:
     refused(client.post("/classify", content=body, headers=headers), status, sentence)
-    assert labels(client.post("/classify", content=picture(level(1)), headers=PNG)) == ["shade 1"]
+    assert labels(client.post("/classify", content=image(level(1)), headers=PNG)) == ["shade 1"]
 
 
 def test_wrong_base64_says_which(client: TestClient) -> None:
-    images = [{"b64": b64(picture(0))}, {"b64": "?"}]
+    images = [{"b64": b64(image(0))}, {"b64": "?"}]
     refused(client.post("/classify", json={"images": images}), 400, r"images\.1\.b64 is not valid base64")
     refused(
         client.post("/classify", json={"images": images[1:]}), 400, r"^images\.0\.b64 is not valid base64: "
@@ -165,10 +165,10 @@ def test_wrong_base64_says_which(client: TestClient) -> None:
 def test_wrong_base64_and_no_pictures_are_named_together(client: TestClient, side: int) -> None:
     images = [
         {"b64": "?", "filename": "first.png"},
-        {"b64": b64(picture(0, side=side))},
+        {"b64": b64(image(0, side=side))},
         {"b64": b64(b"some text")},
         {"b64": "AAAAA"},
-        {"b64": b64(picture(7, side=50)[:-30]), "filename": "cut.png"},
+        {"b64": b64(image(7, side=50)[:-30]), "filename": "cut.png"},
     ]
     sentence = (
         r"^4 of 5 images cannot be read: image 0 \(first\.png\): images\.0\.b64 is not valid base64: [^;]+; "
@@ -180,9 +180,9 @@ def test_wrong_base64_and_no_pictures_are_named_together(client: TestClient, sid
 
 def test_every_bad_image_is_named_by_index_and_file_name(client: TestClient) -> None:
     files = [
-        ("images", ("good.png", picture(0))),
+        ("images", ("good.png", image(0))),
         ("images", ("note.txt", b"some text")),
-        ("images", ("cut.png", picture(7, side=50)[:-30])),
+        ("images", ("cut.png", image(7, side=50)[:-30])),
     ]
     answer = client.post("/classify", files=files)
     refused(answer, 400, r"2 of 3 images cannot be read: image 1 \(note\.txt\): .*; image 2 \(cut\.png\): ")
@@ -190,12 +190,12 @@ def test_every_bad_image_is_named_by_index_and_file_name(client: TestClient) -> 
 
 def test_a_good_and_a_cut_picture_are_told_apart_after_opening(client: TestClient) -> None:
     """The header of a cut picture is whole, so that it fails only in decoding."""
-    files = [("images", ("cut.png", picture(7, side=50)[:-30])), ("images", ("good.png", picture(0)))]
+    files = [("images", ("cut.png", image(7, side=50)[:-30])), ("images", ("good.png", image(0)))]
     refused(client.post("/classify", files=files), 400, r"1 of 2 images cannot be read: image 0 \(cut\.png\)")
 
 
 def test_an_image_bomb_is_refused_by_its_header(narrow: TestClient) -> None:
-    bomb = picture(0, side=500)
+    bomb = image(0, side=500)
     assert len(bomb) < 4096
     refused(narrow.post("/classify", content=bomb, headers=PNG), 400, "500.*500")
 
@@ -210,7 +210,7 @@ def test_an_image_bomb_is_refused_by_its_header(narrow: TestClient) -> None:
     ],
 )
 def test_unknown_models_versions_and_paths(client: TestClient, path: str, sentence: str) -> None:
-    refused(client.post(path, content=picture(0), headers=PNG), 404, sentence)
+    refused(client.post(path, content=image(0), headers=PNG), 404, sentence)
 
 
 def test_a_wrong_method(client: TestClient) -> None:
@@ -224,25 +224,25 @@ def test_a_body_over_the_limit(narrow: TestClient) -> None:
 
 
 def test_too_many_images(narrow: TestClient) -> None:
-    files = [("images", (f"{index}.png", picture(0))) for index in range(4)]
+    files = [("images", (f"{index}.png", image(0))) for index in range(4)]
     refused(narrow.post("/classify", files=files), 413, "holds 4 images; at most 3")
 
 
 @pytest.mark.parametrize("header", ["0", "-5", "soon", "nan", "inf", ""])
 def test_a_timeout_that_cannot_be(client: TestClient, header: str) -> None:
-    answer = client.post("/classify", content=picture(0), headers=PNG | {"X-Request-Timeout-Ms": header})
+    answer = client.post("/classify", content=image(0), headers=PNG | {"X-Request-Timeout-Ms": header})
     refused(answer, 400, "X-Request-Timeout-Ms must be a positive number")
 
 
 def test_a_timeout_of_ages(client: TestClient) -> None:
     answer = client.post(
-        "/classify", content=picture(level(1)), headers=PNG | {"X-Request-Timeout-Ms": "1e300"}
+        "/classify", content=image(level(1)), headers=PNG | {"X-Request-Timeout-Ms": "1e300"}
     )
     assert labels(answer) == ["shade 1"]
 
 
 def test_a_deadline_that_has_passed(client: TestClient) -> None:
-    answer = client.post("/classify", content=picture(0), headers=PNG | {"X-Request-Timeout-Ms": "0.0001"})
+    answer = client.post("/classify", content=image(0), headers=PNG | {"X-Request-Timeout-Ms": "0.0001"})
     refused(answer, 504, "the deadline passed")
     page = client.get("/metrics").text
     assert 'convserve_rejected_total{model="shades",reason="deadline"} 1.0' in page
@@ -251,13 +251,13 @@ def test_a_deadline_that_has_passed(client: TestClient) -> None:
 def test_a_full_queue(narrow: TestClient) -> None:
     model = narrow.app.state.registry.resolve()  # type: ignore[attr-defined]
     model.admission.take(3)
-    answer = narrow.post("/classify", content=picture(0), headers=PNG)
+    answer = narrow.post("/classify", content=image(0), headers=PNG)
     model.admission.give_back(3)
     refused(answer, 429, "the queue is full: 3 of 3 images are waiting")
     assert int(answer.headers["retry-after"]) >= 1
     page = narrow.get("/metrics").text
     assert 'convserve_rejected_total{model="shades",reason="overloaded"} 1.0' in page
-    assert labels(narrow.post("/classify", content=picture(level(1)), headers=PNG)) == ["shade 1"]
+    assert labels(narrow.post("/classify", content=image(level(1)), headers=PNG)) == ["shade 1"]
 
 
 def test_a_full_queue_refuses_before_it_reads(narrow: TestClient) -> None:
@@ -270,14 +270,14 @@ def test_a_full_queue_refuses_before_it_reads(narrow: TestClient) -> None:
 
 def test_a_server_that_is_shutting_down(client: TestClient) -> None:
     client.app.state.registry.stop()  # type: ignore[attr-defined]
-    refused(client.post("/classify", content=picture(0), headers=PNG), 503, "shutting down")
+    refused(client.post("/classify", content=image(0), headers=PNG), 503, "shutting down")
 
 
 def test_an_engine_that_fails(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
     model = client.app.state.registry.resolve()  # type: ignore[attr-defined]
     model.batcher._run, run = lambda rows: 1 / 0, model.batcher._run
-    answer = client.post("/classify", content=picture(0), headers=PNG)
+    answer = client.post("/classify", content=image(0), headers=PNG)
     refused(answer, 500, "^the engine failed on the batch this request was in$")
     assert "ZeroDivisionError" in caplog.text
     model.batcher._run = run
-    assert labels(client.post("/classify", content=picture(level(1)), headers=PNG)) == ["shade 1"]
+    assert labels(client.post("/classify", content=image(level(1)), headers=PNG)) == ["shade 1"]

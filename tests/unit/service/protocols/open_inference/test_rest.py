@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from export.repository.manifest import InputSpec
 from service.asgi.app import create_app
 from service.config.settings import Settings
-from tests.support.models.gray_classifier import CLASSES, LABELS, SIDE, level, picture, rows
+from tests.support.models.gray_classifier import CLASSES, LABELS, SIDE, image, level, rows
 from tests.support.models.linear_model import HEIGHT, WIDTH, Linear
 from tests.support.requests.rejection import refused
 
@@ -53,7 +53,7 @@ def split(answer: Any) -> tuple[dict[str, Any], bytes]:
 
 def probabilities(client: TestClient, value: int) -> list[float]:
     """By class, as the native dialect tells them."""
-    answer = client.post(f"/classify?top_k={CLASSES}", content=picture(value)).json()
+    answer = client.post(f"/classify?top_k={CLASSES}", content=image(value)).json()
     ranked = sorted(answer["predictions"][0]["top_k"], key=lambda each: each["index"])
     return [each["probability"] for each in ranked]
 
@@ -108,9 +108,7 @@ def test_an_outputs_own_parameter_outranks_the_requests(
     assert (LENGTH in answer.headers) == binary
 
 
-@pytest.mark.parametrize(
-    "body", [rows(level(4)).tobytes(), picture(level(4)), picture(level(4), form="JPEG")]
-)
+@pytest.mark.parametrize("body", [rows(level(4)).tobytes(), image(level(4)), image(level(4), form="JPEG")])
 def test_a_raw_binary_request(client: TestClient, body: bytes) -> None:
     document, tail = split(client.post(INFER, content=body, headers={LENGTH: "0"}))
     assert document["outputs"][0]["shape"] == [1, CLASSES]
@@ -118,7 +116,7 @@ def test_a_raw_binary_request(client: TestClient, body: bytes) -> None:
 
 
 def test_pictures_as_bytes_and_in_base64(client: TestClient) -> None:
-    files = [picture(level(index), side=20 + index) for index in range(CLASSES)]
+    files = [image(level(index), side=20 + index) for index in range(CLASSES)]
     tensor = {"name": "pixels", "shape": [CLASSES], "datatype": "BYTES"}
     said = {"inputs": [{**tensor, "data": [base64.b64encode(file).decode() for file in files]}]}
     tail = b"".join(struct.pack("<I", len(file)) + file for file in files)
@@ -131,7 +129,7 @@ def test_pictures_as_bytes_and_in_base64(client: TestClient) -> None:
 
 
 def test_a_picture_that_is_none_is_named(client: TestClient) -> None:
-    data = [base64.b64encode(picture(0)).decode(), base64.b64encode(b"text").decode()]
+    data = [base64.b64encode(image(0)).decode(), base64.b64encode(b"text").decode()]
     tensor = {"name": "pixels", "shape": [2], "datatype": "BYTES", "data": data}
     refused(client.post(INFER, json={"inputs": [tensor]}), 400, "1 of 2 images cannot be read: image 1: ")
 

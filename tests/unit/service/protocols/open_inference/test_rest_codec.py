@@ -17,7 +17,7 @@ from service.imaging.decode_pool import EncodedImage
 from service.protocols.open_inference.infer_request import RequestedOutput
 from service.protocols.open_inference.rest_codec import read_request
 from service.repository.manifest import Manifest
-from tests.support.models.gray_classifier import SIDE, picture, publish_shades, rows
+from tests.support.models.gray_classifier import SIDE, image, publish_shades, rows
 from tests.support.requests.infer_bodies import JSON_LIMITS, MOST, PIXELS, binary, document, read
 
 
@@ -51,7 +51,7 @@ def test_an_id_is_made_where_none_came(manifest: Manifest) -> None:
 
 @pytest.mark.parametrize("shape", [[2], [2, 1]])
 def test_pictures_as_base64_or_as_bytes(manifest: Manifest, shape: list[int]) -> None:
-    one, two = picture(1), picture(2)
+    one, two = image(1), image(2)
     texts = [base64.b64encode(one).decode(), f"data:image/png;base64,{base64.b64encode(two).decode()}"]
     said = read(manifest, document(datatype="BYTES", shape=shape, data=texts))
     tail = b"".join(struct.pack("<I", len(data)) + data for data in (one, two))
@@ -60,9 +60,9 @@ def test_pictures_as_base64_or_as_bytes(manifest: Manifest, shape: list[int]) ->
 
 
 def test_base64_nested_as_the_shape_says(manifest: Manifest) -> None:
-    texts = [[base64.b64encode(picture(value)).decode()] for value in (1, 2)]
+    texts = [[base64.b64encode(image(value)).decode()] for value in (1, 2)]
     request = read(manifest, document(datatype="BYTES", shape=[2, 1], data=texts))
-    assert request.content == [EncodedImage(picture(1)), EncodedImage(picture(2))]
+    assert request.content == [EncodedImage(image(1)), EncodedImage(image(2))]
     for shape, data in (([2], texts), ([2, 1], [texts[0], []]), ([2, 1], [texts]), ([2, 1], [texts[0] * 2])):
         with pytest.raises(InvalidInput, match=r"is not a list of \d base64 strings"):
             read(manifest, document(datatype="BYTES", shape=shape, data=data))
@@ -84,10 +84,10 @@ def test_null_is_said_for_what_is_not_there(manifest: Manifest) -> None:
         (bytes(PIXELS + 1), False),
         (b"", False),
         # Pictures of just as many bytes as a row has.
-        (picture(7)[:PIXELS].ljust(PIXELS, b"\0"), False),
-        (picture(7, form="JPEG")[:PIXELS], False),
-        (picture(7, form="GIF")[:PIXELS].ljust(PIXELS, b"\0"), False),
-        (picture(7, form="WebP")[:PIXELS].ljust(PIXELS, b"\0"), False),
+        (image(7)[:PIXELS].ljust(PIXELS, b"\0"), False),
+        (image(7, form="JPEG")[:PIXELS], False),
+        (image(7, form="GIF")[:PIXELS].ljust(PIXELS, b"\0"), False),
+        (image(7, form="WebP")[:PIXELS].ljust(PIXELS, b"\0"), False),
     ],
 )
 def test_a_raw_binary_request_is_a_row_or_a_picture(manifest: Manifest, body: bytes, is_row: bool) -> None:

@@ -25,7 +25,7 @@ from service.protocols.native.json_images import MAX_IMAGES, read_json_images
 from service.protocols.shared.json_body import parse_json
 from service.protocols.shared.multipart import read_files
 from service.protocols.shared.request_body import read_body
-from tests.support.models.gray_classifier import level, picture
+from tests.support.models.gray_classifier import image, level
 from tests.support.requests.infer_bodies import JSON_LIMITS
 from tests.support.requests.rejection import refused
 
@@ -43,7 +43,7 @@ def memory_below(limit: int) -> Iterator[None]:
         tracemalloc.stop()
 
 
-def form(*headers: bytes, data: bytes = picture(level(1))) -> bytes:
+def form(*headers: bytes, data: bytes = image(level(1))) -> bytes:
     parts = [b"--frontier\r\n%b\r\n\r\n%b\r\n" % (header, data) for header in headers]
     return b"".join([*parts, b"--frontier--\r\n"])
 
@@ -183,7 +183,7 @@ def test_what_is_no_json_is_not_counted(frugal: TestClient) -> None:
     head = b'{"inputs":[{%b,"parameters":{"binary_data_size":1280}}]}' % TENSOR.replace(b"[1,", b"[20,")
     headers = {"Inference-Header-Content-Length": str(len(head))}
     assert frugal.post("/v2/models/shades/infer", content=head + pixels, headers=headers).status_code == 200
-    large = base64.b64encode(picture(level(3)) + bytes(100_000)).decode()
+    large = base64.b64encode(image(level(3)) + bytes(100_000)).decode()
     assert frugal.post("/classify", json={"images": [{"b64": large}]}).status_code == 200
 
 

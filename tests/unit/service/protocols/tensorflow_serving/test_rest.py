@@ -19,8 +19,8 @@ from tests.support.models.gray_classifier import (
     CLASSES,
     LABELS,
     SIDE,
+    image,
     level,
-    picture,
     publish_shades,
     rows,
     scores,
@@ -33,12 +33,12 @@ AVAILABLE = {"error_code": "OK", "error_message": ""}
 
 
 def b64(value: int) -> dict[str, str]:
-    return {"b64": base64.b64encode(picture(value)).decode()}
+    return {"b64": base64.b64encode(image(value)).decode()}
 
 
 def probabilities(client: TestClient, value: int) -> list[dict[str, Any]]:
     """Best first, as the native dialect tells them."""
-    answer = client.post(f"/classify?top_k={CLASSES}", content=picture(value)).json()
+    answer = client.post(f"/classify?top_k={CLASSES}", content=image(value)).json()
     ranked: list[dict[str, Any]] = answer["predictions"][0]["top_k"]
     return ranked
 

@@ -15,7 +15,7 @@ from service.errors import ConvserveError, InvalidInput, PayloadTooLarge
 from service.imaging.decode_pool import EncodedImage
 from service.protocols.tensorflow_serving.rest_codec import read_classify, read_predict
 from service.repository.manifest import InputSpec
-from tests.support.models.gray_classifier import picture
+from tests.support.models.gray_classifier import image
 from tests.support.requests.infer_bodies import JSON_LIMITS
 
 MOST = 256
@@ -34,7 +34,7 @@ SPEC = InputSpec(
 )
 ROW = [[[0], [1], [2]], [[3], [4], [255]]]
 OTHER = [[[9], [9], [9]], [[9], [9], [9]]]
-PICTURES = [picture(1), picture(2)]
+PICTURES = [image(1), image(2)]
 B64 = [{"b64": base64.b64encode(data).decode()} for data in PICTURES]
 
 
