@@ -157,6 +157,7 @@ def test_the_data_plane_imports_no_protocol_library(package: str) -> None:
 @pytest.mark.parametrize(
     ("module", "absent"),
     [
+        ("service", ["fastapi", "grpc", "onnxruntime", "PIL", "numpy", "pydantic"]),
         ("service.asgi.app", ["tensorflow", "keras", "onnx", "matplotlib"]),
         ("service.server.server", ["grpc", "google.protobuf", "opentelemetry.sdk"]),
         ("service.server.supervisor", ["fastapi", "grpc", "onnxruntime", "PIL"]),

@@ -130,3 +130,9 @@ def test_the_workshops_command_is_there_too(installed: Path, tmp_path: Path) -> 
     result = run(command, installed, tmp_path)
     assert result.returncode == 0, result.stderr
     assert "convnet" in result.stdout
+
+
+def test_public_names_are_imported_from_the_wheel(installed: Path, tmp_path: Path) -> None:
+    code = "from convserve.service import Settings, __version__, create_app; print(__version__)"
+    result = run([sys.executable, "-c", code], installed, tmp_path)
+    assert (result.returncode, result.stdout) == (0, f"{__version__}\n"), result.stderr
