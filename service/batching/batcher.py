@@ -114,6 +114,11 @@ class Batcher:
         return self._window.max_delay
 
     @property
+    def rows_waiting(self) -> int:
+        """Rows that no batch has taken yet, with those of requests that were cancelled meanwhile."""
+        return self._rows_waiting
+
+    @property
     def busy_seconds(self) -> float:
         """How long the engine has been at its present batch; 0 while it is idle."""
         return 0.0 if self._running is None else time.monotonic() - self._running_since

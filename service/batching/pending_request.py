@@ -20,13 +20,13 @@ class Answer(NamedTuple):
 
     scores: Scores
     queue_seconds: float
-    infer_seconds: float
+    compute_seconds: float
 
 
 class PendingRequest:
     """Rows and the future that is to hold their answer; `deadline` is in the event loop's time."""
 
-    __slots__ = ("deadline", "future", "infer_seconds", "pieces", "rows", "since", "started", "taken")
+    __slots__ = ("compute_seconds", "deadline", "future", "pieces", "rows", "since", "started", "taken")
 
     def __init__(self, rows: Rows, future: asyncio.Future[Answer], deadline: float) -> None:
         self.rows = rows
@@ -36,7 +36,7 @@ class PendingRequest:
         self.started = 0.0
         self.taken = 0
         self.pieces: list[Scores] = []
-        self.infer_seconds = 0.0
+        self.compute_seconds = 0.0
 
     def take(self, room: int, now: float) -> Rows:
         """The next rows, at most `room` of them."""
@@ -51,14 +51,14 @@ class PendingRequest:
 
     def set_result(self, scores: Scores, seconds: float) -> None:
         """The scores of the rows that were taken last; when they are the last of all, the answer."""
-        self.infer_seconds += seconds
+        self.compute_seconds += seconds
         if len(scores) < len(self.rows):
             self.pieces.append(scores)
             if sum(map(len, self.pieces)) < len(self.rows):
                 return
             scores = np.concatenate(self.pieces)
         if not self.future.done():
-            self.future.set_result(Answer(scores, self.started - self.since, self.infer_seconds))
+            self.future.set_result(Answer(scores, self.started - self.since, self.compute_seconds))
 
     def set_exception(self, error: Exception) -> None:
         if not self.future.done():

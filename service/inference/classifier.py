@@ -11,15 +11,8 @@ from ..batching.pending_request import Rows, Scores
 from ..errors import InvalidInput, NotAClassifier
 from ..imaging.decode_pool import DecodePool, EncodedImage
 from .model import LoadedModel
+from .timings import Timings
 from .top_k import Prediction, as_probabilities, rank
-
-
-class Timings(NamedTuple):
-    """Seconds a request spent in each stage; tensors are not decoded and spend none there."""
-
-    decode: float
-    queue: float
-    infer: float
 
 
 class Inference(NamedTuple):
@@ -151,10 +144,10 @@ def _let_go(model: LoadedModel, images: int) -> None:
 
 
 async def _infer(model: LoadedModel, rows: Rows, decode_seconds: float, deadline: float) -> Inference:
-    scores, queue_seconds, infer_seconds = await model.batcher.submit(rows, deadline=deadline)
+    scores, queue_seconds, compute_seconds = await model.batcher.submit(rows, deadline=deadline)
     probabilities = as_probabilities(scores, model.manifest.output.kind)
     metrics = model.metrics
     metrics.queue.observe(queue_seconds)
-    metrics.infer.observe(infer_seconds)
+    metrics.infer.observe(compute_seconds)
     metrics.images.inc(len(scores))
-    return Inference(scores, probabilities, Timings(decode_seconds, queue_seconds, infer_seconds))
+    return Inference(scores, probabilities, Timings(decode_seconds, queue_seconds, compute_seconds))

@@ -8,8 +8,8 @@ from types import TracebackType
 from typing import Self
 
 from ...errors import ConvserveError, DeadlineExceeded, ModelNotReady, Overloaded
-from ...inference.classifier import Timings
 from ...inference.model import LoadedModel
+from ...inference.timings import Timings
 from ...telemetry.metrics import ServerMetrics
 from ...telemetry.request_context import RequestContext, current
 
@@ -72,7 +72,9 @@ class RequestMetrics:
             if (spent := self.timings) is None:
                 model.statistics.failed(seconds)
             else:
-                model.statistics.answered(seconds, decode=spent.decode, queue=spent.queue, infer=spent.infer)
+                model.statistics.answered(
+                    seconds, decode=spent.decode, queue=spent.queue, infer=spent.compute
+                )
         telemetry.answered(name, version, self._protocol, self.code, seconds)
         if (account := current.get()) is not None:
             self._tell(account, name, version)
@@ -82,5 +84,5 @@ class RequestMetrics:
         if name:
             log_fields |= {"model": name, "version": version}
         spent = self.timings
-        stages = {"decode": spent.decode, "queue": spent.queue, "compute": spent.infer} if spent else {}
+        stages = dict(spent.stages()) if spent else {}
         account.note(log_fields, stages)

@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from ...errors import ConvserveError, Overloaded
 from ...http.at_once import AT_ONCE, AtOnce
-from ...inference.classifier import Timings
+from ...inference.timings import Timings
 from .status_codes import TABLE
 
 # Room to name every bad picture of a request, and not to send a client's megabytes back to it.
@@ -67,5 +67,5 @@ def error_response(error: ConvserveError) -> EncodedResponse:
 
 def server_timing(timings: Timings) -> tuple[bytes, bytes]:
     """https://www.w3.org/TR/server-timing/: durations in milliseconds."""
-    decode, queue, infer = timings.decode * 1e3, timings.queue * 1e3, timings.infer * 1e3
+    decode, queue, infer = timings.decode * 1e3, timings.queue * 1e3, timings.compute * 1e3
     return b"server-timing", b"decode;dur=%.3f, queue;dur=%.3f, infer;dur=%.3f" % (decode, queue, infer)

@@ -9,7 +9,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.inference.classifier import Classification, Timings
+from service.inference.classifier import Classification
+from service.inference.timings import Timings
 from service.inference.top_k import Prediction
 from service.protocols.native.json_codec import as_json
 

@@ -250,9 +250,9 @@ def test_a_deadline_that_has_passed(client: TestClient) -> None:
 
 def test_a_full_queue(narrow: TestClient) -> None:
     model = narrow.app.state.registry.resolve()  # type: ignore[attr-defined]
-    model.admission.take(3)
+    model.admission.acquire(3)
     answer = narrow.post("/classify", content=image(0), headers=PNG)
-    model.admission.give_back(3)
+    model.admission.release(3)
     refused(answer, 429, "the queue is full: 3 of 3 images are waiting")
     assert int(answer.headers["retry-after"]) >= 1
     page = narrow.get("/metrics").text
@@ -263,7 +263,7 @@ def test_a_full_queue(narrow: TestClient) -> None:
 def test_a_full_queue_refuses_before_it_reads(narrow: TestClient) -> None:
     """A flood costs no parsing: what is wrong with the body is not even seen."""
     model = narrow.app.state.registry.resolve()  # type: ignore[attr-defined]
-    model.admission.take(3)
+    model.admission.acquire(3)
     refused(narrow.post("/classify", content=b"no picture", headers=PNG), 429, "the queue is full")
     refused(narrow.post("/classify", content=bytes(5000), headers=PNG), 429, "the queue is full")
 

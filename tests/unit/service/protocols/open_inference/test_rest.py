@@ -274,7 +274,7 @@ def test_a_body_and_a_request_over_the_limits(repository: Path) -> None:
 
 def test_a_full_queue_and_a_server_that_stops(client: TestClient) -> None:
     registry = client.app.state.registry  # type: ignore[attr-defined]
-    registry.resolve().admission.take(1024)
+    registry.resolve().admission.acquire(1024)
     answer = ask(client, rows(0))
     refused(answer, 429, "the queue is full")
     assert int(answer.headers["retry-after"]) >= 1
