@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +12,7 @@ from ..errors import ConvserveError
 from ..inference.model import LoadedModel
 from ..inference.registry import Registry
 from ..protocols.native.openapi import SCHEMAS
+from ..protocols.shared.openapi import ERROR_CONTENT, path_parameters
 
 
 def describe_with_examples(app: FastAPI, registry: Registry) -> None:
@@ -30,10 +30,9 @@ def describe_with_examples(app: FastAPI, registry: Registry) -> None:
     app.openapi = openapi  # type: ignore[method-assign]  # the way FastAPI's documentation extends it
 
 
-_NAMES = re.compile(r"{(\w+)}")
 _ANY_ERROR = {
-    "description": "An error, told in a sentence.",
-    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+    "description": "An error, as one sentence.",
+    "content": ERROR_CONTENT,
 }
 
 
@@ -44,12 +43,8 @@ def _complete(path: str, operation: dict[str, Any], names: Mapping[str, str]) ->
     if path == "/metrics":  # the one page that is not JSON
         operation["responses"]["200"]["content"] = {"text/plain": {"schema": {"type": "string"}}}
     parameters = operation.setdefault("parameters", [])
-    told = {parameter["name"] for parameter in parameters}
-    parameters += [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
-        for name in _NAMES.findall(path)
-        if name not in told
-    ]
+    described = {parameter["name"] for parameter in parameters}
+    parameters += [each for each in path_parameters(path) if each["name"] not in described]
     operation["parameters"] = [_with_example(parameter, names) for parameter in parameters]
 
 

@@ -15,8 +15,7 @@ from ..inference.model import LoadedModel
 from ..inference.registry import Registry
 from ..telemetry.exposition import Exposition
 from ..telemetry.metrics import ServerMetrics
-from .shared.readiness import readiness_response, state_of
-from .shared.responses import json_response
+from .shared.responses import json_response, readiness_response, state_of
 
 LINKS = {
     "classify": "/classify",

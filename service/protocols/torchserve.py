@@ -13,12 +13,11 @@ from ..errors import InvalidInput
 from ..imaging.decode_pool import EncodedImage
 from ..inference.data_plane import DataPlane
 from ..telemetry.metrics import ServerMetrics
-from .native.openapi import TIMEOUT, error_responses
 from .shared.multipart import read_files
-from .shared.readiness import readiness_response
+from .shared.openapi import BINARY, TIMEOUT, error_responses
 from .shared.request_body import read_body
 from .shared.request_handler import InferenceContext, InferenceRoute, counted
-from .shared.responses import JSON, EncodedResponse, server_timing
+from .shared.responses import JSON, EncodedResponse, readiness_response, server_timing
 
 TAG = "TorchServe"
 TOP_K = 5  # as its own image classifier's handler answers
@@ -34,7 +33,6 @@ class TorchServe:
     def mount(self, app: FastAPI, telemetry: ServerMetrics) -> None:
         app.router.add_api_route("/ping", self.ping, methods=["GET"], tags=[TAG])
         endpoint = counted(telemetry, "torchserve", self.predict)
-        picture = {"schema": {"type": "string", "format": "binary"}}
         for path in ("/predictions/{name}", "/predictions/{name}/{version}"):
             for method in ("POST", "PUT"):
                 names = ["name", "version"] if "version" in path else ["name"]
@@ -46,7 +44,7 @@ class TorchServe:
                     summary="Predict",
                     openapi_extra={
                         "parameters": [TIMEOUT],
-                        "requestBody": {"required": True, "content": {"application/octet-stream": picture}},
+                        "requestBody": {"required": True, "content": {"application/octet-stream": BINARY}},
                     },
                     responses=error_responses(),
                     operation_id=f"torchserve_{method.lower()}_{len(names)}",

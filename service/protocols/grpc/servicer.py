@@ -117,7 +117,9 @@ class OpenInferenceGrpc:
         left: float | None = context.time_remaining()
         named = [seconds for seconds in (asked.timeout, left) if seconds is not None]
         tally.expire_in(min(named, default=self.limits.request_timeout))
-        outputs, inference = await infer(self.plane.classifier, model, asked, deadline=tally.deadline)
+        outputs, inference = await infer(
+            self.plane.classifier, model, asked, max_images=self.limits.max_images, deadline=tally.deadline
+        )
         tally.timings = inference.timings
         return write_answer(asked, model, outputs)
 

@@ -9,8 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from ...config.limits import JsonLimits
 from ...errors import InvalidImage, InvalidInput, PayloadTooLarge
 from ...imaging.decode_pool import EncodedImage
-from ..shared.base64_text import decode_base64
-from ..shared.json_body import parse_json
+from ..shared.json_body import decode_base64, parse_json
 
 # Reading one costs microseconds, whatever is in it, and a body has room for a million.
 MAX_IMAGES = 10_000

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..shared.openapi import BINARY, ERROR_SCHEMA, TIMEOUT, error_responses, path_parameters
+
 DESCRIPTION = """The most probable classes of each picture, in the order the pictures came.
 
 Send one picture as the body, one or many as a form, or base64 in JSON. PNG, JPEG, WebP, BMP, GIF (its first
@@ -47,20 +49,13 @@ _CLASSIFIED = {
         },
     },
 }
-_ERROR = {
-    "type": "object",
-    "required": ["error"],
-    "properties": {
-        "error": {"type": "string", "description": "What is wrong, where, and what was expected."},
-    },
-}
 # Plain schemas: from models FastAPI would build a validator for each answer of each route, at every start,
 # and import a second pydantic to do so.
 SCHEMAS: dict[str, dict[str, Any]] = {
     "Classified": _CLASSIFIED,
     "Predicted": _PREDICTED,
     "Ranked": _RANKED,
-    "Error": _ERROR,
+    "Error": ERROR_SCHEMA,
 }
 
 _TOP_K = {
@@ -68,12 +63,6 @@ _TOP_K = {
     "in": "query",
     "description": "How many classes to tell; more than the model has is all of them.",
     "schema": {"type": "integer", "minimum": 1, "default": 5},
-}
-TIMEOUT = {
-    "name": "X-Request-Timeout-Ms",
-    "in": "header",
-    "description": "Milliseconds after which the answer is of no use any more.",
-    "schema": {"type": "number", "exclusiveMinimum": 0},
 }
 _JSON_IMAGES = {
     "type": "object",
@@ -98,24 +87,11 @@ _JSON_IMAGES = {
         }
     },
 }
-_NAME = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
-_VERSION = {"name": "version", "in": "path", "required": True, "schema": {"type": "string"}}
+PATHS = ("/classify", "/models/{name}/classify", "/models/{name}/versions/{version}/classify")
 
-PATHS: dict[str, list[dict[str, Any]]] = {
-    "/classify": [_TOP_K, TIMEOUT],
-    "/models/{name}/classify": [_NAME, _TOP_K, TIMEOUT],
-    "/models/{name}/versions/{version}/classify": [_NAME, _VERSION, _TOP_K, TIMEOUT],
-}
 
-_ERRORS = {
-    400: "The picture or the request cannot be read, or does not fit the model.",
-    404: "No such model or version.",
-    413: "More bytes or images than the limit.",
-    415: "A media type or a Content-Encoding that is not taken.",
-    429: "The queue is full; `Retry-After` tells when to come back.",
-    503: "The model is not ready, or the server is shutting down.",
-    504: "The deadline passed.",
-}
+def parameters(path: str) -> list[dict[str, Any]]:
+    return [*path_parameters(path), _TOP_K, TIMEOUT]
 
 
 def responses() -> dict[int | str, dict[str, Any]]:
@@ -123,14 +99,7 @@ def responses() -> dict[int | str, dict[str, Any]]:
     return {200: {"description": "The labels.", "content": content}, **error_responses()}
 
 
-def error_responses() -> dict[int | str, dict[str, Any]]:
-    """How a request for inference may fail, in any dialect."""
-    content = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
-    return {code: {"description": text, "content": content} for code, text in _ERRORS.items()}
-
-
 def request_body() -> dict[str, Any]:
-    picture = {"schema": {"type": "string", "format": "binary"}}
     form = {
         "type": "object",
         "properties": {"images": {"type": "array", "items": {"type": "string", "format": "binary"}}},
@@ -140,8 +109,8 @@ def request_body() -> dict[str, Any]:
         "content": {
             "application/json": {"schema": _JSON_IMAGES},
             "multipart/form-data": {"schema": form},
-            "image/png": picture,
-            "image/jpeg": picture,
-            "application/octet-stream": picture,
+            "image/png": BINARY,
+            "image/jpeg": BINARY,
+            "application/octet-stream": BINARY,
         },
     }

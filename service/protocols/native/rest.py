@@ -14,12 +14,13 @@ from ...imaging.decode_pool import EncodedImage
 from ...inference.data_plane import DataPlane
 from ...telemetry.metrics import ServerMetrics
 from ..shared.multipart import read_files
+from ..shared.openapi import path_parameters
 from ..shared.request_body import read_body
 from ..shared.request_handler import InferenceContext, InferenceRoute, counted
 from ..shared.responses import JSON, EncodedResponse, server_timing
 from .json_codec import as_json
 from .json_images import read_json_images
-from .openapi import DESCRIPTION, PATHS, request_body, responses
+from .openapi import DESCRIPTION, PATHS, parameters, request_body, responses
 
 DEFAULT_TOP_K = 5
 
@@ -41,7 +42,7 @@ class Native:
 
     def mount(self, app: FastAPI, telemetry: ServerMetrics) -> None:
         endpoint = counted(telemetry, "native", self.classify)
-        for path, parameters in PATHS.items():
+        for path in PATHS:
             app.router.add_api_route(
                 path,
                 endpoint,
@@ -51,8 +52,8 @@ class Native:
                 summary="Classify images",
                 description=DESCRIPTION,
                 responses=responses(),
-                openapi_extra={"parameters": parameters, "requestBody": request_body()},
-                operation_id="_".join(["classify", *(p["name"] for p in parameters if p["in"] == "path")]),
+                openapi_extra={"parameters": parameters(path), "requestBody": request_body()},
+                operation_id="_".join(["classify", *(p["name"] for p in path_parameters(path))]),
                 tags=["classify"],
             )
 

@@ -19,13 +19,10 @@ from ...imaging.decode_pool import EncodedImage
 from ...inference.classifier import Classifier, Inference, check_classifies
 from ...inference.model import LoadedModel
 from ...repository.manifest import Manifest
-from ..shared.tensors import elements_to_bytes
+from ..shared.tensors import TensorPayload, decode_tensor, elements_to_bytes
 
 # The classification extension's own bound: not more scores than this are sorted for one answer.
 MAX_CLASSIFICATION_ELEMENTS = 1_000_000
-
-# As JSON a number takes five times the memory of a float32, and longer to write than to compute.
-MAX_JSON_NUMBERS = 1 << 22
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +36,10 @@ class RequestedOutput:
 
 @dataclass(frozen=True, slots=True)
 class InferRequest:
-    """`content` is rows of the model's input, or encoded pictures; `timeout` is in seconds."""
+    """A parsed request whose tensor is not decoded yet; `timeout` is in seconds."""
 
     id: str
-    content: Rows | list[EncodedImage]
+    content: TensorPayload | Rows | list[EncodedImage]
     outputs: Sequence[RequestedOutput]
     timeout: float | None
 
@@ -66,16 +63,23 @@ class OutputTensor:
 
 
 async def infer(
-    classifier: Classifier, model: LoadedModel, request: InferRequest, *, deadline: float
+    classifier: Classifier, model: LoadedModel, request: InferRequest, *, max_images: int, deadline: float
 ) -> tuple[list[OutputTensor], Inference]:
-    """The requested outputs in their order; `deadline` is in the event loop's time.
+    """Decodes the request's tensor and runs the model; the requested outputs are in their order.
+
+    Args:
+        deadline: in the event loop's time.
 
     Raises:
-        NotAClassifier: classes are asked of a model that gives maps.
+        InvalidInput, PayloadTooLarge: the tensor does not fit the model, as `decode_tensor` raises them.
+        NotAClassifier: classes are requested of a model that gives maps.
     """
     if any(output.classification for output in request.outputs):
         check_classifies(model)
-    inference = await classifier.infer(model, request.content, deadline=deadline)
+    content = request.content
+    if isinstance(content, TensorPayload):
+        content = decode_tensor(content, model.manifest.input, max_images)
+    inference = await classifier.infer(model, content, deadline=deadline)
     return [_output(wanted, inference.scores, model.manifest) for wanted in request.outputs], inference
 
 
@@ -106,18 +110,6 @@ def check_outputs(outputs: Sequence[RequestedOutput], manifest: Manifest) -> Seq
     if len(outputs) > 1:
         raise InvalidInput(f"the output {outputs[0].name!r} is requested more than once")
     return outputs
-
-
-def check_json_size(scores: Scores, manifest: Manifest) -> None:
-    """
-    Raises:
-        InvalidInput: these are maps of more numbers than are written as JSON.
-    """
-    if not manifest.classifies and scores.size > MAX_JSON_NUMBERS:
-        raise InvalidInput(
-            f"the maps have {scores.size:,} numbers, and at most {MAX_JSON_NUMBERS:,} are written as JSON: "
-            "ask for binary data, by the binary tensor data extension or by gRPC"
-        )
 
 
 def check_parameters(parameters: Mapping[str, Any] | None) -> float | None:

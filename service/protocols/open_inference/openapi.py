@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..native.openapi import TIMEOUT, error_responses
+from ..shared.openapi import BINARY, TIMEOUT, error_responses, path_parameters
 from .rest_codec import HEADER_LENGTH
 
 INFER_DESCRIPTION = f"""Pixels, or encoded pictures, in; the model's scores, or its best classes, out.
@@ -78,28 +78,24 @@ _ANSWER: dict[str, Any] = {
 
 
 def responses() -> dict[int | str, dict[str, Any]]:
-    binary = {"schema": {"type": "string", "format": "binary"}}
-    content = {"application/json": {"schema": _ANSWER}, "application/octet-stream": binary}
+    content = {"application/json": {"schema": _ANSWER}, "application/octet-stream": BINARY}
     return {200: {"description": "The outputs.", "content": content}, **error_responses()}
 
 
 def infer_parameters(path: str) -> list[dict[str, Any]]:
-    names = [name for name in ("name", "version") if f"{{{name}}}" in path]
-    parameters = [{"name": name, "in": "path", "required": True, "schema": _ID} for name in names]
     length = {
         "name": HEADER_LENGTH,
         "in": "header",
         "description": "Bytes of JSON before the raw tensors; 0 where the whole body is the one tensor.",
         "schema": {"type": "integer", "minimum": 0},
     }
-    return [*parameters, length, TIMEOUT]
+    return [*path_parameters(path), length, TIMEOUT]
 
 
 def infer_body() -> dict[str, Any]:
-    binary = {"schema": {"type": "string", "format": "binary"}}
     return {
         "required": True,
-        "content": {"application/json": {"schema": _REQUEST}, "application/octet-stream": binary},
+        "content": {"application/json": {"schema": _REQUEST}, "application/octet-stream": BINARY},
     }
 
 

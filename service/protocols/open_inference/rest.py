@@ -20,10 +20,9 @@ from ...inference.model import LoadedModel
 from ...telemetry.metrics import ServerMetrics
 from ..shared.content_coding import compress, decompress
 from ..shared.json_body import parse_json
-from ..shared.readiness import readiness_response
 from ..shared.request_body import read_body
 from ..shared.request_handler import InferenceContext, InferenceRoute, counted
-from ..shared.responses import EncodedResponse, error_json, json_response, server_timing
+from ..shared.responses import EncodedResponse, error_json, json_response, readiness_response, server_timing
 from .infer_request import infer
 from .metadata import all_statistics, config_of, index_of, metadata_of, server_metadata, statistics_by_name
 from .openapi import INFER_DESCRIPTION, index_body, infer_body, infer_parameters, responses, settings_body
@@ -119,12 +118,13 @@ class OpenInference:
             body,
             exchange.header(RAW_HEADER_LENGTH),
             model.manifest,
-            self.limits.max_images,
             self.limits.json,
         )
         if asked.timeout is not None:
             exchange.shorten_deadline(asked.timeout)
-        outputs, inference = await infer(self.plane.classifier, model, asked, deadline=exchange.deadline)
+        outputs, inference = await infer(
+            self.plane.classifier, model, asked, max_images=self.limits.max_images, deadline=exchange.deadline
+        )
         exchange.timings = inference.timings
         answer, headers = write_answer(asked, model, outputs)
         answer, coding = compress(answer, exchange.header(b"accept-encoding") or "")

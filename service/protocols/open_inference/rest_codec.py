@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -11,30 +10,18 @@ import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 from pydantic_core import to_json
 
-from ...batching.pending_request import Rows
 from ...config.limits import JsonLimits
 from ...errors import InvalidInput
-from ...imaging.decode_pool import EncodedImage
 from ...inference.model import LoadedModel
-from ...repository.manifest import InputSpec, Manifest
-from ..shared.base64_text import decode_base64
+from ...repository.manifest import Manifest
 from ..shared.json_body import parse_json
 from ..shared.responses import JSON
-from ..shared.tensors import (
-    check_datatype,
-    check_image_shape,
-    check_shape,
-    elements_from_bytes,
-    resolve_dynamic_shape,
-    rows_from_bytes,
-    rows_from_json,
-)
+from ..shared.tensors import NAMES, Elements, JsonValues, RawBytes, TensorPayload, check_json_size, row_bytes
 from .infer_request import (
     InferRequest,
     OutputTensor,
     RequestedOutput,
     check_inputs,
-    check_json_size,
     check_outputs,
     check_parameters,
     classes_wanted,
@@ -85,19 +72,15 @@ _DIGITS = re.compile(r"[0-9]{1,18}")
 
 
 def read_request(
-    body: bytes,
-    header_length: str | None,
-    manifest: Manifest,
-    max_images: int,
-    json_limits: JsonLimits,
+    body: bytes, header_length: str | None, manifest: Manifest, limits: JsonLimits
 ) -> InferRequest:
-    """The request in a body, whose first `header_length` bytes are JSON, all of it where that is not told.
+    """Parses a body whose first `header_length` bytes are JSON, all of it if the header is missing.
 
     Raises:
-        InvalidInput: it cannot be understood, or does not fit the model.
+        InvalidInput: it cannot be parsed, or does not fit the model.
     """
     if header_length is None:
-        return _read(body, memoryview(b""), manifest, max_images, json_limits)
+        return _read(body, memoryview(b""), manifest, limits)
     length = int(header_length) if _DIGITS.fullmatch(header_length) else -1
     if not 0 <= length <= len(body):
         raise InvalidInput(
@@ -105,40 +88,38 @@ def read_request(
         )
     if length == 0:
         return _read_raw(body, manifest)
-    return _read(body[:length], memoryview(body)[length:], manifest, max_images, json_limits)
+    return _read(body[:length], memoryview(body)[length:], manifest, limits)
 
 
 def _read_raw(body: bytes, manifest: Manifest) -> InferRequest:
-    """A raw binary request: the body is the one input's data, a row of pixels or an encoded picture.
+    """A raw binary request: the body is the data of the one input, a row of pixels or an encoded image.
 
-    A picture of just as many bytes as the row has is told by its signature, so that it is not misread.
+    An image with exactly a row's number of bytes is recognised by its signature.
     """
     spec = manifest.input
-    if spec.free:  # bytes do not tell a shape, and an encoded picture does
-        return InferRequest(
-            new_id(), [EncodedImage(body)], [RequestedOutput(manifest.output.name, binary=True)], None
-        )
-    size = math.prod(spec.shape) * np.dtype(spec.dtype).itemsize
-    is_row = len(body) == size and not body.startswith(_SIGNATURES)
-    content: Rows | list[EncodedImage] = rows_from_bytes(body, 1, spec) if is_row else [EncodedImage(body)]
-    return InferRequest(new_id(), content, [RequestedOutput(manifest.output.name, binary=True)], None)
+    # Bytes alone do not say a shape; an encoded image does.
+    is_row = not spec.free and len(body) == row_bytes(spec) and not body.startswith(_SIGNATURES)
+    tensor = (
+        TensorPayload(spec.name, NAMES[spec.dtype], [1, *spec.shape], RawBytes(body))
+        if is_row
+        else TensorPayload(spec.name, "BYTES", [1], Elements([body]))
+    )
+    return InferRequest(new_id(), tensor, [RequestedOutput(manifest.output.name, binary=True)], None)
 
 
-def _read(
-    text: bytes, binary: memoryview, manifest: Manifest, max_images: int, json_limits: JsonLimits
-) -> InferRequest:
-    request = parse_json(_ADAPTER, text, json_limits)
+def _read(text: bytes, binary: memoryview, manifest: Manifest, limits: JsonLimits) -> InferRequest:
+    request = parse_json(_ADAPTER, text, limits)
     timeout = check_parameters(request.parameters)
     check_inputs([tensor.name for tensor in request.inputs], manifest)
-    content = _content(request.inputs[0], binary, manifest.input, max_images)
+    tensor = _tensor(request.inputs[0], binary)
     default = _boolean((request.parameters or {}).get("binary_data_output", False), "binary_data_output")
     outputs = [_requested(output, default) for output in request.outputs or []]
     if not outputs:
         outputs = [RequestedOutput(manifest.output.name, default)]
-    return InferRequest(request.id or new_id(), content, check_outputs(outputs, manifest), timeout)
+    return InferRequest(request.id or new_id(), tensor, check_outputs(outputs, manifest), timeout)
 
 
-def _content(tensor: JsonInput, binary: memoryview, spec: InputSpec, most: int) -> Rows | list[EncodedImage]:
+def _tensor(tensor: JsonInput, binary: memoryview) -> TensorPayload:
     given: list[str] = [
         name for name in ("binary_data_size", "shared_memory_region") if name in tensor.parameters
     ]
@@ -149,30 +130,12 @@ def _content(tensor: JsonInput, binary: memoryview, spec: InputSpec, most: int) 
             f"input {tensor.name!r} needs exactly one of data and binary_data_size; "
             f"it has {', '.join(given) or 'neither'}"
         )
-    if "data" in given and len(binary):
+    if "data" not in given:
+        raw = RawBytes(_binary_of(tensor, binary))
+        return TensorPayload(tensor.name, tensor.datatype, tensor.shape, raw)
+    if len(binary):
         raise InvalidInput(f"unexpected additional input data: {len(binary)} bytes follow the JSON")
-    if tensor.datatype == "BYTES":
-        return _pictures(tensor, binary, spec, most)
-    check_datatype(tensor.datatype, spec)
-    spec = resolve_dynamic_shape(tensor.shape, spec)
-    count = check_shape(tensor.shape, spec, most)
-    if "data" in given:
-        return rows_from_json(tensor.data, count, spec)
-    return rows_from_bytes(_binary_of(tensor, binary), count, spec)
-
-
-def _pictures(tensor: JsonInput, binary: memoryview, spec: InputSpec, most: int) -> list[EncodedImage]:
-    """A BYTES tensor `[n]` or `[n, 1]` of encoded pictures; in JSON, which has no bytes, of base64."""
-    count = check_image_shape(tensor.shape, spec, most)
-    if "data" not in tensor.model_fields_set:
-        elements = elements_from_bytes(_binary_of(tensor, binary), count, tensor.name)
-        return [EncodedImage(element) for element in elements]
-    texts = tensor.data
-    if len(tensor.shape) == 2 and isinstance(texts, list):  # nested as its shape says, or flat
-        texts = [each[0] if isinstance(each, list) and len(each) == 1 else each for each in texts]
-    if not isinstance(texts, list) or len(texts) != count or not all(isinstance(text, str) for text in texts):
-        raise InvalidInput(f"the data of input {tensor.name!r} is not a list of {count} base64 strings")
-    return [EncodedImage(decode_base64(text, f"inputs.0.data.{index}")) for index, text in enumerate(texts)]
+    return TensorPayload(tensor.name, tensor.datatype, tensor.shape, JsonValues(tensor.data, "inputs.0.data"))
 
 
 def _binary_of(tensor: JsonInput, binary: memoryview) -> memoryview:

@@ -1,7 +1,9 @@
-"""A JSON body read into what a dialect expects of it."""
+"""Parses a JSON body into a dialect's model, and the base64 text that stands for bytes in it."""
 
 from __future__ import annotations
 
+import binascii
+import re
 from typing import TypeVar
 
 import numpy as np
@@ -11,6 +13,8 @@ from ...config.limits import JsonLimits
 from ...errors import ConvserveError, InvalidInput, PayloadTooLarge
 
 T = TypeVar("T")
+
+_DATA_URI = re.compile(r"data:[^,]{0,200};base64,", re.IGNORECASE)
 
 
 def parse_json(
@@ -39,6 +43,20 @@ def parse_json(
         where = ".".join(map(str, first["loc"])) or "the body"
         wrong = too_long if first["type"] == "too_long" else InvalidInput
         raise wrong(f"{where}: {first['msg']}{hint}") from error
+
+
+def decode_base64(text: str, where: str) -> bytes:
+    """Decodes base64, with or without the prefix of a data: URI (RFC 2397); white space is ignored.
+
+    Raises:
+        InvalidInput: it is not base64; the message begins with `where`.
+    """
+    prefix = _DATA_URI.match(text)
+    encoded = text[prefix.end() :] if prefix else text
+    try:
+        return binascii.a2b_base64("".join(encoded.split()), strict_mode=True)
+    except ValueError as error:
+        raise InvalidInput(f"{where} is not valid base64: {error}") from error
 
 
 def _check(body: bytes, limits: JsonLimits) -> None:

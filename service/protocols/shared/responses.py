@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from ...errors import ConvserveError, Overloaded
 from ...http.at_once import AT_ONCE, AtOnce
+from ...inference.registry import Registry
 from ...inference.timings import Timings
 from .status_codes import TABLE
 
@@ -69,3 +70,19 @@ def server_timing(timings: Timings) -> tuple[bytes, bytes]:
     """https://www.w3.org/TR/server-timing/: durations in milliseconds."""
     decode, queue, infer = timings.decode * 1e3, timings.queue * 1e3, timings.compute * 1e3
     return b"server-timing", b"decode;dur=%.3f, queue;dur=%.3f, infer;dur=%.3f" % (decode, queue, infer)
+
+
+def state_of(registry: Registry) -> str:
+    """`ready`, `loading`, `draining` or `hanging`."""
+    if registry.hanging:
+        return "hanging"
+    if registry.ready:
+        return "ready"
+    return "draining" if registry.draining else "loading"
+
+
+def readiness_response(registry: Registry, content: Mapping[str, Any]) -> Response:
+    """A dialect's readiness document: 200 when ready, otherwise 503 with an `error` beside its members."""
+    if registry.ready:
+        return json_response(content)
+    return json_response({"error": f"the server is not ready: it is {state_of(registry)}", **content}, 503)

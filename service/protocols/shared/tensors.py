@@ -9,15 +9,18 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...batching.pending_request import Rows
+from ...batching.pending_request import Rows, Scores
 from ...errors import InvalidInput, PayloadTooLarge
-from ...repository.manifest import MAX_DYNAMIC_PIXELS, InputSpec
+from ...imaging.decode_pool import EncodedImage
+from ...repository.manifest import MAX_DYNAMIC_PIXELS, InputSpec, Manifest
+from .json_body import decode_base64
 
 # By the protocol's name: the element's type, little-endian. BYTES has no fixed size and BF16 no NumPy type.
 DTYPES: dict[str, str] = {
@@ -36,6 +39,102 @@ DTYPES: dict[str, str] = {
 }
 DATATYPES = frozenset({*DTYPES, "BYTES", "BF16"})
 NAMES = {"uint8": "UINT8", "float32": "FP32"}
+
+# As JSON a number takes five times the memory of a float32, and longer to write than to compute.
+MAX_JSON_NUMBERS = 1 << 22
+
+
+@dataclass(frozen=True, slots=True)
+class RawBytes:
+    """Little-endian elements one after another; of BYTES, each behind its length as a uint32."""
+
+    data: bytes | memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class JsonValues:
+    """A JSON value: numbers, nested as the shape says or flat; of BYTES, strings of base64.
+
+    `where` is the value's place in the body, for messages.
+    """
+
+    values: Any
+    where: str = "data"
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """Numbers in row-major order, with the NumPy type of the protocol's field that held them."""
+
+    values: Sequence[float]
+    dtype: type[np.generic]
+
+
+@dataclass(frozen=True, slots=True)
+class Elements:
+    """The elements of a BYTES tensor."""
+
+    values: Sequence[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class TensorPayload:
+    """An input tensor of a request as it came: parsed, but neither checked nor decoded."""
+
+    name: str
+    datatype: str
+    shape: Sequence[int]
+    payload: RawBytes | JsonValues | Numbers | Elements
+
+
+def decode_tensor(tensor: TensorPayload, spec: InputSpec, max_rows: int) -> Rows | list[EncodedImage]:
+    """Decodes a tensor to rows of the model's input, or, if its datatype is BYTES, to encoded images.
+
+    Raises:
+        InvalidInput: the datatype, shape or data do not fit the model's input.
+        PayloadTooLarge: it has more than `max_rows` rows, or more pixels than `MAX_DYNAMIC_PIXELS`.
+    """
+    if tensor.datatype == "BYTES":
+        return _decode_images(tensor, check_image_shape(tensor.shape, spec, max_rows))
+    check_datatype(tensor.datatype, spec)
+    spec = resolve_dynamic_shape(tensor.shape, spec)
+    count = check_shape(tensor.shape, spec, max_rows)
+    match tensor.payload:
+        case RawBytes(data):
+            return rows_from_bytes(data, count, spec)
+        case JsonValues(values):
+            return rows_from_json(values, count, spec)
+        case Numbers(values, dtype):
+            return rows_from_numbers(np.fromiter(values, dtype, len(values)), count, spec)
+        case Elements():
+            raise InvalidInput(f"input {spec.name!r} has BYTES elements; expected {expected(spec)}")
+
+
+def _decode_images(tensor: TensorPayload, count: int) -> list[EncodedImage]:
+    match tensor.payload:
+        case RawBytes(data):
+            elements: Sequence[bytes] = elements_from_bytes(data, count, tensor.name)
+        case JsonValues(values, where):
+            elements = _elements_from_json(tensor, values, where, count)
+        case Elements(values):
+            elements = values
+        case Numbers():
+            raise InvalidInput(f"input {tensor.name!r} of datatype BYTES has numbers; expected bytes")
+    if len(elements) != count:
+        raise InvalidInput(f"input {tensor.name!r} has {len(elements)} BYTES elements; its shape has {count}")
+    return [EncodedImage(element) for element in elements]
+
+
+def _elements_from_json(tensor: TensorPayload, values: Any, where: str, count: int) -> list[bytes]:
+    if len(tensor.shape) == 2 and isinstance(values, list):  # nested as its shape says, or flat
+        values = [each[0] if isinstance(each, list) and len(each) == 1 else each for each in values]
+    if (
+        not isinstance(values, list)
+        or len(values) != count
+        or not all(isinstance(text, str) for text in values)
+    ):
+        raise InvalidInput(f"the data of input {tensor.name!r} is not a list of {count} base64 strings")
+    return [decode_base64(text, f"{where}.{index}") for index, text in enumerate(values)]
 
 
 def expected(spec: InputSpec) -> str:
@@ -115,13 +214,18 @@ def check_count(count: int, spec: InputSpec, most: int) -> int:
     return count
 
 
+def row_bytes(spec: InputSpec) -> int:
+    """The number of bytes of one row, of a model whose input has a fixed shape."""
+    return math.prod(spec.shape) * np.dtype(spec.dtype).itemsize
+
+
 def rows_from_bytes(data: bytes | memoryview, count: int, spec: InputSpec) -> Rows:
     """`count` rows of the model's input from little-endian bytes.
 
     Raises:
         InvalidInput: more or fewer bytes than that takes.
     """
-    size = count * math.prod(spec.shape) * np.dtype(spec.dtype).itemsize
+    size = count * row_bytes(spec)
     if len(data) != size:
         raise InvalidInput(
             f"input {spec.name!r} has {len(data)} bytes of data; its shape and datatype take {size}"
@@ -235,3 +339,15 @@ def elements_from_bytes(data: bytes | memoryview, count: int, name: str) -> list
 def elements_to_bytes(elements: Sequence[bytes]) -> bytes:
     """A BYTES tensor as raw bytes."""
     return b"".join(struct.pack("<I", len(element)) + element for element in elements)
+
+
+def check_json_size(scores: Scores, manifest: Manifest) -> None:
+    """
+    Raises:
+        InvalidInput: these are maps of more numbers than are written as JSON.
+    """
+    if not manifest.classifies and scores.size > MAX_JSON_NUMBERS:
+        raise InvalidInput(
+            f"the maps have {scores.size:,} numbers, and at most {MAX_JSON_NUMBERS:,} are written as JSON: "
+            "ask for binary data, by the binary tensor data extension or by gRPC"
+        )

@@ -17,12 +17,12 @@ from ...inference.data_plane import DataPlane
 from ...inference.model import LoadedModel
 from ...inference.top_k import rank
 from ...telemetry.metrics import ServerMetrics
-from ..native.openapi import TIMEOUT, error_responses
-from ..open_inference.infer_request import check_json_size
 from ..shared.content_coding import decompress
+from ..shared.openapi import TIMEOUT, error_responses, path_parameters
 from ..shared.request_body import read_body
 from ..shared.request_handler import InferenceContext, InferenceRoute, counted
 from ..shared.responses import JSON, EncodedResponse, error_json, json_response, server_timing
+from ..shared.tensors import check_json_size
 from .rest_codec import SIGNATURE, Content, read_classify, read_predict
 
 TAG = "TensorFlow Serving"
@@ -162,11 +162,7 @@ def _tensor(name: str, dtype: str, *axes: int | None) -> dict[str, Any]:
 
 
 def _described(place: str, verb: str) -> dict[str, Any]:
-    names = [part[1:-1] for part in place.split("/") if part.startswith("{")]
-    parameters = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names
-    ]
     members = {"predict": ["instances", "inputs"], "classify": ["examples"]}.get(verb, [])
     schema = {"type": "object", "properties": {member: {} for member in members}}
     body = {"required": True, "content": {"application/json": {"schema": schema}}}
-    return {"parameters": [*parameters, TIMEOUT], "requestBody": body}
+    return {"parameters": [*path_parameters(place), TIMEOUT], "requestBody": body}

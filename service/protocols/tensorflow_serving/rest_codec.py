@@ -15,8 +15,7 @@ from ...config.limits import JsonLimits
 from ...errors import InvalidInput
 from ...imaging.decode_pool import EncodedImage
 from ...repository.manifest import InputSpec
-from ..shared.base64_text import decode_base64
-from ..shared.json_body import parse_json
+from ..shared.json_body import decode_base64, parse_json
 from ..shared.tensors import check_count, expected, numbers, resolve_dynamic_shape, rows_from_numbers
 
 Content = Rows | list[EncodedImage]

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
+from service.batching.pending_request import Rows
 from service.config.limits import JsonLimits
+from service.imaging.decode_pool import EncodedImage
 from service.protocols.open_inference.infer_request import InferRequest
 from service.protocols.open_inference.rest_codec import read_request
+from service.protocols.shared.tensors import TensorPayload, decode_tensor
 from service.repository.manifest import Manifest
 from tests.support.models.gray_classifier import SIDE
 
@@ -31,4 +35,11 @@ def read(manifest: Manifest, request: Any, *, header: str | None = None, tail: b
     text = request if isinstance(request, bytes) else json.dumps(request).encode()
     if header is None and tail:
         header = str(len(text))
-    return read_request(text + tail, header, manifest, MOST, JSON_LIMITS)
+    request_ = read_request(text + tail, header, manifest, JSON_LIMITS)
+    return replace(request_, content=decode(manifest, request_))
+
+
+def decode(manifest: Manifest, request: InferRequest) -> Rows | list[EncodedImage]:
+    """The request's tensor as rows or encoded images."""
+    assert isinstance(request.content, TensorPayload)
+    return decode_tensor(request.content, manifest.input, MOST)

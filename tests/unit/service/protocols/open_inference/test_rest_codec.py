@@ -18,7 +18,7 @@ from service.protocols.open_inference.infer_request import RequestedOutput
 from service.protocols.open_inference.rest_codec import read_request
 from service.repository.manifest import Manifest
 from tests.support.models.gray_classifier import SIDE, image, publish_shades, rows
-from tests.support.requests.infer_bodies import JSON_LIMITS, MOST, PIXELS, binary, document, read
+from tests.support.requests.infer_bodies import JSON_LIMITS, MOST, PIXELS, binary, decode, document, read
 
 
 @pytest.fixture(scope="module")
@@ -91,9 +91,10 @@ def test_null_is_said_for_what_is_not_there(manifest: Manifest) -> None:
     ],
 )
 def test_a_raw_binary_request_is_a_row_or_a_picture(manifest: Manifest, body: bytes, is_row: bool) -> None:
-    request = read_request(body, "0", manifest, MOST, JSON_LIMITS)
-    assert isinstance(request.content, np.ndarray) == is_row
-    data = request.content.tobytes() if isinstance(request.content, np.ndarray) else request.content[0].data
+    request = read_request(body, "0", manifest, JSON_LIMITS)
+    content = decode(manifest, request)
+    assert isinstance(content, np.ndarray) == is_row
+    data = content.tobytes() if isinstance(content, np.ndarray) else content[0].data
     assert data == body
     assert request.outputs == [RequestedOutput("probabilities", binary=True)]
 
@@ -120,7 +121,7 @@ def test_a_raw_binary_request_is_a_row_or_a_picture(manifest: Manifest, body: by
 )
 def test_a_header_length_that_cannot_be(manifest: Manifest, header: str) -> None:
     with pytest.raises(InvalidInput, match="Inference-Header-Content-Length must be a number from 0 to the"):
-        read_request(json.dumps(document()).encode(), header, manifest, MOST, JSON_LIMITS)
+        read_request(json.dumps(document()).encode(), header, manifest, JSON_LIMITS)
 
 
 @given(st.binary(max_size=80), st.one_of(st.none(), st.text(max_size=6), st.integers(-1, 100).map(str)))
@@ -128,7 +129,7 @@ def test_any_body_with_any_header_is_read_or_refused(
     manifest: Manifest, body: bytes, header: str | None
 ) -> None:
     try:
-        read_request(body, header, manifest, MOST, JSON_LIMITS)
+        read_request(body, header, manifest, JSON_LIMITS)
     except ConvserveError:
         return
     assert header is not None
@@ -234,4 +235,5 @@ def test_more_rows_than_a_request_may_hold(manifest: Manifest, count: int, tail:
 
 def test_a_body_that_is_all_json_needs_no_header(manifest: Manifest) -> None:
     text = json.dumps(document()).encode()
-    assert isinstance(read_request(text, str(len(text)), manifest, MOST, JSON_LIMITS).content, np.ndarray)
+    request = read_request(text, str(len(text)), manifest, JSON_LIMITS)
+    assert isinstance(decode(manifest, request), np.ndarray)
