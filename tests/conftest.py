@@ -11,7 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, settings
 
-from service.asgi.app import create_app
+from service.asgi.app import Service, build
 from service.config.settings import Settings
 from tests.support.models.gray_classifier import publish_shades
 
@@ -48,9 +48,15 @@ def repository(shades: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def client(repository: Path) -> Iterator[TestClient]:
-    """The application with `shades` served, its lifespan really run."""
-    with TestClient(create_app(Settings(models=repository))) as client:
+def service(repository: Path) -> Service:
+    """The application with `shades` in its repository, before its lifespan begins."""
+    return build(Settings(models=repository))
+
+
+@pytest.fixture
+def client(service: Service) -> Iterator[TestClient]:
+    """A client of `service`, whose lifespan runs around the test."""
+    with TestClient(service.app) as client:
         yield client
 
 

@@ -1,9 +1,10 @@
-"""The composition root: every part made and joined here, nothing opened before the lifespan begins."""
+"""The composition root: creates and connects every part of the application."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from fastapi import FastAPI, Request
@@ -30,14 +31,32 @@ from .dispatch import Application
 from .openapi import describe_with_examples
 
 
-def create_app(settings: Settings, *, metrics_dir: Path | None = None) -> Application:
+@dataclass(frozen=True, slots=True)
+class Service:
+    """The ASGI application, with the parts that its server reads and stops."""
+
+    app: Application
+    plane: DataPlane
+    telemetry: ServerMetrics
+
+
+def create_app(settings: Settings) -> Application:
     """The server as an ASGI application.
+
+    Raises:
+        ConfigurationError: this machine does not support a setting.
+    """
+    return build(settings).app
+
+
+def build(settings: Settings, *, metrics_dir: Path | None = None) -> Service:
+    """Creates and connects every part; the application's lifespan opens them.
 
     Args:
         metrics_dir: the folder through which several workers share their metrics; None with one process.
 
     Raises:
-        ConfigurationError: a setting that this machine cannot honour.
+        ConfigurationError: this machine does not support a setting.
     """
     metrics = CollectorRegistry()
     telemetry = ServerMetrics(metrics, metrics_dir)
@@ -57,9 +76,6 @@ def create_app(settings: Settings, *, metrics_dir: Path | None = None) -> Applic
         redoc_url=None,
         redirect_slashes=False,  # clients of several dialects follow no redirect
     )
-    app.state.plane = plane
-    app.state.registry = plane.registry
-    app.state.telemetry = telemetry
     for dialect in (Native, OpenInference, TensorFlowServing, TorchServe):
         dialect(plane, Limits.of(settings)).mount(app, telemetry)
     Operations(plane.registry, Exposition(metrics, metrics_dir), telemetry).mount(app)
@@ -67,7 +83,7 @@ def create_app(settings: Settings, *, metrics_dir: Path | None = None) -> Applic
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(ClientDisconnect, _client_left)
     describe_with_examples(app, plane.registry)
-    return app
+    return Service(app, plane, telemetry)
 
 
 async def _domain_error(request: Request, error: Exception) -> Response:

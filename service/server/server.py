@@ -18,20 +18,18 @@ from typing import TYPE_CHECKING, Any, cast
 import uvicorn
 from prometheus_client import disable_created_metrics
 
-from ..asgi.app import create_app
+from ..asgi.app import build
 from ..asgi.middleware.stack import build_middleware
 from ..config.limits import ConnectionLimits, Limits
 from ..config.settings import Settings
 from ..errors import ConfigurationError
 from ..http.direct import ShortWays
 from ..http.protocol import Connections
-from ..inference.data_plane import DataPlane
 from ..inference.registry import Registry
 from ..security.api_keys import ApiKeyStore
 from ..security.authorization import Authorizer
 from ..security.rate_limiter import RateLimiter
 from ..security.tls import Tls, TlsFiles
-from ..telemetry.metrics import ServerMetrics
 from ..telemetry.rejections import RejectionCounters
 from .haste import STOP_AT_ONCE
 from .startup_banner import StartupBanner
@@ -142,10 +140,9 @@ def serve(
     warnings.filterwarnings("ignore", module=r"PIL\.")
     # It would put a second series beside every counter, which nothing here reads.
     disable_created_metrics()  # type: ignore[no-untyped-call]
-    app = create_app(settings, metrics_dir=metrics_dir)
-    plane: DataPlane = app.state.plane
+    service = build(settings, metrics_dir=metrics_dir)
+    app, plane, telemetry = service.app, service.plane, service.telemetry
     keyring = _keyring(settings)
-    telemetry: ServerMetrics = app.state.telemetry
     refusals = RejectionCounters(telemetry.refused)
     gate = None if keyring is None else Authorizer(keyring, RateLimiter(metrics_dir), refusals)
     traces = _traces(settings)

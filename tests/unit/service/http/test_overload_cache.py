@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 
-from service.asgi.app import create_app
+from service.asgi.app import Service, build
 from service.config.settings import Settings
 from service.http.overload_cache import MAX_URL_LENGTH, MAX_URLS, OverloadCache
 from service.http.response_bytes import HeadEncoder, Headers
@@ -56,21 +55,18 @@ def test_urls_are_not_gathered_without_end() -> None:
 
 
 @pytest.fixture
-def client(repository: Path) -> Iterator[TestClient]:
-    with TestClient(create_app(Settings(models=repository, queue_limit=3, max_images=3))) as client:
-        yield client
+def service(repository: Path) -> Service:
+    return build(Settings(models=repository, queue_limit=3, max_images=3))
 
 
 @pytest.fixture
-def model(client: TestClient) -> LoadedModel:
-    model: LoadedModel = client.app.state.registry.resolve()  # type: ignore[attr-defined]
-    return model
+def model(client: TestClient, service: Service) -> LoadedModel:
+    return service.plane.registry.resolve()
 
 
 @pytest.fixture
-def full_house(client: TestClient) -> OverloadResponder:
-    state = client.app.state  # type: ignore[attr-defined]
-    return OverloadResponder(state.telemetry, "native", state.registry.resolve, SECONDS)
+def full_house(service: Service) -> OverloadResponder:
+    return OverloadResponder(service.telemetry, "native", service.plane.registry.resolve, SECONDS)
 
 
 def test_a_refusal_stands_until_there_is_room(
@@ -96,9 +92,9 @@ def test_a_request_with_a_deadline_of_its_own_is_let_in(
 
 
 def test_a_server_that_shuts_down_says_so_itself(
-    client: TestClient, full_house: OverloadResponder, model: LoadedModel
+    client: TestClient, service: Service, full_house: OverloadResponder, model: LoadedModel
 ) -> None:
     model.admission.acquire(3)
-    client.app.state.registry.stop()  # type: ignore[attr-defined]
+    service.plane.registry.stop()
     assert full_house([]) is None
     model.admission.release(3)

@@ -9,7 +9,7 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from service.asgi.app import create_app
+from service.asgi.app import build
 from service.config.limits import ConnectionLimits
 from service.config.settings import Settings
 from service.http.direct import ShortWays
@@ -59,8 +59,9 @@ def test_in_one_piece_once_the_client_reads(repository: Path, direct: bool) -> N
 
 async def converse(repository: Path, direct: bool) -> None:
     settings = Settings(models=repository)
-    app = create_app(settings)
-    refusals = RejectionCounters(app.state.telemetry.refused)
+    service = build(settings)
+    app = service.app
+    refusals = RejectionCounters(service.telemetry.refused)
     shared = Connections(ConnectionLimits.of(settings), refusals, ShortWays() if direct else None)
     config = uvicorn.Config(app, lifespan="off", log_config=None)
     config.load()

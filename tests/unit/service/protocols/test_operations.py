@@ -8,7 +8,7 @@ import pytest
 from fastapi import FastAPI, Request
 from fastapi.testclient import TestClient
 
-from service.asgi.app import create_app
+from service.asgi.app import Service, create_app
 from service.config.settings import Settings
 from tests.support.models.gray_classifier import LABELS, image, level, publish_shades
 
@@ -23,14 +23,14 @@ def test_the_root_says_where_things_are(client: TestClient) -> None:
         assert answer.status_code != 404, path
 
 
-def test_probes(client: TestClient) -> None:
+def test_probes(client: TestClient, service: Service) -> None:
     assert client.get("/livez").json() == {"status": "alive"}
     assert client.get("/readyz").json() == {
         "status": "ready",
         "models": [{"name": "shades", "version": "1"}],
         "failed": [],
     }
-    client.app.state.registry.drain()  # type: ignore[attr-defined]
+    service.plane.registry.drain()
     answer = client.get("/readyz")
     assert (answer.status_code, answer.json()["status"]) == (503, "draining")
     assert answer.json()["error"] == "the server is not ready: it is draining"

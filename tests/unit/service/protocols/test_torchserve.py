@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from service.asgi.app import create_app
+from service.asgi.app import Service, create_app
 from service.config.settings import Settings
 from tests.support.models.gray_classifier import image, level, publish_shades
 from tests.support.requests.rejection import refused
@@ -42,9 +42,9 @@ def test_versions(repository: Path) -> None:
         refused(client.post(f"{PREDICT}/3", content=image(0)), 404, "no version '3'; there are 1, 2")
 
 
-def test_ping(client: TestClient) -> None:
+def test_ping(client: TestClient, service: Service) -> None:
     assert client.get("/ping").json() == {"status": "Healthy"}
-    client.app.state.registry.drain()  # type: ignore[attr-defined]
+    service.plane.registry.drain()
     answer = client.get("/ping")
     assert (answer.status_code, answer.json()) == (
         503,

@@ -11,7 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 from starlette.routing import Route
 
-from service.asgi.app import create_app
+from service.asgi.app import build, create_app
 from service.asgi.middleware.stack import build_middleware
 from service.config.settings import Settings
 from service.security.api_keys import ApiKeyStore
@@ -51,11 +51,11 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     models = tmp_path_factory.mktemp("models")
     publish_shades(models)
     settings = Settings(models=models)
-    app = create_app(settings)
+    service = build(settings)
     gate = Authorizer(
-        ApiKeyStore(KEYS, None), RateLimiter(None), RejectionCounters(app.state.telemetry.refused)
+        ApiKeyStore(KEYS, None), RateLimiter(None), RejectionCounters(service.telemetry.refused)
     )
-    with TestClient(build_middleware(app, settings, gate)) as client:
+    with TestClient(build_middleware(service.app, settings, gate)) as client:
         yield client
 
 

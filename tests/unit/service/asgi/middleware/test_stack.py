@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from service.asgi.app import create_app
+from service.asgi.app import build, create_app
 from service.asgi.middleware.stack import build_middleware
 from service.config.settings import Settings
 from service.security.api_keys import ApiKeyStore
@@ -27,8 +27,9 @@ ASKED_BEFOREHAND = {
 
 def enclosed(models: Path, keys: str | None = None, **given: Any) -> TestClient:
     settings = Settings(models=models, **given)
-    app = create_app(settings)
-    refusals = RejectionCounters(app.state.telemetry.refused)
+    service = build(settings)
+    app = service.app
+    refusals = RejectionCounters(service.telemetry.refused)
     gate = None if keys is None else Authorizer(ApiKeyStore(keys, None), RateLimiter(None), refusals)
     return TestClient(build_middleware(app, settings, gate))
 

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from service.asgi.app import create_app
+from service.asgi.app import Service, build, create_app
+from service.batching.pending_request import Rows, Scores
 from service.config.settings import Settings
 from tests.support.models.gray_classifier import LABELS, image, level, publish_shades
 
@@ -19,12 +20,17 @@ PNG = {"Content-Type": "image/png"}
 
 
 @pytest.fixture
-def narrow(repository: Path) -> Iterator[TestClient]:
+def narrow_service(repository: Path) -> Service:
     """The application with small limits."""
     settings = Settings(
         models=repository, max_body_bytes=4096, max_images=3, queue_limit=3, max_pixels=10_000
     )
-    with TestClient(create_app(settings)) as client:
+    return build(settings)
+
+
+@pytest.fixture
+def narrow(narrow_service: Service) -> Iterator[TestClient]:
+    with TestClient(narrow_service.app) as client:
         yield client
 
 
@@ -248,8 +254,8 @@ def test_a_deadline_that_has_passed(client: TestClient) -> None:
     assert 'convserve_rejected_total{model="shades",reason="deadline"} 1.0' in page
 
 
-def test_a_full_queue(narrow: TestClient) -> None:
-    model = narrow.app.state.registry.resolve()  # type: ignore[attr-defined]
+def test_a_full_queue(narrow: TestClient, narrow_service: Service) -> None:
+    model = narrow_service.plane.registry.resolve()
     model.admission.acquire(3)
     answer = narrow.post("/classify", content=image(0), headers=PNG)
     model.admission.release(3)
@@ -260,22 +266,25 @@ def test_a_full_queue(narrow: TestClient) -> None:
     assert labels(narrow.post("/classify", content=image(level(1)), headers=PNG)) == ["shade 1"]
 
 
-def test_a_full_queue_refuses_before_it_reads(narrow: TestClient) -> None:
+def test_a_full_queue_refuses_before_it_reads(narrow: TestClient, narrow_service: Service) -> None:
     """A flood costs no parsing: what is wrong with the body is not even seen."""
-    model = narrow.app.state.registry.resolve()  # type: ignore[attr-defined]
+    model = narrow_service.plane.registry.resolve()
     model.admission.acquire(3)
     refused(narrow.post("/classify", content=b"no picture", headers=PNG), 429, "the queue is full")
     refused(narrow.post("/classify", content=bytes(5000), headers=PNG), 429, "the queue is full")
 
 
-def test_a_server_that_is_shutting_down(client: TestClient) -> None:
-    client.app.state.registry.stop()  # type: ignore[attr-defined]
+def test_a_server_that_is_shutting_down(client: TestClient, service: Service) -> None:
+    service.plane.registry.stop()
     refused(client.post("/classify", content=image(0), headers=PNG), 503, "shutting down")
 
 
-def test_an_engine_that_fails(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
-    model = client.app.state.registry.resolve()  # type: ignore[attr-defined]
-    model.batcher._run, run = lambda rows: 1 / 0, model.batcher._run
+def test_an_engine_that_fails(client: TestClient, service: Service, caplog: pytest.LogCaptureFixture) -> None:
+    def fail(rows: Rows) -> Scores:
+        raise ZeroDivisionError
+
+    model = service.plane.registry.resolve()
+    model.batcher._run, run = fail, model.batcher._run
     answer = client.post("/classify", content=image(0), headers=PNG)
     refused(answer, 500, "^the engine failed on the batch this request was in$")
     assert "ZeroDivisionError" in caplog.text

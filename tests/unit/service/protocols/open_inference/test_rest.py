@@ -16,7 +16,7 @@ from fastapi.testclient import TestClient
 from numpy.typing import NDArray
 
 from export.repository.manifest import InputSpec
-from service.asgi.app import create_app
+from service.asgi.app import Service, create_app
 from service.config.settings import Settings
 from tests.support.models.gray_classifier import CLASSES, LABELS, SIDE, image, level, rows
 from tests.support.models.linear_model import HEIGHT, WIDTH, Linear
@@ -227,11 +227,11 @@ def test_a_sentence_does_not_send_megabytes_back(client: TestClient) -> None:
     assert len(answer.content) < 100_000
 
 
-def test_a_timeout_in_microseconds(client: TestClient) -> None:
+def test_a_timeout_in_microseconds(client: TestClient, service: Service) -> None:
     assert ask(client, rows(0), parameters={"timeout": 30_000_000, "priority": 1}).status_code == 200
     assert ask(client, rows(0), parameters={"timeout": 2**64 - 1}).status_code == 200
     refused(ask(client, rows(0), parameters={"timeout": 1}), 504, "the deadline passed")
-    model = client.app.state.registry.resolve()  # type: ignore[attr-defined]
+    model = service.plane.registry.resolve()
     assert model.admission.admitted == 0
 
 
@@ -272,8 +272,8 @@ def test_a_body_and_a_request_over_the_limits(repository: Path) -> None:
         refused(ask(client, rows(*range(4)), binary=True), 413, "has 4 rows; a request holds at most 3")
 
 
-def test_a_full_queue_and_a_server_that_stops(client: TestClient) -> None:
-    registry = client.app.state.registry  # type: ignore[attr-defined]
+def test_a_full_queue_and_a_server_that_stops(client: TestClient, service: Service) -> None:
+    registry = service.plane.registry
     registry.resolve().admission.acquire(1024)
     answer = ask(client, rows(0))
     refused(answer, 429, "the queue is full")

@@ -9,7 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service import __version__
-from service.asgi.app import create_app
+from service.asgi.app import Service, create_app
 from service.config.settings import Settings
 from tests.support.models.gray_classifier import CLASSES, SIDE, publish_shades
 from tests.support.requests.rejection import refused
@@ -18,10 +18,9 @@ INFER = "/v2/models/shades/infer"
 
 
 @pytest.fixture
-def client(repository: Path) -> Iterator[TestClient]:
-    """The application, and a client that like KServe's follows no redirect."""
-    app = create_app(Settings(models=repository))
-    with TestClient(app, follow_redirects=False) as client:
+def client(service: Service) -> Iterator[TestClient]:
+    """A client that, like KServe's, follows no redirect."""
+    with TestClient(service.app, follow_redirects=False) as client:
         yield client
 
 
@@ -41,10 +40,10 @@ def test_the_server_with_and_without_a_slash(client: TestClient, path: str) -> N
     }
 
 
-def test_health(client: TestClient) -> None:
+def test_health(client: TestClient, service: Service) -> None:
     assert client.get("/v2/health/live").json() == {"live": True}
     assert client.get("/v2/health/ready").json() == {"ready": True, "live": True}
-    client.app.state.registry.drain()  # type: ignore[attr-defined]
+    service.plane.registry.drain()
     answer = client.get("/v2/health/ready")
     told = {"error": "the server is not ready: it is draining", "ready": False, "live": True}
     assert (answer.status_code, answer.json()) == (503, told)

@@ -13,7 +13,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from export.repository.manifest import InputSpec
-from service.asgi.app import create_app
+from service.asgi.app import Service, create_app
 from service.config.settings import Settings
 from tests.support.models.gray_classifier import (
     CLASSES,
@@ -70,8 +70,8 @@ def test_versions_from_the_highest_and_those_that_failed(repository: Path) -> No
         refused(client.post(f"{MODEL}/versions/3:predict", json={}), 503, "is not served")
 
 
-def test_not_ready_is_503_as_kserve_wants(client: TestClient) -> None:
-    client.app.state.registry.stop()  # type: ignore[attr-defined]
+def test_not_ready_is_503_as_kserve_wants(client: TestClient, service: Service) -> None:
+    service.plane.registry.stop()
     refused(client.get(MODEL), 503, "shutting down")
 
 
