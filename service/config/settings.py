@@ -1,13 +1,15 @@
-"""What can be set, once, at the entry: by flag, or by an environment variable with the prefix CONVSERVE_."""
+"""The server's settings: a flag each, or an environment variable with the prefix CONVSERVE_."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     NonNegativeFloat,
@@ -22,200 +24,284 @@ MEBIBYTE = 1024 * 1024
 PREFIX = "CONVSERVE_"
 
 
+class Group(StrEnum):
+    """The headings under which settings are listed, in this order."""
+
+    NETWORK = "Network"
+    MODELS = "Models"
+    BATCHING = "Batching"
+    ADMISSION = "Admission"
+    REQUESTS = "Request limits"
+    IMAGES = "Images"
+    SECURITY = "Security"
+    TLS = "TLS"
+    CONNECTIONS = "Connection limits"
+    SHUTDOWN = "Shutdown"
+    TELEMETRY = "Logging and tracing"
+
+
 def shipped_models() -> Path:
     """The models that come with the project, beside this package in a clone and in a wheel alike."""
     return Path(__file__).resolve().parents[2] / "models"
 
 
+def _lower(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
+
+
+IgnoreCase = BeforeValidator(_lower)
+
+
+def _setting(
+    group: Group,
+    description: str,
+    *,
+    default: Any = None,
+    default_factory: Callable[[], Any] | None = None,
+    ge: float | None = None,
+    le: float | None = None,
+) -> Any:
+    source = {"default": default} if default_factory is None else {"default_factory": default_factory}
+    return Field(**source, ge=ge, le=le, description=description, json_schema_extra={"group": group.value})
+
+
 class Settings(BaseModel):
-    """Read once and never written; every part is given only the values that it needs."""
+    """Frozen settings, read once at the start.
+
+    Raises:
+        pydantic.ValidationError: a value is out of range, or there is no such setting.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
-    host: str = Field(default="127.0.0.1", description="Address to listen on.")
-    port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
-    grpc_port: int = Field(
+    host: str = _setting(Group.NETWORK, "Address to listen on.", default="127.0.0.1")
+    port: int = _setting(Group.NETWORK, "TCP port of HTTP; 0 picks a free one.", default=8000, ge=0, le=65535)
+    grpc_port: int = _setting(
+        Group.NETWORK,
+        "TCP port of gRPC, on the same address; 0 disables gRPC, -1 picks a free port.",
         default=8001,
         ge=-1,
         le=65535,
-        description="Port of gRPC, on the same address; 0 for none, -1 takes a free one.",
     )
-    workers: PositiveInt = Field(
-        default=1,
-        description="Server processes, each with its own copy of the models; see "
-        "[performance.md](performance.md) for what that costs and gains.",
-    )
-    models: Path = Field(
-        default_factory=shipped_models,
-        description="The model repository to serve; the models that ship with the project if unset.",
-    )
-    default_model: str | None = Field(
-        default=None,
-        description="The model `POST /classify` asks; if unset `convnet` where it is served, "
-        "else the first classifier by name.",
-    )
-    provider: Literal["auto", "cpu", "cuda"] = Field(
-        default="auto", description="ONNX Runtime's execution provider; auto takes CUDA where it can be had."
-    )
-    threads: NonNegativeInt = Field(
-        default=0,
-        description="Intra-op threads a model; 0 gives a light network one and a heavy one its worker's "
-        "share of the cores that the CPU quota and affinity allow.",
-    )
-    queue_limit: PositiveInt = Field(
-        default=1024,
-        description="Images a model may have admitted and unanswered; past that a request gets 429.",
-    )
-    max_queue_wait_ms: PositiveFloat = Field(
-        default=10_000.0,
-        description="How long the images that a model has admitted may take, at the rate it was measured to "
-        "answer them; past that, or past a request's own deadline, a request gets 429 at once.",
-    )
-    max_queue_delay_ms: NonNegativeFloat = Field(
-        default=0.0,
-        description="How long an image may wait for company in its batch while the engine is free.",
-    )
-    request_timeout_ms: PositiveFloat = Field(
-        default=30_000.0, description="Deadline of a request that names none in X-Request-Timeout-Ms."
-    )
-    engine_timeout_s: PositiveFloat = Field(
-        default=60.0,
-        description="How long an engine may be at one batch; past that the server says that it is not ready, "
-        "until the engine comes back.",
-    )
-    max_body_bytes: PositiveInt = Field(
-        default=32 * MEBIBYTE, description="Largest request body; past that 413."
-    )
-    max_images: PositiveInt = Field(default=256, description="Most images in one request; past that 413.")
-    max_parts: PositiveInt = Field(
-        default=10_000, description="Most parts of a form, whatever they are; past that 413."
-    )
-    max_json_depth: int = Field(
-        default=100,
-        ge=8,
-        le=200,  # where the parser itself refuses
-        description="How deep lists and objects may lie within each other in JSON; past that 400.",
-    )
-    max_json_values: PositiveInt = Field(
-        default=2_000_000,
-        description="Most values in the JSON of a request, counted before it is parsed; past that 413. "
-        "Tensors as binary data and pictures in base64 are not counted.",
-    )
-    max_pixels: PositiveInt = Field(
-        default=50_000_000,
-        le=178_956_970,  # where Pillow itself refuses
-        description="Most pixels of one image by its header, before it is decoded; past that 400.",
-    )
-    decode_timeout_ms: PositiveFloat = Field(
-        default=10_000.0,
-        description="How long a request waits for its large pictures to be decoded; past that 504.",
-    )
-    api_keys: SecretStr | None = Field(
-        default=None,
-        description="API keys, between semicolons: each a name, its scopes (`infer,admin,metrics`), the key "
-        "or its digest, and perhaps a rate. With keys, only probes are answered without one. No flag.",
-    )
-    api_keys_file: Path | None = Field(
-        default=None,
-        description="A file of keys as in `CONVSERVE_API_KEYS`, one a line, read again when it changes; see "
-        "[security.md](security.md).",
-    )
-    tls_cert: Path | None = Field(
-        default=None,
-        description="The server's certificate and its chain in PEM, for HTTP and gRPC; read again when it "
-        "changes.",
-    )
-    tls_key: Path | None = Field(default=None, description="The private key of that certificate, in PEM.")
-    tls_client_ca: Path | None = Field(
-        default=None,
-        description="Who signs the certificates of clients, in PEM; clients without one are not let in.",
-    )
-    admin_port: int = Field(
+    admin_port: int = _setting(
+        Group.NETWORK,
+        "Separate TCP port for `/metrics` and the endpoints that need the scope `admin`; the main port then "
+        "returns 404 for them. 0 disables it, -1 picks a free port.",
         default=0,
         ge=-1,
         le=65535,
-        description="A port of its own for `/metrics` and what needs the scope `admin`, which the other then "
-        "does not answer; 0 for none, -1 takes a free one.",
     )
-    cors_origins: str | None = Field(
-        default=None,
-        description="Origins whose pages may ask from a browser, between commas; `*` for all. None if unset.",
+
+    models: Path = _setting(
+        Group.MODELS,
+        "Folder of the model repository to serve.",
+        default_factory=shipped_models,
     )
-    security_headers: bool = Field(
-        default=True,
-        description="Whether answers tell browsers not to guess types, not to frame pages and not to tell "
-        "where they came from (and with TLS, to come by TLS alone).",
+    default_model: str | None = _setting(
+        Group.MODELS,
+        "Model that `POST /classify` uses. If unset: `convnet` if it is served, otherwise the first "
+        "classifier by name.",
     )
-    max_connections: PositiveInt = Field(
-        default=2048,
-        description="HTTP connections of one worker, and calls of gRPC under way; past that 503, or "
-        "RESOURCE_EXHAUSTED. Fewer where the limit of open files leaves no room for so many.",
+    workers: PositiveInt = _setting(
+        Group.MODELS, "Server processes. Each loads its own copy of the models.", default=1
     )
-    max_bodies_bytes: PositiveInt = Field(
-        default=512 * MEBIBYTE,
-        description="Bytes of request bodies that one worker holds at a time; past that 429.",
+    provider: Annotated[Literal["auto", "cpu", "cuda"], IgnoreCase] = _setting(
+        Group.MODELS,
+        "Execution provider of ONNX Runtime; `auto` uses CUDA if it is available.",
+        default="auto",
     )
-    grpc_max_message_bytes: PositiveInt = Field(
-        default=64 * MEBIBYTE,
-        description="Largest message of gRPC, either way; past that RESOURCE_EXHAUSTED. As much as Triton's.",
+    threads: NonNegativeInt = _setting(
+        Group.MODELS,
+        "Intra-op threads of each model. 0 gives a light network one thread, and a heavy one its worker's "
+        "share of the cores that CPU affinity and quota allow.",
+        default=0,
     )
-    max_head_bytes: PositiveInt = Field(
-        default=32 * 1024,
-        description="Largest head of an HTTP request: its first line and headers; past that 431.",
-    )
-    max_headers: PositiveInt = Field(
-        default=100, description="Most headers of an HTTP request; past that 431."
-    )
-    head_timeout_s: PositiveFloat = Field(
-        default=10.0,
-        description="How long the head of a request may take to come, and the first one of a connection "
-        "to begin; past that 408.",
-    )
-    body_timeout_s: PositiveFloat = Field(
-        default=60.0, description="How long the body of a request may take to come; past that 408."
-    )
-    write_timeout_s: PositiveFloat = Field(
+    engine_timeout_s: PositiveFloat = _setting(
+        Group.MODELS,
+        "Seconds an engine may spend on one batch. If it takes longer, the server reports not ready until "
+        "the batch finishes.",
         default=60.0,
-        description="How long a client may leave an answer unread before the connection is cut.",
     )
-    keep_alive_s: PositiveInt = Field(
-        default=75,
-        description="How long an idle connection is kept; longer than load balancers do, so that they "
-        "close first.",
-    )
-    drain_delay_s: NonNegativeFloat = Field(
+
+    max_queue_delay_ms: NonNegativeFloat = _setting(
+        Group.BATCHING,
+        "Milliseconds an image waits for others to join its batch while the engine is idle, as in Triton's "
+        "dynamic batcher. 0 starts a batch at once.",
         default=0.0,
-        description="After SIGTERM: how long to go on serving while /readyz already says no, so that load "
-        "balancers notice before the port closes.",
     )
-    shutdown_timeout_s: PositiveFloat = Field(
+
+    queue_limit: PositiveInt = _setting(
+        Group.ADMISSION,
+        "Images each model may have admitted and unanswered. A request beyond it gets 429.",
+        default=1024,
+    )
+    max_queue_wait_ms: PositiveFloat = _setting(
+        Group.ADMISSION,
+        "Milliseconds a new request may be expected to wait for the images admitted before it, estimated "
+        "from the measured speed of the model. A request that would wait longer than this, or than its own "
+        "deadline, gets 429 at once.",
+        default=10_000.0,
+    )
+
+    request_timeout_ms: PositiveFloat = _setting(
+        Group.REQUESTS,
+        "Deadline in milliseconds of a request without an `X-Request-Timeout-Ms` header. After it the "
+        "request gets 504.",
+        default=30_000.0,
+    )
+    max_body_bytes: PositiveInt = _setting(
+        Group.REQUESTS, "Bytes of a request body. A larger one gets 413.", default=32 * MEBIBYTE
+    )
+    max_images: PositiveInt = _setting(Group.REQUESTS, "Images in one request. More get 413.", default=256)
+    max_parts: PositiveInt = _setting(
+        Group.REQUESTS, "Parts of a multipart form, of any kind. More get 413.", default=10_000
+    )
+    max_json_depth: int = _setting(
+        Group.REQUESTS,
+        "Nesting depth of lists and objects in JSON. A deeper body gets 400.",
+        default=100,
+        ge=8,
+        le=200,  # the parser's own limit
+    )
+    max_json_values: PositiveInt = _setting(
+        Group.REQUESTS,
+        "Values in the JSON of a request, counted before it is parsed. More get 413. Binary tensors and "
+        "base64 images do not count.",
+        default=2_000_000,
+    )
+    grpc_max_message_bytes: PositiveInt = _setting(
+        Group.REQUESTS,
+        "Bytes of a gRPC message in either direction, 64 MiB as in Triton. A larger one gets "
+        "RESOURCE_EXHAUSTED.",
+        default=64 * MEBIBYTE,
+    )
+
+    max_pixels: PositiveInt = _setting(
+        Group.IMAGES,
+        "Pixels of one image, read from its header before it is decoded. A larger image gets 400.",
+        default=50_000_000,
+        le=178_956_970,  # Pillow's own limit
+    )
+    decode_timeout_ms: PositiveFloat = _setting(
+        Group.IMAGES,
+        "Milliseconds a request waits for its large images to be decoded. After it the request gets 504.",
+        default=10_000.0,
+    )
+
+    api_keys: SecretStr | None = _setting(
+        Group.SECURITY,
+        "API keys, separated by semicolons: each a name, its scopes (`infer,admin,metrics`), the key or its "
+        "digest, and optionally a rate. With keys, every request except probes needs one. Environment "
+        "variable only.",
+    )
+    api_keys_file: Path | None = _setting(
+        Group.SECURITY,
+        "File of API keys in the format of `CONVSERVE_API_KEYS`, one a line; it is reloaded when it changes.",
+    )
+    cors_origins: str | None = _setting(
+        Group.SECURITY,
+        "Origins whose pages may call the server from a browser, separated by commas; `*` allows all. "
+        "Unset allows none.",
+    )
+    security_headers: bool = _setting(
+        Group.SECURITY,
+        "Send headers that forbid browsers to guess content types, frame pages and send referrers (with "
+        "TLS, also Strict-Transport-Security).",
+        default=True,
+    )
+
+    tls_cert: Path | None = _setting(
+        Group.TLS,
+        "PEM file with the server's certificate chain, for HTTP and gRPC; it is reloaded when it changes.",
+    )
+    tls_key: Path | None = _setting(Group.TLS, "PEM file with the private key of the certificate.")
+    tls_client_ca: Path | None = _setting(
+        Group.TLS,
+        "PEM file with the CA of client certificates. If set, clients without a certificate are rejected.",
+    )
+
+    max_connections: PositiveInt = _setting(
+        Group.CONNECTIONS,
+        "HTTP connections, and concurrent gRPC calls, of one worker. More get 503, or RESOURCE_EXHAUSTED. "
+        "Lower if the limit of open files requires it.",
+        default=2048,
+    )
+    max_bodies_bytes: PositiveInt = _setting(
+        Group.CONNECTIONS,
+        "Bytes of request bodies that one worker holds at a time. A request beyond it gets 429.",
+        default=512 * MEBIBYTE,
+    )
+    max_head_bytes: PositiveInt = _setting(
+        Group.CONNECTIONS,
+        "Bytes of the head of an HTTP request: request line and headers. A larger one gets 431.",
+        default=32 * 1024,
+    )
+    max_headers: PositiveInt = _setting(
+        Group.CONNECTIONS, "Headers of an HTTP request. More get 431.", default=100
+    )
+    head_timeout_s: PositiveFloat = _setting(
+        Group.CONNECTIONS,
+        "Seconds in which the head of a request must arrive, and in which the first request of a connection "
+        "must begin. Later ones get 408.",
+        default=10.0,
+    )
+    body_timeout_s: PositiveFloat = _setting(
+        Group.CONNECTIONS,
+        "Seconds in which the body of a request must arrive. A later one gets 408.",
+        default=60.0,
+    )
+    write_timeout_s: PositiveFloat = _setting(
+        Group.CONNECTIONS,
+        "Seconds a client may leave a response unread before the connection is closed.",
+        default=60.0,
+    )
+    keep_alive_s: PositiveInt = _setting(
+        Group.CONNECTIONS,
+        "Seconds an idle connection stays open; longer than the idle timeout of load balancers, so that "
+        "they close first.",
+        default=75,
+    )
+
+    drain_delay_s: NonNegativeFloat = _setting(
+        Group.SHUTDOWN,
+        "Seconds after SIGTERM in which the server still accepts requests while `/readyz` fails, so that "
+        "load balancers notice before the port closes.",
+        default=0.0,
+    )
+    shutdown_timeout_s: PositiveFloat = _setting(
+        Group.SHUTDOWN,
+        "Seconds after the port is closed in which admitted requests may finish.",
         default=30.0,
-        description="After the port is closed: how long admitted requests may take to be answered.",
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
+
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], IgnoreCase] = _setting(
+        Group.TELEMETRY,
+        "Lowest level that is logged. `convserve classify` and `check` use `warning` if it is unset.",
         default="info",
-        description="Least level logged; `warning` for `convserve classify` and `check` if not given.",
     )
-    log_format: Literal["text", "json"] = Field(default="text", description="Form of a log line.")
-    access_log: bool = Field(
+    log_format: Annotated[Literal["text", "json"], IgnoreCase] = _setting(
+        Group.TELEMETRY, "Format of a log line.", default="text"
+    )
+    access_log: bool = _setting(
+        Group.TELEMETRY,
+        "Log each HTTP request with its model, status, durations and trace.",
         default=False,
-        description="Whether each HTTP request gets a line in the log, with its model, status, durations and "
-        "trace.",
     )
-    otlp_endpoint: str | None = Field(
-        default=None,
-        description="Where OpenTelemetry's collector takes traces of HTTP requests, such as "
-        "`http://127.0.0.1:4318/v1/traces`; needs the extra `convserve[otel]`. None if unset.",
+    otlp_endpoint: str | None = _setting(
+        Group.TELEMETRY,
+        "URL of an OpenTelemetry collector that takes traces over OTLP/HTTP, such as "
+        "`http://127.0.0.1:4318/v1/traces`; needs the extra `convserve[otel]`. Unset sends none.",
     )
-    trace_ratio: float = Field(
+    trace_ratio: float = _setting(
+        Group.TELEMETRY,
+        "Share of requests, from 0 to 1, that is traced if the caller's `traceparent` does not decide.",
         default=1.0,
         ge=0.0,
         le=1.0,
-        description="Share of the requests that are traced where the caller's `traceparent` does not say.",
     )
 
     @model_validator(mode="after")
-    def _tls_is_whole(self) -> Self:
+    def _check_tls(self) -> Self:
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError("tls_cert and tls_key need each other")
         if self.tls_client_ca is not None and self.tls_cert is None:
@@ -223,7 +309,7 @@ class Settings(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _a_full_request_fits_the_queue(self) -> Self:
+    def _check_queue_limit(self) -> Self:
         if self.queue_limit < self.max_images:
             raise ValueError(
                 f"queue_limit ({self.queue_limit}) is below max_images ({self.max_images}): "
@@ -231,17 +317,11 @@ class Settings(BaseModel):
             )
         return self
 
-    @classmethod
-    def of(cls, environment: Mapping[str, str], given: Mapping[str, Any]) -> Self:
-        """What is given by name, else by a variable of the environment, whose case does not matter.
 
-        Raises:
-            pydantic.ValidationError: a value cannot be, or no setting is called so.
-        """
-        variables = {name.upper(): value for name, value in environment.items()}
-        found = {
-            name: variables[PREFIX + name.upper()]
-            for name in cls.model_fields
-            if PREFIX + name.upper() in variables
-        }
-        return cls(**{**found, **given})
+def settings_by_group() -> Mapping[Group, Sequence[str]]:
+    """The names of all settings, in the order of `Group`."""
+    names: dict[Group, list[str]] = {group: [] for group in Group}
+    for name, field in Settings.model_fields.items():
+        assert isinstance(field.json_schema_extra, dict)
+        names[Group(str(field.json_schema_extra["group"]))].append(name)
+    return names

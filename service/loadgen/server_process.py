@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..config.cli_flags import as_flags
 from ..config.settings import Settings
 from ..errors import RemoteServerError
 
@@ -34,8 +35,7 @@ class LocalServer:
 def local_server(settings: Settings) -> Iterator[LocalServer]:
     """Raises RemoteServerError where it does not start; it says itself why."""
     names = settings.model_fields_set - _INHERITED
-    chosen = {name: str(getattr(settings, name)) for name in names} | _OWN
-    flags = [f"--{name.replace('_', '-')}={value}" for name, value in chosen.items()]
+    flags = as_flags({name: getattr(settings, name) for name in names} | _OWN)
     package = __name__.rpartition(".loadgen.")[0]
     # Where the package lies is on the way of this process, but perhaps not of another.
     folder = str(Path(__file__).resolve().parents[1 + package.count(".") + 1])

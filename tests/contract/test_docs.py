@@ -6,29 +6,12 @@ import re
 import runpy
 from pathlib import Path
 
-import pytest
-
-from service.cli.main import main
-
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def test_the_settings_page_is_fresh() -> None:
     generator = runpy.run_path(str(ROOT / "scripts" / "generate_settings.py"))
     assert (ROOT / "docs" / "settings.md").read_text() == generator["settings_page"]()
-
-
-def test_links_of_the_settings_page_are_paths_on_a_terminal(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", "1000")
-    with pytest.raises(SystemExit):
-        main(["serve", "--help"])
-    shown = capsys.readouterr().out
-    assert "](" not in shown
-    paths = re.findall(r"docs/[\w./]+\.md", shown)
-    assert paths
-    assert all((ROOT / path).exists() for path in paths)
 
 
 def test_the_protobuf_messages_are_fresh() -> None:

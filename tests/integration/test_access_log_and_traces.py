@@ -30,7 +30,7 @@ def classify(server: ServerProcess, body: bytes = BODY, **headers: str) -> Answe
 
 def test_a_line_tells_of_a_request_and_nothing_secret(shades: Path) -> None:
     own = {"CONVSERVE_API_KEYS": f"mobile infer {KEY}"}
-    arguments = ("--access-log", "true", "--log-format", "json")
+    arguments = ("--access-log", "--log-format", "json")
     with ServerProcess(shades, *arguments, own=own) as server:
         answer = classify(server, traceparent=f"00-{TRACE}-{PARENT}-01", x_api_key=KEY)
         assert answer.headers["traceparent"].startswith(f"00-{TRACE}-")
@@ -59,7 +59,7 @@ def test_a_line_tells_of_a_request_and_nothing_secret(shades: Path) -> None:
 
 
 def test_a_line_of_text_cannot_be_forged(shades: Path) -> None:
-    with ServerProcess(shades, "--access-log", "true") as server:
+    with ServerProcess(shades, "--access-log") as server:
         ask("GET", f"{server.url}/models/a%0AERROR%20all%20is%20lost", None, {})
         server.stderr.wait_for(r"GET /models/a%0AERROR%20all%20is%20lost status=404 ")
         assert server.stderr.text.count("\n") == 1

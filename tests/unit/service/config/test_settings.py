@@ -1,35 +1,15 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from pydantic import ValidationError
 
-from service.config.settings import Settings, shipped_models
+from service.config.settings import Settings, settings_by_group, shipped_models
 
 
-def test_defaults_need_no_environment() -> None:
+def test_settings_have_defaults() -> None:
     settings = Settings()
     assert (settings.host, settings.port, settings.workers) == ("127.0.0.1", 8000, 1)
     assert settings.models == shipped_models()
-
-
-def test_the_environment_is_read_and_a_given_value_outranks_it() -> None:
-    environment = {"CONVSERVE_PORT": "9000", "convserve_models": "/somewhere", "CONVSERVE_ACCESS_LOG": "yes"}
-    settings = Settings.of(environment, {})
-    assert (settings.port, settings.models, settings.access_log) == (9000, Path("/somewhere"), True)
-    assert Settings.of(environment, {"port": "9001"}).port == 9001
-
-
-def test_other_variables_are_none_of_its_business() -> None:
-    assert Settings.of({"CONVSERVE_PROT": "1", "PORT": "1", "CONVSERVE_": "1"}, {}) == Settings()
-
-
-@pytest.mark.parametrize("value", ["", "many", "0"])
-def test_a_variable_is_checked_like_a_flag(value: str) -> None:
-    with pytest.raises(ValidationError) as caught:
-        Settings.of({"CONVSERVE_WORKERS": value}, {})
-    assert caught.value.errors()[0]["loc"] == ("workers",)
 
 
 @pytest.mark.parametrize(
@@ -43,11 +23,25 @@ def test_a_variable_is_checked_like_a_flag(value: str) -> None:
         {"prot": 1},
     ],
 )
-def test_what_cannot_be_is_refused(wrong: dict[str, object]) -> None:
+def test_settings_reject_invalid_values(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         Settings(**wrong)  # type: ignore[arg-type]
 
 
-def test_settings_cannot_be_changed() -> None:
+def test_settings_are_frozen() -> None:
     with pytest.raises(ValidationError):
         Settings().port = 1
+
+
+def test_choices_ignore_case() -> None:
+    settings = Settings(log_level="INFO", log_format="Json", provider="CPU")  # type: ignore[arg-type]
+    assert (settings.log_level, settings.log_format, settings.provider) == ("info", "json", "cpu")
+
+
+def test_every_setting_has_a_group_and_a_description() -> None:
+    grouped = [name for names in settings_by_group().values() for name in names]
+    assert sorted(grouped) == sorted(Settings.model_fields)
+    assert all(settings_by_group().values())
+    descriptions = [field.description or "" for field in Settings.model_fields.values()]
+    assert all(descriptions)
+    assert not any("](" in description for description in descriptions), "a link is unreadable in --help"
