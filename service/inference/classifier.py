@@ -107,7 +107,6 @@ class Classifier:
             finally:
                 model.batcher.rows_ready(count)
             seconds = time.perf_counter() - started
-            model.metrics.decode.observe(seconds)
             return await _infer(model, rows, seconds, deadline)
         finally:
             _let_go(model, count)
@@ -146,8 +145,5 @@ def _let_go(model: LoadedModel, images: int) -> None:
 async def _infer(model: LoadedModel, rows: Rows, decode_seconds: float, deadline: float) -> Inference:
     scores, queue_seconds, compute_seconds = await model.batcher.submit(rows, deadline=deadline)
     probabilities = as_probabilities(scores, model.manifest.output.kind)
-    metrics = model.metrics
-    metrics.queue.observe(queue_seconds)
-    metrics.infer.observe(compute_seconds)
-    metrics.images.inc(len(scores))
+    model.metrics.images.inc(len(scores))
     return Inference(scores, probabilities, Timings(decode_seconds, queue_seconds, compute_seconds))

@@ -16,8 +16,8 @@ from ..telemetry.metrics import ServerMetrics
 from .shared.multipart import read_files
 from .shared.openapi import BINARY, TIMEOUT, error_responses
 from .shared.request_body import read_body
-from .shared.request_handler import InferenceContext, InferenceRoute, counted
-from .shared.responses import JSON, EncodedResponse, readiness_response, server_timing
+from .shared.request_handler import InferenceContext, InferenceRoute, inference_endpoint
+from .shared.responses import JSON, EncodedResponse, readiness_response
 
 TAG = "TorchServe"
 TOP_K = 5  # as its own image classifier's handler answers
@@ -32,7 +32,7 @@ class TorchServe:
 
     def mount(self, app: FastAPI, telemetry: ServerMetrics) -> None:
         app.router.add_api_route("/ping", self.ping, methods=["GET"], tags=[TAG])
-        endpoint = counted(telemetry, "torchserve", self.predict)
+        endpoint = inference_endpoint(telemetry, "torchserve", self.predict)
         for path in ("/predictions/{name}", "/predictions/{name}/{version}"):
             for method in ("POST", "PUT"):
                 names = ["name", "version"] if "version" in path else ["name"]
@@ -55,16 +55,16 @@ class TorchServe:
         registry = self.plane.registry
         return readiness_response(registry, {"status": "Healthy" if registry.ready else "Unhealthy"})
 
-    async def predict(self, exchange: InferenceContext) -> EncodedResponse:
+    async def predict(self, context: InferenceContext) -> EncodedResponse:
         """The body is the picture whatever its media type: `curl -T` sends none."""
-        model = exchange.begin(self.plane.registry.resolve_named, self.limits.request_timeout)
-        body = await read_body(exchange.request, self.limits.max_body_bytes)
-        content_type = exchange.header(b"content-type") or ""
+        model = context.resolve(self.plane.registry.resolve_named, self.limits.request_timeout)
+        body = await read_body(context.request, self.limits.max_body_bytes)
+        content_type = context.header(b"content-type") or ""
         form = content_type.lower().startswith("multipart/form-data")
         images = read_files(content_type, body, self.limits.max_parts) if form else [EncodedImage(body)]
         if len(images) != 1:
             raise InvalidInput(f"a prediction is asked for one picture; the form holds {len(images)}")
-        answer = await self.plane.classifier.classify(model, images, top_k=TOP_K, deadline=exchange.deadline)
-        exchange.timings = answer.timings
+        answer = await self.plane.classifier.classify(model, images, top_k=TOP_K, deadline=context.deadline)
+        context.timings = answer.timings
         content = {each.label: each.probability for each in answer.ranked[0]}
-        return EncodedResponse(to_json(content, inf_nan_mode="null"), JSON, server_timing(answer.timings))
+        return EncodedResponse(to_json(content, inf_nan_mode="null"), JSON)

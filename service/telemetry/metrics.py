@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,9 +21,7 @@ REJECTIONS = ("overloaded", "deadline", "not_ready")
 class ModelMetrics:
     """One version's children of every family, looked up once when the version is loaded."""
 
-    decode: HistogramChild
-    queue: HistogramChild
-    infer: HistogramChild
+    stages: Mapping[str, HistogramChild]
     images: CounterChild
     batch_size: HistogramChild
     depth: GaugeChild
@@ -122,9 +120,11 @@ class ServerMetrics:
         """The children of one version; every label value exists from here on, at zero."""
         self._limit.labels(name).inc(queue_limit)
         return ModelMetrics(
-            decode=self._stage.labels(name, "decode"),
-            queue=self._stage.labels(name, "queue"),
-            infer=self._stage.labels(name, "infer"),
+            stages={
+                "decode": self._stage.labels(name, "decode"),
+                "queue": self._stage.labels(name, "queue"),
+                "compute": self._stage.labels(name, "infer"),
+            },
             images=self._images.labels(name, version),
             batch_size=self._batch_size.labels(name),
             depth=self._depth.labels(name),

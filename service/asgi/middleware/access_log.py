@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ...protocols.shared.request_handler import CLIENT_CLOSED_REQUEST
 from ...telemetry.logs import ACCESS
 from ...telemetry.request_context import RequestContext, current
 
@@ -15,9 +16,6 @@ if TYPE_CHECKING:  # its library is an extra
     from opentelemetry.trace import Span
 
     from ...telemetry.tracing import Tracing
-
-# A request that was never answered, as nginx logs it.
-CLIENT_CLOSED_REQUEST = 499
 
 logger = logging.getLogger(ACCESS)
 

@@ -85,7 +85,7 @@ class OpenInferenceGrpc:
                 response = await self._infer(tally, request, context)
                 tally.code = "OK"
             except ConvserveError as error:
-                tally.refuse(error, TABLE[type(error)].grpc)
+                tally.record_error(error, TABLE[type(error)].grpc)
                 raise
             except asyncio.CancelledError:
                 expired = asyncio.get_running_loop().time() >= tally.deadline

@@ -16,8 +16,8 @@ from ...telemetry.metrics import ServerMetrics
 from ..shared.multipart import read_files
 from ..shared.openapi import path_parameters
 from ..shared.request_body import read_body
-from ..shared.request_handler import InferenceContext, InferenceRoute, counted
-from ..shared.responses import JSON, EncodedResponse, server_timing
+from ..shared.request_handler import InferenceContext, InferenceRoute, inference_endpoint
+from ..shared.responses import JSON, EncodedResponse
 from .json_codec import as_json
 from .json_images import read_json_images
 from .openapi import DESCRIPTION, PATHS, parameters, request_body, responses
@@ -41,7 +41,7 @@ class Native:
     limits: Limits
 
     def mount(self, app: FastAPI, telemetry: ServerMetrics) -> None:
-        endpoint = counted(telemetry, "native", self.classify)
+        endpoint = inference_endpoint(telemetry, "native", self.classify)
         for path in PATHS:
             app.router.add_api_route(
                 path,
@@ -57,18 +57,18 @@ class Native:
                 tags=["classify"],
             )
 
-    async def classify(self, exchange: InferenceContext) -> EncodedResponse:
-        model = exchange.begin(self.plane.registry.resolve_named, self.limits.request_timeout)
-        top_k = _top_k(exchange.request)
-        images = self._images(exchange, await read_body(exchange.request, self.limits.max_body_bytes))
+    async def classify(self, context: InferenceContext) -> EncodedResponse:
+        model = context.resolve(self.plane.registry.resolve_named, self.limits.request_timeout)
+        top_k = _top_k(context.request)
+        images = self._images(context, await read_body(context.request, self.limits.max_body_bytes))
         classification = await self.plane.classifier.classify(
-            model, images, top_k=top_k, deadline=exchange.deadline
+            model, images, top_k=top_k, deadline=context.deadline
         )
-        exchange.timings = classification.timings
-        return EncodedResponse(as_json(classification), JSON, server_timing(classification.timings))
+        context.timings = classification.timings
+        return EncodedResponse(as_json(classification), JSON)
 
-    def _images(self, exchange: InferenceContext, body: bytes) -> list[EncodedImage]:
-        images = _read_images(exchange, body, self.limits)
+    def _images(self, context: InferenceContext, body: bytes) -> list[EncodedImage]:
+        images = _read_images(context, body, self.limits)
         if not images:
             raise InvalidInput("the request holds no image")
         if len(images) > self.limits.max_images:
@@ -79,9 +79,9 @@ class Native:
         return images
 
 
-def _read_images(exchange: InferenceContext, body: bytes, limits: Limits) -> list[EncodedImage]:
-    content_type = exchange.header(b"content-type") or ""
-    encoding = exchange.header(b"content-encoding") or "identity"
+def _read_images(context: InferenceContext, body: bytes, limits: Limits) -> list[EncodedImage]:
+    content_type = context.header(b"content-type") or ""
+    encoding = context.header(b"content-encoding") or "identity"
     if encoding != "identity":
         raise UnsupportedContent(f"a body with Content-Encoding {encoding!r} is not taken; send it plain")
     if not body:

@@ -21,8 +21,8 @@ from ...telemetry.metrics import ServerMetrics
 from ..shared.content_coding import compress, decompress
 from ..shared.json_body import parse_json
 from ..shared.request_body import read_body
-from ..shared.request_handler import InferenceContext, InferenceRoute, counted
-from ..shared.responses import EncodedResponse, error_json, json_response, readiness_response, server_timing
+from ..shared.request_handler import InferenceContext, InferenceRoute, inference_endpoint
+from ..shared.responses import EncodedResponse, error_json, json_response, readiness_response
 from .infer_request import infer
 from .metadata import all_statistics, config_of, index_of, metadata_of, server_metadata, statistics_by_name
 from .openapi import INFER_DESCRIPTION, index_body, infer_body, infer_parameters, responses, settings_body
@@ -78,7 +78,7 @@ class OpenInference:
             app.router.add_api_route(path, settings, methods=["POST"], openapi_extra=body, tags=[TAG])
         for path in NOT_OFFERED_PATHS:
             app.router.add_api_route(path, self.not_offered, methods=["GET", "POST"], include_in_schema=False)
-        endpoint = counted(telemetry, "open_inference", self.infer)
+        endpoint = inference_endpoint(telemetry, "open_inference", self.infer)
         for path in ("/v2/models/{name}/infer", "/v2/models/{name}/versions/{version}/infer"):
             app.router.add_api_route(
                 path,
@@ -110,27 +110,27 @@ class OpenInference:
             pages[f"{model}/stats"] = self.statistics
         return pages
 
-    async def infer(self, exchange: InferenceContext) -> EncodedResponse:
-        model = exchange.begin(self._resolve, self.limits.request_timeout)
-        received = await read_body(exchange.request, self.limits.max_body_bytes)
-        body = decompress(received, exchange.header(b"content-encoding") or "", self.limits.max_body_bytes)
+    async def infer(self, context: InferenceContext) -> EncodedResponse:
+        model = context.resolve(self._resolve, self.limits.request_timeout)
+        received = await read_body(context.request, self.limits.max_body_bytes)
+        body = decompress(received, context.header(b"content-encoding") or "", self.limits.max_body_bytes)
         asked = read_request(
             body,
-            exchange.header(RAW_HEADER_LENGTH),
+            context.header(RAW_HEADER_LENGTH),
             model.manifest,
             self.limits.json,
         )
         if asked.timeout is not None:
-            exchange.shorten_deadline(asked.timeout)
+            context.shorten_deadline(asked.timeout)
         outputs, inference = await infer(
-            self.plane.classifier, model, asked, max_images=self.limits.max_images, deadline=exchange.deadline
+            self.plane.classifier, model, asked, max_images=self.limits.max_images, deadline=context.deadline
         )
-        exchange.timings = inference.timings
+        context.timings = inference.timings
         answer, headers = write_answer(asked, model, outputs)
-        answer, coding = compress(answer, exchange.header(b"accept-encoding") or "")
+        answer, coding = compress(answer, context.header(b"accept-encoding") or "")
         if coding is not None:
             headers.append((b"content-encoding", coding.encode()))
-        return EncodedResponse(answer, *headers, server_timing(inference.timings))
+        return EncodedResponse(answer, *headers)
 
     async def server(self) -> Response:
         return json_response(server_metadata())

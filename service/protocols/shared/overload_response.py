@@ -41,7 +41,7 @@ class OverloadResponder:
             reply = error_response(overloaded)
             with RequestMetrics(self.telemetry, self.protocol, str(reply.status_code)) as tally:
                 tally.model = model
-                tally.refuse(overloaded, tally.code)
+                tally.record_error(overloaded, tally.code)
             return reply
         except ConvserveError:  # for the dialect to word
             return None

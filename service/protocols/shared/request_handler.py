@@ -1,4 +1,4 @@
-"""One request for inference over HTTP and its answer: deadline, counting, and errors made replies."""
+"""Makes an HTTP endpoint of an inference handler: deadline, metrics, and errors as responses."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from ...inference.model import LoadedModel
 from ...telemetry.metrics import ServerMetrics
 from .overload_response import DEADLINE, OverloadResponder
 from .request_metrics import RequestMetrics
-from .responses import error_response
+from .responses import error_response, server_timing
 
-# What nginx logs for a client that left before its answer; nobody receives it.
+# nginx's code for a client that disconnected before the response. No client receives it.
 CLIENT_CLOSED_REQUEST = 499
 
 
-# From what a path names to the model.
+# Finds the model that a path's parameters name.
 Resolve = Callable[[Mapping[str, str]], LoadedModel]
 
 
 class InferenceContext(RequestMetrics):
-    """What is known of a request over HTTP while it is answered."""
+    """The state of one inference request over HTTP."""
 
     __slots__ = ("_headers", "request")
 
@@ -40,48 +40,43 @@ class InferenceContext(RequestMetrics):
             self._headers.setdefault(name, value)
 
     @property
-    def names(self) -> Mapping[str, str]:
-        """What the path names."""
-        names: Mapping[str, str] = self.request.scope["path_params"]
-        return names
+    def path_params(self) -> Mapping[str, str]:
+        parameters: Mapping[str, str] = self.request.scope["path_params"]
+        return parameters
 
     def header(self, name: bytes) -> str | None:
-        """The first header of this name, which is in lower case.
-
-        Starlette's own mapping decodes every header at every look.
-        """
+        """The first header of this name, which is in lower case."""
+        # Starlette's mapping decodes every header at every lookup.
         value = self._headers.get(name)
         return None if value is None else value.decode("latin-1")
 
-    def begin(
-        self, resolve: Callable[[Mapping[str, str]], LoadedModel], default_seconds: float
-    ) -> LoadedModel:
-        """The model that the path names; from here on the request has a deadline.
+    def resolve(self, find: Resolve, default_timeout: float) -> LoadedModel:
+        """Finds the model that the path names, and sets the request's deadline.
 
-        Where the model has no room, whoever asks for this URL next is told so at the door.
+        If the model's queue is full, later requests for the same URL are rejected by the connection.
 
         Raises:
-            ConvserveError: as `resolve` and `set_deadline` raise it.
+            ConvserveError: as `find` and `set_deadline` raise it.
         """
-        self.model = resolve(self.names)
+        self.model = find(self.path_params)
         try:
-            self.set_deadline(default_seconds)
+            self.set_deadline(default_timeout)
         except Overloaded:
-            names = self.names
+            parameters = self.path_params
             self.request.scope[STANDING] = OverloadResponder(
-                self._telemetry, self._protocol, lambda: resolve(names), default_seconds
+                self._telemetry, self._protocol, lambda: find(parameters), default_timeout
             )
             raise
         return self.model
 
-    def set_deadline(self, default_seconds: float) -> None:
-        """`X-Request-Timeout-Ms` from now on, or the default.
+    def set_deadline(self, default_timeout: float) -> None:
+        """Sets the deadline to `X-Request-Timeout-Ms` from now, or to the default in seconds.
 
         Raises:
             InvalidInput: the header is not a positive number.
-            Overloaded: there is no hope to meet it.
+            Overloaded: the model's queue cannot meet the deadline.
         """
-        seconds = default_seconds
+        seconds = default_timeout
         header = self.header(DEADLINE)
         if header is not None:
             try:
@@ -95,51 +90,56 @@ class InferenceContext(RequestMetrics):
         self.expire_in(seconds)
 
     def shorten_deadline(self, seconds: float) -> None:
-        """A deadline that the body names, from now on; one of the header's stays where it is earlier.
+        """Sets the deadline that the body names, unless the header's is earlier.
 
         Raises:
-            Overloaded: there is no hope to meet it.
+            Overloaded: the model's queue cannot meet the deadline.
         """
         ends = asyncio.get_running_loop().time() + seconds
         if ends < self.deadline or self.header(DEADLINE) is None:
             self.expire_in(seconds)
 
 
-Answering = Callable[[InferenceContext], Awaitable[Response]]
+InferenceHandler = Callable[[InferenceContext], Awaitable[Response]]
 Endpoint = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
-def counted(telemetry: ServerMetrics, protocol: str, answer: Answering) -> Endpoint:
-    """An endpoint that answers by `answer`, turns domain errors into replies, and counts what came of it."""
+def inference_endpoint(telemetry: ServerMetrics, protocol: str, handler: InferenceHandler) -> Endpoint:
+    """Wraps a handler: its domain errors become responses, and every request is recorded."""
 
     async def endpoint(request: Request) -> Response:
         request.scope[CANCELLABLE] = True
-        with InferenceContext(request, telemetry, protocol) as exchange:
+        with InferenceContext(request, telemetry, protocol) as context:
             try:
-                response = await answer(exchange)
-                exchange.code = str(response.status_code)
-            except ConvserveError as refusal:
-                response = error_response(refusal)
-                exchange.refuse(refusal, str(response.status_code))
+                response = await handler(context)
+                context.code = str(response.status_code)
+                if context.timings is not None:
+                    response.raw_headers.append(server_timing(context.timings))
+            except ConvserveError as error:
+                response = _record(context, error)
             except asyncio.CancelledError as cancelled:
                 if CLIENT_LEFT in cancelled.args:
-                    exchange.code = str(CLIENT_CLOSED_REQUEST)
+                    context.code = str(CLIENT_CLOSED_REQUEST)
                     return Response(status_code=CLIENT_CLOSED_REQUEST)
-                # Else the server cancels, and only when its time to shut down is over.
-                error = ModelNotReady("the server is shutting down")
-                response = error_response(error)
-                exchange.refuse(error, str(response.status_code))
+                # Otherwise the server cancels, when its shutdown timeout has passed.
+                response = _record(context, ModelNotReady("the server is shutting down"))
             except ClientDisconnect:
                 response = Response(status_code=CLIENT_CLOSED_REQUEST)
-                exchange.code = str(CLIENT_CLOSED_REQUEST)
+                context.code = str(CLIENT_CLOSED_REQUEST)
         return response
 
     return endpoint
 
 
-class InferenceRoute(APIRoute):
-    """A route whose endpoint takes the request as it is; FastAPI describes it and stays out of the way."""
+def _record(context: InferenceContext, error: ConvserveError) -> Response:
+    response = error_response(error)
+    context.record_error(error, str(response.status_code))
+    return response
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handler: Callable[[Request], Coroutine[Any, Any, Response]] = self.endpoint
+
+class InferenceRoute(APIRoute):
+    """A route whose endpoint receives the Starlette request; FastAPI only documents it."""
+
+    def get_route_handler(self) -> Endpoint:
+        handler: Endpoint = self.endpoint
         return handler

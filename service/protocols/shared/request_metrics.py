@@ -1,4 +1,4 @@
-"""What is counted of one request for inference, by whatever protocol it came."""
+"""Records one inference request, of any protocol, in metrics, statistics, the log and traces."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _REASONS = {Overloaded: "overloaded", DeadlineExceeded: "deadline", ModelNotRead
 
 
 class RequestMetrics:
-    """What is known of a request while it is answered; counted when the block ends, however it ends.
+    """A context manager around one request; it records the request when the block ends.
 
     Attributes:
-        model: what was asked, from the moment its name is resolved.
-        timings: where the time went, once there is an answer.
+        model: the requested model, once its name is resolved.
+        timings: the seconds of each stage, once the model has run.
         deadline: in the event loop's time.
-        code: what the request is answered with, in its protocol's own words.
+        code: the response's status, as the protocol writes it.
     """
 
     __slots__ = ("_protocol", "_started", "_telemetry", "code", "deadline", "model", "timings")
 
     def __init__(self, telemetry: ServerMetrics, protocol: str, code: str) -> None:
-        """`code` is what an unforeseen error is answered with."""
+        """`code` is the status of an internal error."""
         self._telemetry = telemetry
         self._protocol = protocol
         self.code = code
@@ -38,17 +38,17 @@ class RequestMetrics:
         self.deadline = float("inf")
 
     def expire_in(self, seconds: float) -> None:
-        """Set the deadline to that long from now, and see to it that there is hope to meet it.
+        """Sets the deadline, and checks that the model's queue can meet it.
 
         Raises:
-            Overloaded: the model has too much to do already. Nothing of the request has been read yet.
+            Overloaded: the queue is full, or its images take longer than that.
         """
         self.deadline = asyncio.get_running_loop().time() + seconds
         if self.model is not None:
             self.model.admission.check(time_left=seconds)
 
-    def refuse(self, error: ConvserveError, code: str) -> None:
-        """Note that the answer is an error."""
+    def record_error(self, error: ConvserveError, code: str) -> None:
+        """Sets the status to an error's, and counts a shed request by its reason."""
         self.code = code
         reason = _REASONS.get(type(error))
         if self.model is not None and reason is not None:
@@ -62,27 +62,29 @@ class RequestMetrics:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """A name that no model bears never becomes a label: such requests are counted under the empty one."""
+        """Records the request; an unknown model is recorded under the empty name, so that labels stay few."""
         seconds = time.perf_counter() - self._started
-        telemetry = self._telemetry
-        telemetry.inflight.dec()
+        self._telemetry.inflight.dec()
         name = version = ""
         if (model := self.model) is not None:
             name, version = model.name, model.version
-            if (spent := self.timings) is None:
+            if self.timings is None:
                 model.statistics.failed(seconds)
             else:
-                model.statistics.answered(
-                    seconds, decode=spent.decode, queue=spent.queue, infer=spent.compute
-                )
-        telemetry.answered(name, version, self._protocol, self.code, seconds)
-        if (account := current.get()) is not None:
-            self._tell(account, name, version)
+                self._record_stages(model, self.timings, seconds)
+        self._telemetry.answered(name, version, self._protocol, self.code, seconds)
+        if (context := current.get()) is not None:
+            self._annotate(context, name, version)
 
-    def _tell(self, account: RequestContext, name: str, version: str) -> None:
+    def _record_stages(self, model: LoadedModel, timings: Timings, seconds: float) -> None:
+        stages = model.metrics.stages
+        for stage, spent in timings.stages():
+            if spent or stage != "decode":  # tensors are not decoded
+                stages[stage].observe(spent)
+        model.statistics.answered(seconds, decode=timings.decode, queue=timings.queue, infer=timings.compute)
+
+    def _annotate(self, context: RequestContext, name: str, version: str) -> None:
         log_fields = {"protocol": self._protocol, "code": self.code}
         if name:
             log_fields |= {"model": name, "version": version}
-        spent = self.timings
-        stages = dict(spent.stages()) if spent else {}
-        account.note(log_fields, stages)
+        context.note(log_fields, dict(self.timings.stages()) if self.timings else {})

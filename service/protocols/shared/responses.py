@@ -67,9 +67,9 @@ def error_response(error: ConvserveError) -> EncodedResponse:
 
 
 def server_timing(timings: Timings) -> tuple[bytes, bytes]:
-    """https://www.w3.org/TR/server-timing/: durations in milliseconds."""
-    decode, queue, infer = timings.decode * 1e3, timings.queue * 1e3, timings.compute * 1e3
-    return b"server-timing", b"decode;dur=%.3f, queue;dur=%.3f, infer;dur=%.3f" % (decode, queue, infer)
+    """The Server-Timing header (https://www.w3.org/TR/server-timing/), durations in milliseconds."""
+    stages = ", ".join(f"{stage};dur={1e3 * seconds:.3f}" for stage, seconds in timings.stages())
+    return b"server-timing", stages.encode()
 
 
 def state_of(registry: Registry) -> str:

@@ -20,8 +20,8 @@ from ...telemetry.metrics import ServerMetrics
 from ..shared.content_coding import decompress
 from ..shared.openapi import TIMEOUT, error_responses, path_parameters
 from ..shared.request_body import read_body
-from ..shared.request_handler import InferenceContext, InferenceRoute, counted
-from ..shared.responses import JSON, EncodedResponse, error_json, json_response, server_timing
+from ..shared.request_handler import InferenceContext, InferenceRoute, inference_endpoint
+from ..shared.responses import JSON, EncodedResponse, error_json, json_response
 from ..shared.tensors import check_json_size
 from .rest_codec import SIGNATURE, Content, read_classify, read_predict
 
@@ -47,7 +47,7 @@ class TensorFlowServing:
             for verb, answer in verbs.items():
                 router.add_api_route(
                     f"{place}:{verb}",
-                    counted(telemetry, "tensorflow_serving", answer),
+                    inference_endpoint(telemetry, "tensorflow_serving", answer),
                     methods=["POST"],
                     route_class_override=InferenceRoute,
                     include_in_schema=verb != "{verb}",
@@ -96,42 +96,42 @@ class TensorFlowServing:
             }
         )
 
-    async def predict(self, exchange: InferenceContext) -> Response:
-        model, body = await self._begin(exchange)
+    async def predict(self, context: InferenceContext) -> Response:
+        model, body = await self._begin(context)
         content, key = read_predict(body, model.manifest.input, self.limits.max_images, self.limits.json)
-        inference = await self._infer(exchange, model, content)
+        inference = await self._infer(context, model, content)
         check_json_size(inference.scores, model.manifest)
-        return _reply({key: inference.scores.tolist()}, inference)
+        return _reply({key: inference.scores.tolist()})
 
-    async def classify(self, exchange: InferenceContext) -> Response:
-        model, body = await self._begin(exchange)
+    async def classify(self, context: InferenceContext) -> Response:
+        model, body = await self._begin(context)
         check_classifies(model)
         content = read_classify(body, model.manifest.input, self.limits.max_images, self.limits.json)
-        inference = await self._infer(exchange, model, content)
+        inference = await self._infer(context, model, content)
         ranked = rank(inference.scores, model.manifest.labels, len(model.manifest.labels))
         results = [[[each.label, each.probability] for each in row] for row in ranked]
-        return _reply({"results": results}, inference)
+        return _reply({"results": results})
 
-    async def other(self, exchange: InferenceContext) -> Response:
+    async def other(self, context: InferenceContext) -> Response:
         """The verbs in another case, as TensorFlow Serving takes them, and those that are not offered."""
-        verb = exchange.names["verb"].lower()
+        verb = context.path_params["verb"].lower()
         if verb == "predict":
-            return await self.predict(exchange)
+            return await self.predict(context)
         if verb == "classify":
-            return await self.classify(exchange)
+            return await self.classify(context)
         if verb in ("regress", "explain"):
             return error_json(f"a classifier does not {verb}; it offers :predict and :classify", 501)
         raise InvalidInput(f"there is no :{verb}; there are :predict and :classify")
 
-    async def _begin(self, exchange: InferenceContext) -> tuple[LoadedModel, bytes]:
-        model = exchange.begin(self._resolve, self.limits.request_timeout)
-        received = await read_body(exchange.request, self.limits.max_body_bytes)
-        coding = exchange.header(b"content-encoding") or ""
+    async def _begin(self, context: InferenceContext) -> tuple[LoadedModel, bytes]:
+        model = context.resolve(self._resolve, self.limits.request_timeout)
+        received = await read_body(context.request, self.limits.max_body_bytes)
+        coding = context.header(b"content-encoding") or ""
         return model, decompress(received, coding, self.limits.max_body_bytes)
 
-    async def _infer(self, exchange: InferenceContext, model: LoadedModel, content: Content) -> Inference:
-        inference = await self.plane.classifier.infer(model, content, deadline=exchange.deadline)
-        exchange.timings = inference.timings
+    async def _infer(self, context: InferenceContext, model: LoadedModel, content: Content) -> Inference:
+        inference = await self.plane.classifier.infer(model, content, deadline=context.deadline)
+        context.timings = inference.timings
         return inference
 
     def _resolve(self, names: Mapping[str, str]) -> LoadedModel:
@@ -142,9 +142,9 @@ class TensorFlowServing:
         return self.plane.registry.resolve_named(names)
 
 
-def _reply(content: dict[str, Any], inference: Inference) -> EncodedResponse:
+def _reply(content: dict[str, Any]) -> EncodedResponse:
     """TensorFlow Serving writes NaN and Infinity as these words, which JSON does not know."""
-    return EncodedResponse(to_json(content, inf_nan_mode="constants"), JSON, server_timing(inference.timings))
+    return EncodedResponse(to_json(content, inf_nan_mode="constants"), JSON)
 
 
 def _state(version: str, state: str, code: str, message: str) -> dict[str, Any]:

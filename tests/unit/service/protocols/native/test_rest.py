@@ -135,7 +135,7 @@ def test_a_top_k_that_cannot_be(client: TestClient, top_k: str) -> None:
 
 def test_stage_timings_in_milliseconds(client: TestClient) -> None:
     timing = client.post("/classify", content=image(0), headers=PNG).headers["server-timing"]
-    assert re.fullmatch(r"decode;dur=\d+\.\d{3}, queue;dur=\d+\.\d{3}, infer;dur=\d+\.\d{3}", timing)
+    assert re.fullmatch(r"decode;dur=\d+\.\d{3}, queue;dur=\d+\.\d{3}, compute;dur=\d+\.\d{3}", timing)
 
 
 BAD_BODIES = {
