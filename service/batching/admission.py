@@ -1,27 +1,27 @@
-"""The door of a model: as many images inside as can be answered in time, and not one more."""
+"""Admission control: limits the images of a model by their number and by their expected time."""
 
 from __future__ import annotations
 
 from ..errors import Overloaded
 
-# Smoothing of the measured time an image takes: about the last twenty batches count.
+# Weight of the newest batch in the moving average of the time per image: about twenty batches count.
 _WEIGHT = 0.05
 
 
 class Admission:
-    """Counts the images a model has taken and not yet answered.
+    """Counts the images that a model has admitted and not yet completed.
 
-    A permit is taken without waiting and before anything costly, so a refusal costs microseconds and the
-    backlog is bounded, in images and in the time they take at the measured rate, whatever the number of
-    connections. Each model has its own door: a flood of requests for one fills no other's.
+    A permit is acquired without waiting and before any costly step: a rejection takes microseconds, and the
+    queue is bounded in images and in time, whatever the number of connections. Each model has its own
+    admission limit; overload of one does not affect others.
 
     Args:
-        limit: images inside at the most.
-        max_wait: seconds that the images inside may take before the next is begun.
-        seconds_per_image: the first guess of the time an image takes in a batch.
+        limit: the most admitted images.
+        max_wait: seconds that the admitted images may take before the next request starts.
+        seconds_per_image: initial estimate of the time per image in a batch.
 
     Attributes:
-        admitted: images inside.
+        admitted: the admitted images.
     """
 
     def __init__(self, limit: int, *, max_wait: float = float("inf"), seconds_per_image: float = 0.0) -> None:
@@ -32,17 +32,17 @@ class Admission:
 
     @property
     def expected_wait(self) -> float:
-        """Seconds until the images inside are answered, at the measured rate."""
+        """Seconds until the admitted images are complete, at the measured rate."""
         return self.admitted * self._seconds_per_image
 
     def check(self, images: int = 1, *, time_left: float = float("inf")) -> None:
-        """See whether there is room, and take nothing.
+        """Raise if `images` more images do not fit; acquires nothing.
 
         Args:
-            time_left: seconds until the answer is of no use any more.
+            time_left: seconds until the deadline of the request.
 
         Raises:
-            Overloaded: there is none, or what is inside takes too long.
+            Overloaded: the queue is full, or its images take too long.
         """
         if self.admitted + images > self.limit:
             raise Overloaded(
@@ -50,27 +50,26 @@ class Admission:
                 f"{images} more do not fit; try again later",
                 retry_after=self.expected_wait,
             )
-        # An idle model lets anybody try, however long the measurements say it will take.
+        # An idle model admits every request: the estimate may be outdated, and only a run corrects it.
         if self.admitted and (wait := self.expected_wait) > min(self._max_wait, time_left):
             raise Overloaded(
-                f"the queue is too long: the {self.admitted} images in it take {wait * 1e3:.0f} ms; "
+                f"the queue is too long: its {self.admitted} images take {wait * 1e3:.0f} ms; "
                 "try again later",
                 retry_after=wait,
             )
 
     def acquire(self, images: int, *, time_left: float = float("inf")) -> None:
-        """A permit for `images` images, to be given back.
+        """Acquire a permit for `images` images, to be released.
 
         Raises:
-            Overloaded: as `check` raises it.
+            Overloaded: the queue is full, or its images take too long.
         """
         self.check(images, time_left=time_left)
         self.admitted += images
 
     def release(self, images: int) -> None:
-        """They have been answered, well or not."""
         self.admitted -= images
 
     def record_batch(self, images: int, seconds: float) -> None:
-        """Learn from a batch how long an image takes."""
+        """Update the time per image with a batch."""
         self._seconds_per_image += _WEIGHT * (seconds / images - self._seconds_per_image)

@@ -1,11 +1,11 @@
-"""Rows in, batches through one engine, each caller's own rows out.
+"""Dynamic batching: combines the rows of many requests into batches for one engine.
 
-A batch leaves when the engine is free and takes what waits, up to `max_batch_size`. Nobody waits on an idle
-engine for company that may not come (unless `max_queue_delay` asks for it), and under load batches grow by
-themselves. Rows that were announced do come: a heavy engine waits for them a little, see `patience`.
+A batch starts when the engine is free, and takes the waiting rows up to `max_batch_size`. An idle engine does
+not wait for rows that may not arrive, unless `max_queue_delay` says so; under load batches grow while the
+engine runs. Expected rows do arrive, so that a slow engine waits a short time for them; see `BatchWindow`.
 
-There is no task that could die: every step is a callback of the event loop, and the outermost step of each
-answers all waiters of its batch, whatever was raised.
+No background task can fail unnoticed: every step is a callback of the event loop, and its outermost block
+completes all requests of its batch, whatever is raised.
 """
 
 from __future__ import annotations
@@ -23,35 +23,34 @@ import numpy as np
 
 from ..errors import DeadlineExceeded, InferenceFailed, ModelNotReady
 from .batch_window import BatchWindow
-from .deadlines import NEVER, Deadlines
-from .pending_request import Answer, Batch, PendingRequest, Rows, Scores
+from .pending_request import NEVER, Batch, DeadlineTimer, PendingRequest, RequestResult, Rows, Scores
 
 Run = Callable[[Rows], Scores]
-Gather = Callable[[Sequence[Rows]], Rows]
+Concat = Callable[[Sequence[Rows]], Rows]
 Observer = Callable[[Scores, float], None]
 
 logger = logging.getLogger(__name__)
 
 
 class Batcher:
-    """Gathers the rows of many callers into batches for one engine.
+    """Runs the rows of concurrent requests in batches and returns to each request its own scores.
 
     Args:
-        run: `(n, …)` rows to `(n, classes)` scores, n from 1 to `max_batch_size`.
-        gather: the parts of a batch to the rows of one run, just before it and where it is called.
-        max_batch_size: rows in one run at the most; longer requests run in several.
-        max_queue_delay: seconds a lone request may wait for company; 0 means none.
-        patience: seconds, for each row that waits, to wait for rows that were announced; see `BatchWindow`.
-        executor: where `run` is called; None calls it in the event loop's own turn, which is right for
-            an engine that takes less time than the hop to a thread costs.
-        observe: told the scores and the seconds of every batch that ran.
+        run: maps rows `(n, …)` to scores `(n, classes)`, n from 1 to `max_batch_size`.
+        concat: joins the parts of a batch; called directly before `run`, in the same thread.
+        max_batch_size: the most rows of one run; a longer request takes several runs.
+        max_queue_delay: seconds that a batch waits for rows that may not arrive.
+        wait_per_row: seconds, per waiting row, that a batch waits for expected rows; see `BatchWindow`.
+        executor: calls `run`; None calls it in the event loop, which suits an engine that is faster than the
+            handover to a thread.
+        observe: called with the scores and the seconds of every run.
     """
 
     def __init__(
         self,
         run: Run,
         *,
-        gather: Gather = np.concatenate,
+        concat: Concat = np.concatenate,
         max_batch_size: int,
         max_queue_delay: float = 0.0,
         wait_per_row: float = 0.0,
@@ -59,32 +58,32 @@ class Batcher:
         observe: Observer = lambda scores, seconds: None,
     ) -> None:
         self._run = run
-        self._gather = gather
+        self._concat = concat
         self._max_batch_size = max_batch_size
         self._window = BatchWindow(max_queue_delay, wait_per_row)
         self._executor = executor
         self._observe = observe
         self._waiting: deque[PendingRequest] = deque()
         self._rows_waiting = 0
-        self._wake: asyncio.Handle | None = None
-        self._wake_is_soon = False
-        self._wanted_since = 0.0
+        self._flush_handle: asyncio.Handle | None = None
+        self._flush_is_due = False
+        self._window_opened = 0.0
         self._running: asyncio.Future[tuple[Scores, float]] | None = None
         self._running_since = 0.0
-        self._under_way: Batch | None = None
+        self._running_batch: Batch | None = None
         self._pause: asyncio.TimerHandle | None = None
-        self._deadlines = Deadlines(self._unanswered)
+        self._deadlines = DeadlineTimer(self._pending)
         self._closed = False
         self._idle = asyncio.Event()
         self._idle.set()
 
-    async def submit(self, rows: Rows, *, deadline: float = NEVER) -> Answer:
-        """The scores of `rows`, shape `(n, …)`, n at least 1; `deadline` is in the event loop's time.
+    async def submit(self, rows: Rows, *, deadline: float = NEVER) -> RequestResult:
+        """The scores of rows `(n, …)`, n at least 1; `deadline` is in the event loop's time.
 
         Raises:
-            DeadlineExceeded: the deadline came before the answer.
-            InferenceFailed: the engine raised on a batch that held some of these rows.
-            ModelNotReady: the batcher was closed.
+            DeadlineExceeded: the deadline passed before the result was ready.
+            InferenceFailed: the engine raised on a batch that held rows of this request.
+            ModelNotReady: the batcher is closed.
         """
         if self._closed:
             raise ModelNotReady("the model is being unloaded")
@@ -97,17 +96,17 @@ class Batcher:
         self._idle.clear()
         if deadline < self._deadlines.nearest:
             self._deadlines.watch(deadline)
-        self._wake_up()
+        self._schedule_flush()
         return await request.future
 
     def expect_rows(self, rows: int) -> None:
-        """So many rows are being made ready, and `arrive` will be told what became of them."""
+        """Announce rows that are being prepared; `rows_ready` must be called for all of them."""
         self._window.expect_rows(rows)
 
     def rows_ready(self, rows: int) -> None:
-        """So many of them are submitted in this turn of the loop, or never will be."""
+        """Note that expected rows are submitted in this iteration of the event loop, or never will be."""
         if self._window.rows_ready(rows):
-            self._wake_up()
+            self._schedule_flush()
 
     @property
     def max_queue_delay(self) -> float:
@@ -115,52 +114,52 @@ class Batcher:
 
     @property
     def rows_waiting(self) -> int:
-        """Rows that no batch has taken yet, with those of requests that were cancelled meanwhile."""
+        """Rows that no batch has taken yet, including those of requests cancelled in the meantime."""
         return self._rows_waiting
 
     @property
     def busy_seconds(self) -> float:
-        """How long the engine has been at its present batch; 0 while it is idle."""
+        """Seconds since the start of the current run; 0 while the engine is idle."""
         return 0.0 if self._running is None else time.monotonic() - self._running_since
 
     def flush_now(self) -> None:
-        """Let nobody wait for company any more: none is to come."""
+        """Stop waiting for rows that may not arrive."""
         self._window.max_delay = 0.0
-        self._wake_up()
+        self._schedule_flush()
 
     async def drain(self) -> None:
-        """Refuse new rows, and return when every admitted one has been answered."""
+        """Reject new rows and return when every submitted request is complete."""
         self._closed = True
-        self._wake_up()
+        self._schedule_flush()
         await self._idle.wait()
         self._deadlines.close()
 
-    def _wake_up(self) -> None:
-        """See to it that `_flush` is called: in this turn of the loop, or when company was waited for."""
-        if self._running is not None or self._wake_is_soon or not self._waiting:
+    def _schedule_flush(self) -> None:
+        """Schedule `_flush` for the end of the batch window, or for this iteration of the event loop."""
+        if self._running is not None or self._flush_is_due or not self._waiting:
             return
         full = self._closed or self._rows_waiting >= self._max_batch_size
         if self._pause is not None and not full:
             return
         loop = asyncio.get_running_loop()
-        if self._wake is None:
-            self._wanted_since = loop.time()
-            self._window.gather()
+        if self._flush_handle is None:
+            self._window_opened = loop.time()
+            self._window.open()
         else:
-            self._wake.cancel()
+            self._flush_handle.cancel()
         delay = 0.0 if full else self._window.delay(self._rows_waiting)
-        # call_soon and not a call: what other requests of this turn submit shares the batch.
-        self._wake = (
-            loop.call_at(self._wanted_since + delay, self._flush) if delay else loop.call_soon(self._flush)
+        # call_soon rather than a direct call: requests of the same iteration then share the batch.
+        self._flush_handle = (
+            loop.call_at(self._window_opened + delay, self._flush) if delay else loop.call_soon(self._flush)
         )
-        self._wake_is_soon = not delay
+        self._flush_is_due = not delay
 
-    def _unanswered(self) -> Iterator[PendingRequest]:
-        under_way = () if self._under_way is None else self._under_way.requests
-        return (request for request in chain(under_way, self._waiting) if not request.future.done())
+    def _pending(self) -> Iterator[PendingRequest]:
+        running = () if self._running_batch is None else self._running_batch.requests
+        return (request for request in chain(running, self._waiting) if not request.future.done())
 
     def _flush(self) -> None:
-        self._wake, self._wake_is_soon = None, False
+        self._flush_handle, self._flush_is_due = None, False
         if self._pause is not None:
             self._pause.cancel()
             self._pause = None
@@ -170,10 +169,10 @@ class Batcher:
         elif self._executor is None:
             self._finish(batch, functools.partial(self._timed_run, batch))
         else:
-            self._run_elsewhere(batch, self._executor)
+            self._run_in_executor(batch, self._executor)
 
     def _take_batch(self) -> Batch:
-        """Take what waits, skipping callers who went away or whose time is over."""
+        """Take the waiting rows that fit, and skip requests that were cancelled or have expired."""
         batch = Batch()
         room = self._max_batch_size
         now = time.perf_counter()
@@ -181,41 +180,41 @@ class Batcher:
             request = self._waiting[0]
             if not request.future.done():
                 if batch.parts and request.rows.shape[1:] != batch.parts[0].shape[1:]:
-                    break  # of a model that takes any size: the next batch is theirs
-                piece = request.take(room, now)
+                    break  # the model has a dynamic input size; these rows go to the next batch
+                part = request.take(room, now)
                 batch.requests.append(request)
-                batch.parts.append(piece)
-                room -= len(piece)
-                self._rows_waiting -= len(piece)
-                if request.taken < len(request.rows):
+                batch.parts.append(part)
+                room -= len(part)
+                self._rows_waiting -= len(part)
+                if request.rows_taken < len(request.rows):
                     break
             else:
-                self._rows_waiting -= len(request.rows) - request.taken
+                self._rows_waiting -= len(request.rows) - request.rows_taken
             self._waiting.popleft()
         return batch
 
     def _timed_run(self, batch: Batch) -> tuple[Scores, float]:
-        rows = self._gather(batch.parts)
+        rows = self._concat(batch.parts)
         started = time.perf_counter()
         scores = self._run(rows)
         if len(scores) != len(rows):
-            raise ValueError(f"the engine answered {len(scores)} rows for {len(rows)}")
+            raise ValueError(f"the engine returned {len(scores)} rows for a batch of {len(rows)}")
         return scores, time.perf_counter() - started
 
-    def _run_elsewhere(self, batch: Batch, executor: Executor) -> None:
+    def _run_in_executor(self, batch: Batch, executor: Executor) -> None:
         try:
             running = asyncio.get_running_loop().run_in_executor(executor, self._timed_run, batch)
-        except RuntimeError as error:  # the executor was shut down
+        except RuntimeError as error:  # the executor is shut down
             self._fail(batch, error)
             self._schedule()
         else:
-            self._running, self._under_way = running, batch
+            self._running, self._running_batch = running, batch
             self._running_since = time.monotonic()
-            running.add_done_callback(functools.partial(self._finished, batch))
+            running.add_done_callback(functools.partial(self._on_run_done, batch))
 
-    def _finished(self, batch: Batch, running: asyncio.Future[tuple[Scores, float]]) -> None:
+    def _on_run_done(self, batch: Batch, running: asyncio.Future[tuple[Scores, float]]) -> None:
         pause = self._window.pause(self.busy_seconds) if self._waiting else 0.0
-        self._running = self._under_way = None
+        self._running = self._running_batch = None
         if pause:
             self._pause = asyncio.get_running_loop().call_later(pause, self._resume)
         self._finish(batch, running.result)
@@ -225,7 +224,7 @@ class Batcher:
         self._schedule()
 
     def _finish(self, batch: Batch, result: Callable[[], tuple[Scores, float]]) -> None:
-        """Answer every waiter of the batch, come what may, and go on to the next."""
+        """Complete every request of the batch, whatever `result` raises, and schedule the next batch."""
         try:
             scores, seconds = result()
             batch.set_result(scores, seconds)
@@ -238,10 +237,10 @@ class Batcher:
     def _fail(self, batch: Batch, cause: BaseException) -> None:
         logger.error("a batch of %d requests failed", len(batch.requests), exc_info=cause)
         for request in batch.requests:
-            request.set_exception(InferenceFailed("the engine failed on the batch this request was in"))
+            request.set_exception(InferenceFailed("the engine failed on the batch of this request"))
 
     def _schedule(self) -> None:
         if self._waiting:
-            self._wake_up()
+            self._schedule_flush()
         elif self._running is None:
             self._idle.set()

@@ -1,9 +1,10 @@
-"""One caller's rows on their way through one or more batches, and a batch of several callers' rows."""
+"""Pending requests, batches of their rows, and the timer of their deadlines."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -14,9 +15,13 @@ from ..errors import DeadlineExceeded
 Rows = NDArray[np.uint8 | np.float32]
 Scores = NDArray[np.float32]
 
+NEVER = float("inf")
+# libuv's clock counts milliseconds, so that its timers may fire this much too early.
+TICK = 1e-3
 
-class Answer(NamedTuple):
-    """One caller's rows, with the time they waited and the time their batches ran, in seconds."""
+
+class RequestResult(NamedTuple):
+    """The scores of one request; the seconds that its rows waited and that their batches ran."""
 
     scores: Scores
     queue_seconds: float
@@ -24,52 +29,61 @@ class Answer(NamedTuple):
 
 
 class PendingRequest:
-    """Rows and the future that is to hold their answer; `deadline` is in the event loop's time."""
+    """The rows of one request and the future of its result; `deadline` is in the event loop's time."""
 
-    __slots__ = ("compute_seconds", "deadline", "future", "pieces", "rows", "since", "started", "taken")
+    __slots__ = (
+        "compute_seconds",
+        "deadline",
+        "future",
+        "rows",
+        "rows_taken",
+        "score_parts",
+        "started",
+        "submitted",
+    )
 
-    def __init__(self, rows: Rows, future: asyncio.Future[Answer], deadline: float) -> None:
+    def __init__(self, rows: Rows, future: asyncio.Future[RequestResult], deadline: float) -> None:
         self.rows = rows
         self.future = future
         self.deadline = deadline
-        self.since = time.perf_counter()
+        self.submitted = time.perf_counter()
         self.started = 0.0
-        self.taken = 0
-        self.pieces: list[Scores] = []
+        self.rows_taken = 0
+        self.score_parts: list[Scores] = []
         self.compute_seconds = 0.0
 
     def take(self, room: int, now: float) -> Rows:
-        """The next rows, at most `room` of them."""
-        if self.taken == 0:
+        """The next rows, at most `room` of them; `now` is the time of `perf_counter`."""
+        if self.rows_taken == 0:
             self.started = now
             if len(self.rows) <= room:
-                self.taken = len(self.rows)
+                self.rows_taken = len(self.rows)
                 return self.rows
-        piece = self.rows[self.taken : self.taken + room]
-        self.taken += len(piece)
-        return piece
+        part = self.rows[self.rows_taken : self.rows_taken + room]
+        self.rows_taken += len(part)
+        return part
 
     def set_result(self, scores: Scores, seconds: float) -> None:
-        """The scores of the rows that were taken last; when they are the last of all, the answer."""
+        """Add the scores of the rows taken last; the future is done when no rows remain."""
         self.compute_seconds += seconds
         if len(scores) < len(self.rows):
-            self.pieces.append(scores)
-            if sum(map(len, self.pieces)) < len(self.rows):
+            self.score_parts.append(scores)
+            if sum(map(len, self.score_parts)) < len(self.rows):
                 return
-            scores = np.concatenate(self.pieces)
+            scores = np.concatenate(self.score_parts)
         if not self.future.done():
-            self.future.set_result(Answer(scores, self.started - self.since, self.compute_seconds))
+            self.future.set_result(RequestResult(scores, self.started - self.submitted, self.compute_seconds))
 
     def set_exception(self, error: Exception) -> None:
         if not self.future.done():
             self.future.set_exception(error)
 
     def expire(self) -> None:
-        self.set_exception(DeadlineExceeded("the deadline passed before the answer was there"))
+        self.set_exception(DeadlineExceeded("the deadline passed before the response was ready"))
 
 
 class Batch:
-    """Rows of several waiters, side by side."""
+    """Rows of several requests for one run."""
 
     __slots__ = ("parts", "requests")
 
@@ -78,6 +92,7 @@ class Batch:
         self.parts: list[Rows] = []
 
     def set_result(self, scores: Scores, seconds: float) -> None:
+        """Give each request the scores of its own rows."""
         if len(self.requests) == 1:
             self.requests[0].set_result(scores, seconds)
             return
@@ -85,3 +100,41 @@ class Batch:
         for request, part in zip(self.requests, self.parts, strict=True):
             request.set_result(scores[start : start + len(part)], seconds)
             start += len(part)
+
+
+class DeadlineTimer:
+    """Expires pending requests with a single timer, set to the earliest deadline.
+
+    Requests mostly arrive in the order of their deadlines, so the timer rarely has to be moved.
+
+    Args:
+        pending: returns the requests without a result.
+
+    Attributes:
+        nearest: the time the timer is set to, in the event loop's time; `NEVER` if it is not set.
+    """
+
+    def __init__(self, pending: Callable[[], Iterable[PendingRequest]]) -> None:
+        self._pending = pending
+        self._timer: asyncio.TimerHandle | None = None
+        self.nearest = NEVER
+
+    def watch(self, deadline: float) -> None:
+        """Set the timer to a deadline that is earlier than all others."""
+        self.close()
+        self.nearest = deadline
+        self._timer = asyncio.get_running_loop().call_at(deadline, self._expire)
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _expire(self) -> None:
+        self._timer, self.nearest = None, NEVER
+        now = asyncio.get_running_loop().time()
+        for request in self._pending():
+            if request.deadline <= now + TICK:
+                request.expire()
+        nearest = min((request.deadline for request in self._pending()), default=NEVER)
+        if nearest < NEVER:
+            self.watch(nearest)

@@ -1,9 +1,9 @@
-"""Batches on a CUDA device: their memory is set aside once, and their kernels are launched together.
+"""Batches on a CUDA device, captured as CUDA graphs in preallocated memory.
 
-A third of a small network's run on a device is spent on the way there: each kernel is launched by itself,
-each result is allocated. So every size of batch is recorded once as a CUDA graph (CUDA C++ Programming Guide,
-"CUDA Graphs"), between an input and an output that keep their places, and replayed after. A batch of another
-size is run as one of the next larger size, whose last rows mean nothing.
+For a small network, a third of a run's time goes to launching kernels one by one and to allocating results.
+Each batch size is therefore captured once as a CUDA graph (CUDA C++ Programming Guide, "CUDA Graphs") with
+fixed input and output buffers, and is replayed afterwards. A batch of another size runs as the next larger
+size; its last rows are padding.
 """
 
 from __future__ import annotations
@@ -16,23 +16,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 from numpy.typing import NDArray
-
-from .runtime import onnxruntime
 
 PROVIDER = "CUDAExecutionProvider"
 
-# By so many runs of a size it has been recorded: the first takes the memory it needs.
-RECORDED_AFTER = 3
+# ONNX Runtime has captured the graph of a size after this many runs; the first run allocates its memory.
+RUNS_TO_CAPTURE = 3
 
-# Of the run option that names a graph: nothing is to be recorded.
+# The value of the run option `gpu_graph_id` that disables capture.
 _NO_GRAPH = "-1"
 
 _LIBRARY = "onnxruntime_providers_cuda.dll" if sys.platform == "win32" else "libonnxruntime_providers_cuda.so"
 
 
-def why_no_cuda() -> str | None:
-    """In one sentence; None where there is a device that ONNX Runtime can use."""
+def cuda_unavailable_reason() -> str | None:
+    """One sentence, or None if ONNX Runtime can use a CUDA device."""
     if PROVIDER not in onnxruntime.get_available_providers():
         return (
             "the installed onnxruntime has no CUDA provider; uninstall onnxruntime, then install "
@@ -43,9 +42,9 @@ def why_no_cuda() -> str | None:
     return None
 
 
-def start_cuda() -> str | None:
-    """Make the device known to this process, once; why it cannot be, in one sentence."""
-    # CUDA's libraries come as wheels, where the dynamic linker does not look by itself.
+def register_cuda_provider() -> str | None:
+    """Register the CUDA provider in this process, once; returns the reason if that fails."""
+    # CUDA's libraries are installed as wheels, outside the dynamic linker's search path.
     onnxruntime.preload_dlls()
     if not _devices():
         library = Path(onnxruntime.__file__).parent / "capi" / _LIBRARY
@@ -57,13 +56,13 @@ def start_cuda() -> str | None:
 
 
 def no_graph() -> Any:
-    """Options of a run that takes part in no graph, in a session that may record some."""
-    return _options(_NO_GRAPH)
+    """Options of a run that is neither captured nor replayed, in a session that captures graphs."""
+    return _run_options(_NO_GRAPH)
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
-    """Where batches of one size go in and their answers come out, both on the device."""
+class _Buffers:
+    """The input and output of one batch size, both on the device."""
 
     rows: Any
     scores: Any
@@ -72,80 +71,81 @@ class _Place:
 
 
 class CudaGraphs:
-    """The runs of one session that records, all in one thread.
+    """The captured runs of one session; all calls must come from the same thread.
 
     Args:
         session: opened with `enable_cuda_graph`.
-        source, answer: the names of its input and output.
-        row: any, of shape `(1, …)`.
-        classes: the axes of its answer.
-        sizes: of the batches that get a graph; none may be larger than the largest of them.
-        device: of the session, as ONNX Runtime calls it.
+        input_name, output_name: of the session's graph.
+        row: a sample of shape `(1, …)`.
+        output_axes: the shape of one row's output.
+        sizes: batch sizes to capture; the largest of them is the largest batch.
+        device: the session's device, as ONNX Runtime names it.
     """
 
     def __init__(
         self,
         session: Any,
-        source: str,
-        answer: str,
+        input_name: str,
+        output_name: str,
         row: NDArray[Any],
-        classes: Sequence[int],
+        output_axes: Sequence[int],
         sizes: Collection[int],
         device: str = "cuda",
     ) -> None:
         self._session = session
         self._sizes = sorted(sizes)
         self._device = device
-        # The host's end of the way, in memory that stays where it is: the device fetches from it by itself.
-        self._kept = onnxruntime.OrtValue.ortvalue_from_shape_and_type(
+        # Page-locked, so that the device copies from it without the CPU.
+        self._host_value = onnxruntime.OrtValue.ortvalue_from_shape_and_type(
             (self._sizes[-1], *row.shape[1:]),
             row.dtype.type,
-            memory_info=_locked() if device == "cuda" else None,
+            memory_info=_page_locked_memory() if device == "cuda" else None,
         )
-        self._host: NDArray[Any] = self._kept.numpy()
+        self._host: NDArray[Any] = self._host_value.numpy()
         self._host[:] = row
-        self._places = {size: self._place(size, source, answer, classes) for size in self._sizes}
+        self._buffers = {
+            size: self._allocate(size, input_name, output_name, output_axes) for size in self._sizes
+        }
 
-    def gather(self, parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
-        """The parts of one batch, one after the other, where the device fetches them."""
+    def concat(self, parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
+        """Concatenate the parts of one batch in page-locked memory; valid until the next call."""
         if len(parts) == 1:
             return parts[0]
         return np.concatenate(parts, out=self._host[: sum(map(len, parts))])
 
     def run(self, rows: NDArray[Any]) -> NDArray[np.float32]:
-        """`(n, …)` rows in, `(n, …)` scores out, n at most the largest of the sizes."""
+        """The scores `(n, …)` of rows `(n, …)`, n at most the largest size."""
         count = len(rows)
         size = self._sizes[bisect_left(self._sizes, count)]
         if count < size:
             if not np.may_share_memory(rows, self._host):
                 self._host[:count] = rows
             rows = self._host[:size]
-        place = self._places[size]
-        place.rows.update_inplace(np.ascontiguousarray(rows))
-        self._session.run_with_iobinding(place.binding, place.options)
-        scores: NDArray[np.float32] = place.scores.numpy()[:count]
+        buffers = self._buffers[size]
+        buffers.rows.update_inplace(np.ascontiguousarray(rows))
+        self._session.run_with_iobinding(buffers.binding, buffers.options)
+        scores: NDArray[np.float32] = buffers.scores.numpy()[:count]
         return scores
 
-    def _place(self, size: int, source: str, answer: str, classes: Sequence[int]) -> _Place:
-        make = onnxruntime.OrtValue.ortvalue_from_shape_and_type
-        rows = make((size, *self._host.shape[1:]), self._host.dtype.type, self._device, 0)
-        scores = make((size, *classes), np.float32, self._device, 0)
+    def _allocate(self, size: int, input_name: str, output_name: str, output_axes: Sequence[int]) -> _Buffers:
+        allocate = onnxruntime.OrtValue.ortvalue_from_shape_and_type
+        rows = allocate((size, *self._host.shape[1:]), self._host.dtype.type, self._device, 0)
+        scores = allocate((size, *output_axes), np.float32, self._device, 0)
         binding = self._session.io_binding()
-        binding.bind_ortvalue_input(source, rows)
-        binding.bind_ortvalue_output(answer, scores)
-        return _Place(rows, scores, binding, _options(str(size)))
+        binding.bind_ortvalue_input(input_name, rows)
+        binding.bind_ortvalue_output(output_name, scores)
+        return _Buffers(rows, scores, binding, _run_options(str(size)))
 
 
 def _devices() -> list[Any]:
     return [device for device in onnxruntime.get_ep_devices() if device.ep_name == PROVIDER]
 
 
-def _options(graph: str) -> Any:
+def _run_options(graph_id: str) -> Any:
     options = onnxruntime.RunOptions()
-    options.add_run_config_entry("gpu_graph_id", graph)
+    options.add_run_config_entry("gpu_graph_id", graph_id)
     return options
 
 
-def _locked() -> Any:
-    """Of pages that the operating system does not move (CUDA's "page-locked host memory")."""
+def _page_locked_memory() -> Any:
     return _devices()[0].memory_info(onnxruntime.OrtDeviceMemoryType.HOST_ACCESSIBLE)

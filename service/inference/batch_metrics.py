@@ -1,4 +1,4 @@
-"""What is counted of every batch that an engine ran: once for all its rows, and not for each request."""
+"""Metrics per batch of an engine, which are cheaper than metrics per request."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from .top_k import argmax_rows, as_probabilities
 
 @dataclass(frozen=True, slots=True)
 class BatchMetrics:
+    """Records a batch in the metrics and statistics of its model, and in the admission's rate."""
+
     manifest: Manifest
     admission: Admission
     metrics: ModelMetrics
     statistics: ModelStatistics
 
     def __call__(self, scores: Scores, seconds: float) -> None:
-        """A batch ran for so many seconds and gave `(n, …)` scores."""
         size = len(scores)
         self.admission.record_batch(size, seconds)
         self.statistics.ran(size, seconds)
@@ -30,9 +31,8 @@ class BatchMetrics:
             self._count_labels(as_probabilities(scores, self.manifest.output.kind))
 
     def _count_labels(self, probabilities: Scores) -> None:
-        """Each row's label, and how sure the model is of it."""
         predictions, confidence = self.metrics.predictions, self.metrics.confidence
         for index, probability in argmax_rows(probabilities):
             predictions[index].inc()
-            if math.isfinite(probability):  # another would spoil the sum for good
+            if math.isfinite(probability):  # NaN or infinity would make the histogram's sum useless
                 confidence.observe(probability)

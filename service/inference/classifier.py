@@ -1,4 +1,4 @@
-"""The data plane, the same under every protocol: admit, decode, batch, label."""
+"""Inference for all protocols: admits, decodes, batches and labels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .top_k import Prediction, as_probabilities, rank
 
 
 class Inference(NamedTuple):
-    """The model's output for each row, `(n, classes)`, as the graph gave it, and as probabilities."""
+    """The model's outputs `(n, classes)`, as the graph returns them and as probabilities."""
 
     scores: Scores
     probabilities: Scores
@@ -24,7 +24,7 @@ class Inference(NamedTuple):
 
 
 class Classification(NamedTuple):
-    """For each image, in order, its most probable classes, best first."""
+    """The most probable classes of each image, in the order of the images, best first."""
 
     model: str
     version: str
@@ -33,7 +33,7 @@ class Classification(NamedTuple):
     timings: Timings
 
     def as_dict(self) -> dict[str, Any]:
-        """The answer in the form of the project's own dialect."""
+        """The response body of the native dialect."""
         predictions: list[dict[str, Any]] = []
         for filename, ranked in zip(self.filenames, self.ranked, strict=True):
             top_k = [{"label": p.label, "index": p.index, "probability": p.probability} for p in ranked]
@@ -42,12 +42,15 @@ class Classification(NamedTuple):
 
 
 class Classifier:
-    """Pictures or tensors in, scores or labels out.
+    """Runs models on encoded images or tensors.
 
-    Every method takes a deadline in the event loop's time, and raises:
+    Each method takes a deadline in the event loop's time.
 
-        Overloaded: the model's queue has no room for this many images.
-        DeadlineExceeded, InferenceFailed, ModelNotReady: as the batcher raises them.
+    Raises:
+        Overloaded: the model's queue is full, or it is too long for the deadline.
+        DeadlineExceeded: the deadline passed before the response was ready.
+        InferenceFailed: the engine failed on a batch that held rows of the request.
+        ModelNotReady: the model is being unloaded.
     """
 
     def __init__(self, pool: DecodePool) -> None:
@@ -62,8 +65,8 @@ class Classifier:
         """The `top_k` most probable classes of each image, all of them where the model has fewer.
 
         Raises:
-            InvalidImage: some images cannot be decoded; the message names each of them.
-            NotAClassifier: the model gives maps.
+            InvalidImage: images cannot be decoded; the message names each of them.
+            NotAClassifier: the model returns feature maps.
         """
         check_classifies(model)
         inference = await self.infer_images(model, images, deadline=deadline)
@@ -78,7 +81,7 @@ class Classifier:
     async def infer(
         self, model: LoadedModel, content: Rows | list[EncodedImage], *, deadline: float
     ) -> Inference:
-        """The scores of rows of the model's input, or of encoded pictures, whichever came."""
+        """`infer_images` for a list of encoded images, otherwise `infer_rows`."""
         if isinstance(content, list):
             return await self.infer_images(model, content, deadline=deadline)
         return await self.infer_rows(model, content, deadline=deadline)
@@ -89,13 +92,13 @@ class Classifier:
         """The scores of each image.
 
         Raises:
-            InvalidImage: some images cannot be decoded; the message names each of them.
-            InvalidInput: more than one for a model that takes any size: they need not make one tensor.
+            InvalidImage: images cannot be decoded; the message names each of them.
+            InvalidInput: several images for a model with a dynamic input size; they might differ in size.
         """
         if model.manifest.input.free and len(images) > 1:
             raise InvalidInput(
-                f"{model.name} takes pictures of any size, and so one encoded picture a request; "
-                "send several of one size as a tensor"
+                f"{model.name} accepts images of any size, but only one encoded image per request; "
+                "send several images of the same size as one tensor"
             )
         count = len(images)
         _admit(model, count, deadline)
@@ -109,35 +112,35 @@ class Classifier:
             seconds = time.perf_counter() - started
             return await _infer(model, rows, seconds, deadline)
         finally:
-            _let_go(model, count)
+            _release(model, count)
 
     async def infer_rows(self, model: LoadedModel, rows: Rows, *, deadline: float) -> Inference:
-        """The scores of each row of `(n, …)`, which has the shape and type of the model's input."""
+        """The scores of rows `(n, …)`, which have the shape and type of the model's input."""
         _admit(model, len(rows), deadline)
         try:
             return await _infer(model, rows, 0.0, deadline)
         finally:
-            _let_go(model, len(rows))
+            _release(model, len(rows))
 
 
 def check_classifies(model: LoadedModel) -> None:
     """
     Raises:
-        NotAClassifier: the model gives maps.
+        NotAClassifier: the model returns feature maps.
     """
     if not model.manifest.classifies:
         raise NotAClassifier(
-            f"{model.name} is no classifier: it gives maps; ask for them by the Open Inference Protocol"
+            f"{model.name} is not a classifier: it returns feature maps; "
+            "request them through the Open Inference Protocol"
         )
 
 
 def _admit(model: LoadedModel, images: int, deadline: float) -> None:
-    """Take a permit for the images, at once or not at all, and show it in the queue's gauge."""
     model.admission.acquire(images, time_left=deadline - asyncio.get_running_loop().time())
     model.metrics.depth.inc(images)
 
 
-def _let_go(model: LoadedModel, images: int) -> None:
+def _release(model: LoadedModel, images: int) -> None:
     model.admission.release(images)
     model.metrics.depth.dec(images)
 

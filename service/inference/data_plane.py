@@ -1,4 +1,4 @@
-"""The parts that answer, joined: what the server, the shell command and the tests all stand on."""
+"""The parts that serve inference, wired for the server, the command line and the tests."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from ..imaging.decode_pool import DecodePool
 from ..system.cpu_quota import available_cores
 from ..telemetry.metrics import ServerMetrics
 from .classifier import Classifier
-from .model import Loader
+from .loader import Loader
 from .registry import Registry
 
 
 @dataclass(frozen=True, slots=True)
 class DataPlane:
-    """A registry of models and the classifier that asks them."""
+    """The registry of models and the classifier that runs them."""
 
     registry: Registry
     classifier: Classifier
 
     @classmethod
     def build(cls, settings: Settings, telemetry: ServerMetrics) -> DataPlane:
-        """Wire the parts and open nothing.
+        """Wire the parts without loading a model.
 
         Raises:
-            ConfigurationError: a setting that this machine cannot honour.
+            ConfigurationError: this machine cannot provide what a setting requires.
         """
         cores = max(1, available_cores() // settings.workers)
         loader = Loader(
@@ -46,16 +46,17 @@ class DataPlane:
             loader,
             settings.default_model,
             engine_timeout=settings.engine_timeout_s,
-            wait_per_row=settings.shutdown_timeout_s,
+            drain_timeout=settings.shutdown_timeout_s,
         )
         return cls(registry, Classifier(DecodePool(cores, timeout=settings.decode_timeout_ms / 1000)))
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
-        """Load the models; at the end answer what was admitted and let go of every thread.
+        """Load the models; on exit finish the admitted requests and end all threads.
 
         Raises:
-            ConfigurationError, NothingToServe: as the registry raises them.
+            ConfigurationError: the repository cannot be read.
+            NothingToServe: no version could be loaded.
         """
         try:
             self.registry.open()

@@ -1,4 +1,4 @@
-"""The versions in memory: found at start, answered by name, drained at the end."""
+"""The registry of loaded model versions."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from ..errors import InvalidModel, ModelNotFound, ModelNotReady, NothingToServe
 from ..repository.version_folder import VersionFolder, find_versions
 from .model import LoadedModel
 
-USUAL_DEFAULT = "convnet"
+PREFERRED_DEFAULT = "convnet"
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
-    """A version that lies in the repository and is not served."""
+class LoadFailure:
+    """A version in the repository that could not be loaded."""
 
     name: str
     version: str
@@ -26,17 +26,19 @@ class Failure:
 
 
 class Registry:
-    """Every version that answers, and every one that does not, with the reason.
+    """Resolves names and versions to loaded models.
 
     Args:
         repository: the model repository's folder.
-        load: turns a version's folder into a model that answers, or raises InvalidModel.
-        default_model: what a request without a name asks; None for `convnet`, else the first classifier.
-        engine_timeout: seconds after which an engine that is at one batch is taken to hang.
-        patience: seconds that one may take to come back when the server ends.
+        load: loads the version in a folder, or raises InvalidModel.
+        default_model: the model of requests that name none; None selects `convnet` if it is served, and
+            otherwise the first classifier.
+        engine_timeout: seconds in one batch after which an engine counts as hanging.
+        drain_timeout: seconds per model for finishing the admitted requests at shutdown.
 
     Attributes:
-        default_name: what is asked by a request that names no model.
+        failures: the versions that could not be loaded.
+        default_name: the model of requests that name none.
     """
 
     def __init__(
@@ -46,18 +48,18 @@ class Registry:
         default_model: str | None,
         *,
         engine_timeout: float,
-        wait_per_row: float,
+        drain_timeout: float,
     ) -> None:
         self.repository = repository
         self._engine_timeout = engine_timeout
-        self._wait_per_row = wait_per_row
+        self._drain_timeout = drain_timeout
         self._load = load
         self._default_model = default_model
         self._models: dict[str, dict[str, LoadedModel]] = {}
         self._draining = False
         self._closed = False
-        self.failures: tuple[Failure, ...] = ()
-        self.default_name = default_model or USUAL_DEFAULT
+        self.failures: tuple[LoadFailure, ...] = ()
+        self.default_name = default_model or PREFERRED_DEFAULT
 
     def open(self) -> None:
         """Load every version of the repository.
@@ -71,7 +73,7 @@ class Registry:
             try:
                 model = self._load(folder)
             except InvalidModel as error:
-                failures.append(Failure(folder.name, folder.version, str(error)))
+                failures.append(LoadFailure(folder.name, folder.version, str(error)))
             else:
                 self._models.setdefault(folder.name, {})[folder.version] = model
                 engine = model.engine
@@ -83,24 +85,24 @@ class Registry:
         self.failures = tuple(failures)
         if not self._models:
             raise NothingToServe(_nothing_to_serve(self.repository, failures))
-        self.default_name = self._default_model or self._first_choice()
+        self.default_name = self._default_model or self._choose_default()
         for failure in failures:
             logger.error("%s version %s is not served: %s", failure.name, failure.version, failure.reason)
         if self._default_model is not None and self._default_model not in self._models:
             logger.warning("the default model %r is not served", self._default_model)
 
     async def close(self) -> None:
-        """Take no more requests, answer the admitted ones, and let go of every model."""
+        """Reject new requests, finish the admitted ones and close every model."""
         self.stop()
         for model in self.models:
-            await model.close(self._wait_per_row)
+            await model.close(self._drain_timeout)
 
     def drain(self) -> None:
-        """Say no to readiness probes while still answering, so that load balancers turn away first."""
+        """Fail readiness probes but keep serving, so that load balancers stop sending requests."""
         self._draining = True
 
     def stop(self) -> None:
-        """Refuse every new request; what was admitted is still answered."""
+        """Reject new requests; the admitted ones are still processed."""
         self._draining = self._closed = True
         for model in self.models:
             model.batcher.flush_now()
@@ -111,7 +113,7 @@ class Registry:
 
     @property
     def hanging(self) -> bool:
-        """Whether some engine has been at one batch for longer than any may take."""
+        """True if an engine has been in one batch for longer than `engine_timeout`."""
         return any(model.batcher.busy_seconds > self._engine_timeout for model in self.models)
 
     @property
@@ -120,31 +122,35 @@ class Registry:
 
     @property
     def models(self) -> Sequence[LoadedModel]:
-        """Every version that answers, by name and version."""
+        """All loaded versions, sorted by name and version."""
         return [model for versions in self._models.values() for model in versions.values()]
 
     @property
     def names(self) -> Sequence[str]:
-        """The models that answer, by name."""
+        """The sorted names of the loaded models."""
         return list(self._models)
 
     def versions(self, name: str) -> Sequence[str]:
-        """The versions of this name that answer, lowest first."""
+        """The loaded versions of a model, lowest first; empty for an unknown name."""
         return list(self._models.get(name, {}))
 
-    def _first_choice(self) -> str:
+    def _choose_default(self) -> str:
         classifiers = [name for name in self._models if self._highest(name).manifest.classifies]
-        return USUAL_DEFAULT if USUAL_DEFAULT in classifiers else next(iter(classifiers), USUAL_DEFAULT)
+        return (
+            PREFERRED_DEFAULT
+            if PREFERRED_DEFAULT in classifiers
+            else next(iter(classifiers), PREFERRED_DEFAULT)
+        )
 
     def _highest(self, name: str) -> LoadedModel:
         return next(reversed(self._models[name].values()))
 
     def resolve(self, name: str | None = None, version: str | None = None) -> LoadedModel:
-        """The version of this name and number; without a number the highest, without a name the default.
+        """The loaded model of this name and version; the default model and its highest version if None.
 
         Raises:
-            ModelNotFound: nothing of that name and number lies in the repository.
-            ModelNotReady: it lies there but failed to load, or the server is shutting down.
+            ModelNotFound: the repository has no such model or version.
+            ModelNotReady: the version could not be loaded, or the server is shutting down.
         """
         if self._closed:
             raise ModelNotReady("the server is shutting down")
@@ -155,26 +161,26 @@ class Registry:
                 return self._highest(wanted)
             if version in versions:
                 return versions[version]
-        self._explain_absence(wanted, version)
+        self._check_failures(wanted, version)
         if versions is None:
-            raise self.unknown(wanted)
-        raise ModelNotFound(f"{wanted} has no version {version!r}; there are {', '.join(versions)}")
+            raise self.not_found(wanted)
+        raise ModelNotFound(f"{wanted} has no version {version!r}; available: {', '.join(versions)}")
 
-    def unknown(self, name: str) -> ModelNotFound:
-        """The error that says which models there are instead of this one."""
-        return ModelNotFound(f"no model {name!r} is served; there are {', '.join(self._models)}")
+    def not_found(self, name: str) -> ModelNotFound:
+        """The error for an unknown name; its message lists the served models."""
+        return ModelNotFound(f"no model {name!r} is served; available: {', '.join(self._models)}")
 
     def resolve_named(self, names: Mapping[str, str]) -> LoadedModel:
-        """The same for what a path names as `name` and `version`, or leaves out."""
+        """`resolve` for the optional path parameters `name` and `version`."""
         return self.resolve(names.get("name"), names.get("version"))
 
-    def _explain_absence(self, name: str, version: str | None) -> None:
+    def _check_failures(self, name: str, version: str | None) -> None:
         for failure in self.failures:
             if failure.name == name and version in (None, failure.version):
                 raise ModelNotReady(f"{name} version {failure.version} is not served: {failure.reason}")
 
 
-def _nothing_to_serve(repository: Path, failures: Sequence[Failure]) -> str:
+def _nothing_to_serve(repository: Path, failures: Sequence[LoadFailure]) -> str:
     if not failures:
         return f"nothing to serve: {repository} holds no <name>/<version>/ folder"
     reasons = "; ".join(f"{f.name} version {f.version}: {f.reason}" for f in failures)

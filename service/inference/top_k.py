@@ -1,4 +1,4 @@
-"""Scores of classes made probabilities, and the best of them named."""
+"""Conversion of scores to probabilities, and ranking of classes."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-# So few scores are ranked before NumPy has begun.
+# Up to this size, plain Python is faster than the overhead of the NumPy calls.
 MAX_SMALL_ELEMENTS = 64
 
 
 @dataclass(slots=True)
 class Prediction:
-    """A class of the model, and how probable it is."""
+    """A class of the model and its probability."""
 
     label: str
     index: int
@@ -23,12 +23,12 @@ class Prediction:
 
 
 def rank(probabilities: NDArray[np.float32], labels: Sequence[str], top_k: int) -> list[list[Prediction]]:
-    """The `top_k` best classes of each row of `(n, classes)`, best first, and of equals the lowest index.
+    """The `top_k` most probable classes of each row of `(n, classes)`, best first.
 
-    What is not a number comes last.
+    Ties are ordered by index; NaN comes last.
     """
     if (rows := as_small_lists(probabilities)) is not None:
-        return [_ranked(row, labels, top_k) for row in rows]
+        return [_rank_row(row, labels, top_k) for row in rows]
     best = np.argsort(-probabilities, axis=1, kind="stable")[:, :top_k]
     values = np.take_along_axis(probabilities, best, axis=1)
     return [
@@ -38,8 +38,9 @@ def rank(probabilities: NDArray[np.float32], labels: Sequence[str], top_k: int) 
 
 
 def argmax_rows(probabilities: NDArray[np.float32]) -> Iterable[tuple[int, float]]:
-    """The first of the largest of each row of `(n, classes)`, or the first that is not a number, after its
-    place.
+    """The index and value of the maximum of each row of `(n, classes)`.
+
+    Of equal values the first counts. The first NaN of a row counts as its maximum.
     """
     if (rows := as_small_lists(probabilities)) is not None:
         return [(row.index(largest := max(row)), largest) for row in rows]
@@ -47,25 +48,25 @@ def argmax_rows(probabilities: NDArray[np.float32]) -> Iterable[tuple[int, float
 
 
 def as_small_lists(probabilities: NDArray[np.float32]) -> list[list[float]] | None:
-    """The rows of `(n, classes)` as lists, where there are so few that these are quicker, all of numbers."""
+    """The rows of `(n, classes)` as lists; None if lists would be slower than NumPy, or with a NaN."""
     if probabilities.size > MAX_SMALL_ELEMENTS:
         return None
     rows: list[list[float]] = probabilities.tolist()
     return None if any(map(math.isnan, map(sum, rows))) else rows
 
 
-def _ranked(row: Sequence[float], labels: Sequence[str], top_k: int) -> list[Prediction]:
+def _rank_row(row: Sequence[float], labels: Sequence[str], top_k: int) -> list[Prediction]:
     best = sorted(range(len(row)), key=row.__getitem__, reverse=True)[:top_k]
     return [Prediction(labels[index], index, row[index]) for index in best]
 
 
 def as_probabilities(scores: NDArray[np.float32], kind: str) -> NDArray[np.float32]:
-    """Rows of `(n, classes)` that a graph gave, whose output is of this kind; what is no logits stays."""
+    """The softmax of `(n, classes)` logits; scores of any other kind unchanged."""
     return softmax(scores) if kind == "logits" else scores
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Rows of `(n, classes)` as probabilities; shifted by the largest, so nothing overflows."""
+    """Probabilities of `(n, classes)` logits, shifted by the row's maximum so that `exp` cannot overflow."""
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     probabilities: NDArray[np.float32] = powers / powers.sum(axis=1, keepdims=True)
     return probabilities

@@ -80,7 +80,7 @@ class Operations:
         versions = [describe(model) for model in self._registry.models if model.name == name]
         failed = [failure for failure in self._failed() if failure["name"] == name]
         if not versions and not failed:
-            raise self._registry.unknown(name)
+            raise self._registry.not_found(name)
         return json_response({"name": name, "versions": versions, "failed": failed})
 
     def _failed(self) -> Sequence[dict[str, Any]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # the supervisor passes announcements on and needs nothing of what they tell about
     from ..inference.model import LoadedModel
-    from ..inference.registry import Failure, Registry
+    from ..inference.registry import LoadFailure, Registry
     from ..repository.manifest import Manifest
 
 
@@ -57,7 +57,7 @@ def _worth(manifest: Manifest) -> str:
     return "random weights, never trained" if manifest.weights == "random" else "not evaluated"
 
 
-def _failure_line(failure: Failure) -> str:
+def _failure_line(failure: LoadFailure) -> str:
     return f"  {failure.name} version {failure.version}: NOT SERVED: {failure.reason}"
 
 

@@ -79,7 +79,7 @@ def test_the_server_is_ready(v2: Client) -> None:
 
 def test_a_model_that_is_not_there(v1: Client, v2: Client) -> None:
     assert not v2.is_model_ready("none")
-    with pytest.raises(httpx.HTTPStatusError, match="no model 'none' is served; there are linear, shades"):
+    with pytest.raises(httpx.HTTPStatusError, match="no model 'none' is served; available: linear, shades"):
         v1.is_model_ready("none")
 
 

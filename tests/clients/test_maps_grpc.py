@@ -24,7 +24,7 @@ def test_any_size_by_grpc_and_no_classes(tmp_path: Path) -> None:
                 answer = client.infer("filters", [tensor])
                 np.testing.assert_allclose(answer.as_numpy("maps"), feature_maps(pixels), atol=1e-3)
             classes = [blocking.InferRequestedOutput("maps", class_count=2)]
-            with pytest.raises(Exception, match=r"INVALID_ARGUMENT.*filters is no classifier"):
+            with pytest.raises(Exception, match=r"INVALID_ARGUMENT.*filters is not a classifier"):
                 client.infer("filters", [tensor], outputs=classes)
             metadata = client.get_model_metadata("filters", as_json=True)
             assert metadata["outputs"][0]["shape"] == ["-1", "-1", "-1", "4"]

@@ -156,7 +156,7 @@ def test_statistics_grow(client: Any) -> None:
 
 
 def test_refusals(client: Any) -> None:
-    with refused("NOT_FOUND", "no model 'unknown' is served; there are convnet, shades"):
+    with refused("NOT_FOUND", "no model 'unknown' is served; available: convnet, shades"):
         client.infer("unknown", [pixels(rows(1))])
     with refused("NOT_FOUND", "has no version '7'"):
         client.get_model_config("shades", "7")

@@ -167,8 +167,8 @@ def test_compression_both_ways(client: Client, into: str | None, back: str | Non
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
-        (lambda c: c.get_model_metadata("none"), "no model 'none' is served; there are linear, shades"),
-        (lambda c: c.get_model_config("shades", "9"), "shades has no version '9'; there are 1"),
+        (lambda c: c.get_model_metadata("none"), "no model 'none' is served; available: linear, shades"),
+        (lambda c: c.get_model_config("shades", "9"), "shades has no version '9'; available: 1"),
         (lambda c: c.get_inference_statistics("none"), "no model 'none' is served"),
         (lambda c: c.infer("none", [tensor(rows(0))]), "no model 'none' is served"),
         (

@@ -62,7 +62,7 @@ LAYERS = {
 
 # Libraries that one package, or a few modules, keep from all others.
 ONLY_IMPORTERS = {
-    "onnxruntime": {"engine.runtime"},
+    "onnxruntime": {"engine.cuda_graphs", "engine.session"},
     "PIL": {"imaging.decoder", "imaging.resize"},
     "uvicorn": {"http.direct", "http.parting", "http.protocol", "server.server"},
     "grpc": {

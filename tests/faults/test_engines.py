@@ -41,7 +41,7 @@ def test_every_kth_run_fails_and_no_other(fragile: ServerProcess) -> None:
     bodies = [BAD if number % EVERY == 0 else GOOD for number in range(100 * FACTOR)]
     answers = [post(f"{fragile.url}/classify", body) for body in bodies]
     assert [answer.status for answer in answers] == [500 if body is BAD else 200 for body in bodies]
-    assert answers[0].json == {"error": "the engine failed on the batch this request was in"}
+    assert answers[0].json == {"error": "the engine failed on the batch of this request"}
 
 
 def test_under_load_the_batches_that_fail_are_all_that_fails(fragile: ServerProcess) -> None:
@@ -88,7 +88,7 @@ def test_an_engine_that_hangs_holds_up_nobody_else(hung: ServerProcess) -> None:
     page = scrape_until(hung.url, MetricsPage.is_idle)
     assert page.total("convserve_requests_total", model="hanging", code="504") == 21
     assert hung.stop() == -signal.SIGTERM
-    assert "the engine of hanging version 1 does not come back" in hung.stderr.text
+    assert "the engine of hanging version 1 did not finish within" in hung.stderr.text
 
 
 def test_a_supervisor_ends_a_worker_whose_engine_hangs(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def test_classify_names_what_it_cannot_read_and_goes_on(two: Path, where: list[s
 def test_classify_by_a_model_that_is_not_there(two: Path, server: ServerProcess) -> None:
     result = convserve("classify", "--url", server.url, "--model", "hues", two / "one.png")
     assert (result.returncode, result.stdout) == (1, "")
-    assert "no model 'hues' is served; there are shades" in result.stderr
+    assert "no model 'hues' is served; available: shades" in result.stderr
 
 
 def test_classify_by_a_version_that_is_not_there(two: Path, shades: Path) -> None:

@@ -63,7 +63,7 @@ def put_numbers_for_golden_answers(version: Path) -> None:
 BREAKAGES = {
     "changed": (change_the_graph, "SHA-256"),
     "no-onnx": (put_no_graph, "ONNX Runtime"),
-    "wrong-answers": (expect_other_answers, "golden answers"),
+    "wrong-answers": (expect_other_answers, "golden outputs"),
     "no-manifest": (remove_the_manifest, "manifest.json"),
     "misspelt-manifest": (misspell_the_manifest, "labels"),
     # Here numpy fails in ways of its own.

@@ -1,4 +1,4 @@
-"""The batcher's promises, on the real batcher. A gate that the test opens stands where time would pass."""
+"""Tests of the batcher. Engines block at a gate; a test opens it when a run may end."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from service.batching.batcher import Batcher
-from service.batching.deadlines import TICK
-from service.batching.pending_request import Answer, Rows, Scores
+from service.batching.pending_request import TICK, RequestResult, Rows, Scores
 from service.errors import DeadlineExceeded, InferenceFailed, ModelNotReady
 
 FOREVER = 3600.0
@@ -32,7 +31,7 @@ def double(batch: Rows) -> Scores:
 
 
 class GatedEngine:
-    """Runs in a thread, and not before the gate is opened."""
+    """Doubles rows once the gate is open."""
 
     def __init__(self) -> None:
         self.gate = threading.Event()
@@ -58,28 +57,28 @@ def failures_logged(caplog: pytest.LogCaptureFixture, count: int) -> Iterator[No
     assert len([record for record in caplog.records if "failed" in record.message]) == count
 
 
-def started(batcher: Batcher, *values: int) -> asyncio.Task[Answer]:
+def started(batcher: Batcher, *values: int) -> asyncio.Task[RequestResult]:
     return asyncio.create_task(batcher.submit(rows(*values)))
 
 
-async def brought(batcher: Batcher, *values: int) -> Answer:
-    """Of rows that were announced: here they are."""
+async def submit_expected(batcher: Batcher, *values: int) -> RequestResult:
+    """Submit rows that were expected."""
     batcher.rows_ready(len(values))
     return await batcher.submit(rows(*values))
 
 
-async def made_ready(batcher: Batcher, pause: int, *values: int) -> Answer:
-    """As pictures are: announced, decoded for some turns, submitted."""
+async def prepare_and_submit(batcher: Batcher, pause: int, *values: int) -> RequestResult:
+    """Expect rows, prepare them for some iterations of the loop, submit them, as images are."""
     batcher.expect_rows(len(values))
     try:
-        await turns(pause)
+        await iterate(pause)
     finally:
         batcher.rows_ready(len(values))
     return await batcher.submit(rows(*values))
 
 
-async def turns(count: int = 5) -> None:
-    """Let everything that is ready run."""
+async def iterate(count: int = 5) -> None:
+    """Run the event loop for some iterations."""
     for _ in range(count):
         await asyncio.sleep(0)
 
@@ -88,24 +87,24 @@ def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
     asyncio.run(test())
 
 
-def test_a_lone_request_leaves_at_once() -> None:
+def test_a_single_request_starts_at_once() -> None:
     async def test() -> None:
         batcher = Batcher(double, max_batch_size=8)
-        answer = await batcher.submit(rows(3))
-        assert answer.scores.tolist() == [[6]]
-        assert answer.queue_seconds >= 0
-        assert answer.compute_seconds > 0
+        result = await batcher.submit(rows(3))
+        assert result.scores.tolist() == [[6]]
+        assert result.queue_seconds >= 0
+        assert result.compute_seconds > 0
 
     run(test)
 
 
-def test_requests_of_one_turn_share_a_run() -> None:
+def test_requests_of_one_loop_iteration_share_a_batch() -> None:
     sizes: list[int] = []
 
     async def test() -> None:
         batcher = Batcher(double, max_batch_size=8, observe=lambda scores, seconds: sizes.append(len(scores)))
-        answers = await asyncio.gather(*(batcher.submit(rows(value)) for value in range(5)))
-        assert [answer.scores.item() for answer in answers] == [0, 2, 4, 6, 8]
+        results = await asyncio.gather(*(batcher.submit(rows(value)) for value in range(5)))
+        assert [result.scores.item() for result in results] == [0, 2, 4, 6, 8]
 
     run(test)
     assert sizes == [5]
@@ -119,9 +118,9 @@ def test_the_next_batch_grows_while_the_engine_is_busy(
     async def test() -> None:
         batcher = Batcher(engine.run, max_batch_size=8, executor=executor)
         first = started(batcher, 1)
-        await turns()
+        await iterate()
         others = [started(batcher, value) for value in (2, 3, 4)]
-        await turns()
+        await iterate()
         engine.gate.set()
         await asyncio.gather(first, *others)
 
@@ -129,24 +128,24 @@ def test_the_next_batch_grows_while_the_engine_is_busy(
     assert engine.batches == [[1], [2, 3, 4]]
 
 
-def test_with_endless_delay_only_size_releases_a_batch() -> None:
+def test_with_an_infinite_delay_only_a_full_batch_starts() -> None:
     async def test() -> None:
         batcher = Batcher(double, max_batch_size=3, max_queue_delay=FOREVER)
         waiting = [started(batcher, 1), started(batcher, 2)]
-        await turns()
+        await iterate()
         assert not any(task.done() for task in waiting)
         third = started(batcher, 3)
-        answers = await asyncio.gather(*waiting, third)
-        assert [answer.scores.item() for answer in answers] == [2, 4, 6]
+        results = await asyncio.gather(*waiting, third)
+        assert [result.scores.item() for result in results] == [2, 4, 6]
 
     run(test)
 
 
-def test_hurry_ends_an_endless_delay() -> None:
+def test_flush_now_ends_the_delay() -> None:
     async def test() -> None:
         batcher = Batcher(double, max_batch_size=3, max_queue_delay=FOREVER)
         waiting = started(batcher, 1)
-        await turns()
+        await iterate()
         assert not waiting.done()
         batcher.flush_now()
         assert (await waiting).scores.item() == 2
@@ -155,16 +154,16 @@ def test_hurry_ends_an_endless_delay() -> None:
     run(test)
 
 
-def test_a_delay_ends_by_itself() -> None:
+def test_a_batch_starts_after_the_delay() -> None:
     async def test() -> None:
         batcher = Batcher(double, max_batch_size=3, max_queue_delay=0.001)
-        answer = await batcher.submit(rows(1))
-        assert answer.queue_seconds >= 0.001
+        result = await batcher.submit(rows(1))
+        assert result.queue_seconds >= 0.001
 
     run(test)
 
 
-def test_a_batch_waits_for_rows_that_were_announced() -> None:
+def test_a_batch_waits_for_expected_rows() -> None:
     sizes: list[int] = []
 
     async def test() -> None:
@@ -176,10 +175,10 @@ def test_a_batch_waits_for_rows_that_were_announced() -> None:
         )
         batcher.expect_rows(1)
         batcher.expect_rows(2)
-        first = asyncio.create_task(brought(batcher, 1))
-        await turns()
+        first = asyncio.create_task(submit_expected(batcher, 1))
+        await iterate()
         assert not first.done()
-        second = await brought(batcher, 2, 3)
+        second = await submit_expected(batcher, 2, 3)
         assert second.scores.ravel().tolist() == [4, 6]
         assert (await first).scores.item() == 2
 
@@ -187,77 +186,77 @@ def test_a_batch_waits_for_rows_that_were_announced() -> None:
     assert sizes == [3]
 
 
-def test_a_lone_announced_request_leaves_at_once() -> None:
+def test_a_single_expected_request_starts_at_once() -> None:
     async def test() -> None:
         batcher = Batcher(double, max_batch_size=8, wait_per_row=FOREVER)
         batcher.expect_rows(1)
-        await turns()
-        assert (await brought(batcher, 3)).scores.item() == 6
+        await iterate()
+        assert (await submit_expected(batcher, 3)).scores.item() == 6
 
     run(test)
 
 
-def test_a_batch_waits_for_nobody_who_is_announced_later_or_gives_up() -> None:
+def test_a_batch_does_not_wait_for_rows_expected_later_or_cancelled() -> None:
     async def test() -> None:
         batcher = Batcher(double, max_batch_size=8, wait_per_row=FOREVER)
         batcher.expect_rows(1)
         batcher.expect_rows(1)
-        first = asyncio.create_task(brought(batcher, 1))
-        await turns()
+        first = asyncio.create_task(submit_expected(batcher, 1))
+        await iterate()
         batcher.expect_rows(1)
         assert not first.done()
-        batcher.rows_ready(1)  # and was no picture
+        batcher.rows_ready(1)  # its image is invalid
         assert (await first).scores.item() == 2
 
     run(test)
 
 
-def test_a_batch_that_is_full_waits_for_nobody() -> None:
+def test_a_full_batch_does_not_wait_for_expected_rows() -> None:
     async def test() -> None:
         batcher = Batcher(double, max_batch_size=2, wait_per_row=FOREVER)
         batcher.expect_rows(2)
-        first = asyncio.create_task(brought(batcher, 1))
-        await turns()
+        first = asyncio.create_task(submit_expected(batcher, 1))
+        await iterate()
         assert not first.done()
-        assert (await batcher.submit(rows(2))).scores.item() == 4  # who was not announced fills it as well
+        assert (await batcher.submit(rows(2))).scores.item() == 4  # unexpected rows fill it too
         await first
 
     run(test)
 
 
-def test_patience_ends_by_itself_and_lasts_longer_for_more_rows() -> None:
+def test_the_wait_for_expected_rows_grows_with_the_rows_that_wait() -> None:
     async def test() -> None:
         batcher = Batcher(double, max_batch_size=8, wait_per_row=0.001)
         batcher.expect_rows(9)
-        assert (await brought(batcher, 1)).queue_seconds >= 0.001 - TICK
-        assert (await brought(batcher, 1, 2, 3, 4)).queue_seconds >= 0.004 - TICK
+        assert (await submit_expected(batcher, 1)).queue_seconds >= 0.001 - TICK
+        assert (await submit_expected(batcher, 1, 2, 3, 4)).queue_seconds >= 0.004 - TICK
 
     run(test)
 
 
-def test_without_patience_nobody_waits_for_announced_rows() -> None:
+def test_without_wait_per_row_a_batch_does_not_wait_for_expected_rows() -> None:
     async def test() -> None:
         batcher = Batcher(double, max_batch_size=8)
         batcher.expect_rows(2)
-        assert (await brought(batcher, 1)).scores.item() == 2
+        assert (await submit_expected(batcher, 1)).scores.item() == 2
 
     run(test)
 
 
-def test_draining_waits_for_nobody_who_was_announced() -> None:
+def test_drain_does_not_wait_for_expected_rows() -> None:
     async def test() -> None:
         batcher = Batcher(double, max_batch_size=8, wait_per_row=FOREVER)
         batcher.expect_rows(2)
-        waiting = asyncio.create_task(brought(batcher, 1))
-        await turns()
+        waiting = asyncio.create_task(submit_expected(batcher, 1))
+        await iterate()
         await batcher.drain()
         assert waiting.result().scores.item() == 2
 
     run(test)
 
 
-class Rounds:
-    """One caller is answered while another waits."""
+class TwoRequests:
+    """Completes one request while another waits."""
 
     def __init__(self, gated: tuple[GatedEngine, ThreadPoolExecutor], max_batch_size: int) -> None:
         self._engine, executor = gated
@@ -265,52 +264,52 @@ class Rounds:
             self._engine.run, max_batch_size=max_batch_size, wait_per_row=FOREVER, executor=executor
         )
 
-    async def begin(self) -> asyncio.Task[Answer]:
-        """The task of who waits."""
+    async def start(self) -> asyncio.Task[RequestResult]:
+        """The task of the waiting request."""
         first = started(self.batcher, 1)
-        await turns()
+        await iterate()
         second = started(self.batcher, 2)
-        await turns()
+        await iterate()
         self._engine.gate.set()
         await first
-        await turns()
+        await iterate()
         return second
 
 
 @pytest.fixture
-def endless_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.batching.batch_window.PAUSE", FOREVER**3)
+def infinite_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.batching.batch_window.PAUSE_SHARE", FOREVER**3)
 
 
-@pytest.mark.usefixtures("endless_pause")
-def test_who_waited_through_a_run_waits_a_little_for_who_was_answered(
+@pytest.mark.usefixtures("infinite_pause")
+def test_rows_that_waited_during_a_run_are_held_for_the_next_requests(
     gated: tuple[GatedEngine, ThreadPoolExecutor],
 ) -> None:
     async def test() -> None:
-        rounds = Rounds(gated, 2)
-        second = await rounds.begin()
+        requests = TwoRequests(gated, 2)
+        second = await requests.start()
         assert not second.done()
-        again = await rounds.batcher.submit(rows(3))
+        again = await requests.batcher.submit(rows(3))
         assert [(await second).scores.item(), again.scores.item()] == [4, 6]
 
     run(test)
     assert gated[0].batches == [[1], [2, 3]]
 
 
-@pytest.mark.usefixtures("endless_pause")
-def test_draining_ends_a_pause(gated: tuple[GatedEngine, ThreadPoolExecutor]) -> None:
+@pytest.mark.usefixtures("infinite_pause")
+def test_drain_ends_a_pause(gated: tuple[GatedEngine, ThreadPoolExecutor]) -> None:
     async def test() -> None:
-        rounds = Rounds(gated, 8)
-        second = await rounds.begin()
+        requests = TwoRequests(gated, 8)
+        second = await requests.start()
         assert not second.done()
-        await rounds.batcher.drain()
+        await requests.batcher.drain()
         assert second.result().scores.item() == 4
 
     run(test)
 
 
-@pytest.mark.usefixtures("endless_pause")
-def test_who_comes_to_an_idle_engine_finds_no_pause(gated: tuple[GatedEngine, ThreadPoolExecutor]) -> None:
+@pytest.mark.usefixtures("infinite_pause")
+def test_an_idle_engine_does_not_pause(gated: tuple[GatedEngine, ThreadPoolExecutor]) -> None:
     engine, executor = gated
     engine.gate.set()
 
@@ -322,52 +321,52 @@ def test_who_comes_to_an_idle_engine_finds_no_pause(gated: tuple[GatedEngine, Th
     run(test)
 
 
-def test_a_pause_ends_by_itself(gated: tuple[GatedEngine, ThreadPoolExecutor]) -> None:
+def test_a_batch_starts_after_the_pause(gated: tuple[GatedEngine, ThreadPoolExecutor]) -> None:
     async def test() -> None:
-        second = await Rounds(gated, 8).begin()
+        second = await TwoRequests(gated, 8).start()
         assert (await second).scores.item() == 4
 
     run(test)
     assert gated[0].batches == [[1], [2]]
 
 
-def test_a_long_request_runs_in_chunks_and_comes_back_whole() -> None:
+def test_a_long_request_runs_in_several_batches() -> None:
     sizes: list[int] = []
 
     async def test() -> None:
         batcher = Batcher(double, max_batch_size=4, observe=lambda scores, seconds: sizes.append(len(scores)))
-        answer = await batcher.submit(rows(*range(11)))
-        assert answer.scores.ravel().tolist() == [2 * value for value in range(11)]
+        result = await batcher.submit(rows(*range(11)))
+        assert result.scores.ravel().tolist() == [2 * value for value in range(11)]
 
     run(test)
     assert sizes == [4, 4, 3]
 
 
-def test_a_caller_that_leaves_while_waiting_is_not_run(
+def test_a_request_cancelled_while_it_waits_is_not_run(
     gated: tuple[GatedEngine, ThreadPoolExecutor],
 ) -> None:
     engine, executor = gated
 
     async def test() -> None:
         batcher = Batcher(engine.run, max_batch_size=8, executor=executor)
-        first, leaver, stayer = (started(batcher, value) for value in (1, 2, 3))
-        await turns()
-        later, leaver_too = started(batcher, 4), started(batcher, 5)
-        await turns()
-        leaver.cancel()  # its batch is in the engine
-        leaver_too.cancel()  # its batch is not yet formed
-        await turns()
+        first, cancelled_running, neighbour = (started(batcher, value) for value in (1, 2, 3))
+        await iterate()
+        later, cancelled_waiting = started(batcher, 4), started(batcher, 5)
+        await iterate()
+        cancelled_running.cancel()
+        cancelled_waiting.cancel()
+        await iterate()
         engine.gate.set()
-        answers = await asyncio.gather(first, stayer, later)
-        assert [answer.scores.item() for answer in answers] == [2, 6, 8]
-        assert leaver.cancelled()
-        assert leaver_too.cancelled()
+        results = await asyncio.gather(first, neighbour, later)
+        assert [result.scores.item() for result in results] == [2, 6, 8]
+        assert cancelled_running.cancelled()
+        assert cancelled_waiting.cancelled()
 
     run(test)
     assert engine.batches == [[1, 2, 3], [4]]
 
 
-def test_a_failing_batch_answers_every_waiter_and_the_next_one_runs(
+def test_a_failing_batch_fails_all_its_requests_and_no_others(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     def sometimes(batch: Rows) -> Scores:
@@ -387,7 +386,7 @@ def test_a_failing_batch_answers_every_waiter_and_the_next_one_runs(
         run(test)
 
 
-def test_a_request_whose_second_chunk_fails_fails_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_long_request_fails_with_its_second_batch(caplog: pytest.LogCaptureFixture) -> None:
     def second_fails(batch: Rows) -> Scores:
         if 5 in batch:
             raise ValueError
@@ -404,7 +403,7 @@ def test_a_request_whose_second_chunk_fails_fails_once(caplog: pytest.LogCapture
         run(test)
 
 
-def test_an_engine_that_answers_too_few_rows_harms_nobody_else(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_engine_that_returns_too_few_rows_fails_the_batch(caplog: pytest.LogCaptureFixture) -> None:
     async def test() -> None:
         batcher = Batcher(lambda batch: double(batch)[1:], max_batch_size=4)
         with pytest.raises(InferenceFailed):
@@ -414,7 +413,7 @@ def test_an_engine_that_answers_too_few_rows_harms_nobody_else(caplog: pytest.Lo
         run(test)
 
 
-def test_an_observer_that_raises_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_observer_that_raises_fails_no_request(caplog: pytest.LogCaptureFixture) -> None:
     def broken(scores: Scores, seconds: float) -> None:
         raise RuntimeError
 
@@ -427,7 +426,7 @@ def test_an_observer_that_raises_stops_nothing(caplog: pytest.LogCaptureFixture)
         run(test)
 
 
-def test_an_executor_that_was_shut_down_answers_every_waiter(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_shut_down_executor_fails_the_requests(caplog: pytest.LogCaptureFixture) -> None:
     async def test() -> None:
         executor = ThreadPoolExecutor(1)
         executor.shutdown()
@@ -440,17 +439,19 @@ def test_an_executor_that_was_shut_down_answers_every_waiter(caplog: pytest.LogC
         run(test)
 
 
-def test_a_deadline_in_the_past_is_refused_before_any_work() -> None:
+def test_a_deadline_in_the_past_is_rejected_before_any_work() -> None:
     async def test() -> None:
-        batcher = Batcher(double, max_batch_size=4, observe=lambda scores, seconds: pytest.fail("it ran"))
+        batcher = Batcher(
+            double, max_batch_size=4, observe=lambda scores, seconds: pytest.fail("the request ran")
+        )
         with pytest.raises(DeadlineExceeded):
             await batcher.submit(rows(1), deadline=asyncio.get_running_loop().time())
-        await turns()
+        await iterate()
 
     run(test)
 
 
-def test_a_deadline_that_passes_in_the_queue_is_dropped_before_work(
+def test_a_request_that_expires_in_the_queue_is_not_run(
     gated: tuple[GatedEngine, ThreadPoolExecutor],
 ) -> None:
     engine, executor = gated
@@ -458,7 +459,7 @@ def test_a_deadline_that_passes_in_the_queue_is_dropped_before_work(
     async def test() -> None:
         batcher = Batcher(engine.run, max_batch_size=4, executor=executor)
         running = started(batcher, 1)
-        await turns()
+        await iterate()
         soon = asyncio.get_running_loop().time() + 0.001
         with pytest.raises(DeadlineExceeded):
             await batcher.submit(rows(2), deadline=soon)
@@ -470,7 +471,7 @@ def test_a_deadline_that_passes_in_the_queue_is_dropped_before_work(
     assert engine.batches == [[1]]
 
 
-def test_draining_a_full_queue_answers_all_and_takes_no_more(
+def test_drain_completes_all_requests_and_rejects_new_ones(
     gated: tuple[GatedEngine, ThreadPoolExecutor],
 ) -> None:
     engine, executor = gated
@@ -478,9 +479,9 @@ def test_draining_a_full_queue_answers_all_and_takes_no_more(
     async def test() -> None:
         batcher = Batcher(engine.run, max_batch_size=2, max_queue_delay=FOREVER, executor=executor)
         admitted = [started(batcher, value) for value in range(7)]
-        await turns()
+        await iterate()
         draining = asyncio.create_task(batcher.drain())
-        await turns()
+        await iterate()
         with pytest.raises(ModelNotReady):
             await batcher.submit(rows(9))
         assert not draining.done()
@@ -491,37 +492,37 @@ def test_draining_a_full_queue_answers_all_and_takes_no_more(
     run(test)
 
 
-def test_draining_an_idle_batcher_returns() -> None:
+def test_drain_of_an_idle_batcher_returns() -> None:
     async def test() -> None:
         await Batcher(double, max_batch_size=2).drain()
 
     run(test)
 
 
-CALLER = st.tuples(
+REQUEST = st.tuples(
     st.lists(st.integers(0, 255), min_size=1, max_size=9),
-    st.sampled_from(["stay", "stay", "stay", "leave at once", "leave later"]),
+    st.sampled_from(["wait", "wait", "wait", "cancel at once", "cancel later"]),
     st.integers(0, 3),
 )
 
 
 @settings(max_examples=150, deadline=None)
 @given(
-    callers=st.lists(CALLER, min_size=1, max_size=12),
+    requests=st.lists(REQUEST, min_size=1, max_size=12),
     max_batch_size=st.integers(1, 8),
     threaded=st.booleans(),
     wait_per_row=st.sampled_from([0.0, 0.001, FOREVER]),
     poison=st.integers(0, 400),
 )
-def test_every_answer_depends_on_its_own_rows_alone(
-    callers: list[tuple[list[int], str, int]],
+def test_each_result_depends_on_its_own_rows_alone(
+    requests: list[tuple[list[int], str, int]],
     max_batch_size: int,
     threaded: bool,
     wait_per_row: float,
     poison: int,
 ) -> None:
-    """Random sizes, announcements, departures and failures: whoever stays gets its own rows doubled, or the
-    failure of a batch that it shared; nobody is left waiting."""
+    """Random sizes, preparation times, cancellations and failures: each request that is not cancelled gets
+    its own rows doubled or the failure of a batch that held them, and none waits forever."""
     failed: list[set[float]] = []
 
     def engine(batch: Rows) -> Scores:
@@ -539,35 +540,35 @@ def test_every_answer_depends_on_its_own_rows_alone(
                 executor=executor if threaded else None,
             )
             tasks = []
-            for values, manner, pause in callers:
-                task = asyncio.create_task(made_ready(batcher, pause, *values))
+            for values, behaviour, pause in requests:
+                task = asyncio.create_task(prepare_and_submit(batcher, pause, *values))
                 tasks.append(task)
-                await turns(pause)
-                if manner == "leave at once":
+                await iterate(pause)
+                if behaviour == "cancel at once":
                     task.cancel()
-            await turns(1)
-            for task, (_, manner, _) in zip(tasks, callers, strict=True):
-                if manner == "leave later":
+            await iterate(1)
+            for task, (_, behaviour, _) in zip(tasks, requests, strict=True):
+                if behaviour == "cancel later":
                     task.cancel()
             outcomes = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 30)
             await asyncio.wait_for(batcher.drain(), 30)
-        for (values, manner, _), outcome in zip(callers, outcomes, strict=True):
+        for (values, behaviour, _), outcome in zip(requests, outcomes, strict=True):
             if isinstance(outcome, asyncio.CancelledError):
-                assert manner != "stay"
+                assert behaviour != "wait"
             elif isinstance(outcome, InferenceFailed):
                 assert any(set(values) & batch for batch in failed)
             else:
-                assert isinstance(outcome, Answer)
+                assert isinstance(outcome, RequestResult)
                 assert outcome.scores.ravel().tolist() == [2 * value for value in values]
                 assert poison not in values
 
     run(test)
 
 
-def test_rows_of_unlike_shapes_never_share_a_run() -> None:
+def test_rows_of_different_shapes_never_share_a_batch() -> None:
     shapes: list[tuple[int, ...]] = []
-    wide, high = np.ones((1, 2, 3), np.uint8), np.ones((1, 3, 2), np.uint8)
-    sent = (wide, wide, high, wide, high, high)
+    wide, tall = np.ones((1, 2, 3), np.uint8), np.ones((1, 3, 2), np.uint8)
+    sent = (wide, wide, tall, wide, tall, tall)
 
     def engine(batch: Rows) -> Scores:
         shapes.append(batch.shape)
@@ -575,8 +576,8 @@ def test_rows_of_unlike_shapes_never_share_a_run() -> None:
 
     async def test() -> None:
         batcher = Batcher(engine, max_batch_size=8)
-        answers = await asyncio.gather(*(batcher.submit(each) for each in sent))
-        assert [answer.scores.shape for answer in answers] == [each.shape for each in sent]
+        results = await asyncio.gather(*(batcher.submit(each) for each in sent))
+        assert [result.scores.shape for result in results] == [each.shape for each in sent]
 
     run(test)
     assert shapes == [(2, 2, 3), (1, 3, 2), (1, 2, 3), (2, 3, 2)]

@@ -1,4 +1,4 @@
-"""An engine before its first request."""
+"""Warm-up and memory of an engine."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from tests.support.server.procfs import memory, needs_procfs
 MIB = 2**20
 
 
-class Recorded(Engine):
-    """Remembers the sizes of the batches it ran."""
+class RecordingEngine(Engine):
+    """Records the size of each batch that it runs."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, "probabilities", "cpu", threads=1)
@@ -33,21 +33,21 @@ class Recorded(Engine):
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Recorded:
+def engine(tmp_path: Path) -> RecordingEngine:
     path = tmp_path / "model.onnx"
     path.write_bytes(graph())
-    return Recorded(path)
+    return RecordingEngine(path)
 
 
-def test_a_quick_network_is_warmed_up_at_every_power_of_two(engine: Recorded) -> None:
+def test_warm_up_of_a_fast_network_runs_every_power_of_two(engine: RecordingEngine) -> None:
     engine.warm_up(rows(level(3)), 12)
     assert engine.sizes[:5] == [1, 2, 4, 8, 12]
     assert set(engine.sizes[5:]) == {1}
     assert 0 < engine.row_seconds < float("inf")
 
 
-def test_a_slow_one_for_as_long_as_a_start_may_be_delayed(
-    engine: Recorded, monkeypatch: pytest.MonkeyPatch
+def test_warm_up_of_a_slow_network_stops_after_its_time(
+    engine: RecordingEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "WARM_UP_SECONDS", 0.0)
     engine.warm_up(rows(level(3)), 12)
@@ -56,16 +56,16 @@ def test_a_slow_one_for_as_long_as_a_start_may_be_delayed(
 
 
 @needs_procfs
-def test_a_model_that_waits_keeps_no_room_for_large_batches() -> None:
-    """In a process of its own: another may have room from before, which it fills without growing."""
+def test_shrink_arena_frees_the_memory_of_large_batches() -> None:
+    """Runs in a new process: this one may reuse free memory and not grow."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         grown, kept = pool.submit(grown_and_kept).result()
     assert grown > 40 * MIB
-    assert kept < grown / 3  # what the runtime itself needs differs between processors
+    assert kept < grown / 3  # the runtime's own memory differs between processors
 
 
 def grown_and_kept() -> tuple[int, int]:
-    """Bytes that a large batch takes, and how many of them are left when they have been let go."""
+    """The bytes that a large batch adds to the process, and those that remain after `shrink_arena`."""
     engine = Engine(highest_version("convnet") / "model.onnx", "probabilities", "cpu", threads=1)
     row = np.zeros((1, 28, 28, 1), np.uint8)
     expected = engine.run(row)

@@ -1,4 +1,4 @@
-"""What the data plane promises whatever the protocol: here, whose pictures share a run."""
+"""Batches of images that are decoded concurrently, below all protocols."""
 
 from __future__ import annotations
 
@@ -29,31 +29,31 @@ FOREVER = 3600.0
 BROKEN = 255
 
 
-class Codec:
-    """Is inside a picture until the test lets it out; the first byte of a file tells its shade."""
+class GatedDecoder:
+    """Decodes an image once the test opens its gate; the first byte of the file is its gray level."""
 
     def __init__(self) -> None:
-        self.out = [threading.Event() for _ in range(BROKEN + 1)]
+        self.gates = [threading.Event() for _ in range(BROKEN + 1)]
 
     def open(self, data: bytes) -> int:
-        assert self.out[data[0]].wait(timeout=30)
+        assert self.gates[data[0]].wait(timeout=30)
         if data[0] == BROKEN:
-            raise InvalidImage("it shows nothing")
+            raise InvalidImage("broken")
         return data[0]
 
-    def decode(self, shade: int) -> NDArray[np.uint8]:
-        row: NDArray[np.uint8] = rows(level(shade))[0]
+    def decode(self, value: int) -> NDArray[np.uint8]:
+        row: NDArray[np.uint8] = rows(level(value))[0]
         return row
 
 
-class Asked:
-    """A real model whose engine waits without end for pictures that are being decoded."""
+class ClassifierHarness:
+    """A classifier on a real model whose batches wait forever for images that are being decoded."""
 
     def __init__(self, repository: Path) -> None:
         plane = DataPlane.build(Settings(models=repository), ServerMetrics(CollectorRegistry()))
         plane.registry.open()
         loaded = plane.registry.resolve()
-        self.codec = Codec()
+        self.decoder = GatedDecoder()
         self.sizes: list[int] = []
         batcher = Batcher(
             loaded.engine.run,
@@ -61,67 +61,65 @@ class Asked:
             wait_per_row=FOREVER,
             observe=lambda scores, seconds: self.sizes.append(len(scores)),
         )
-        self._model: LoadedModel = replace(loaded, decoder=cast(Decoder, self.codec), batcher=batcher)
+        self._model: LoadedModel = replace(loaded, decoder=cast(Decoder, self.decoder), batcher=batcher)
         self._classifier = Classifier(DecodePool(4))
 
-    def ask(self, *shades: int) -> asyncio.Task[Inference]:
-        images = [EncodedImage(bytes([shade]) + bytes(INLINE_BYTES)) for shade in shades]
+    def infer(self, *values: int) -> asyncio.Task[Inference]:
+        images = [EncodedImage(bytes([value]) + bytes(INLINE_BYTES)) for value in values]
         deadline = asyncio.get_running_loop().time() + FOREVER
         return asyncio.create_task(self._classifier.infer_images(self._model, images, deadline=deadline))
 
-    def let_out(self, *shades: int) -> None:
-        for shade in shades:
-            self.codec.out[shade].set()
+    def open_gates(self, *values: int) -> None:
+        for value in values:
+            self.decoder.gates[value].set()
 
     def close(self) -> None:
-        self.let_out(*range(BROKEN + 1))
+        self.open_gates(*range(BROKEN + 1))
         self._classifier.close()
 
 
-def run(repository: Path, test: Callable[[Asked], Coroutine[Any, Any, None]]) -> list[int]:
-    """The sizes of the batches that ran."""
-    asked = Asked(repository)
+def run(repository: Path, test: Callable[[ClassifierHarness], Coroutine[Any, Any, None]]) -> list[int]:
+    """Run the test; returns the sizes of the batches that ran."""
+    harness = ClassifierHarness(repository)
     try:
-        asyncio.run(test(asked))
+        asyncio.run(test(harness))
     finally:
-        asked.close()
-    return asked.sizes
+        harness.close()
+    return harness.sizes
 
 
 def label(inference: Inference) -> int:
     return int(inference.scores.argmax())
 
 
-def test_pictures_that_are_decoded_together_share_a_run(repository: Path) -> None:
-    async def test(asked: Asked) -> None:
-        first, second = asked.ask(1), asked.ask(2)
+def test_images_decoded_concurrently_share_a_batch(repository: Path) -> None:
+    async def test(harness: ClassifierHarness) -> None:
+        first, second = harness.infer(1), harness.infer(2)
         await asyncio.sleep(0)
-        asked.let_out(1, 2)
+        harness.open_gates(1, 2)
         assert [label(await task) for task in (first, second)] == [1, 2]
 
     assert run(repository, test) == [2]
 
 
-def test_a_lone_picture_waits_for_nobody(repository: Path) -> None:
-    async def test(asked: Asked) -> None:
-        asked.let_out(3)
-        assert label(await asked.ask(3)) == 3
+def test_a_single_image_is_not_delayed(repository: Path) -> None:
+    async def test(harness: ClassifierHarness) -> None:
+        harness.open_gates(3)
+        assert label(await harness.infer(3)) == 3
 
     assert run(repository, test) == [1]
 
 
 @pytest.mark.parametrize("cancelled", [False, True])
-def test_nobody_waits_for_a_picture_that_is_none_or_whose_caller_left(
-    repository: Path, cancelled: bool
-) -> None:
-    async def test(asked: Asked) -> None:
-        first, second = asked.ask(1), asked.ask(BROKEN)
+def test_a_batch_does_not_wait_for_broken_or_cancelled_images(repository: Path, cancelled: bool) -> None:
+    async def test(harness: ClassifierHarness) -> None:
+        first, second = harness.infer(1), harness.infer(BROKEN)
         await asyncio.sleep(0)
-        asked.let_out(1)
+        harness.open_gates(1)
         if cancelled:
             second.cancel()
         else:
-            asked.let_out(BROKEN)
+            harness.open_gates(BROKEN)
         assert label(await first) == 1
         with pytest.raises(asyncio.CancelledError if cancelled else InvalidImage):
             await second

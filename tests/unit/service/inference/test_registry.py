@@ -31,7 +31,7 @@ def opened(models: Path, **settings: object) -> Registry:
 
 
 def redigest(version: Path) -> None:
-    """Make the manifest agree with whatever lies in model.onnx now."""
+    """Write the current digest of model.onnx to the manifest."""
     import hashlib
 
     document = json.loads((version / "manifest.json").read_text())
@@ -47,13 +47,13 @@ def test_names_and_versions_are_resolved(tmp_path: Path) -> None:
     assert (models.resolve().name, models.resolve().version) == ("a", "10")
     assert models.resolve("a", "9").version == "9"
     assert models.resolve("b").version == "1"
-    with pytest.raises(ModelNotFound, match="no model 'c' is served; there are a, b"):
+    with pytest.raises(ModelNotFound, match="no model 'c' is served; available: a, b"):
         models.resolve("c")
-    with pytest.raises(ModelNotFound, match="b has no version '7'; there are 1"):
+    with pytest.raises(ModelNotFound, match="b has no version '7'; available: 1"):
         models.resolve("b", "7")
 
 
-def test_the_default_is_the_setting_else_convnet_else_the_first(
+def test_the_default_model_is_the_setting_or_convnet_or_the_first_classifier(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     publish_shades(tmp_path, "zebra")
@@ -68,7 +68,7 @@ def test_the_default_is_the_setting_else_convnet_else_the_first(
         absent.resolve()
 
 
-def test_a_broken_version_is_named_and_the_others_are_served(
+def test_a_broken_version_is_reported_and_the_others_are_served(
     repository: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     broken = publish_shades(repository)
@@ -83,7 +83,7 @@ def test_a_broken_version_is_named_and_the_others_are_served(
         models.resolve("shades", "2")
 
 
-def test_a_graph_that_is_no_onnx_is_refused(repository: Path) -> None:
+def test_a_file_that_is_not_onnx_is_rejected(repository: Path) -> None:
     version = repository / "shades/1"
     (version / "model.onnx").write_bytes(b"not a graph")
     redigest(version)
@@ -94,12 +94,12 @@ def test_a_graph_that_is_no_onnx_is_refused(repository: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"input": {"name": "image"}}, "the graph has Port.name='pixels'"),
+        ({"input": {"name": "image"}}, "the graph has the uint8 tensor 'pixels'"),
         ({"input": {"height": 9}}, "do not fit a model"),
         ({"output": {"name": "dense"}}, "has no output 'dense'; it has probabilities"),
     ],
 )
-def test_a_graph_that_is_not_as_its_manifest_says_is_refused(
+def test_a_graph_that_differs_from_its_manifest_is_rejected(
     repository: Path, change: dict[str, dict[str, object]], sentence: str
 ) -> None:
     path = repository / "shades/1/manifest.json"
@@ -111,7 +111,7 @@ def test_a_graph_that_is_not_as_its_manifest_says_is_refused(
         opened(repository)
 
 
-def test_a_graph_of_several_inputs_is_refused(repository: Path) -> None:
+def test_a_graph_with_several_inputs_is_rejected(repository: Path) -> None:
     model = onnx.load_model_from_string(graph())
     model.graph.input.append(onnx.helper.make_tensor_value_info("more", onnx.TensorProto.FLOAT, [1]))
     (repository / "shades/1/model.onnx").write_bytes(model.SerializeToString())
@@ -120,58 +120,58 @@ def test_a_graph_of_several_inputs_is_refused(repository: Path) -> None:
         opened(repository)
 
 
-def test_a_graph_of_fixed_batch_is_refused(repository: Path) -> None:
+def test_a_graph_with_a_fixed_batch_size_is_rejected(repository: Path) -> None:
     model = onnx.load_model_from_string(graph())
     model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 4
     (repository / "shades/1/model.onnx").write_bytes(model.SerializeToString())
     redigest(repository / "shades/1")
-    with pytest.raises(NothingToServe, match=r"shape=\(4, 8, 8, 1\)"):
+    with pytest.raises(NothingToServe, match=r"of shape \(4, 8, 8, 1\)"):
         opened(repository)
 
 
-def test_a_model_that_answers_wrongly_never_becomes_ready(repository: Path) -> None:
+def test_a_model_with_wrong_golden_outputs_is_rejected(repository: Path) -> None:
     path = repository / "shades/1/golden.npz"
     with np.load(path) as arrays:
         inputs, outputs = arrays["inputs"], arrays["outputs"]
     np.savez(path, inputs=inputs, outputs=outputs[::-1])
-    with pytest.raises(NothingToServe, match="the golden answers are missed by 1"):
+    with pytest.raises(NothingToServe, match="the golden outputs differ by 1"):
         opened(repository)
     np.savez(path, inputs=inputs, outputs=np.full_like(outputs, np.nan))
-    with pytest.raises(NothingToServe, match="the golden answers are missed by nan"):
+    with pytest.raises(NothingToServe, match="the golden outputs differ by nan"):
         opened(repository)
 
 
-def test_an_empty_repository_has_nothing_to_serve(tmp_path: Path) -> None:
+def test_an_empty_repository_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(NothingToServe, match=r"holds no <name>/<version>/ folder"):
         opened(tmp_path)
 
 
-def test_cuda_that_is_not_there_is_a_wrong_setting(repository: Path) -> None:
+def test_requested_cuda_without_a_device_is_a_configuration_error(repository: Path) -> None:
     import onnxruntime
 
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
-        pytest.skip("CUDA is there")
-    with pytest.raises(ConfigurationError, match="CONVSERVE_PROVIDER=cuda cannot be honoured"):
+        pytest.skip("this machine has CUDA")
+    with pytest.raises(ConfigurationError, match="CONVSERVE_PROVIDER=cuda cannot be used"):
         registry(repository, provider="cuda")
     assert opened(repository, provider="auto").resolve().engine.provider == "cpu"
 
 
 @pytest.mark.gpu
-def test_cuda_answers_as_the_cpu_does(repository: Path) -> None:
+def test_cuda_reproduces_the_golden_outputs(repository: Path) -> None:
     import onnxruntime
 
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
         pytest.skip("no CUDA provider: needs a CUDA device and onnxruntime-gpu")
-    # The golden answers are replayed at load, so that loading is the proof.
+    # Loading compares the golden outputs, so that a successful load is the test.
     assert opened(repository, provider="cuda").resolve().engine.provider == "cuda"
 
 
-def test_asked_for_threads_are_given(repository: Path) -> None:
+def test_the_threads_setting_is_applied(repository: Path) -> None:
     assert opened(repository, threads=2).resolve().engine.threads == 2
-    assert opened(repository).resolve().engine.threads == 1  # so light a graph gains nothing by more
+    assert opened(repository).resolve().engine.threads == 1  # more threads gain nothing for so small a graph
 
 
-def test_draining_turns_readiness_off_before_requests_are_refused(repository: Path) -> None:
+def test_drain_fails_readiness_before_requests_are_rejected(repository: Path) -> None:
     models = opened(repository)
     models.drain()
     assert not models.ready
@@ -181,16 +181,16 @@ def test_draining_turns_readiness_off_before_requests_are_refused(repository: Pa
         models.resolve()
 
 
-def test_a_repository_that_vanished_is_a_wrong_setting(tmp_path: Path, repository: Path) -> None:
+def test_a_missing_repository_is_a_configuration_error(tmp_path: Path, repository: Path) -> None:
     shutil.rmtree(repository)
     with pytest.raises(ConfigurationError):
         opened(repository)
 
 
-def test_failures_are_logged_once_something_is_served(
+def test_load_failures_are_logged_only_if_a_model_is_served(
     repository: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Where nothing is, the one line of NothingToServe tells them all."""
+    """Otherwise the message of NothingToServe holds them all."""
     (repository / "shades/1/manifest.json").unlink()
     with caplog.at_level(logging.ERROR):
         with pytest.raises(NothingToServe, match=r"manifest\.json cannot be read"):

@@ -16,7 +16,7 @@ SCORES = arrays.arrays(
 
 
 @given(SCORES, st.integers(1, 6))
-def test_the_best_come_first_and_of_equals_the_lowest_index(
+def test_rank_sorts_by_probability_and_then_by_index(
     scores: np.ndarray[tuple[int, int], np.dtype[np.float32]], top_k: int
 ) -> None:
     for row, ranked in zip(scores.tolist(), rank(scores, LABELS, top_k), strict=True):
@@ -26,7 +26,7 @@ def test_the_best_come_first_and_of_equals_the_lowest_index(
         assert [prediction.probability for prediction in ranked] == [row[index] for index in expected]
 
 
-def test_softmax_of_huge_logits_does_not_overflow() -> None:
+def test_softmax_does_not_overflow_for_huge_logits() -> None:
     logits = np.array([[1e4, 1e4, 0, -1e4], [0, 0, 0, 0]], dtype=np.float32)
     assert softmax(logits) == pytest.approx(np.array([[0.5, 0.5, 0, 0], [0.25] * 4]))
     assert softmax(logits).dtype == np.float32

@@ -95,7 +95,7 @@ def test_an_encoded_picture_keeps_its_size(client: TestClient) -> None:
 def test_encoded_pictures_come_one_at_a_time(client: TestClient) -> None:
     text = base64.b64encode(image(7)).decode()
     answer = client.post("/v1/models/filters:predict", json={"instances": [{"b64": text}] * 2})
-    refused(answer, 400, "one encoded picture a request")
+    refused(answer, 400, "only one encoded image per request")
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_encoded_pictures_come_one_at_a_time(client: TestClient) -> None:
 )
 def test_no_dialect_gets_classes_of_it(client: TestClient, path: str, content: Any) -> None:
     body = {"content": image(7)} if content is None else {"json": content}
-    refused(client.post(path, **body), 400, "^filters is no classifier: it gives maps")
+    refused(client.post(path, **body), 400, "^filters is not a classifier: it returns feature maps")
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_nothing_is_counted_as_a_class(client: TestClient) -> None:
 def test_it_is_never_the_default(models: Path) -> None:
     with TestClient(create_app(Settings(models=models))) as alone:
         answer = alone.post("/classify", content=image(7))
-        refused(answer, 404, "no model 'convnet' is served; there are filters")
+        refused(answer, 404, "no model 'convnet' is served; available: filters")
     publish_shades(models)
     with TestClient(create_app(Settings(models=models))) as both:
         assert both.get("/models").json()["default"] == "shades"

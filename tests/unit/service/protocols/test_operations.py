@@ -59,7 +59,7 @@ def test_models_tell_what_is_served_and_what_is_not(repository: Path) -> None:
 def test_a_model_that_is_not_there(client: TestClient) -> None:
     answer = client.get("/models/none")
     assert answer.status_code == 404
-    assert answer.json() == {"error": "no model 'none' is served; there are shades"}
+    assert answer.json() == {"error": "no model 'none' is served; available: shades"}
 
 
 def test_metrics_in_both_formats(client: TestClient) -> None:

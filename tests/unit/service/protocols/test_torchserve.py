@@ -39,7 +39,7 @@ def test_versions(repository: Path) -> None:
     with TestClient(create_app(Settings(models=repository))) as client:
         assert client.post(f"{PREDICT}/1", content=image(0)).status_code == 200
         assert client.post(f"{PREDICT}/2", content=image(0)).status_code == 200
-        refused(client.post(f"{PREDICT}/3", content=image(0)), 404, "no version '3'; there are 1, 2")
+        refused(client.post(f"{PREDICT}/3", content=image(0)), 404, "no version '3'; available: 1, 2")
 
 
 def test_ping(client: TestClient, service: Service) -> None:

@@ -209,8 +209,8 @@ def test_an_image_bomb_is_refused_by_its_header(narrow: TestClient) -> None:
 @pytest.mark.parametrize(
     ("path", "sentence"),
     [
-        ("/models/none/classify", "no model 'none' is served; there are shades"),
-        ("/models/shades/versions/9/classify", "shades has no version '9'; there are 1"),
+        ("/models/none/classify", "no model 'none' is served; available: shades"),
+        ("/models/shades/versions/9/classify", "shades has no version '9'; available: 1"),
         ("/models/shades/versions/x/classify", "shades has no version 'x'"),
         ("/models/shades/versions/1", "Not Found"),
     ],
@@ -286,7 +286,7 @@ def test_an_engine_that_fails(client: TestClient, service: Service, caplog: pyte
     model = service.plane.registry.resolve()
     model.batcher._run, run = fail, model.batcher._run
     answer = client.post("/classify", content=image(0), headers=PNG)
-    refused(answer, 500, "^the engine failed on the batch this request was in$")
+    refused(answer, 500, "^the engine failed on the batch of this request$")
     assert "ZeroDivisionError" in caplog.text
     model.batcher._run = run
     assert labels(client.post("/classify", content=image(level(1)), headers=PNG)) == ["shade 1"]

@@ -113,8 +113,8 @@ def test_there_are_no_regions_of_shared_memory(client: TestClient, kind: str) ->
 @pytest.mark.parametrize(
     ("model", "sentence"),
     [
-        ("none", "no model 'none' is served; there are shades"),
-        ("shades/versions/9", "shades has no version '9'; there are 1"),
+        ("none", "no model 'none' is served; available: shades"),
+        ("shades/versions/9", "shades has no version '9'; available: 1"),
         ("shades/versions/v10", "shades has no version 'v10'"),
         ("%2e%2e", "no model '..' is served"),
         ("%ff", "no model '\ufffd' is served"),

@@ -154,8 +154,8 @@ def test_a_gzipped_request(client: TestClient) -> None:
 @pytest.mark.parametrize(
     ("path", "status", "sentence"),
     [
-        ("/v1/models/none:predict", 404, "no model 'none' is served; there are shades"),
-        (f"{MODEL}/versions/9:predict", 404, "shades has no version '9'; there are 1"),
+        ("/v1/models/none:predict", 404, "no model 'none' is served; available: shades"),
+        (f"{MODEL}/versions/9:predict", 404, "shades has no version '9'; available: 1"),
         (f"{MODEL}/versions/stable:classify", 404, "shades has no version 'stable'"),
         (f"{MODEL}/labels/stable:predict", 404, "shades has no version labelled 'stable'; name its number"),
         (f"{MODEL}:regress", 501, "a classifier does not regress; it offers :predict and :classify"),

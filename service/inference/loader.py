@@ -1,0 +1,185 @@
+"""Loads model versions and checks each against its manifest and its golden outputs."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from ..batching.admission import Admission
+from ..batching.batcher import Batcher
+from ..batching.pending_request import Rows, Scores
+from ..engine.session import Engine, Provider, TensorSpec
+from ..errors import InvalidModel
+from ..imaging.decoder import Decoder
+from ..repository.manifest import MAX_DYNAMIC_PIXELS, Manifest
+from ..repository.version_folder import VersionFolder
+from ..telemetry.metrics import ModelMetrics, ServerMetrics
+from ..telemetry.model_statistics import ModelStatistics
+from .batch_metrics import BatchMetrics
+from .model import LoadedModel
+
+# A network whose single row takes longer than this on one thread gets all cores of its worker. For a
+# faster one, waking the other threads costs as much as they save.
+HEAVY_ROW_SECONDS = 2e-3
+
+# A run this short is called in the event loop: a handover to a thread and back takes as long.
+INLINE_ROW_SECONDS = 5e-4
+
+
+@dataclass(frozen=True, slots=True)
+class Loader:
+    """Opens version folders, checks and warms up their engines.
+
+    Args:
+        provider: ONNX Runtime's execution provider for all graphs.
+        threads: intra-op threads per graph, or 0 to choose them by the graph's run time.
+        cores: the cores that this process may use.
+        queue_limit: images per version that may be admitted and unanswered.
+        max_queue_delay: seconds that a batch waits for more rows.
+        max_wait: seconds that the admitted images may take before the next request starts.
+        max_pixels: the most pixels of an image, by its header.
+    """
+
+    telemetry: ServerMetrics
+    provider: Provider
+    threads: int
+    cores: int
+    queue_limit: int
+    max_queue_delay: float
+    max_wait: float
+    max_pixels: int
+
+    def __call__(self, folder: VersionFolder) -> LoadedModel:
+        """Open, check and warm up one version.
+
+        Raises:
+            InvalidModel: the version must not be served; the message says why.
+        """
+        started = time.perf_counter()
+        manifest = folder.manifest()
+        engine, executor = self._engine(folder, manifest)
+        seconds = time.perf_counter() - started
+        admission = Admission(self.queue_limit, max_wait=self.max_wait, seconds_per_image=engine.row_seconds)
+        metrics, statistics = self._metrics(manifest, engine, seconds)
+        return LoadedModel(
+            folder=folder,
+            manifest=manifest,
+            engine=engine,
+            decoder=Decoder(manifest.input, max_pixels=self._max_pixels(manifest)),
+            admission=admission,
+            batcher=Batcher(
+                engine.run,
+                concat=engine.concat,
+                max_batch_size=manifest.max_batch_size,
+                max_queue_delay=self.max_queue_delay,
+                wait_per_row=_wait_per_row(engine, executor),
+                executor=executor,
+                observe=BatchMetrics(manifest, admission, metrics, statistics),
+            ),
+            metrics=metrics,
+            statistics=statistics,
+            load_seconds=seconds,
+            executor=executor,
+        )
+
+    def _metrics(
+        self, manifest: Manifest, engine: Engine, load_seconds: float
+    ) -> tuple[ModelMetrics, ModelStatistics]:
+        name, version = manifest.name, manifest.version
+        classes = manifest.labels if manifest.classifies else []
+        metrics = self.telemetry.model(name, version, classes, self.queue_limit)
+        statistics = ModelStatistics(f"{name}@{version}", manifest.max_batch_size, self.telemetry.shared)
+        self.telemetry.loaded(
+            name, version, provider=engine.provider, sha256=manifest.onnx.sha256, seconds=load_seconds
+        )
+        if manifest.evaluation is not None and manifest.evaluation.predicted is not None:
+            self.telemetry.evaluated(name, version, manifest.labels, manifest.evaluation.predicted)
+        return metrics, statistics
+
+    def _engine(self, folder: VersionFolder, manifest: Manifest) -> tuple[Engine, Executor | None]:
+        path = folder.graph(manifest)
+        inputs, expected = folder.golden(manifest)
+        engine = Engine(path, manifest.output.name, self.provider, self.threads or 1)
+        _check_tensors(engine, manifest)
+        with ExitStack() as stack:
+            # CUDA graphs must be captured and replayed by the same thread.
+            thread = _thread(manifest) if engine.provider == "cuda" else None
+            if thread is not None:
+                stack.callback(thread.shutdown)
+            try:
+                if not self.threads and self._is_heavy(engine, inputs[:1]):
+                    engine = Engine(path, manifest.output.name, self.provider, self.cores)
+                prepare = partial(_prepare, engine, manifest, inputs, expected)
+                prepare() if thread is None else thread.submit(prepare).result()
+            except InvalidModel:
+                raise
+            except Exception as error:  # ONNX Runtime's exceptions share no base but Exception
+                raise InvalidModel(f"{path.name} cannot be run: {error}") from error
+            stack.pop_all()
+        return engine, thread or _executor(engine, manifest)
+
+    def _is_heavy(self, engine: Engine, row: Rows) -> bool:
+        if self.cores == 1 or engine.provider != "cpu":
+            return False
+        engine.warm_up(row, 1)
+        return engine.row_seconds > HEAVY_ROW_SECONDS
+
+    def _max_pixels(self, manifest: Manifest) -> int:
+        return min(self.max_pixels, MAX_DYNAMIC_PIXELS) if manifest.input.free else self.max_pixels
+
+
+def _executor(engine: Engine, manifest: Manifest) -> Executor | None:
+    # With a dynamic shape, the measured size predicts nothing about the others.
+    inline = engine.row_seconds <= INLINE_ROW_SECONDS and not manifest.input.free
+    return None if inline else _thread(manifest)
+
+
+def _thread(manifest: Manifest) -> Executor:
+    return ThreadPoolExecutor(1, thread_name_prefix=f"engine {manifest.name} {manifest.version}")
+
+
+def _wait_per_row(engine: Engine, executor: Executor | None) -> float:
+    # On the CPU, engine and decoders share the cores: an early start while images are being decoded gains
+    # nothing. A CUDA device would be idle.
+    return engine.row_seconds if executor is not None and engine.provider == "cpu" else 0.0
+
+
+def _prepare(engine: Engine, manifest: Manifest, inputs: Rows, expected: Scores) -> None:
+    engine.warm_up(inputs[:1], manifest.max_batch_size)
+    _check_golden_outputs(engine, manifest, inputs, expected)
+    engine.shrink_arena(inputs[:1])
+
+
+def _check_tensors(engine: Engine, manifest: Manifest) -> None:
+    batch = 1 if manifest.max_batch_size == 1 else None
+    expected = (
+        TensorSpec(manifest.input.name, manifest.input.dtype, (batch, *manifest.input.axes)),
+        TensorSpec(manifest.output.name, "float32", (batch, *manifest.output_axes)),
+    )
+    for actual, wanted in zip((engine.input, engine.output), expected, strict=True):
+        if (actual.name, actual.dtype) != (wanted.name, wanted.dtype) or not _shapes_agree(actual, wanted):
+            raise InvalidModel(f"the graph has {actual}; the manifest describes {wanted}")
+
+
+def _shapes_agree(actual: TensorSpec, wanted: TensorSpec) -> bool:
+    # A dynamic axis of the graph accepts any size. `wanted` has a dynamic batch axis if batches exceed one.
+    return len(actual.shape) == len(wanted.shape) and all(
+        axis is None or axis == size for axis, size in zip(actual.shape, wanted.shape, strict=True)
+    )
+
+
+def _check_golden_outputs(engine: Engine, manifest: Manifest, inputs: Rows, expected: Scores) -> None:
+    """Compare the engine's outputs for `inputs`, `(n, …)`, with `expected`, `(n, classes)`."""
+    step = manifest.max_batch_size
+    outputs = [engine.run(inputs[start : start + step]) for start in range(0, len(inputs), step)]
+    difference = float(np.max(np.abs(np.concatenate(outputs) - expected)))
+    if not difference <= manifest.golden.tolerance:  # NaN is a mismatch too
+        raise InvalidModel(
+            f"the golden outputs differ by {difference:.2g}; "
+            f"the manifest allows {manifest.golden.tolerance:g}"
+        )
