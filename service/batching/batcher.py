@@ -148,7 +148,7 @@ class Batcher:
         else:
             self._flush_handle.cancel()
         delay = 0.0 if full else self._window.delay(self._rows_waiting)
-        # call_soon rather than a direct call: requests of the same iteration then share the batch.
+        # Not a direct call, so that requests of the same iteration share the batch.
         self._flush_handle = (
             loop.call_at(self._window_opened + delay, self._flush) if delay else loop.call_soon(self._flush)
         )

@@ -62,7 +62,7 @@ class Classifier:
     async def classify(
         self, model: LoadedModel, images: Sequence[EncodedImage], *, top_k: int, deadline: float
     ) -> Classification:
-        """The `top_k` most probable classes of each image, all of them where the model has fewer.
+        """The `top_k` most probable classes of each image, or all classes if the model has fewer.
 
         Raises:
             InvalidImage: images cannot be decoded; the message names each of them.
@@ -124,7 +124,8 @@ class Classifier:
 
 
 def check_classifies(model: LoadedModel) -> None:
-    """
+    """Check that a model returns classes.
+
     Raises:
         NotAClassifier: the model returns feature maps.
     """

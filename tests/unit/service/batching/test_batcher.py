@@ -128,6 +128,23 @@ def test_the_next_batch_grows_while_the_engine_is_busy(
     assert engine.batches == [[1], [2, 3, 4]]
 
 
+def test_rows_waiting_counts_the_rows_that_no_batch_has_taken(
+    gated: tuple[GatedEngine, ThreadPoolExecutor],
+) -> None:
+    engine, executor = gated
+
+    async def test() -> None:
+        batcher = Batcher(engine.run, max_batch_size=2, executor=executor)
+        tasks = [started(batcher, 1), started(batcher, 2, 3, 4)]
+        await iterate()
+        assert batcher.rows_waiting == 2
+        engine.gate.set()
+        await asyncio.gather(*tasks)
+        assert batcher.rows_waiting == 0
+
+    run(test)
+
+
 def test_with_an_infinite_delay_only_a_full_batch_starts() -> None:
     async def test() -> None:
         batcher = Batcher(double, max_batch_size=3, max_queue_delay=FOREVER)
