@@ -44,6 +44,7 @@ class Batcher:
         executor: calls `run`; None calls it in the event loop, which suits an engine that is faster than the
             handover to a thread.
         observe: called with the scores and the seconds of every run.
+        queue_changed: called with each change, positive or negative, in the number of waiting rows.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Batcher:
         wait_per_row: float = 0.0,
         executor: Executor | None = None,
         observe: Observer = lambda scores, seconds: None,
+        queue_changed: Callable[[int], None] = lambda rows: None,
     ) -> None:
         self._run = run
         self._concat = concat
@@ -63,6 +65,7 @@ class Batcher:
         self._window = BatchWindow(max_queue_delay, wait_per_row)
         self._executor = executor
         self._observe = observe
+        self._queue_changed = queue_changed
         self._waiting: deque[PendingRequest] = deque()
         self._rows_waiting = 0
         self._flush_handle: asyncio.Handle | None = None
@@ -92,12 +95,16 @@ class Batcher:
             raise DeadlineExceeded("the deadline passed before the request reached the engine")
         request = PendingRequest(rows, loop.create_future(), deadline)
         self._waiting.append(request)
-        self._rows_waiting += len(rows)
+        self._count_waiting(len(rows))
         self._idle.clear()
         if deadline < self._deadlines.nearest:
             self._deadlines.watch(deadline)
         self._schedule_flush()
-        return await request.future
+        try:
+            return await request.future
+        except BaseException:
+            self._count_waiting(-request.skip())
+            raise
 
     def expect_rows(self, rows: int) -> None:
         """Announce rows that are being prepared; `rows_ready` must be called for all of them."""
@@ -114,7 +121,7 @@ class Batcher:
 
     @property
     def rows_waiting(self) -> int:
-        """Rows that no batch has taken yet, including those of requests cancelled in the meantime."""
+        """Rows that no batch has taken yet."""
         return self._rows_waiting
 
     @property
@@ -185,13 +192,17 @@ class Batcher:
                 batch.requests.append(request)
                 batch.parts.append(part)
                 room -= len(part)
-                self._rows_waiting -= len(part)
                 if request.rows_taken < len(request.rows):
                     break
             else:
-                self._rows_waiting -= len(request.rows) - request.rows_taken
+                self._count_waiting(-request.skip())
             self._waiting.popleft()
+        self._count_waiting(room - self._max_batch_size)
         return batch
+
+    def _count_waiting(self, change: int) -> None:
+        self._rows_waiting += change
+        self._queue_changed(change)
 
     def _timed_run(self, batch: Batch) -> tuple[Scores, float]:
         rows = self._concat(batch.parts)

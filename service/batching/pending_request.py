@@ -63,6 +63,12 @@ class PendingRequest:
         self.rows_taken += len(part)
         return part
 
+    def skip(self) -> int:
+        """Leave out the rows that no batch has taken; returns their number."""
+        skipped = len(self.rows) - self.rows_taken
+        self.rows_taken = len(self.rows)
+        return skipped
+
     def set_result(self, scores: Scores, seconds: float) -> None:
         """Add the scores of the rows taken last; the future is done when no rows remain."""
         self.compute_seconds += seconds

@@ -138,12 +138,12 @@ def check_classifies(model: LoadedModel) -> None:
 
 def _admit(model: LoadedModel, images: int, deadline: float) -> None:
     model.admission.acquire(images, time_left=deadline - asyncio.get_running_loop().time())
-    model.metrics.depth.inc(images)
+    model.metrics.images_in_flight.inc(images)
 
 
 def _release(model: LoadedModel, images: int) -> None:
     model.admission.release(images)
-    model.metrics.depth.dec(images)
+    model.metrics.images_in_flight.dec(images)
 
 
 async def _infer(model: LoadedModel, rows: Rows, decode_seconds: float, deadline: float) -> Inference:

@@ -80,6 +80,7 @@ class Loader:
                 wait_per_row=_wait_per_row(engine, executor),
                 executor=executor,
                 observe=BatchMetrics(manifest, admission, metrics, statistics),
+                queue_changed=metrics.queue_depth.inc,
             ),
             metrics=metrics,
             statistics=statistics,

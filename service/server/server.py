@@ -143,7 +143,7 @@ def serve(
     service = build(settings, metrics_dir=metrics_dir)
     app, plane, telemetry = service.app, service.plane, service.telemetry
     keyring = _keyring(settings)
-    refusals = RejectionCounters(telemetry.refused)
+    refusals = RejectionCounters(telemetry.connection_rejections)
     gate = None if keyring is None else Authorizer(keyring, RateLimiter(metrics_dir), refusals)
     traces = _traces(settings)
     files = TlsFiles.of(settings)

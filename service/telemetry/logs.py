@@ -1,4 +1,4 @@
-"""How the log is written: one line an event, as text or as JSON."""
+"""The log's two formats, text and JSON: one line an event."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ ACCESS = "convserve.access"
 
 
 def log_fields_of(record: logging.LogRecord) -> Mapping[str, Any]:
-    """What an event tells besides its message, and in which trace it happened."""
-    log_fields: dict[str, Any] = dict(getattr(record, "told", {}))
-    if (account := current.get()) is not None:
-        log_fields["trace_id"], log_fields["span_id"] = account.trace_id, account.span_id
-    return log_fields
+    """The fields given as `extra={"log_fields": ...}`, and the ids of the current trace."""
+    fields: dict[str, Any] = dict(getattr(record, "log_fields", {}))
+    if (context := current.get()) is not None:
+        fields["trace_id"], fields["span_id"] = context.trace_id, context.span_id
+    return fields
 
 
 class JsonFormatter(logging.Formatter):
@@ -41,28 +41,26 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """The message, and behind it what else is told, as `name=value`."""
+    """The message followed by its fields as `name=value`."""
 
     def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s%(told_in_words)s")
+        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s%(suffix)s")
 
     def format(self, record: logging.LogRecord) -> str:
-        record.told_in_words = "".join(
-            f" {name}={_word(value)}" for name, value in log_fields_of(record).items()
-        )
+        record.suffix = "".join(f" {name}={_quoted(value)}" for name, value in log_fields_of(record).items())
         return super().format(record)
 
 
-def _word(value: Any) -> str:
-    """As it is, unless somebody who reads the line could take it for something else."""
+def _quoted(value: Any) -> str:
+    """The value, in quotes and escaped where it could be read as another field or line."""
     text = str(value)
     return text if text.isprintable() and " " not in text and text.isascii() else ascii(text)
 
 
 def configure_logs(level: str, form: Literal["text", "json"]) -> None:
-    """Write this process's log to standard error; uvicorn speaks only where something is amiss.
+    """Write this process's log to standard error; of uvicorn only warnings and errors.
 
-    Lines of access are written at every level, for they have a setting of their own.
+    The level does not apply to the access log, which has its own setting.
     """
     logging.config.dictConfig(
         {

@@ -24,7 +24,8 @@ class ModelMetrics:
     stages: Mapping[str, HistogramChild]
     images: CounterChild
     batch_size: HistogramChild
-    depth: GaugeChild
+    queue_depth: GaugeChild
+    images_in_flight: GaugeChild
     confidence: HistogramChild
     predictions: Sequence[CounterChild]
     rejected: dict[str, CounterChild]
@@ -43,62 +44,79 @@ class ServerMetrics:
         registry.register(ledger)
         self._requests = ledger.counter(
             "requests_total",
-            "Requests for inference, by the status they were answered with.",
+            "Requests for inference, by the status of the response.",
             ("model", "version", "protocol", "code"),
         )
         self._request_duration = ledger.histogram(
             "request_duration_seconds",
-            "Time from the request's head to its answer.",
+            "Time from the head of a request to its response.",
             ("model", "protocol"),
             bounds=SECONDS,
         )
         self._ends: dict[tuple[str, str, str, str], tuple[CounterChild, HistogramChild]] = {}
-        self.inflight = ledger.gauge(
-            "inflight_requests", "Requests for inference that are being answered."
-        ).labels()
+        self.inflight = ledger.gauge("inflight_requests", "Requests for inference in progress.").labels()
         self._stage = ledger.histogram(
             "stage_duration_seconds",
-            "Time a request spent in a stage.",
+            "Time a request spent in a stage: decode, queue or compute.",
             ("model", "stage"),
             bounds=SECONDS,
         )
-        self._images = ledger.counter("images_total", "Images answered.", ("model", "version"))
+        self._images = ledger.counter(
+            "images_total", "Images for which a result was returned.", ("model", "version")
+        )
         self._batch_size = ledger.histogram(
             "batch_size", "Images in one run of the engine.", ("model",), bounds=BATCH_SIZES
         )
-        self._depth = ledger.gauge("queue_depth", "Images admitted and not yet answered.", ("model",))
-        self._limit = ledger.gauge("queue_limit", "Images that may be admitted and unanswered.", ("model",))
-        self._rejected = ledger.counter(
-            "rejected_total", "Requests turned away before an answer.", ("model", "reason")
+        self._queue_depth = ledger.gauge(
+            "queue_depth", "Decoded images that wait for the engine.", ("model",)
         )
-        self.refused = ledger.counter(
-            "refused_total", "Requests and connections turned away at the door.", ("reason",)
+        self._queue_limit = ledger.gauge(
+            "queue_limit", "Images the setting queue_limit admits, over all versions and workers.", ("model",)
+        )
+        self._images_in_flight = ledger.gauge(
+            "images_in_flight",
+            "Images admitted and not yet answered: being decoded, queued or computed.",
+            ("model",),
+        )
+        self._images_in_flight_limit = ledger.gauge(
+            "images_in_flight_limit",
+            "Images that may be in flight; a request beyond it is rejected.",
+            ("model",),
+        )
+        self._rejected = ledger.counter(
+            "rejected_total", "Requests for inference that a model rejected.", ("model", "reason")
+        )
+        self.connection_rejections = ledger.counter(
+            "connection_rejections_total",
+            "Connections and requests rejected before they reach a model: missing or insufficient API keys, "
+            "rate limits of keys, malformed or slow HTTP, and limits of connections and bytes.",
+            ("reason",),
         )
         self._load = ledger.gauge(
             "model_load_duration_seconds",
-            "Time to open, check and warm up a version.",
+            "Time to open, verify and warm up a version.",
             ("model", "version"),
             merge="max",
         )
         self._info = ledger.gauge(
             "model_info",
-            "Always 1; the labels tell what is served and on what.",
+            "Always 1; the labels describe a served version.",
             ("model", "version", "provider", "sha256"),
             merge="max",
         )
         self._predictions = ledger.counter(
-            "predictions_total", "Images by the label they were given.", ("model", "version", "label")
+            "predictions_total", "Images by predicted label.", ("model", "version", "label")
         )
         self._expected = ledger.gauge(
             "evaluation_predictions_ratio",
-            "Share of the test set that was given the label, when the version was evaluated.",
+            "Share of the test set for which the version predicted the label, when it was evaluated.",
             ("model", "version", "label"),
             merge="max",
         )
-        self.ready = ledger.gauge("ready_workers", "Workers that say they are ready.").labels()
+        self.ready = ledger.gauge("ready_workers", "Workers that are ready.").labels()
         self._confidence = ledger.histogram(
             "prediction_confidence",
-            "Probability of the label that was given.",
+            "Probability of the predicted label.",
             ("model", "version"),
             bounds=CONFIDENCES,
         )
@@ -118,16 +136,18 @@ class ServerMetrics:
 
     def model(self, name: str, version: str, labels: Sequence[str], queue_limit: int) -> ModelMetrics:
         """The children of one version; every label value exists from here on, at zero."""
-        self._limit.labels(name).inc(queue_limit)
+        self._queue_limit.labels(name).inc(queue_limit)
+        self._images_in_flight_limit.labels(name).inc(queue_limit)
         return ModelMetrics(
             stages={
                 "decode": self._stage.labels(name, "decode"),
                 "queue": self._stage.labels(name, "queue"),
-                "compute": self._stage.labels(name, "infer"),
+                "compute": self._stage.labels(name, "compute"),
             },
             images=self._images.labels(name, version),
             batch_size=self._batch_size.labels(name),
-            depth=self._depth.labels(name),
+            queue_depth=self._queue_depth.labels(name),
+            images_in_flight=self._images_in_flight.labels(name),
             confidence=self._confidence.labels(name, version),
             predictions=[self._predictions.labels(name, version, label) for label in labels],
             rejected={reason: self._rejected.labels(name, reason) for reason in REJECTIONS},

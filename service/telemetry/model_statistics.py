@@ -69,15 +69,15 @@ class ModelStatistics:
             with suppress(FileNotFoundError):  # where there was no room for it
                 unfinished.rename(whole)  # so that no reader ever finds it empty
 
-    def answered(self, seconds: float, *, decode: float, queue: float, infer: float) -> None:
+    def answered(self, seconds: float, *, decode: float, queue: float, compute: float) -> None:
         """A request was answered after `seconds`, of which these were spent in its stages."""
         numbers = self._numbers
         numbers[Field.SUCCESS_COUNT] += 1
         numbers[Field.SUCCESS] += int(seconds * 1e9)
         numbers[Field.QUEUE] += int(queue * 1e9)
         numbers[Field.COMPUTE_INPUT] += int(decode * 1e9)
-        numbers[Field.COMPUTE_INFER] += int(infer * 1e9)
-        numbers[Field.COMPUTE_OUTPUT] += int(max(0.0, seconds - decode - queue - infer) * 1e9)
+        numbers[Field.COMPUTE_INFER] += int(compute * 1e9)
+        numbers[Field.COMPUTE_OUTPUT] += int(max(0.0, seconds - decode - queue - compute) * 1e9)
 
     def failed(self, seconds: float) -> None:
         """A request that named this version was refused or failed after `seconds`."""

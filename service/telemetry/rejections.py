@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class RejectionReason(StrEnum):
-    """The label `reason` of convserve_refused_total."""
+    """The label `reason` of convserve_connection_rejections_total."""
 
     UNAUTHENTICATED = "unauthenticated"
     FORBIDDEN = "forbidden"

@@ -1,7 +1,7 @@
-"""What is told of one request, in the log and in traces: the account that its context carries along.
+"""The trace ids, log fields and stage durations of the current request.
 
-The ids are those of W3C Trace Context (https://www.w3.org/TR/trace-context/): a request that comes with a
-`traceparent` goes on with its trace, another begins one.
+The ids follow W3C Trace Context (https://www.w3.org/TR/trace-context/): a request with a `traceparent` header
+continues its trace, another one starts a trace.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _TRACEPARENT = re.compile(
 class RequestContext:
     """
     Attributes:
-        parent_id: the caller's span, where it named one.
-        told: what the layers below the door have learnt.
-        stages: seconds by stage, in their order, the last of which ended at `ended_ns` by the wall clock.
+        parent_id: the caller's span, if it sent one.
+        log_fields: fields of the access log.
+        stages: seconds by stage, in order; the last one ended at `ended_ns` of the wall clock.
     """
 
     trace_id: str
@@ -37,7 +37,7 @@ class RequestContext:
 
     @classmethod
     def begin(cls, traceparent: str | None) -> RequestContext:
-        """One that continues the caller's trace, or begins another where that is missing or no such thing."""
+        """Continues the caller's trace, or starts one if the header is missing or invalid."""
         given = parse_traceparent(traceparent)
         span_id = secrets.token_hex(8)
         if given is None:
@@ -49,20 +49,20 @@ class RequestContext:
     def traceparent(self) -> str:
         return f"00-{self.trace_id}-{self.span_id}-{'01' if self.sampled else '00'}"
 
-    def note(self, log_fields: dict[str, Any], stages: dict[str, float]) -> None:
-        """What came of a request for inference, which ends now."""
+    def record(self, log_fields: dict[str, Any], stages: dict[str, float]) -> None:
+        """Record the outcome of a request for inference, which ends now."""
         self.log_fields.update(log_fields)
         self.stages = stages
         self.ended_ns = time.time_ns()
 
 
 def parse_traceparent(text: str | None) -> tuple[str, str, bool] | None:
-    """Trace, parent and whether it is sampled; None for what is no traceparent."""
+    """Trace id, parent id and the sampled flag; None if the text is no traceparent."""
     match = None if text is None else _TRACEPARENT.fullmatch(text)
     if match is None or (match[4] is not None and text is not None and text.startswith("00")):
         return None
     return match[1], match[2], bool(int(match[3], 16) & 1)
 
 
-# The account of the request that this context is about; None where nobody keeps any.
-current: ContextVar[RequestContext | None] = ContextVar("account", default=None)
+# Of the request being handled; None outside the access log's middleware.
+current: ContextVar[RequestContext | None] = ContextVar("request_context", default=None)

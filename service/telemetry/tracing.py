@@ -1,6 +1,6 @@
-"""Tracing for OpenTelemetry, by OTLP over HTTP: a span a request, and one for each of its stages.
+"""OpenTelemetry traces over OTLP/HTTP: a span for each request and each of its stages.
 
-The only importer of opentelemetry's SDK, which is an extra: `convserve[otel]`.
+Only this module imports the SDK of OpenTelemetry, which is the extra `convserve[otel]`.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ SERVER_ERROR = 500
 
 
 class Tracing:
-    """Spans, sent by a thread of the SDK's own in bundles.
+    """Starts and ends spans; a thread of the SDK sends them in batches.
 
     Args:
-        endpoint: the collector's address, `http://host:4318/v1/traces`.
-        ratio: of the requests whose callers have not decided themselves, the share that is traced.
+        endpoint: URL of the collector, `http://host:4318/v1/traces`.
+        ratio: share of requests that is traced if the caller's `traceparent` does not decide.
     """
 
     def __init__(self, endpoint: str, ratio: float) -> None:
@@ -46,39 +46,39 @@ class Tracing:
         self._tracer = self._provider.get_tracer("convserve", __version__)
 
     def begin(self, name: str, traceparent: str | None) -> tuple[RequestContext, Span]:
-        """The span of a request, and an account with its ids."""
+        """Start the span of a request, and make a context with its ids."""
         given = parse_traceparent(traceparent)
-        context, parent_id = None, None
+        parent_context, parent_id = None, None
         if given is not None:
             trace_id, parent_id, sampled = given
             flags = TraceFlags(TraceFlags.SAMPLED if sampled else TraceFlags.DEFAULT)
             parent = SpanContext(int(trace_id, 16), int(parent_id, 16), is_remote=True, trace_flags=flags)
-            context = set_span_in_context(NonRecordingSpan(parent))
-        span = self._tracer.start_span(name, context, SpanKind.SERVER)
+            parent_context = set_span_in_context(NonRecordingSpan(parent))
+        span = self._tracer.start_span(name, parent_context, SpanKind.SERVER)
         own = span.get_span_context()
-        account = RequestContext(
+        context = RequestContext(
             f"{own.trace_id:032x}", f"{own.span_id:016x}", parent_id, own.trace_flags.sampled
         )
-        return account, span
+        return context, span
 
-    def end(self, account: RequestContext, span: Span, attributes: dict[str, Any], status: int) -> None:
-        """Close the span, with a span inside it for each stage."""
+    def end(self, context: RequestContext, span: Span, attributes: dict[str, Any], status: int) -> None:
+        """End the span, with a child span for each stage."""
         if span.is_recording():
             span.set_attributes(attributes)
             if status >= SERVER_ERROR:
                 span.set_status(Status(StatusCode.ERROR))
-            self._stages(account, span)
+            self._add_stages(context, span)
         span.end()
 
     def close(self) -> None:
-        """Send what is left; a collector that does not answer is not waited for."""
+        """Send the remaining spans, without waiting for a collector that does not respond."""
         self._provider.shutdown()
 
-    def _stages(self, account: RequestContext, span: Span) -> None:
-        """One behind the other, backwards from the end: what lies between them is too short to be told."""
-        context = set_span_in_context(span)
-        end = account.ended_ns
-        for stage, seconds in reversed(account.stages.items()):
+    def _add_stages(self, context: RequestContext, span: Span) -> None:
+        """Add the stages one after the other, backwards from the end; gaps between them are negligible."""
+        parent_context = set_span_in_context(span)
+        end = context.ended_ns
+        for stage, seconds in reversed(context.stages.items()):
             start = end - int(seconds * 1e9)
-            self._tracer.start_span(stage, context, start_time=start).end(end)
+            self._tracer.start_span(stage, parent_context, start_time=start).end(end)
             end = start

@@ -24,8 +24,11 @@ FAMILIES = {
     "convserve_batch_size": ("histogram", {"model"}),
     "convserve_queue_depth": ("gauge", {"model"}),
     "convserve_queue_limit": ("gauge", {"model"}),
+    "convserve_images_in_flight": ("gauge", {"model"}),
+    "convserve_images_in_flight_limit": ("gauge", {"model"}),
     "convserve_inflight_requests": ("gauge", set()),
     "convserve_rejected_total": ("counter", {"model", "reason"}),
+    "convserve_connection_rejections_total": ("counter", {"reason"}),
     "convserve_model_load_duration_seconds": ("gauge", {"model", "version"}),
     "convserve_model_info": ("gauge", {"model", "version", "provider", "sha256"}),
     "convserve_predictions_total": ("counter", {"model", "version", "label"}),
@@ -123,7 +126,7 @@ def test_every_label_value_is_there_from_the_start_at_zero(at_first: MetricsPage
     stages = {sample["stage"] for sample in at_first.labels("convserve_stage_duration_seconds_count")}
     labels = {sample["label"] for sample in at_first.labels("convserve_predictions_total")}
     assert reasons == {"overloaded", "deadline", "not_ready"}
-    assert stages == {"decode", "queue", "infer"}
+    assert stages == {"decode", "queue", "compute"}
     assert labels == set(LABELS)
     for name in ("rejected_total", "stage_duration_seconds_count", "predictions_total", "images_total"):
         assert at_first.total(f"convserve_{name}") == 0

@@ -174,7 +174,7 @@ def test_every_selector_finds_the_pods() -> None:
     }
 
 
-def test_the_autoscaler_counts_what_the_adapter_tells_of_the_servers_metrics(server: ServerProcess) -> None:
+def test_the_autoscaler_uses_the_adapters_metric(server: ServerProcess) -> None:
     scaler = BASE["HorizontalPodAutoscaler"]["spec"]
     target = scaler["scaleTargetRef"]
     deployment = BASE["Deployment"]
@@ -183,11 +183,11 @@ def test_the_autoscaler_counts_what_the_adapter_tells_of_the_servers_metrics(ser
     (metric,) = scaler["metrics"]
     (rule,) = document("prometheus-adapter.yaml")["rules"]["custom"]
     assert metric["pods"]["metric"]["name"] == rule["name"]["as"]
-    told = MetricsPage.scrape(server.url).types
-    assert {"convserve_queue_depth", "convserve_queue_limit"} <= set(told)
-    assert "convserve_queue_depth{" in rule["seriesQuery"]
-    assert "convserve_queue_depth{" in rule["metricsQuery"]
-    assert "convserve_queue_limit{" in rule["metricsQuery"]
+    served = MetricsPage.scrape(server.url).types
+    assert {"convserve_images_in_flight", "convserve_images_in_flight_limit"} <= set(served)
+    assert "convserve_images_in_flight{" in rule["seriesQuery"]
+    assert "convserve_images_in_flight{" in rule["metricsQuery"]
+    assert "convserve_images_in_flight_limit{" in rule["metricsQuery"]
 
 
 def test_kserves_names_fit_together() -> None:

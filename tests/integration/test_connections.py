@@ -49,10 +49,13 @@ def refused(strict: ServerProcess) -> Callable[[str], None]:
     before = MetricsPage.scrape(strict.url)
 
     def see(reason: str) -> None:
-        counted = before.total("convserve_refused_total", reason=reason)
+        counted = before.total("convserve_connection_rejections_total", reason=reason)
         scrape_until(
             strict.url,
-            lambda page: page.total("convserve_refused_total", reason=reason) > counted and page.is_idle(),
+            lambda page: (
+                page.total("convserve_connection_rejections_total", reason=reason) > counted
+                and page.is_idle()
+            ),
         )
         assert post(f"{strict.url}/classify", BODY).status == 200
 
@@ -110,7 +113,7 @@ def test_a_head_of_the_size_that_is_let_in_before_a_large_body(strict: ServerPro
 
 def assert_each_refused_as_slow(server: ServerProcess, reason: str, *sent: bytes) -> None:
     """All at a time, for each takes its second or two."""
-    counted = MetricsPage.scrape(server.url).total("convserve_refused_total", reason=reason)
+    counted = MetricsPage.scrape(server.url).total("convserve_connection_rejections_total", reason=reason)
     with ExitStack() as stack:
         clients = [stack.enter_context(connected(server)) for _ in sent]
         for client, data in zip(clients, sent, strict=True):
@@ -118,7 +121,7 @@ def assert_each_refused_as_slow(server: ServerProcess, reason: str, *sent: bytes
         for client in clients:
             assert_refused(client, 408)
     page = MetricsPage.scrape(server.url)
-    assert page.total("convserve_refused_total", reason=reason) == counted + len(sent)
+    assert page.total("convserve_connection_rejections_total", reason=reason) == counted + len(sent)
 
 
 def test_a_head_that_does_not_come(strict: ServerProcess, refused: Callable[[str], None]) -> None:

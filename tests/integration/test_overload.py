@@ -52,7 +52,7 @@ def filled(server: ServerProcess, *fields: str) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def full(shades: Path) -> Iterator[ServerProcess]:
     with ServerProcess(shades, *ARGUMENTS) as server, filled(server):
-        scrape_until(server.url, lambda page: page.total("convserve_queue_depth") == ROOM)
+        scrape_until(server.url, lambda page: page.total("convserve_images_in_flight") == ROOM)
         yield server
         assert server.stderr.text == ""
 
@@ -127,7 +127,7 @@ def test_who_comes_when_there_is_room_is_let_in(shades: Path) -> None:
     with ServerProcess(shades, *ARGUMENTS) as server:
         url = f"{server.url}/classify"
         with filled(server):
-            scrape_until(server.url, lambda page: page.total("convserve_queue_depth") == ROOM)
+            scrape_until(server.url, lambda page: page.total("convserve_images_in_flight") == ROOM)
             refused(post(url, b"no picture"))
             refused(post(url, b"no picture"))
         scrape_until(server.url, lambda page: page.is_idle())

@@ -84,4 +84,4 @@ class AccessLog:
                 "ms": round(1e3 * seconds, 3),
                 "client": client[0] if client else "",
             }
-            logger.info("%s %s", scope["method"], path, extra={"told": log_fields})
+            logger.info("%s %s", scope["method"], path, extra={"log_fields": log_fields})

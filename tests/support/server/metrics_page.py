@@ -56,7 +56,8 @@ class MetricsPage:
         return [dict(key[1]) for key in self._matching(name, {})]
 
     def is_idle(self) -> bool:
-        return not self.total("convserve_inflight_requests") and not self.total("convserve_queue_depth")
+        busy = ("inflight_requests", "images_in_flight", "queue_depth")
+        return not any(self.total(f"convserve_{name}") for name in busy)
 
     def fallen_since(self, earlier: MetricsPage) -> list[Key]:
         """What only ever counts up, but is smaller here than it was earlier, or gone."""

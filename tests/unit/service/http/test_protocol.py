@@ -61,7 +61,7 @@ async def converse(repository: Path, direct: bool) -> None:
     settings = Settings(models=repository)
     service = build(settings)
     app = service.app
-    refusals = RejectionCounters(service.telemetry.refused)
+    refusals = RejectionCounters(service.telemetry.connection_rejections)
     shared = Connections(ConnectionLimits.of(settings), refusals, ShortWays() if direct else None)
     config = uvicorn.Config(app, lifespan="off", log_config=None)
     config.load()

@@ -10,7 +10,7 @@ from service.telemetry.logs import JsonFormatter, TextFormatter
 from service.telemetry.request_context import RequestContext, current
 
 
-def test_a_json_line_holds_the_event_and_its_traceback() -> None:
+def test_json_has_the_event_and_its_traceback() -> None:
     try:
         raise ValueError("first\nsecond")
     except ValueError:
@@ -23,7 +23,7 @@ def test_a_json_line_holds_the_event_and_its_traceback() -> None:
     assert event["time"].endswith("Z")
 
 
-def test_the_log_goes_to_standard_error_in_the_form_that_was_set() -> None:
+def test_the_log_goes_to_standard_error_in_the_configured_format() -> None:
     code = (
         "import logging, service.telemetry.logs as logs; logs.configure_logs('warning', 'json'); "
         "logging.getLogger('a').info('quiet'); logging.getLogger('a').warning('loud')"
@@ -39,22 +39,22 @@ def record(message: str, **log_fields: Any) -> logging.LogRecord:
     return made
 
 
-def test_what_else_is_told_stands_in_members_of_its_own() -> None:
+def test_json_has_a_member_for_each_field() -> None:
     event = json.loads(JsonFormatter().format(record("GET /", status=200, model="shades")))
     assert (event["message"], event["status"], event["model"]) == ("GET /", 200, "shades")
 
 
-def test_no_line_can_be_forged_by_what_is_told() -> None:
+def test_fields_cannot_forge_a_line_of_text() -> None:
     line = TextFormatter().format(record("GET /", model="a b\n2026 ERROR all is lost", status=200))
     assert line.endswith(r" INFO convserve.access: GET / model='a b\n2026 ERROR all is lost' status=200")
 
 
-def test_whatever_is_logged_for_a_request_bears_its_trace() -> None:
-    account = RequestContext.begin(None)
-    token = current.set(account)
+def test_lines_logged_during_a_request_have_its_trace() -> None:
+    context = RequestContext.begin(None)
+    token = current.set(context)
     try:
         event = json.loads(JsonFormatter().format(record("lost")))
     finally:
         current.reset(token)
-    assert (event["trace_id"], event["span_id"]) == (account.trace_id, account.span_id)
+    assert (event["trace_id"], event["span_id"]) == (context.trace_id, context.span_id)
     assert "trace_id" not in json.loads(JsonFormatter().format(record("lost")))

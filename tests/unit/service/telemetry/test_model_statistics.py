@@ -30,7 +30,7 @@ statistics = ModelStatistics("shades-1", 4, Path(sys.argv[1]))
 print("ready", flush=True)
 sys.stdin.readline()
 for _ in range({ROUNDS}):
-    statistics.answered(4e-3, decode=1e-3, queue=5e-4, infer=2e-3)
+    statistics.answered(4e-3, decode=1e-3, queue=5e-4, compute=2e-3)
     statistics.failed(1e-3)
     statistics.ran(3, 2e-3)
 """
@@ -38,7 +38,7 @@ for _ in range({ROUNDS}):
 
 def test_one_process_keeps_its_numbers_to_itself() -> None:
     statistics = ModelStatistics("shades-1", 4, None)
-    statistics.answered(0.01, decode=0.001, queue=0.002, infer=0.003)
+    statistics.answered(0.01, decode=0.001, queue=0.002, compute=0.003)
     statistics.failed(0.5)
     statistics.ran(4, 0.25)
     statistics.ran(1, 0.125)
@@ -75,7 +75,7 @@ def test_the_batches_add_up(sizes: list[int]) -> None:
 
 def test_stages_longer_than_the_whole_leave_nothing_over() -> None:
     statistics = ModelStatistics("x-1", 1, None)
-    statistics.answered(1.0, decode=0.5, queue=0.5, infer=0.5)
+    statistics.answered(1.0, decode=0.5, queue=0.5, compute=0.5)
     assert statistics.totals().fields[Field.COMPUTE_OUTPUT] == 0
 
 

@@ -7,15 +7,15 @@ from service.telemetry.request_context import RequestContext, parse_traceparent
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
 
-def test_a_trace_that_comes_is_gone_on_with() -> None:
-    account = RequestContext.begin(f"00-{TRACE}-{PARENT}-01")
-    assert (account.trace_id, account.parent_id, account.sampled) == (TRACE, PARENT, True)
-    assert account.span_id != PARENT
-    assert account.traceparent == f"00-{TRACE}-{account.span_id}-01"
+def test_begin_continues_the_callers_trace() -> None:
+    context = RequestContext.begin(f"00-{TRACE}-{PARENT}-01")
+    assert (context.trace_id, context.parent_id, context.sampled) == (TRACE, PARENT, True)
+    assert context.span_id != PARENT
+    assert context.traceparent == f"00-{TRACE}-{context.span_id}-01"
 
 
-def test_a_later_version_may_say_more() -> None:
-    assert parse_traceparent(f"cc-{TRACE}-{PARENT}-00-what-the-future-will-be-like") == (TRACE, PARENT, False)
+def test_a_later_version_of_traceparent_may_be_longer() -> None:
+    assert parse_traceparent(f"cc-{TRACE}-{PARENT}-00-more-fields") == (TRACE, PARENT, False)
 
 
 @pytest.mark.parametrize(
@@ -32,8 +32,8 @@ def test_a_later_version_may_say_more() -> None:
         f"00-{TRACE}-{PARENT}-01\n",
     ],
 )
-def test_anything_else_begins_another(text: str | None) -> None:
-    account = RequestContext.begin(text)
-    assert account.parent_id is None
-    assert account.trace_id not in (TRACE, "0" * 32)
-    assert parse_traceparent(account.traceparent) == (account.trace_id, account.span_id, False)
+def test_begin_starts_a_trace_without_a_valid_traceparent(text: str | None) -> None:
+    context = RequestContext.begin(text)
+    assert context.parent_id is None
+    assert context.trace_id not in (TRACE, "0" * 32)
+    assert parse_traceparent(context.traceparent) == (context.trace_id, context.span_id, False)

@@ -53,7 +53,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     settings = Settings(models=models)
     service = build(settings)
     gate = Authorizer(
-        ApiKeyStore(KEYS, None), RateLimiter(None), RejectionCounters(service.telemetry.refused)
+        ApiKeyStore(KEYS, None), RateLimiter(None), RejectionCounters(service.telemetry.connection_rejections)
     )
     with TestClient(build_middleware(service.app, settings, gate)) as client:
         yield client
@@ -155,7 +155,8 @@ def test_who_asks_too_often_is_told_so_and_when_to_return(guarded: TestClient) -
 def test_refusals_are_counted_by_their_reason(guarded: TestClient) -> None:
     def counted() -> dict[str, float]:
         page = guarded.get("/metrics", headers=bearer(METRICS)).text
-        return {reason: float(n) for reason, n in re.findall(r'refused_total{reason="(\w+)"} (\S+)', page)}
+        samples = re.findall(r'connection_rejections_total{reason="(\w+)"} (\S+)', page)
+        return {reason: float(number) for reason, number in samples}
 
     before = counted()
     guarded.get("/models")

@@ -29,7 +29,7 @@ def enclosed(models: Path, keys: str | None = None, **given: Any) -> TestClient:
     settings = Settings(models=models, **given)
     service = build(settings)
     app = service.app
-    refusals = RejectionCounters(service.telemetry.refused)
+    refusals = RejectionCounters(service.telemetry.connection_rejections)
     gate = None if keys is None else Authorizer(ApiKeyStore(keys, None), RateLimiter(None), refusals)
     return TestClient(build_middleware(app, settings, gate))
 
