@@ -12,7 +12,6 @@ import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 import yaml
 
-from service.cli.main import main
 from service.config.settings import Settings
 from tests.support.deploy.typed_fields import unknown_fields
 from tests.support.http.answer import get
@@ -116,10 +115,8 @@ def test_pods_are_confined(pod: Document) -> None:
     assert {mount["mountPath"] for mount in container["volumeMounts"]} == {"/tmp"}
 
 
-def test_a_service_of_the_same_name_sets_no_setting() -> None:
-    """Kubernetes would tell of it in CONVSERVE_PORT, as a URL."""
+def test_kubernetes_sets_no_variables_for_the_service() -> None:
     assert POD["enableServiceLinks"] is False
-    assert main(["health", "--port", "tcp://10.0.0.1:8000"]) == 2
 
 
 @pytest.mark.parametrize("pod", PODS)

@@ -81,7 +81,9 @@ class RequestMetrics:
         for stage, spent in timings.stages():
             if spent or stage != "decode":  # tensors are not decoded
                 stages[stage].observe(spent)
-        model.statistics.answered(seconds, decode=timings.decode, queue=timings.queue, compute=timings.compute)
+        model.statistics.answered(
+            seconds, decode=timings.decode, queue=timings.queue, compute=timings.compute
+        )
 
     def _annotate(self, context: RequestContext, name: str, version: str) -> None:
         log_fields = {"protocol": self._protocol, "code": self.code}

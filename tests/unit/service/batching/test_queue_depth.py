@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from service.batching.batcher import Batcher
-from service.batching.pending_request import Answer, Rows, Scores
+from service.batching.pending_request import RequestResult, Rows, Scores
 from service.errors import DeadlineExceeded, InferenceFailed
 from tests.support.manual_clock import ManualClockLoop
 
@@ -40,7 +40,7 @@ class Queue:
         self.peak = max(self.peak, self.depth)
         assert self.depth == self.batcher.rows_waiting >= 0
 
-    async def submit(self, count: int, deadline: float = float("inf")) -> asyncio.Task[Answer]:
+    async def submit(self, count: int, deadline: float = float("inf")) -> asyncio.Task[RequestResult]:
         rows = np.zeros((count, 1), np.uint8)
         task = asyncio.create_task(self.batcher.submit(rows, deadline=deadline))
         await asyncio.sleep(0)
