@@ -1,10 +1,10 @@
-"""Measure this server beside its peers.
+"""Benchmarks this server against simpler ones.
 
 python -m benchmarks                        every row and curve, about twenty minutes
-python -m benchmarks --quick                the same in short, in some two minutes: do they work?
-python -m benchmarks --rows c64 many        some rows, nothing else
+python -m benchmarks --quick                a short run of everything, about two minutes
+python -m benchmarks --rows c64 many        only these rows
 python -m benchmarks --publish              every row and curve into docs/performance.md
-python -m benchmarks --render               that page and its plots anew from their JSON
+python -m benchmarks --render               rebuild that page and its plots from the JSON
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from pathlib import Path
 
 from benchmarks.cases.alexnet_models import CACHE
 from benchmarks.cases.cases import KEYS
-from benchmarks.host_info import Machine
+from benchmarks.host_info import HostInfo
 from benchmarks.report import page, results
 from benchmarks.run import GENERATOR, GROWTH, MAX_RATE, Run
-from benchmarks.server_pool import Pace, Stage
+from benchmarks.server_pool import ServerPool, Timing
 from benchmarks.servers import ROOT
 
-FULL = Pace(rounds=3, seconds=3.0, heavy_seconds=5.0, warm_up=0.6)
-QUICK = Pace(rounds=1, seconds=0.6, heavy_seconds=2.0, warm_up=0.2)
+FULL = Timing(rounds=3, seconds=3.0, heavy_seconds=5.0, warm_up=0.6)
+QUICK = Timing(rounds=1, seconds=0.6, heavy_seconds=2.0, warm_up=0.2)
 ALL = (*KEYS, GENERATOR, MAX_RATE, GROWTH)
 
 
@@ -33,12 +33,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _render(page.FOLDER)
         page.fill(results.read(page.FOLDER))
         return 0
-    machine = Machine.here()
-    print(machine, flush=True)
-    if not machine.is_quiet:
-        print("The machine has other work: the figures are worth little.", file=sys.stderr)
-    with Stage(_pace(options)) as stage:
-        document = Run(stage, options.rows or ALL, options).document(machine)
+    host = HostInfo.collect()
+    print(host, flush=True)
+    if not host.is_quiet:
+        print(f"load average {host.load:g}: other processes distort the results", file=sys.stderr)
+    with ServerPool(_timing(options)) as pool:
+        document = Run(pool, options.rows or ALL, options).document(host)
     folder = page.FOLDER if options.publish else options.out
     if options.rows and (folder / results.FILE).exists():
         document = results.merged(results.read(folder), document)
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.publish:
         page.fill(document)
     print("\n".join(page.targets(document["rows"])))
-    print("\n".join(line for row in document["rows"] for line in page.complaints(row)))
+    print("\n".join(line for row in document["rows"] for line in page.invalid_responses(row)))
     return 0
 
 
@@ -59,12 +59,12 @@ def _render(folder: Path) -> None:
     draw(folder, document["growth"], f"{details['kind']}; commit {details['commit']}, {details['date']}")
 
 
-def _pace(options: argparse.Namespace) -> Pace:
-    usual = QUICK if options.quick else FULL
-    seconds = options.seconds or usual.seconds
-    warm_up = min(usual.warm_up, seconds / 2)
-    heavy = max(seconds, usual.heavy_seconds if options.seconds is None else 2 * seconds)
-    return Pace(options.rounds or usual.rounds, seconds, heavy, warm_up)
+def _timing(options: argparse.Namespace) -> Timing:
+    default = QUICK if options.quick else FULL
+    seconds = options.seconds or default.seconds
+    warm_up = min(default.warm_up, seconds / 2)
+    heavy = max(seconds, default.heavy_seconds if options.seconds is None else 2 * seconds)
+    return Timing(options.rounds or default.rounds, seconds, heavy, warm_up)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -72,16 +72,41 @@ def _parser() -> argparse.ArgumentParser:
         "python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--rows", nargs="+", choices=ALL, metavar="ROW", help=f"of {', '.join(ALL)}")
-    add("--quick", action="store_true", help="one short round, few points of each curve")
-    add("--rounds", type=int, metavar="N", help=f"each contender so many times (default {FULL.rounds})")
-    add("--seconds", type=float, metavar="S", help=f"of each measurement (default {FULL.seconds:g})")
-    add("--out", type=Path, default=CACHE / "results", metavar="DIR", help="for JSON and plots")
+    add(
+        "--rows",
+        nargs="+",
+        choices=ALL,
+        metavar="ROW",
+        help=f"rows to measure: {', '.join(ALL)} (default: all)",
+    )
+    add("--quick", action="store_true", help="one short round, and three points of each curve")
+    add("--rounds", type=int, metavar="N", help=f"measurements of each server (default: {FULL.rounds})")
+    add(
+        "--seconds", type=float, metavar="S", help=f"duration of each measurement (default: {FULL.seconds:g})"
+    )
+    add(
+        "--out",
+        type=Path,
+        default=CACHE / "results",
+        metavar="DIR",
+        help="folder of the JSON and the plots (default: %(default)s)",
+    )
     add("--publish", action="store_true", help="write docs/performance.md and docs/performance/ instead")
-    add("--render", action="store_true", help="measure nothing")
-    add("--alexnet", type=Path, metavar="DIR", help="a repository with AlexNet; else it is published anew")
+    add("--render", action="store_true", help="rebuild the page and plots, without measuring")
+    add(
+        "--alexnet",
+        type=Path,
+        metavar="DIR",
+        help="model repository with AlexNet (default: publish it to a cache)",
+    )
     photos = ROOT.parent / "shared" / "data" / "photos"
-    add("--photos", type=Path, default=photos, metavar="DIR", help="JPEGs to classify; else drawn ones")
+    add(
+        "--photos",
+        type=Path,
+        default=photos,
+        metavar="DIR",
+        help="folder of JPEG files (default: %(default)s, or synthetic images)",
+    )
     return parser
 
 

@@ -1,4 +1,4 @@
-"""What the figures were measured on."""
+"""The machine, the software versions and the commit of a measurement."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ from typing import Self
 from service.system.cpu_quota import available_cores
 
 LIBRARIES = ("fastapi", "httptools", "numpy", "onnxruntime", "pillow", "starlette", "uvicorn", "uvloop")
-# What ONNX Runtime's kernels for this kind of processor choose by, the best first.
+# Instruction sets by which ONNX Runtime selects its kernels, best first.
 VECTORS = {"avx512_vnni": "AVX-512 VNNI", "avx512f": "AVX-512", "avx2": "AVX2", "asimd": "NEON"}
-# A machine that has more to do than this measures that as well.
-QUIET = 0.5
+# A higher load average distorts the measurements.
+MAX_QUIET_LOAD = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
+class HostInfo:
     """
     Attributes:
-        load: processes that wanted to run, in the mean of the minute before the measurements.
-        commit: of the code, with a `+` where files differed from it.
+        kind: the number of cores, the architecture and the vector instructions.
+        commit: the commit of the code, with a `+` if tracked files differ from it.
+        load: the load average of the minute before the measurements.
     """
 
     kind: str
@@ -41,7 +42,7 @@ class Machine:
     date: str
 
     @classmethod
-    def here(cls) -> Self:
+    def collect(cls) -> Self:
         cores = available_cores()
         return cls(
             kind=f"{cores} cores, {platform.machine().replace('_', '-')}{_vectors()}",
@@ -57,7 +58,7 @@ class Machine:
 
     @property
     def is_quiet(self) -> bool:
-        return self.load <= QUIET
+        return self.load <= MAX_QUIET_LOAD
 
     def __str__(self) -> str:
         libraries = ", ".join(f"{name} {number}" for name, number in self.libraries.items())
@@ -68,7 +69,7 @@ class Machine:
 
 
 def _version(library: str) -> str:
-    """ONNX Runtime comes in two packages; where both are, that of the device has overwritten the other."""
+    """The installed version; of ONNX Runtime's two packages the one for GPUs overwrites the other."""
     if library == "onnxruntime":
         with suppress(PackageNotFoundError):
             return version("onnxruntime-gpu")
@@ -85,10 +86,10 @@ def _vectors() -> str:
 
 
 def _commit() -> str:
-    here = Path(__file__).resolve().parent
+    folder = Path(__file__).resolve().parent
 
     def git(*arguments: str) -> str:
-        result = subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True)
+        result = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True)
         return result.stdout.strip() if result.returncode == 0 else ""
 
     commit = git("rev-parse", "--short=10", "HEAD") or "unknown"

@@ -1,4 +1,4 @@
-"""The servers of a run: each started when it is first asked for, all ended with the block."""
+"""The servers of a run: each is started on first use, all are stopped together."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Self
 
-from benchmarks.servers import Contender, Running, running
+from benchmarks.servers import BenchmarkServer, RunningServer, running
 from service.loadgen.results.measurement import Measurement
-from service.loadgen.runner import Load
+from service.loadgen.runner import LoadRunner
 from service.loadgen.types import Plan, Requests
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
-    """How long and how often; seconds.
+class Timing:
+    """The number of rounds and the duration of each measurement, in seconds.
 
     Attributes:
-        heavy_seconds: of a measurement of a large network, which answers dozens and not thousands.
+        heavy_seconds: duration for a large network, which classifies dozens of images per second.
     """
 
     rounds: int
@@ -30,38 +30,40 @@ class Pace:
     warm_up: float
 
 
-class Stage:
-    """Idle servers cost nothing but memory, so all of a group wait while one of them is asked."""
+class ServerPool:
+    """Starts servers on first use and measures them one at a time.
 
-    def __init__(self, pace: Pace) -> None:
-        self.pace = pace
+    Idle servers use no CPU time, so that all servers of a group can stay running.
+    """
+
+    def __init__(self, timing: Timing) -> None:
+        self.timing = timing
         self._servers = ExitStack()
-        self._running: dict[Contender, Running] = {}
-        self._load = Load()
+        self._running: dict[BenchmarkServer, RunningServer] = {}
+        self._runner = LoadRunner()
 
     def __enter__(self) -> Self:
-        self._load.__enter__()
+        self._runner.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.clear()
-        self._load.__exit__(kind, error, trace)
+        self.stop_all()
+        self._runner.__exit__(kind, error, trace)
 
-    def server(self, contender: Contender) -> Running:
-        if contender not in self._running:
-            self._running[contender] = self._servers.enter_context(running(contender))
-        return self._running[contender]
+    def server(self, server: BenchmarkServer) -> RunningServer:
+        if server not in self._running:
+            self._running[server] = self._servers.enter_context(running(server))
+        return self._running[server]
 
-    def clear(self) -> None:
-        """End all servers."""
+    def stop_all(self) -> None:
         self._servers.close()
         self._running.clear()
 
-    def ask(
+    def measure(
         self,
-        server: Running,
+        server: RunningServer,
         requests: Requests,
         connections: int,
         *,
@@ -69,15 +71,15 @@ class Stage:
         seconds: float | None = None,
         seed: int = 0,
     ) -> Measurement:
-        """A closed loop, or an open one of so many requests a second."""
-        window = self.pace.seconds if seconds is None else seconds
-        plan = Plan(requests, connections, rate, self.pace.warm_up, window, seed)
-        return self._load.run(plan, [server.pid])
+        """Run a closed loop, or an open loop of `rate` requests per second."""
+        duration = self.timing.seconds if seconds is None else seconds
+        plan = Plan(requests, connections, rate, self.timing.warm_up, duration, seed)
+        return self._runner.run(plan, [server.pid])
 
 
 @contextmanager
 def repository(*folders: Path) -> Iterator[Path]:
-    """A model repository of these versions alone."""
+    """A temporary model repository that contains only these version folders."""
     with TemporaryDirectory() as models:
         for folder in folders:
             version = Path(models, folder.parent.name, folder.name)

@@ -1,4 +1,4 @@
-"""The servers that are measured against each other: processes of their own, on the same model."""
+"""The servers that are compared: separate processes that serve the same model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.loadgen.process_stats import family
+from service.loadgen.process_stats import process_tree
 from service.loadgen.types import Address
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -22,16 +22,16 @@ PAUSE = 0.002
 
 
 @dataclass(frozen=True, slots=True)
-class Contender:
-    """A server by its name and the command that starts it, with `{port}` and `{grpc}` where they belong."""
+class BenchmarkServer:
+    """A server's name and the command that starts it, with the placeholders `{port}` and `{grpc}`."""
 
     name: str
     command: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
-    """A server that has answered `/readyz` with 200, `ready_seconds` after its process was started."""
+class RunningServer:
+    """A server that became ready `ready_seconds` after its process was started."""
 
     pid: int
     address: Address
@@ -40,31 +40,31 @@ class Running:
 
     @property
     def processes(self) -> frozenset[int]:
-        return family([self.pid])
+        return process_tree([self.pid])
 
 
-def convserve(models: Path, workers: int, *flags: str) -> Contender:
-    """This server, with gRPC, as it is by default."""
+def convserve(models: Path, workers: int, *flags: str) -> BenchmarkServer:
+    """This project's server with its default settings, over HTTP and gRPC."""
     command = [sys.executable, "-m", "service", "serve", "--models", str(models), "--workers", str(workers)]
     ports = ["--port", "{port}", "--grpc-port", "{grpc}", "--log-level", "warning"]
-    return Contender(f"convserve, {_workers(workers)}", (*command, *ports, *flags))
+    return BenchmarkServer(f"convserve, {_workers(workers)}", (*command, *ports, *flags))
 
 
-def naive(model: Path, workers: int) -> Contender:
-    """FastAPI as one writes it in an afternoon; `model` is a version's folder."""
+def baseline_fastapi(model: Path, workers: int) -> BenchmarkServer:
+    """A minimal FastAPI server; `model` is a version's folder."""
     return _peer("naive FastAPI", "benchmarks.baselines.fastapi_server", workers, str(model / "model.onnx"))
 
 
-def bare(model: Path | None, workers: int) -> Contender:
-    """ASGI without a framework; without a model it only greets."""
+def baseline_asgi(model: Path | None, workers: int) -> BenchmarkServer:
+    """A minimal ASGI application; without a model it returns a constant response."""
     name = "bare ASGI" if model is not None else "hello"
     graph = [] if model is None else [str(model / "model.onnx")]
     return _peer(name, "benchmarks.baselines.asgi_server", workers, *graph)
 
 
-def _peer(name: str, module: str, workers: int, *arguments: str) -> Contender:
+def _peer(name: str, module: str, workers: int, *arguments: str) -> BenchmarkServer:
     command = (sys.executable, "-m", module, *arguments, "--workers", str(workers), "--port", "{port}")
-    return Contender(f"{name}, {_workers(workers)}", command)
+    return BenchmarkServer(f"{name}, {_workers(workers)}", command)
 
 
 def _workers(count: int) -> str:
@@ -72,22 +72,26 @@ def _workers(count: int) -> str:
 
 
 @contextmanager
-def running(contender: Contender) -> Iterator[Running]:
-    """Start it, wait until it is ready, and end it with the block."""
+def running(server: BenchmarkServer) -> Iterator[RunningServer]:
+    """Run a server until the end of the block, which begins once it is ready.
+
+    Raises:
+        RuntimeError: the server did not become ready.
+    """
     port, grpc = _free_ports(2)
-    # Compiled modules are kept, as an installed server has them; its settings are nobody's but ours.
-    own = {
+    # With compiled modules, as an installed server has them, and without the caller's settings.
+    environment = {
         name: value
         for name, value in os.environ.items()
         if name != "PYTHONDONTWRITEBYTECODE" and not name.startswith("CONVSERVE_")
     }
-    command = [part.format(port=port, grpc=grpc) for part in contender.command]
+    command = [part.format(port=port, grpc=grpc) for part in server.command]
     started = time.perf_counter()
-    process = subprocess.Popen(command, cwd=ROOT, env=own, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
     try:
         _wait_until_ready(process, port)
         ready = time.perf_counter() - started
-        yield Running(process.pid, Address("127.0.0.1", port), Address("127.0.0.1", grpc), ready)
+        yield RunningServer(process.pid, Address("127.0.0.1", port), Address("127.0.0.1", grpc), ready)
     finally:
         process.terminate()
         process.wait(DEADLINE)
@@ -97,12 +101,12 @@ def _wait_until_ready(process: subprocess.Popen[bytes], port: int) -> None:
     deadline = time.monotonic() + DEADLINE
     while _status(port, "/readyz") != 200:
         if process.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError(f"{process.args!r} did not become ready")
+            raise RuntimeError(f"{process.args!r} did not become ready within {DEADLINE:g} s")
         time.sleep(PAUSE)
 
 
 def _status(port: int, path: str) -> int | None:
-    """The status of the answer; None where nobody answers."""
+    """The status of the response; None if the server does not listen yet."""
     with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)) as connection:
         try:
             connection.request("GET", path)

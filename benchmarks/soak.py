@@ -1,7 +1,7 @@
-"""A server under 80 % of its capacity for as long as one likes: `python -m benchmarks.soak --minutes 10`.
+"""Loads a server at 80 % of its capacity for a long time: `python -m benchmarks.soak --minutes 10`.
 
-Every model of the repository is asked, in three dialects, with pictures of three sizes, at random moments
-(a Poisson process). What is looked for is one error, and memory that grows: either makes the exit code 1.
+Every model of the repository gets requests in three protocols, with images of three sizes, at random times
+(a Poisson process). A failed request, or memory that grows, makes the exit code 1.
 """
 
 from __future__ import annotations
@@ -25,28 +25,30 @@ from urllib.request import urlopen
 import numpy as np
 from PIL import Image
 
-from benchmarks.host_info import Machine
+from benchmarks.host_info import HostInfo
 
 SHARE_OF_CAPACITY = 0.8
 CONNECTIONS = 16
 CALIBRATION_SECONDS = 10.0
-# Memory that settles at the beginning is no growth.
+# The share of the run at its start during which memory may still grow.
 SETTLING = 0.2
-SAMPLES_A_MINUTE = 30
-# So many standard errors from nought is a slope no noise.
-NOISE = 3.0
-# Less than this is none at all, however sure: a tenth of a per cent of a server's memory in ten minutes.
+SAMPLES_PER_MINUTE = 30
+# A slope counts as growth when it exceeds this many standard errors.
+SIGNIFICANCE = 3.0
+# Smaller growth is ignored: 0.1 % of a server's memory in ten minutes.
 NEGLIGIBLE_MEBIBYTES = 1.0
 
 
 class Outcome(NamedTuple):
+    """One response; times are in seconds."""
+
     due: float
     seconds: float
     status: int
 
 
 class Soak:
-    """Requests to one server, and what came of them."""
+    """Sends requests to one server and records the outcomes."""
 
     def __init__(self, url: str, requests: Sequence[bytes]) -> None:
         parts = urlsplit(url)
@@ -56,40 +58,40 @@ class Soak:
         self.errors: list[str] = []
 
     async def closed(self, seconds: float) -> float:
-        """Requests a second when each connection asks again as soon as it is answered."""
+        """Run a closed loop and return the requests per second."""
         end = time.monotonic() + seconds
         before = len(self.outcomes)
 
-        async def ask_until(end: float) -> None:
+        async def send_until(end: float) -> None:
             stream = await asyncio.open_connection(*self._address)
             while (now := time.monotonic()) < end:
-                await self._ask(*stream, now)
+                await self._send(*stream, now)
             stream[1].close()
 
-        await asyncio.gather(*(ask_until(end) for _ in range(CONNECTIONS)))
+        await asyncio.gather(*(send_until(end) for _ in range(CONNECTIONS)))
         return (len(self.outcomes) - before) / seconds
 
     async def open(self, seconds: float, rate: float) -> None:
-        """Requests at `rate` a second, whether or not those before have been answered."""
+        """Run an open loop: send `rate` requests per second, whether or not earlier ones are complete."""
         due: asyncio.Queue[float | None] = asyncio.Queue()
 
-        async def ask_what_is_due() -> None:
+        async def send_due() -> None:
             stream = await asyncio.open_connection(*self._address)
             while (moment := await due.get()) is not None:
-                await self._ask(*stream, moment)
+                await self._send(*stream, moment)
             stream[1].close()
 
-        asking = [asyncio.create_task(ask_what_is_due()) for _ in range(4 * CONNECTIONS)]
+        senders = [asyncio.create_task(send_due()) for _ in range(4 * CONNECTIONS)]
         start = moment = time.monotonic()
         while moment < start + seconds:
             moment += random.expovariate(rate)
             await asyncio.sleep(moment - time.monotonic())
             due.put_nowait(moment)
-        for _ in asking:
+        for _ in senders:
             due.put_nowait(None)
-        await asyncio.gather(*asking)
+        await asyncio.gather(*senders)
 
-    async def _ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, due: float) -> None:
+    async def _send(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, due: float) -> None:
         writer.write(random.choice(self._requests))
         head = await reader.readuntil(b"\r\n\r\n")
         length = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
@@ -101,31 +103,31 @@ class Soak:
 
 
 def requests_of(url: str) -> Sequence[bytes]:
-    """For each model, each picture in each dialect that it answers."""
-    with urlopen(f"{url}/models") as answer:
-        models = json.load(answer)["models"]
+    """One request for each model, image and protocol that the model supports."""
+    with urlopen(f"{url}/models") as response:
+        models = json.load(response)["models"]
     requests = []
     for model in models:
         name, side = model["name"], model["input"].get("width") or 64
         classifies = model["output"]["kind"] != "maps"
-        for picture in (drawn(side, "PNG"), drawn(3 * side, "PNG"), drawn(512, "JPEG")):
-            text = base64.b64encode(picture).decode()
+        for image in (synthetic(side, "PNG"), synthetic(3 * side, "PNG"), synthetic(512, "JPEG")):
+            text = base64.b64encode(image).decode()
             tensor = {"name": model["input"]["name"], "shape": [1], "datatype": "BYTES", "data": [text]}
             requests.append(
                 _request(f"/v2/models/{name}/infer", "application/json", _json({"inputs": [tensor]}))
             )
             if classifies:
                 three = _json({"instances": [{"b64": text}] * 3})
-                requests.append(_request(f"/models/{name}/classify", "application/octet-stream", picture))
+                requests.append(_request(f"/models/{name}/classify", "application/octet-stream", image))
                 requests.append(_request(f"/v1/models/{name}:predict", "application/json", three))
     return requests
 
 
-def drawn(side: int, form: str) -> bytes:
-    """Light blots on dark."""
+def synthetic(side: int, image_format: str) -> bytes:
+    """Smooth random shades of gray."""
     noise = np.random.default_rng(side).integers(0, 256, (8, 8), np.uint8)
     buffer = io.BytesIO()
-    Image.fromarray(noise).resize((side, side), Image.Resampling.BICUBIC).save(buffer, form)
+    Image.fromarray(noise).resize((side, side), Image.Resampling.BICUBIC).save(buffer, image_format)
     return buffer.getvalue()
 
 
@@ -144,7 +146,7 @@ def _request(path: str, content_type: str, body: bytes) -> bytes:
 
 
 def resident(pid: int) -> float:
-    """MiB of a process and its children."""
+    """Resident MiB of a process and its descendants."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     status = Path(f"/proc/{pid}/status").read_text()
     own = int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024  # type: ignore[index]
@@ -152,18 +154,18 @@ def resident(pid: int) -> float:
 
 
 def slope(samples: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """MiB a minute of a line through the samples `(minute, MiB)`, and its standard error."""
+    """The slope of a line through samples `(minute, MiB)`, and its standard error, in MiB per minute."""
     minutes, sizes = np.array(samples).T
     (gradient, _), covariance = np.polyfit(minutes, sizes, 1, cov=True)
     return float(gradient), float(np.sqrt(covariance[0, 0]))
 
 
-async def watched(pid: int, minutes: float) -> Sequence[tuple[float, float]]:
+async def sample_memory(pid: int, minutes: float) -> Sequence[tuple[float, float]]:
     samples = []
     start = time.monotonic()
     while (passed := (time.monotonic() - start) / 60) < minutes:
         samples.append((passed, resident(pid)))
-        await asyncio.sleep(60 / SAMPLES_A_MINUTE)
+        await asyncio.sleep(60 / SAMPLES_PER_MINUTE)
     return samples
 
 
@@ -173,18 +175,20 @@ async def soak(url: str, pid: int, minutes: float) -> int:
     capacity = await run.closed(CALIBRATION_SECONDS)
     run.outcomes.clear()
     rate = SHARE_OF_CAPACITY * capacity
-    print(f"{capacity:.0f} requests a second at the most; {rate:.0f} for {minutes:g} minutes", flush=True)
-    _, samples = await asyncio.gather(run.open(60 * minutes, rate), watched(pid, minutes))
+    print(
+        f"{capacity:.0f} requests per second at most; sending {rate:.0f} for {minutes:g} minutes", flush=True
+    )
+    _, samples = await asyncio.gather(run.open(60 * minutes, rate), sample_memory(pid, minutes))
     settled = [sample for sample in samples if sample[0] > SETTLING * minutes]
     gradient, error = slope(settled)
     waits = np.percentile([1e3 * outcome.seconds for outcome in run.outcomes], [50, 99, 99.9])
-    grown = gradient * minutes
-    grows = gradient > NOISE * error and grown > NEGLIGIBLE_MEBIBYTES
-    print(f"machine      {Machine.here().kind}")
+    grows = gradient > SIGNIFICANCE * error and gradient * minutes > NEGLIGIBLE_MEBIBYTES
+    print(f"machine      {HostInfo.collect().kind}")
     print(f"requests     {len(run.outcomes)}, of which {len(run.errors)} failed")
     print(f"latency      median {waits[0]:.1f} ms, p99 {waits[1]:.1f} ms, p99.9 {waits[2]:.1f} ms")
     print(f"memory       {settled[0][1]:.1f} to {settled[-1][1]:.1f} MiB")
-    print(f"slope        {gradient:+.3f} ± {error:.3f} MiB a minute: {'it grows' if grows else 'noise'}")
+    verdict = "growing" if grows else "not significant"
+    print(f"slope        {gradient:+.3f} ± {error:.3f} MiB per minute: {verdict}")
     for message in run.errors[:5]:
         print(f"error        {message}")
     return 1 if grows or run.errors else 0
@@ -192,10 +196,10 @@ async def soak(url: str, pid: int, minutes: float) -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser("python -m benchmarks.soak")
-    parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--workers", default="1")
+    parser.add_argument("--minutes", type=float, default=10.0, help="duration (default: %(default)g)")
+    parser.add_argument("--workers", default="1", help="worker processes (default: %(default)s)")
     parser.add_argument(
-        "--models", help="a model repository; the one that ships with the project if not given"
+        "--models", metavar="DIR", help="model repository (default: the models that ship with the project)"
     )
     arguments = parser.parse_args()
     command = [

@@ -1,4 +1,4 @@
-"""Writes docker/grafana/dashboards/convserve.json from docker/grafana/panels.toml: `make docs`."""
+"""Writes docker/grafana/dashboards/convserve.json from docker/grafana/panels.toml (`make docs`)."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ GRAFANA = Path(__file__).resolve().parent.parent / "docker" / "grafana"
 TARGET = GRAFANA / "dashboards" / "convserve.json"
 
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
-HERE = 'instance=~"$instance"'
-MODEL = f'{HERE}, model=~"$model"'
+INSTANCE = 'instance=~"$instance"'
+MODEL = f'{INSTANCE}, model=~"$model"'
 VERSION = f'{MODEL}, version=~"$version"'
-SELECTIONS = {"@here": HERE, "@model": MODEL, "@version": VERSION}
+SELECTIONS = {"@instance": INSTANCE, "@model": MODEL, "@version": VERSION}
 
 # In cells of Grafana's grid.
 GRID_WIDTH = 24
@@ -25,7 +25,7 @@ WIDTH = HEIGHT = 8
 
 
 def dashboard() -> dict[str, Any]:
-    """The whole document, as Grafana's provisioning reads it."""
+    """The dashboard as JSON data for Grafana's provisioning."""
     rows = tomllib.loads((GRAFANA / "panels.toml").read_text())["row"]
     return {
         "uid": "convserve",
@@ -37,13 +37,13 @@ def dashboard() -> dict[str, Any]:
         "refresh": "10s",
         "time": {"from": "now-1h", "to": "now"},
         "templating": {"list": list(_variables())},
-        "panels": [{**panel, "id": number} for number, panel in enumerate(_laid_out(rows), start=1)],
+        "panels": [{**panel, "id": number} for number, panel in enumerate(_with_positions(rows), start=1)],
     }
 
 
 def _variables() -> Iterator[dict[str, Any]]:
     yield {"name": "datasource", "type": "datasource", "query": "prometheus", "label": "Source"}
-    for name, selection in (("instance", ""), ("model", HERE), ("version", MODEL)):
+    for name, selection in (("instance", ""), ("model", INSTANCE), ("version", MODEL)):
         query = f"label_values(convserve_model_info{{{selection}}}, {name})"
         yield {
             "name": name,
@@ -51,7 +51,7 @@ def _variables() -> Iterator[dict[str, Any]]:
             "datasource": SOURCE,
             "definition": query,
             "query": {"query": query, "refId": name},
-            "refresh": 2,  # whenever the time range changes
+            "refresh": 2,  # on every change of the time range
             "multi": True,
             "includeAll": True,
             "allValue": ".*",
@@ -59,8 +59,8 @@ def _variables() -> Iterator[dict[str, Any]]:
         }
 
 
-def _laid_out(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Rows and their panels from the left to the right, from above to below."""
+def _with_positions(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Rows and panels with their positions, left to right and top to bottom."""
     y = 0
     for row in rows:
         place = {"x": 0, "y": y, "w": GRID_WIDTH, "h": 1}

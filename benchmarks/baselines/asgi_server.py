@@ -1,9 +1,9 @@
-"""Two limits of a Python server: ASGI with no framework that classifies, and ASGI that only greets.
+"""Upper limits of a Python server: an ASGI application without a framework, with or without a model.
 
     python -m benchmarks.baselines.asgi_server MODEL.onnx --port 8001 --workers 2
     python -m benchmarks.baselines.asgi_server --port 8001
 
-Neither is a service: no validation, no batches, no queue, no limits.
+It has no validation, batches, queue or limits. Without a model it returns a constant response.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from benchmarks.baselines.fastapi_server import MODEL, Classifier
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Application = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
-GREETING = b'{"predictions":[{"label":"hello"}]}'
+CONSTANT = b'{"predictions":[{"label":"hello"}]}'
 
 
 def create_app() -> Application:
-    """It classifies each body, or greets where no model is given."""
+    """An application that classifies each body, or returns a constant response if there is no model."""
     model = os.environ.get(MODEL)
     classifier = Classifier(Path(model)) if model else None
 
-    def answer(body: bytes) -> bytes:
+    def respond(body: bytes) -> bytes:
         if classifier is None or not body:
-            return GREETING
+            return CONSTANT
         return json.dumps({"predictions": classifier.classify([body])}).encode()
 
     async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await _live(receive, send)
+            await _lifespan(receive, send)
             return
         body = b""
         while True:
@@ -43,7 +43,7 @@ def create_app() -> Application:
             body += message.get("body", b"")
             if not message.get("more_body"):
                 break
-        content = answer(body)
+        content = respond(body)
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(content))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": content})
@@ -51,7 +51,7 @@ def create_app() -> Application:
     return app
 
 
-async def _live(receive: Receive, send: Send) -> None:
+async def _lifespan(receive: Receive, send: Send) -> None:
     while True:
         message = await receive()
         await send({"type": f"{message['type']}.complete"})

@@ -1,4 +1,4 @@
-"""Starts a peer: a module with a `create_app`, which finds the path of its model in the environment."""
+"""Runs a baseline server: a module whose `create_app` reads the model's path from the environment."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import uvicorn
 
 
 def serve(module: str, description: str | None, variable: str, *, model_required: bool = True) -> None:
-    """Serve `module`'s application by uvicorn, as the arguments of this process say.
+    """Serve the application of `module` with uvicorn.
 
-    Workers are processes of their own: what they are to know goes to them in the environment's `variable`.
+    Args:
+        variable: the environment variable that passes the model's path to the worker processes.
     """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("model", type=Path, nargs=None if model_required else "?")

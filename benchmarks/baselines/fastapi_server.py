@@ -1,4 +1,4 @@
-"""The peer: what one writes in an afternoon. FastAPI, an upload, Pillow, and the session run where it stands.
+"""The baseline: a minimal FastAPI server with uploads, Pillow and ONNX Runtime, called in the event loop.
 
 python -m benchmarks.baselines.fastapi_server MODEL.onnx --port 8001 --workers 2
 """
@@ -17,16 +17,16 @@ from fastapi import FastAPI, Request, UploadFile
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # a benchmark reports to nobody
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # no network traffic during a benchmark
 import onnxruntime
 
 from benchmarks.baselines import command_line
 
-MODEL = "BENCHMARKS_MODEL"  # how uvicorn's workers, which import this file anew, are told what to serve
+MODEL = "BENCHMARKS_MODEL"  # environment variable with the model's path
 
 
 class Classifier:
-    """One graph, `[n, height, width, channels]` of uint8 to class scores, on one thread."""
+    """Runs a graph from uint8 `[n, height, width, channels]` to class scores, with one thread."""
 
     def __init__(self, model: Path) -> None:
         self.labels = json.loads((model.parent / "manifest.json").read_text())["labels"]
@@ -41,11 +41,11 @@ class Classifier:
 
     def decode(self, data: bytes) -> NDArray[np.uint8]:
         file = Image.open(io.BytesIO(data))
-        file.draft(self.mode, self.size)  # a JPEG is decoded no larger than need be
-        picture: Image.Image = file
-        if picture.mode != self.mode or picture.size != self.size:
-            picture = ImageOps.fit(picture.convert(self.mode), self.size)
-        pixels = np.asarray(picture)
+        file.draft(self.mode, self.size)  # decodes a JPEG at a reduced size if possible
+        image: Image.Image = file
+        if image.mode != self.mode or image.size != self.size:
+            image = ImageOps.fit(image.convert(self.mode), self.size)
+        pixels = np.asarray(image)
         return pixels[:, :, np.newaxis] if self.mode == "L" else pixels
 
     def run(self, rows: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -1,6 +1,6 @@
-"""AlexNet for the benchmarks: published by the export with random weights, and converted without rewrites.
+"""AlexNet for the benchmarks: published with random weights, and converted without rewrites.
 
-Random weights classify nothing, and cost exactly what trained ones do.
+Inference with random weights takes as long as with trained ones.
 """
 
 from __future__ import annotations
@@ -21,7 +21,13 @@ CACHE = ROOT / "build" / "benchmarks"
 
 @dataclass(frozen=True, slots=True)
 class AlexNet:
-    """Folders of versions: as published, as published in smaller numbers, and as converted."""
+    """Version folders.
+
+    Attributes:
+        published: float32.
+        int8, float16: reduced precision; None if there is no such version.
+        plain: the graph as converted, without the rewrites of the export; None if the conversion failed.
+    """
 
     published: Path
     int8: Path | None
@@ -29,27 +35,27 @@ class AlexNet:
     plain: Path | None
 
     @classmethod
-    def found(cls, models: Path | None) -> Self:
-        """In a repository, or else published into a folder that is kept for the next time.
+    def find(cls, models: Path | None) -> Self:
+        """Find the versions in a repository; None publishes them to a cache.
 
         Raises:
-            RuntimeError: the export does not publish it.
+            RuntimeError: the export failed.
         """
         repository = models or CACHE / "models"
         if _newest(repository) is None:
             _export("alexnet", "--weights", "random", "--models", str(repository))
         for precision in ("int8", "float16"):
             if models is None and _newest(repository, precision) is None:
-                with suppress(RuntimeError):  # without it there is one row less
+                with suppress(RuntimeError):  # its row is then skipped
                     _export("quantize", "alexnet", "--precision", precision, "--models", str(repository))
         published = _newest(repository)
         if published is None:
-            raise RuntimeError(f"{repository} has no alexnet")
+            raise RuntimeError(f"{repository} contains no float32 version of alexnet")
         return cls(published, _newest(repository, "int8"), _newest(repository, "float16"), _plain(published))
 
 
 def _newest(repository: Path, precision: str | None = None) -> Path | None:
-    """The highest version in this precision, or in full."""
+    """The highest version with this reduced precision; None means float32."""
     folders = [path.parent for path in sorted(repository.glob("alexnet/[0-9]*/manifest.json"))]
     return next((folder for folder in reversed(folders) if _precision(folder) == precision), None)
 
@@ -66,12 +72,12 @@ def _export(*arguments: str) -> None:
         [sys.executable, "-m", "export", *arguments], cwd=ROOT, capture_output=True, text=True
     )
     if result.returncode:
-        last = (result.stderr.strip() or "it says nothing").splitlines()[-1]
+        last = (result.stderr.strip() or "no error message").splitlines()[-1]
         raise RuntimeError(f"export {arguments[0]}: {last}")
 
 
 def _plain(published: Path) -> Path | None:
-    """The same network as tf2onnx writes it, for what the rewrites of the export are worth."""
+    """The graph as tf2onnx writes it, to measure the effect of the rewrites."""
     folder = CACHE / "plain" / "alexnet" / "1"
     if not (folder / "model.onnx").exists():
         folder.mkdir(parents=True, exist_ok=True)

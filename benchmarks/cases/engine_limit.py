@@ -1,4 +1,4 @@
-"""The engine's own limit: decode and ONNX Runtime in one or more processes, without a server."""
+"""The speed of decoder and ONNX Runtime in one or more processes, without a server."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.cases.inputs import MAX_PIXELS, Material
+from benchmarks.cases.inputs import MAX_PIXELS, BenchmarkInputs
 from service.imaging.decoder import Decoder
 from service.repository.manifest import InputSpec
 
@@ -20,39 +20,51 @@ WARM_UP_RUNS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
-    """Pictures a second of all processes together; CPU seconds for 1,000 of them; milliseconds a picture."""
+class EngineLimit:
+    """The speed of the engine.
+
+    Attributes:
+        images_per_second: of all processes together.
+        cpu: CPU seconds per 1,000 images.
+        milliseconds: per image, in one process.
+    """
 
     images_per_second: float
     cpu: float
     milliseconds: float
 
 
-def limit(
-    material: Material, *, processes: int, batch: int, seconds: float, decode: bool = True, cuda: bool = False
-) -> Limit:
-    """On one thread a process.
+def measure_engine(
+    inputs: BenchmarkInputs,
+    *,
+    processes: int,
+    batch: int,
+    seconds: float,
+    decode: bool = True,
+    cuda: bool = False,
+) -> EngineLimit:
+    """Run the engine with one thread per process.
 
     Args:
-        decode: whether pictures are decoded each time, or once before.
-        cuda: whether the graph runs on the device, with the server's precision.
+        decode: whether images are decoded in every batch, or once before the measurement.
+        cuda: whether the graph runs on a GPU, with the server's precision.
     """
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=context) as pool:
         jobs = [
-            pool.submit(_work, material.folder, material.files, batch, seconds, decode, cuda)
+            pool.submit(_work, inputs.folder, inputs.files, batch, seconds, decode, cuda)
             for _ in range(processes)
         ]
         parts = [job.result() for job in jobs]
     rate = sum(images / wall for images, wall, _ in parts)
     cpu = sum(spent for _, _, spent in parts) / sum(images for images, _, _ in parts) * 1000
-    return Limit(rate, cpu, 1000 * processes / rate)
+    return EngineLimit(rate, cpu, 1000 * processes / rate)
 
 
 def _work(
     folder: Path, files: Sequence[bytes], batch: int, seconds: float, decode: bool, cuda: bool
 ) -> tuple[int, float, float]:
-    """Pictures, wall seconds, CPU seconds; in a process of its own, with the decoder that the server has."""
+    """Run batches with the server's decoder; return images, wall seconds and CPU seconds."""
     import json
 
     import onnxruntime
@@ -70,11 +82,11 @@ def _work(
     )
     decoder = Decoder(spec, max_pixels=MAX_PIXELS)
     groups = [[files[(i + j) % len(files)] for j in range(batch)] for i in range(0, len(files), batch)]
-    ready = [np.stack([decoder.decode(decoder.open(file)) for file in group]) for group in groups]
+    decoded = [np.stack([decoder.decode(decoder.open(file)) for file in group]) for group in groups]
 
     def step(turn: int) -> None:
         index = turn % len(groups)
-        rows = ready[index]
+        rows = decoded[index]
         if decode:
             rows = np.stack([decoder.decode(decoder.open(file)) for file in groups[index]])
         session.run(None, {spec.name: rows})[0].argmax(axis=1)

@@ -1,4 +1,4 @@
-"""What the generator itself can do: against a server that only greets, beside wrk where that is installed."""
+"""The limit of the load generator: its rate against a server with a constant response, compared with wrk."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from functools import partial
 
 from benchmarks.cases.measurements import Entry, Row
 from benchmarks.report.figures import Figures
-from benchmarks.server_pool import Stage
-from benchmarks.servers import Running, bare
+from benchmarks.server_pool import ServerPool
+from benchmarks.servers import RunningServer, baseline_asgi
 from service.loadgen.clients.request_bytes import post
 from service.loadgen.types import Requests
 from service.loadgen.workload import response_parsers
@@ -20,26 +20,28 @@ CONNECTIONS = 64
 
 
 def generator_row() -> Row:
-    """`generator` is the cores it kept busy; over the rate that is its cost a request."""
-    hello = bare(None, 2)
+    """The row; `generator` divided by the rate is the generator's CPU time per request."""
+    constant = baseline_asgi(None, 2)
 
-    def own(stage: Stage) -> Figures:
-        server = stage.server(hello)
+    def own(pool: ServerPool) -> Figures:
+        server = pool.server(constant)
         data = (post(server.address, "/", bytes(300), {"Content-Type": "image/png"}),)
         requests = Requests(server.address, data, partial(response_parsers.native, 1))
-        return Figures.of(stage.ask(server, requests, CONNECTIONS))
+        return Figures.of(pool.measure(server, requests, CONNECTIONS))
 
     entries = [Entry("convserve bench", own)]
     if shutil.which("wrk"):
         entries.append(
-            Entry("wrk, one thread, GET", lambda stage: _wrk(stage.server(hello), stage.pace.seconds))
+            Entry("wrk, one thread, GET", lambda pool: _wrk(pool.server(constant), pool.timing.seconds))
         )
-    return Row("generator", "the generator alone, against a server that greets, 64 connections", entries)
+    return Row(
+        "generator", "the load generator against a server with a constant response, 64 connections", entries
+    )
 
 
-def _wrk(server: Running, seconds: float) -> Figures:
+def _wrk(server: RunningServer, seconds: float) -> Figures:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    # whole seconds are all it takes
+    # wrk accepts whole seconds only
     command = [
         "wrk",
         "-t1",

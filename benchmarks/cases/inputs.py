@@ -1,4 +1,4 @@
-"""What is classified: a model's folder and pictures for it, real where there are any, else drawn."""
+"""A model's folder and the images to classify: real photographs if there are any, or synthetic ones."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ from service.imaging.decoder import Decoder
 from service.repository.manifest import InputSpec
 
 COUNT = 16
-PHOTO = (500, 375)  # the mean of ImageNet's
+PHOTO = (500, 375)  # the mean size in ImageNet
 MAX_PIXELS = 50_000_000
 HEAVY_BYTES = 30_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Material:
-    """
+class BenchmarkInputs:
+    """A version and the images to classify.
+
     Attributes:
-        folder: of the version.
-        files: encoded pictures.
-        rows: the same as the model's input takes them.
-        origin: where the pictures come from, in words.
+        folder: the version's folder.
+        files: encoded images.
+        rows: the decoded images as the model's input.
+        origin: a description of the images for the report.
     """
 
     folder: Path
@@ -37,14 +38,14 @@ class Material:
     origin: str
 
     @classmethod
-    def of(cls, folder: Path, files: Sequence[bytes], origin: str) -> Material:
+    def of(cls, folder: Path, files: Sequence[bytes], origin: str) -> BenchmarkInputs:
         manifest = json.loads((folder / "manifest.json").read_text())
         decoder = Decoder(InputSpec.model_validate(manifest["input"]), max_pixels=MAX_PIXELS)
         return cls(folder, files, [decoder.decode(decoder.open(file)).tobytes() for file in files], origin)
 
     @property
     def is_heavy(self) -> bool:
-        """Whether the network answers dozens of pictures a second and not thousands."""
+        """True if the network classifies dozens of images per second, and not thousands."""
         return (self.folder / "model.onnx").stat().st_size > HEAVY_BYTES
 
     @property
@@ -58,36 +59,36 @@ class Material:
 
 
 def digits(side: int = 28) -> list[bytes]:
-    """Light strokes on black, as PNG."""
+    """PNG images of white strokes on black."""
     return [_png(_strokes(random.Random(seed), side)) for seed in range(COUNT)]
 
 
 def photographs(folder: Path) -> tuple[list[bytes], str]:
-    """Real JPEGs of a usual size from `folder`, spread over it; drawn ones where it has none."""
+    """JPEG files from `folder`, or synthetic scenes if it has too few; and a description of them."""
     paths = [path for path in sorted(folder.glob("*.JPEG")) if 10_000 < path.stat().st_size < 400_000]
     if len(paths) >= COUNT:
         step = len(paths) // COUNT
         return [path.read_bytes() for path in paths[::step][:COUNT]], f"{COUNT} real photographs"
-    return [_jpeg(_scene(random.Random(seed))) for seed in range(COUNT)], f"{COUNT} drawn scenes"
+    return [_jpeg(_scene(random.Random(seed))) for seed in range(COUNT)], f"{COUNT} synthetic scenes"
 
 
-def _strokes(chance: random.Random, side: int) -> Image.Image:
-    """Drawn at four times the size, so that the edges have many greys."""
+def _strokes(rng: random.Random, side: int) -> Image.Image:
+    """Strokes drawn at four times the size, so that their edges are antialiased."""
     canvas = Image.new("L", (side * 4, side * 4))
     draw = ImageDraw.Draw(canvas)
-    points = [(chance.uniform(0.2, 0.8) * side * 4, chance.uniform(0.2, 0.8) * side * 4) for _ in range(4)]
+    points = [(rng.uniform(0.2, 0.8) * side * 4, rng.uniform(0.2, 0.8) * side * 4) for _ in range(4)]
     draw.line(points, fill=255, width=side // 3, joint="curve")
     return canvas.resize((side, side), Image.Resampling.LANCZOS)
 
 
-def _scene(chance: random.Random) -> Image.Image:
-    """Soft colours, edges and grain: what makes a JPEG as long as a photograph's."""
+def _scene(rng: random.Random) -> Image.Image:
+    """Soft colours, edges and noise, which compress to about the size of a photograph."""
     image = Image.effect_noise(PHOTO, 40).convert("RGB")
     draw = ImageDraw.Draw(image, "RGBA")
     for _ in range(60):
-        x, y = chance.uniform(0, PHOTO[0]), chance.uniform(0, PHOTO[1])
-        wide, high = chance.uniform(10, 200), chance.uniform(10, 150)
-        colour = tuple(chance.randrange(256) for _ in range(3))
+        x, y = rng.uniform(0, PHOTO[0]), rng.uniform(0, PHOTO[1])
+        wide, high = rng.uniform(10, 200), rng.uniform(10, 150)
+        colour = tuple(rng.randrange(256) for _ in range(3))
         draw.ellipse((x - wide, y - high, x + wide, y + high), fill=(*colour, 140))
     return image.filter(ImageFilter.GaussianBlur(0.7))
 

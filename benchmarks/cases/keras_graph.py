@@ -1,4 +1,4 @@
-"""AlexNet as tf2onnx writes it, untrained and without the rewrites of the export.
+"""Writes AlexNet as tf2onnx converts it, untrained and without the rewrites of the export.
 
 python -m benchmarks.cases.keras_graph FILE.onnx
 """

@@ -1,4 +1,4 @@
-"""The table: for each kind of work who is measured, and what is to be reached."""
+"""The entries and targets of a row, and the functions that measure them."""
 
 from __future__ import annotations
 
@@ -9,34 +9,35 @@ from math import nan
 from statistics import median
 
 from benchmarks.cases import peer_requests
-from benchmarks.cases.engine_limit import limit
-from benchmarks.cases.inputs import Material
+from benchmarks.cases.engine_limit import measure_engine
+from benchmarks.cases.inputs import BenchmarkInputs
 from benchmarks.report.figures import Figures
-from benchmarks.server_pool import Stage
-from benchmarks.servers import Contender, running
+from benchmarks.server_pool import ServerPool
+from benchmarks.servers import BenchmarkServer, running
 from service.loadgen.process_stats import pss
 
 MEGABYTE = 1e6
-# One round of a row: each contender's figures.
+# One round of a row: the figures of each entry.
 Round = Mapping[str, Figures]
 Rounds = Sequence[Round]
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One contender in one row, with how it is measured."""
+    """One server or engine in a row, and the function that measures it."""
 
     name: str
-    measure: Callable[[Stage], Figures]
+    measure: Callable[[ServerPool], Figures]
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """
+    """A bound on a figure of a row.
+
     Attributes:
-        value: from the rounds of the row, or of another row, to the figure that is judged.
-        bound: at least this, or at most.
-        row: whose rounds are compared besides, None for none.
+        text: the description in the report.
+        value: computes the figure from the rounds of the row.
+        at_least: whether `bound` is the minimum or the maximum.
     """
 
     text: str
@@ -57,26 +58,26 @@ class Row:
     targets: Sequence[Target] = field(default=())
 
 
-def asked(
-    contender: Contender,
-    ask: peer_requests.Ask,
-    material: Material,
+def load_entry(
+    server: BenchmarkServer,
+    build_requests: peer_requests.RequestFactory,
+    inputs: BenchmarkInputs,
     connections: int,
     images: int = 1,
     note: str = "",
 ) -> Entry:
-    """A closed loop over HTTP or gRPC."""
+    """A server under a closed loop over HTTP or gRPC."""
 
-    def measure(stage: Stage) -> Figures:
-        server = stage.server(contender)
-        seconds = _seconds(stage, material)
-        return Figures.of(stage.ask(server, ask(server, material, images), connections, seconds=seconds))
+    def measure(pool: ServerPool) -> Figures:
+        running = pool.server(server)
+        workload = build_requests(running, inputs, images)
+        return Figures.of(pool.measure(running, workload, connections, seconds=_seconds(pool, inputs)))
 
-    return Entry(contender.name + (f", {note}" if note else ""), measure)
+    return Entry(server.name + (f", {note}" if note else ""), measure)
 
 
-def unserved(
-    material: Material,
+def engine_entry(
+    inputs: BenchmarkInputs,
     processes: int,
     batch: int,
     *,
@@ -84,27 +85,31 @@ def unserved(
     cuda: bool = False,
     note: str = "",
 ) -> Entry:
-    """Decode and engine alone, or the engine alone."""
+    """The decoder and the engine without a server, or the engine alone."""
 
-    def measure(stage: Stage) -> Figures:
-        seconds = _seconds(stage, material)
+    def measure(pool: ServerPool) -> Figures:
+        seconds = _seconds(pool, inputs)
         return Figures.of_limit(
-            limit(material, processes=processes, batch=batch, seconds=seconds, decode=decode, cuda=cuda)
+            measure_engine(
+                inputs, processes=processes, batch=batch, seconds=seconds, decode=decode, cuda=cuda
+            )
         )
 
     many = f"{processes} process{'es' if processes > 1 else ''}, batches of {batch}"
     return Entry(note or f"no server: decode and ONNX Runtime, {many}", measure)
 
 
-def started(contender: Contender, ask: peer_requests.Ask, material: Material) -> Entry:
-    """Started afresh, asked a little, then weighed: whatever is loaded late is there."""
+def startup_entry(
+    server: BenchmarkServer, build_requests: peer_requests.RequestFactory, inputs: BenchmarkInputs
+) -> Entry:
+    """Time from start to readiness, and memory after some requests, which import the last modules."""
 
-    def measure(stage: Stage) -> Figures:
-        with running(contender) as server:
-            stage.ask(server, ask(server, material, 1), 16)
-            return Figures(ready=server.ready_seconds, pss=pss(server.processes) / MEGABYTE)
+    def measure(pool: ServerPool) -> Figures:
+        with running(server) as process:
+            pool.measure(process, build_requests(process, inputs, 1), 16)
+            return Figures(ready=process.ready_seconds, pss=pss(process.processes) / MEGABYTE)
 
-    return Entry(contender.name, measure)
+    return Entry(server.name, measure)
 
 
 def figure(rounds: Rounds, name: str, what: str) -> float:
@@ -113,32 +118,32 @@ def figure(rounds: Rounds, name: str, what: str) -> float:
 
 
 def ratio(rounds: Rounds, name: str, other: str, what: str) -> float:
-    """The median of the rounds' own ratios: what slows a whole round down falls out."""
+    """The median of the rounds' ratios, which does not depend on the speed of the machine in each round."""
     return median(_number(each[name], what) / (_number(each[other], what) or nan) for each in rounds)
 
 
 def at_least_times(entry: Entry, other: Entry, bound: float, what: str = "images") -> Target:
     value = partial(ratio, name=entry.name, other=other.name, what=what)
-    return Target(f"{_WORDS[what]} ≥ {bound:g} x {other.name}", value, bound, at_least=True)
+    return Target(f"{_METRIC_NAMES[what]} ≥ {bound:g} x {other.name}", value, bound, at_least=True)
 
 
 def at_most_times(entry: Entry, other: Entry, bound: float, what: str) -> Target:
     value = partial(ratio, name=entry.name, other=other.name, what=what)
-    return Target(f"{_WORDS[what]} ≤ {bound:g} x {other.name}", value, bound, at_least=False)
+    return Target(f"{_METRIC_NAMES[what]} ≤ {bound:g} x {other.name}", value, bound, at_least=False)
 
 
 def at_most(entry: Entry, bound: float, what: str, unit: str) -> Target:
     value = partial(figure, name=entry.name, what=what)
-    return Target(f"{_WORDS[what]} of {entry.name} ≤ {bound:g} {unit}", value, bound, at_least=False)
+    return Target(f"{_METRIC_NAMES[what]} of {entry.name} ≤ {bound:g} {unit}", value, bound, at_least=False)
 
 
 def at_least(entry: Entry, bound: float, what: str, unit: str) -> Target:
     value = partial(figure, name=entry.name, what=what)
-    return Target(f"{_WORDS[what]} of {entry.name} ≥ {bound:g} {unit}", value, bound, at_least=True)
+    return Target(f"{_METRIC_NAMES[what]} of {entry.name} ≥ {bound:g} {unit}", value, bound, at_least=True)
 
 
-def _seconds(stage: Stage, material: Material) -> float:
-    return stage.pace.heavy_seconds if material.is_heavy else stage.pace.seconds
+def _seconds(pool: ServerPool, inputs: BenchmarkInputs) -> float:
+    return pool.timing.heavy_seconds if inputs.is_heavy else pool.timing.seconds
 
 
 def _number(figures: Figures, what: str) -> float:
@@ -146,7 +151,7 @@ def _number(figures: Figures, what: str) -> float:
     return nan if value is None else float(value)
 
 
-_WORDS: Mapping[str, str] = {
+_METRIC_NAMES: Mapping[str, str] = {
     "images": "throughput",
     "rate": "throughput",
     "p50": "p50",
@@ -154,5 +159,5 @@ _WORDS: Mapping[str, str] = {
     "cpu": "CPU",
     "pss": "PSS",
     "ready": "start to ready",
-    "refusal_p99": "p99 of refusals",
+    "rejection_p99": "p99 of rejections",
 }

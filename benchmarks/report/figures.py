@@ -1,23 +1,27 @@
-"""What one contender showed in one round of one row."""
+"""The figures of one entry in one round of a row."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Self
 
-from benchmarks.cases.engine_limit import Limit
+from benchmarks.cases.engine_limit import EngineLimit
 from service.loadgen.results.measurement import Measurement
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Latencies in milliseconds, `cpu` in seconds for 1,000 pictures, memory in megabytes of 10^6 bytes.
+    """Latencies in milliseconds, `cpu` in seconds per 1,000 images, `pss` in megabytes of 10^6 bytes.
+
+    The names are keys of results.json; None means that the figure was not measured.
 
     Attributes:
-        rate: requests answered a second.
-        images: pictures answered a second.
-        generator: cores that the generator of the load kept busy.
-        unclean: requests that were not answered rightly or refused in order.
+        rate: correct responses per second.
+        images: classified images per second.
+        rejected: requests rejected because of overload.
+        generator: cores that the load generator kept busy.
+        failed: requests with neither a correct response nor a rejection, and incorrect responses.
+        first_error: a description of the first incorrect response.
     """
 
     rate: float | None = None
@@ -25,18 +29,18 @@ class Figures:
     p50: float | None = None
     p99: float | None = None
     max: float | None = None
-    refused: int | None = None
-    refusal_p99: float | None = None
+    rejected: int | None = None
+    rejection_p99: float | None = None
     cpu: float | None = None
     pss: float | None = None
     ready: float | None = None
     generator: float | None = None
-    unclean: int | None = None
-    complaint: str | None = None
+    failed: int | None = None
+    first_error: str | None = None
 
     @classmethod
     def of(cls, measurement: Measurement) -> Self:
-        latency, refusals = measurement.latency, measurement.refusal_latency
+        latency, rejections = measurement.latency, measurement.rejection_latency
         cpu = measurement.server_cpu
         return cls(
             rate=measurement.throughput,
@@ -44,16 +48,16 @@ class Figures:
             p50=latency.p50 if latency else None,
             p99=latency.p99 if latency else None,
             max=latency.max if latency else None,
-            refused=measurement.refused,
-            refusal_p99=refusals.p99 if refusals else None,
+            rejected=measurement.rejected,
+            rejection_p99=rejections.p99 if rejections else None,
             cpu=cpu / measurement.images_per_request if cpu is not None else None,
             generator=measurement.generator_cores,
-            unclean=measurement.failed + measurement.wrong,
-            complaint=measurement.complaint,
+            failed=measurement.failed + measurement.incorrect,
+            first_error=measurement.first_error,
         )
 
     @classmethod
-    def of_limit(cls, limit: Limit) -> Self:
+    def of_limit(cls, limit: EngineLimit) -> Self:
         return cls(
             rate=limit.images_per_second,
             images=limit.images_per_second,

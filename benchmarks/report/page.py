@@ -1,4 +1,4 @@
-"""The measured part of docs/performance.md, made of the JSON alone, so that the two cannot differ."""
+"""Writes the measured part of the performance page from the JSON results."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ PAGE = ROOT / "docs" / "performance.md"
 FOLDER = ROOT / "docs" / "performance"
 UNMEASURED = "No figures are committed yet: `make bench` writes them here.\n"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
-VERDICTS = {True: "yes", False: "no", None: "none to judge"}
+VERDICTS = {True: "yes", False: "no", None: "not measured"}
 COLUMNS: Mapping[str, str] = {
     "images": "images/s",
     "p50": "p50, ms",
     "p99": "p99, ms",
-    "refused": "refused",
-    "refusal_p99": "p99 of refusals, ms",
-    "cpu": "CPU, ms an image",
+    "rejected": "rejected",
+    "rejection_p99": "p99 of rejections, ms",
+    "cpu": "CPU, ms per image",
     "ready": "start to ready, s",
     "pss": "PSS, MB",
     "generator": "generator, cores",
@@ -27,7 +27,7 @@ COLUMNS: Mapping[str, str] = {
 
 
 def filled(page: str, document: Mapping[str, Any] | None) -> str:
-    """The page with what stands between the two marks replaced; None where nothing has been measured."""
+    """The page with the text between the two marks replaced; None means that nothing has been measured."""
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
     figures = measured(document) if document is not None else UNMEASURED
@@ -39,12 +39,12 @@ def fill(document: Mapping[str, Any]) -> None:
 
 
 def measured(document: Mapping[str, Any]) -> str:
-    return "\n".join([*_head(document), *targets(document["rows"]), *_rows(document), *_growth(document)])
+    return "\n".join([*_head(document), *targets(document["rows"]), *_rows(document), *_curves(document)])
 
 
 def targets(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """What was to be reached, and whether it was."""
-    yield "| work | to reach | measured | reached |"
+    """The table of targets, and whether each was reached."""
+    yield "| workload | target | measured | reached |"
     yield "| --- | --- | ---: | --- |"
     for row in rows:
         for target in row["targets"]:
@@ -54,12 +54,12 @@ def targets(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def row_table(row: Mapping[str, Any]) -> Iterator[str]:
-    """The medians of each contender over the rounds."""
+    """The median figures of each entry over the rounds."""
     names = list(row["rounds"][0])
     medians = {name: _medians([each[name] for each in row["rounds"]]) for name in names}
     used = [column for column in COLUMNS if any(column in figures for figures in medians.values())]
-    if not any(figures.get("refused") for figures in medians.values()):
-        used = [column for column in used if column != "refused"]
+    if not any(figures.get("rejected") for figures in medians.values()):
+        used = [column for column in used if column != "rejected"]
     yield f"| {row['title']} | {' | '.join(COLUMNS[column] for column in used)} |"
     yield f"| --- |{' ---: |' * len(used)}"
     for name in names:
@@ -68,30 +68,30 @@ def row_table(row: Mapping[str, Any]) -> Iterator[str]:
     yield ""
 
 
-def complaints(row: Mapping[str, Any]) -> Iterator[str]:
-    """Whatever was not answered rightly or refused in order: a figure with such is not to be trusted."""
+def invalid_responses(row: Mapping[str, Any]) -> Iterator[str]:
+    """A line for each entry with failed requests or incorrect responses, which invalidate its figures."""
     for number, each in enumerate(row["rounds"], start=1):
         for name, figures in each.items():
-            if figures.get("unclean"):
-                text = figures.get("complaint", "unanswered or failed")
-                yield f"{row['key']}, round {number}, {name}: {figures['unclean']} requests: {text}"
+            if figures.get("failed"):
+                text = figures.get("first_error", "no response, or an error")
+                yield f"{row['key']}, round {number}, {name}: {figures['failed']} requests: {text}"
 
 
 def _head(document: Mapping[str, Any]) -> Iterator[str]:
     pace = document["pace"]
     seconds = f"{pace['seconds']:g} s ({pace['heavy_seconds']:g} s with AlexNet)"
-    yield f"Measured on {document['machine']}. Every single figure: [results.json](performance/results.json)."
+    yield f"Measured on {document['machine']}. All figures: [results.json](performance/results.json)."
     yield ""
     yield (
         f"Each figure is the median of {pace['rounds']} rounds of {seconds} after {pace['warm_up']:g} s of "
-        "warm-up; a ratio is the median of the rounds' own ratios."
+        "warm-up; a ratio is the median of the ratios of each round."
     )
-    yield f"Pictures: {'; '.join(document['pictures'])}."
+    yield f"Images: {'; '.join(document['images'])}."
     yield ""
 
 
 def _rows(document: Mapping[str, Any]) -> Iterator[str]:
-    yield "### Every contender"
+    yield "### All servers"
     yield ""
     for row in document["rows"]:
         yield from row_table(row)
@@ -100,7 +100,7 @@ def _rows(document: Mapping[str, Any]) -> Iterator[str]:
         yield ""
     rates = document.get("max_rates", [])
     if rates:
-        yield "### Largest Poisson rate with p99 ≤ 15 ms"
+        yield "### Highest Poisson rate with p99 ≤ 15 ms"
         yield ""
         yield "| server | requests/s | p99 in the confirming runs, ms |"
         yield "| --- | ---: | --- |"
@@ -109,9 +109,9 @@ def _rows(document: Mapping[str, Any]) -> Iterator[str]:
         yield ""
 
 
-def _growth(document: Mapping[str, Any]) -> Iterator[str]:
+def _curves(document: Mapping[str, Any]) -> Iterator[str]:
     if document["growth"]:
-        yield "### Cost against growth"
+        yield "### Scaling"
         yield ""
         for curve in document["growth"]:
             yield f"![{curve['title']}](performance/{curve['key']}.png)"

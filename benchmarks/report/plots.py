@@ -1,4 +1,4 @@
-"""The curves as pictures."""
+"""Draws the scaling curves."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ DPI = 110
 THROUGHPUT, TAIL = "#1f5fa8", "#b5482a"
 
 
-def draw(folder: Path, curves: Sequence[Mapping[str, Any]], machine: str) -> None:
-    """One PNG a curve: throughput above p99, each from zero, on one axis of what grew."""
+def draw(folder: Path, curves: Sequence[Mapping[str, Any]], caption: str) -> None:
+    """Write one PNG for each curve: throughput beside p99, over the parameter that grows."""
     folder.mkdir(parents=True, exist_ok=True)
     for curve in curves:
-        _draw(folder / f"{curve['key']}.png", curve, machine)
+        _draw(folder / f"{curve['key']}.png", curve, caption)
 
 
-def _draw(path: Path, curve: Mapping[str, Any], machine: str) -> None:
+def _draw(path: Path, curve: Mapping[str, Any], caption: str) -> None:
     points = curve["points"]
     at = [point["at"] for point in points]
     unit = "images" if curve["what"] == "images" else "requests"
     figure, axes = plt.subplots(1, 2, figsize=SIZE, dpi=DPI, layout="constrained")
     _line(axes[0], at, [point.get(curve["what"]) for point in points], THROUGHPUT)
-    axes[0].set_title(f"{unit} answered a second", fontsize=9)
+    axes[0].set_title(f"{unit} per second", fontsize=9)
     _line(axes[1], at, [point.get("p99") for point in points], TAIL)
     axes[1].set_title("p99, ms", fontsize=9)
     for axis in axes:
         _abscissa(axis, at, curve["unit"])
     figure.suptitle(curve["title"], fontsize=11)
-    figure.supxlabel(machine, fontsize=6, color="0.45")
+    figure.supxlabel(caption, fontsize=6, color="0.45")
     figure.savefig(path, metadata={"Software": None})
     plt.close(figure)
 

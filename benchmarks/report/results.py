@@ -1,4 +1,4 @@
-"""One run's figures as the JSON that the page and the plots are made of."""
+"""The results of a run as JSON, from which the page and the plots are built."""
 
 from __future__ import annotations
 
@@ -10,11 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.cases.measurements import Round, Row, Target
-from benchmarks.cases.scaling_curves import Grown
+from benchmarks.cases.scaling_curves import MeasuredCurve
 from benchmarks.report.figures import Figures
 
 Document = dict[str, Any]
 FILE = "results.json"
+# Keys in files of earlier versions, and their names today.
+RENAMED_KEYS: Mapping[str, str] = {
+    "complaint": "first_error",
+    "pictures": "images",
+    "refusal_p99": "rejection_p99",
+    "refused": "rejected",
+    "unclean": "failed",
+}
 
 
 def row_document(row: Row, rounds: Sequence[Round]) -> Document:
@@ -26,17 +34,20 @@ def row_document(row: Row, rounds: Sequence[Round]) -> Document:
     }
 
 
-def growth_document(grown: Grown) -> Document:
-    points = [{"at": at, **_brief(figures)} for at, figures in grown.points]
+def curve_document(curve: MeasuredCurve) -> Document:
     return {
-        "key": grown.key, "title": grown.title, "unit": grown.unit, "what": grown.what, "points": points
-    }  # fmt: skip
+        "key": curve.key,
+        "title": curve.title,
+        "unit": curve.unit,
+        "what": curve.what,
+        "points": [{"at": at, **_brief(figures)} for at, figures in curve.points],
+    }
 
 
 def merged(old: Document, new: Document) -> Document:
-    """The new run's parts, and in their places the old one's that were not measured again."""
-    pictures = dict.fromkeys([*old.get("pictures", []), *new["pictures"]])
-    document = {**new, "max_rates": new["max_rates"] or old.get("max_rates", []), "pictures": list(pictures)}
+    """The new results, completed by the old ones that were not measured again."""
+    images = dict.fromkeys([*old.get("images", []), *new["images"]])
+    document = {**new, "max_rates": new["max_rates"] or old.get("max_rates", []), "images": list(images)}
     for part in ("rows", "growth"):
         fresh = {each["key"]: each for each in new[part]}
         kept = [fresh.pop(each["key"], each) for each in old.get(part, [])]
@@ -50,8 +61,13 @@ def write(folder: Path, document: Document) -> None:
 
 
 def read(folder: Path) -> Document:
-    document: Document = json.loads((folder / FILE).read_text())
+    """The results in `folder`, with the key names of today."""
+    document: Document = json.loads((folder / FILE).read_text(), object_hook=_with_new_keys)
     return document
+
+
+def _with_new_keys(document: Document) -> Document:
+    return {RENAMED_KEYS.get(key, key): value for key, value in document.items()}
 
 
 def _target(target: Target, rounds: Sequence[Round]) -> Document:
@@ -65,7 +81,7 @@ def _target(target: Target, rounds: Sequence[Round]) -> Document:
 
 
 def _brief(figures: Figures) -> Mapping[str, Any]:
-    """What there is, with four digits."""
+    """The measured figures, rounded to four digits."""
     return {name: _rounded(value) for name, value in asdict(figures).items() if value is not None}
 
 

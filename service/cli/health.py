@@ -1,47 +1,31 @@
-"""Is the server on this machine ready: what a container's HEALTHCHECK asks, in a process of its own."""
+"""The command `convserve health`, which the HEALTHCHECK of a container runs."""
 
 from __future__ import annotations
 
-import http.client
-import json
-import ssl
-from contextlib import closing
-
+from ..config.settings import Settings
 from ..errors import RemoteServerError
+from ..http_client import HttpClient
 
-TIMEOUT_SECONDS = 4.0  # below the time-out that container engines are told
+TIMEOUT_SECONDS = 4.0  # less than container engines usually allow
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
 
 
-def ask_readiness(host: str, port: int, *, secure: bool) -> str:
-    """What `/readyz` of the server that listens there says, if it is that it is ready.
+def check_readiness(settings: Settings) -> str:
+    """The status that `/readyz` of the server on this machine reports.
 
-    Args:
-        host: as the server was told; a wildcard is asked by way of loopback.
-        secure: whether it speaks TLS. Its certificate, which is for other names, is not looked at.
+    With TLS the certificate is not verified: it is issued for other names than the loopback address.
 
     Raises:
-        RemoteServerError: it is not ready, or cannot be asked.
+        RemoteServerError: the server is not ready or cannot be reached.
     """
-    host = _LOOPBACK.get(host, host)
-    with closing(_connection(host, port, secure)) as connection:
-        try:
-            connection.request("GET", "/readyz")
-            response = connection.getresponse()
-            status = str(json.loads(response.read())["status"])
-        except (OSError, http.client.HTTPException) as error:
-            raise RemoteServerError(f"the server on {host} port {port} cannot be asked: {error}") from error
-        except (ValueError, TypeError, KeyError) as error:
-            raise RemoteServerError(f"what answers on {host} port {port} is no convserve server") from error
+    host = _LOOPBACK.get(settings.host, settings.host)
+    # The admin port, if there is one, requires no client certificate.
+    port = settings.admin_port if settings.admin_port > 0 else settings.port
+    scheme = "http" if settings.tls_cert is None else "https"
+    url = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+    with HttpClient(url, timeout=TIMEOUT_SECONDS, verify=False) as client:
+        response = client.get("/readyz")
+        status = str(response.json().get("status"))
     if response.status != 200:
-        raise RemoteServerError(f"the server on {host} port {port} is not ready: {status}")
+        raise RemoteServerError(f"the server at {url} is not ready: {status}")
     return status
-
-
-def _connection(host: str, port: int, secure: bool) -> http.client.HTTPConnection:
-    if not secure:
-        return http.client.HTTPConnection(host, port, timeout=TIMEOUT_SECONDS)
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return http.client.HTTPSConnection(host, port, timeout=TIMEOUT_SECONDS, context=context)

@@ -1,1 +1,1 @@
-"""Load for a running server: `convserve bench`, and what `benchmarks/` measures with."""
+"""The load generator of `convserve bench` and `benchmarks/`; the server does not use it."""

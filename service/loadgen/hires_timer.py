@@ -1,4 +1,4 @@
-"""A timer finer than the event loop's own, which knows whole milliseconds only."""
+"""A timer with a finer resolution than the event loop's own, which rounds to milliseconds."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class _TimerSpec(ctypes.Structure):
 
 
 class HighResolutionTimer:
-    """Calls `ring` once after each `set`; on Linux by timerfd(2), elsewhere by the loop's timer."""
+    """Calls `callback` once after each `set`; uses timerfd(2) on Linux and the loop's timer elsewhere."""
 
-    def __init__(self, ring: Callable[[], object]) -> None:
-        self._ring = ring
+    def __init__(self, callback: Callable[[], object]) -> None:
+        self._callback = callback
         self._loop = asyncio.get_running_loop()
         self._descriptor: int | None = None
         self._spec = _TimerSpec()
@@ -41,7 +41,7 @@ class HighResolutionTimer:
             descriptor = self._library.timerfd_create(CLOCK_MONOTONIC, NONBLOCK_CLOEXEC)
             if descriptor >= 0:
                 self._descriptor = descriptor
-                self._loop.add_reader(descriptor, self._read, descriptor)
+                self._loop.add_reader(descriptor, self._on_expiry, descriptor)
         return self
 
     def __exit__(
@@ -54,16 +54,16 @@ class HighResolutionTimer:
             os.close(self._descriptor)
 
     def set(self, due: float) -> None:
-        """Ring when `time.monotonic()` is `due`, at once where that is past."""
+        """Call back when `time.monotonic()` reaches `due`, or at once if it has passed."""
         seconds = max(due - time.monotonic(), MIN_SECONDS)
         if self._descriptor is None:
-            self._timer = self._loop.call_later(seconds, self._ring)
+            self._timer = self._loop.call_later(seconds, self._callback)
             return
         whole = int(seconds)
         self._spec.value.seconds = whole
         self._spec.value.nanoseconds = max(int((seconds - whole) * 1e9), 1)
         self._library.timerfd_settime(self._descriptor, 0, ctypes.byref(self._spec), None)
 
-    def _read(self, descriptor: int) -> None:
+    def _on_expiry(self, descriptor: int) -> None:
         os.read(descriptor, 8)
-        self._ring()
+        self._callback()

@@ -1,49 +1,163 @@
-"""The flags of `convserve bench`."""
+"""The arguments of `convserve bench`; importing this module loads nothing but argparse."""
 
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 PROTOCOLS = ("native", "open-inference", "tensorflow-serving", "grpc")
+CLOSED_LOOP_CONNECTIONS = 16
+# One for each request in flight in an open loop; with fewer, requests would wait in the generator.
+OPEN_LOOP_CONNECTIONS = 256
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("url", nargs="?", metavar="URL", help="the server; this one, started for the occasion, if not given")
-    add("--picture", nargs="+", type=Path, default=[], metavar="FILE", help="asked in turns; else an example")
-    add("--model", help="the model to ask; the server's default if not given")
-    add("--protocol", choices=PROTOCOLS, default="native", help="dialect (default native)")
-    add("--grpc", metavar="HOST:PORT", help="where the server listens for gRPC; the next port if not given")
-    add("--connections", type=_whole, metavar="N", help="open at a time (closed loop 16, open loop 256)")
-    add("--images-per-request", type=_whole, default=1, metavar="N", help="pictures in a request (default 1)")
-    add("--duration", type=_positive, default=10.0, metavar="SECONDS", help="of the measurement (default 10)")
-    add("--warm-up", type=_positive, default=2.0, metavar="SECONDS", help="the same load before (default 2)")
+    """Add the arguments in groups; the namespace is what `loadgen.cli.bench` takes."""
+    _add_server(parser)
+    _add_requests(parser.add_argument_group("requests"))
+    _add_load(parser.add_argument_group("load"))
+    _add_search(parser.add_argument_group("search for the highest rate"))
+    output = parser.add_argument_group("output")
+    output.add_argument("--json", type=Path, metavar="FILE", help="write the measurement to this JSON file")
+
+
+def _add_server(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "url",
+        nargs="?",
+        metavar="URL",
+        help="server to measure, such as http://127.0.0.1:8000 (default: start one on a free port, with the "
+        "settings below)",
+    )
+    group = parser.add_argument_group("server")
+    group.add_argument("--model", metavar="NAME", help="model name (default: the server's default model)")
+    group.add_argument(
+        "--grpc",
+        metavar="HOST:PORT",
+        help="gRPC address of the server (default: the port after the one in URL)",
+    )
+
+
+def _add_requests(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--image",
+        dest="images",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="image files, sent in turn (default: the model's example image)",
+    )
+    group.add_argument(
+        "--picture",
+        dest="images",
+        nargs="+",
+        type=Path,
+        default=argparse.SUPPRESS,
+        help=argparse.SUPPRESS,  # the flag's former name
+    )
+    group.add_argument(
+        "--protocol", choices=PROTOCOLS, default="native", help="protocol (default: %(default)s)"
+    )
+    group.add_argument(
+        "--images-per-request",
+        type=positive_int,
+        default=1,
+        metavar="N",
+        help="images in each request (default: %(default)s)",
+    )
+
+
+def _add_load(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add(
+        "--connections",
+        type=positive_int,
+        metavar="N",
+        help=f"open connections (default: {CLOSED_LOOP_CONNECTIONS}, with --rate {OPEN_LOOP_CONNECTIONS})",
+    )
+    add(
+        "--duration",
+        type=positive_float,
+        default=10.0,
+        metavar="SECONDS",
+        help="length of the measurement (default: %(default)g)",
+    )
+    add(
+        "--warm-up",
+        type=positive_float,
+        default=2.0,
+        metavar="SECONDS",
+        help="length of the same load before the measurement (default: %(default)g)",
+    )
     add(
         "--rate",
-        type=_positive,
+        type=positive_float,
         metavar="R",
-        help="requests a second at random moments (Poisson), with latency from the moment each was due; "
-        "without it every connection asks again as soon as it is answered",
+        help="send R requests per second at random times (open loop, Poisson arrivals); latency counts from "
+        "the scheduled time (default: each connection sends its next request after each response)",
     )
-    add("--find-max-rate", action="store_true", help="search the largest such rate that holds --p99")
-    add("--p99", default="15ms", metavar="TIME", help="the objective of --find-max-rate (default 15ms)")
-    add("--seed", type=int, default=0, help="of the random moments (default 0)")
-    add("--generators", type=_whole, default=1, metavar="N", help="processes that ask (default 1)")
-    add("--json", type=Path, metavar="FILE", help="write the measurement here")
+    add("--seed", type=int, default=0, metavar="N", help="seed of the random times (default: %(default)s)")
+    add(
+        "--generators",
+        type=positive_int,
+        default=1,
+        metavar="N",
+        help="processes that send requests (default: %(default)s)",
+    )
 
 
-def _checked(convert: Callable[[str], float], text: str) -> float:
-    value = convert(text)
+def _add_search(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--find-max-rate",
+        action="store_true",
+        help="find the highest rate of Poisson arrivals whose p99 latency stays within --p99; "
+        "--rate sets the first rate to try",
+    )
+    group.add_argument(
+        "--p99",
+        type=milliseconds,
+        default="15ms",
+        metavar="TIME",
+        help="latency objective, in ms or s (default: %(default)s)",
+    )
+
+
+def positive_int(text: str) -> int:
+    """
+    Raises:
+        argparse.ArgumentTypeError: the text is not a whole number of at least 1.
+    """
+    return int(_positive(int, text, "a whole number of at least 1"))
+
+
+def positive_float(text: str) -> float:
+    """
+    Raises:
+        argparse.ArgumentTypeError: the text is not a finite number above 0.
+    """
+    return _positive(float, text, "a number above 0")
+
+
+def milliseconds(text: str) -> float:
+    """Convert a time such as `15ms` or `0.5s`.
+
+    Raises:
+        argparse.ArgumentTypeError: the text is not a time above 0.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s)?", text)
+    if found is None or not float(found[1]):
+        raise argparse.ArgumentTypeError(f"must be a time such as 15ms or 0.5s, not {text!r}")
+    return float(found[1]) * (1000 if found[2] == "s" else 1)
+
+
+def _positive(convert: Callable[[str], float], text: str, expected: str) -> float:
+    try:
+        value = convert(text)
+    except ValueError:
+        value = 0.0
     if not 0 < value < float("inf"):
-        raise ValueError
+        raise argparse.ArgumentTypeError(f"must be {expected}, not {text!r}")
     return value
-
-
-def _positive(text: str) -> float:
-    return _checked(float, text)
-
-
-def _whole(text: str) -> int:
-    return int(_checked(int, text))

@@ -1,4 +1,4 @@
-"""What Linux tells of a server's processes: their CPU time and memory."""
+"""CPU time and memory of a server's processes, from Linux's /proc."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ PROC = Path("/proc")
 LISTENING = "0A"
 
 
-def family(pids: Iterable[int]) -> frozenset[int]:
-    """These processes and all that descend from them."""
+def process_tree(pids: Iterable[int]) -> frozenset[int]:
+    """These processes and all their descendants."""
     children: dict[int, list[int]] = {}
     for pid in _all():
         if (parent := _parent(pid)) is not None:
@@ -29,7 +29,7 @@ def family(pids: Iterable[int]) -> frozenset[int]:
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:
-    """User and system time so far, in hundredths; of processes that have ended, none."""
+    """User and system time so far, with a resolution of 10 ms; processes that have ended count as 0."""
     ticks = 0
     for pid in pids:
         fields = _stat(pid)
@@ -39,7 +39,7 @@ def cpu_seconds(pids: Iterable[int]) -> float:
 
 
 def pss(pids: Iterable[int]) -> int:
-    """Bytes of memory, in which a page that several processes share counts by its share."""
+    """Proportional set size in bytes: a page that several processes share is divided among them."""
     total = 0
     for pid in pids:
         found = re.search(rb"^Pss:\s+(\d+) kB$", _read(pid, "smaps_rollup"), re.MULTILINE)
@@ -48,7 +48,7 @@ def pss(pids: Iterable[int]) -> int:
 
 
 def listeners(port: int) -> frozenset[int]:
-    """The processes that hold a socket listening on a local port; those of other users cannot be seen."""
+    """The processes that listen on a local port; those of other users are not visible."""
     inodes = set(_listening_inodes(port))
     return frozenset(pid for pid in _all() if inodes.intersection(_descriptors(pid)))
 
@@ -64,14 +64,14 @@ def _parent(pid: int) -> int | None:
 
 
 def _stat(pid: int) -> list[bytes]:
-    """The fields behind the process's name, which may hold blanks; none where it has ended."""
+    """The fields after the process's name, which may contain spaces; empty if it has ended."""
     return _read(pid, "stat").rpartition(b")")[2].split()
 
 
 def _read(pid: int, name: str) -> bytes:
     try:
         return (PROC / str(pid) / name).read_bytes()
-    except OSError:  # it has ended, or is another user's
+    except OSError:  # it has ended, or belongs to another user
         return b""
 
 

@@ -1,4 +1,4 @@
-"""This project's server as a process of its own, on free ports, for as long as a block lasts."""
+"""Runs this project's server in a process of its own, on free ports."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from ..config.settings import Settings
 from ..errors import RemoteServerError
 
 STOP_SECONDS = 60.0
-# Not a user's to choose here: free ports, and nothing but the announcement on the terminal.
-_OWN = {"host": "127.0.0.1", "port": "0", "grpc_port": "-1", "log_level": "warning"}
-# What everybody may read who lists the processes is no place for a key; the environment hands it on.
+# Free ports, and nothing on the terminal but the startup banner.
+_OVERRIDES = {"host": "127.0.0.1", "port": "0", "grpc_port": "-1", "log_level": "warning"}
+# A secret, which the environment passes on; every user of the machine can read a flag.
 _INHERITED = {"api_keys"}
 
 
 @dataclass(frozen=True, slots=True)
 class LocalServer:
-    """`grpc` is `host:port`."""
+    """A running server; `grpc` is `host:port`."""
 
     pid: int
     url: str
@@ -33,30 +33,40 @@ class LocalServer:
 
 @contextmanager
 def local_server(settings: Settings) -> Iterator[LocalServer]:
-    """Raises RemoteServerError where it does not start; it says itself why."""
-    names = settings.model_fields_set - _INHERITED
-    flags = as_flags({name: getattr(settings, name) for name in names} | _OWN)
+    """Run a server with these settings, and stop it at the end of the block.
+
+    Raises:
+        RemoteServerError: the server did not start; it prints the reason itself.
+    """
     package = __name__.rpartition(".loadgen.")[0]
-    # Where the package lies is on the way of this process, but perhaps not of another.
-    folder = str(Path(__file__).resolve().parents[1 + package.count(".") + 1])
-    way = os.pathsep.join([folder, *filter(None, [os.environ.get("PYTHONPATH")])])
     process = subprocess.Popen(
-        [sys.executable, "-m", package, "serve", *flags],
-        env={**os.environ, "PYTHONPATH": way},
+        [sys.executable, "-m", package, "serve", *_flags(settings)],
+        env=os.environ | _import_path(package),
         stdout=subprocess.PIPE,
         text=True,
     )
     assert process.stdout is not None
     with process.stdout:
         try:
-            announced = _announcement(process.stdout)
-            yield LocalServer(process.pid, *announced)
+            yield LocalServer(process.pid, *_read_banner(process.stdout))
         finally:
             process.terminate()
             process.wait(STOP_SECONDS)
 
 
-def _announcement(lines: Iterator[str]) -> tuple[str, str]:
+def _flags(settings: Settings) -> list[str]:
+    names = settings.model_fields_set - _INHERITED
+    return as_flags({name: getattr(settings, name) for name in names} | _OVERRIDES)
+
+
+def _import_path(package: str) -> dict[str, str]:
+    """PYTHONPATH with the folder that contains the package, which may be on this process's path only."""
+    folder = str(Path(__file__).resolve().parents[1 + package.count(".") + 1])
+    return {"PYTHONPATH": os.pathsep.join([folder, *filter(None, [os.environ.get("PYTHONPATH")])])}
+
+
+def _read_banner(lines: Iterator[str]) -> tuple[str, str]:
+    """The URL and the gRPC address in the startup banner."""
     url = grpc = ""
     for line in lines:
         if found := re.match(r"convserve listens on (\S+)", line):

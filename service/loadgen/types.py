@@ -1,16 +1,16 @@
-"""What a generator is to send, and for how long."""
+"""Addresses, prepared requests, and the plan of a run."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import Self
 
-from .results.answer_checker import Reader
+from .results.response_checker import LabelParser
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a server listens."""
+    """The address that a server listens on."""
 
     host: str
     port: int
@@ -19,17 +19,19 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Requests:
-    """Prepared requests, sent in turns.
+    """Prepared requests, sent in turn.
 
     Attributes:
-        data: each a whole HTTP request; for gRPC a serialised message.
-        method: of gRPC, as `/package.Service/Method`; None for HTTP.
-        key: the API key of gRPC's calls; with HTTP it stands in the data.
+        data: each a complete HTTP request; for gRPC a serialized message.
+        parse: returns the labels in a response.
+        images: number of images in each request.
+        method: the gRPC method, as `/package.Service/Method`; None for HTTP.
+        key: the API key of gRPC calls; with HTTP it is part of the data.
     """
 
     address: Address
     data: tuple[bytes, ...]
-    read: Reader
+    parse: LabelParser
     images: int = 1
     method: str | None = None
     key: str | None = None
@@ -37,15 +39,15 @@ class Requests:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Times in seconds.
+    """One run. Times are in seconds.
 
     Attributes:
-        connections: open at a time, one request on each.
-        rate: requests a second of an open loop, at random moments; None for a closed loop, in which each
-            connection asks again as soon as it has been answered.
-        warm_up: time before the window opens, under the same load.
-        seconds: how long the window is open.
-        begin: when the load begins, by `time.monotonic()`, which all processes of a machine share.
+        connections: open at a time, with one request on each.
+        rate: requests per second of an open loop with Poisson arrivals; None for a closed loop, in which each
+            connection sends its next request after each response.
+        warm_up: duration of the same load before the measurement.
+        seconds: duration of the measurement.
+        begin: start of the load by `time.monotonic()`, which all processes of a machine share.
     """
 
     requests: Requests

@@ -41,6 +41,7 @@ LAYERS = {
         "protocols.grpc",
         "asgi",
         "server",
+        "http_client",
         "loadgen",
         "cli",
         "__main__",
@@ -63,7 +64,7 @@ LAYERS = {
 # Libraries that one package, or a few modules, keep from all others.
 ONLY_IMPORTERS = {
     "onnxruntime": {"engine.cuda_graphs", "engine.session"},
-    "PIL": {"imaging.decoder", "imaging.resize"},
+    "PIL": {"imaging.decoder", "imaging.resize", "loadgen.workload.images"},
     "uvicorn": {"http.direct", "http.parting", "http.protocol", "server.server"},
     "grpc": {
         "protocols.grpc.auth_interceptor",

@@ -30,7 +30,7 @@ def test_it_follows_readiness(server_that_drains: ServerProcess) -> None:
         assert draining.returncode == 1
         assert (
             draining.stderr
-            == f"convserve: the server on 127.0.0.1 port {server.address[1]} is not ready: draining\n"
+            == f"convserve: the server at http://127.0.0.1:{server.address[1]} is not ready: draining\n"
         )
 
 
@@ -55,4 +55,4 @@ def test_nobody_there_is_not_healthy(tmp_path: Path) -> None:
         port = str(server.address[1])
     gone = convserve("health", "--port", port)
     assert gone.returncode == 1
-    assert gone.stderr.startswith(f"convserve: the server on 127.0.0.1 port {port} cannot be asked: ")
+    assert gone.stderr.startswith(f"convserve: cannot reach http://127.0.0.1:{port}: ")

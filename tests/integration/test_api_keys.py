@@ -119,7 +119,7 @@ def test_a_key_is_no_argument(shades: Path) -> None:
 
 def test_the_shell_makes_a_key_and_asks_with_it(shades: Path, tmp_path: Path) -> None:
     made = convserve("key", "mobile", "--scopes", "infer")
-    key, line = made.stdout.splitlines()
+    key, line = (text.partition(": ")[2] for text in made.stdout.splitlines())
     assert made.returncode == 0
     assert line == f"mobile infer {digest_of(key)}"
     (tmp_path / "keys").write_text(line)

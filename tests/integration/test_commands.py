@@ -80,13 +80,13 @@ def test_classify_by_a_server_that_is_not_there(two: Path) -> None:
         url = f"http://127.0.0.1:{unheard.getsockname()[1]}"
         result = convserve("classify", "--url", url, two / "one.png")
     assert result.returncode == 1
-    assert f"{url} cannot be asked" in result.stderr
+    assert f"cannot reach {url}: " in result.stderr
 
 
 @pytest.mark.parametrize(
     ("code", "arguments", "word"),
     [
-        (2, ["--url", "localhost:8000"], "--url"),
+        (2, ["--url", "localhost:8000"], "the URL must look like http://127.0.0.1:8000"),
         (2, ["--models", "nowhere"], "nowhere"),
         (2, [], "--no-such-flag"),
         (2, ["--top-k", "0"], "--top-k"),

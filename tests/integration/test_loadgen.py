@@ -17,7 +17,7 @@ import pytest
 
 from service.loadgen.clients.request_bytes import post
 from service.loadgen.generator import generate
-from service.loadgen.process_stats import cpu_seconds, family, listeners, pss
+from service.loadgen.process_stats import cpu_seconds, listeners, process_tree, pss
 from service.loadgen.types import Address, Plan, Requests
 from service.loadgen.workload.response_parsers import native
 from tests.support.models.gray_classifier import LABELS, image, level
@@ -53,10 +53,10 @@ def test_every_answer_is_counted_and_right(
     server: ServerProcess, tmp_path: Path, pictures: list[Path], protocol: str, images: str
 ) -> None:
     flags = ("--protocol", protocol, "--images-per-request", images, "--connections", "4")
-    measurement = measured(tmp_path, server.url, *flags, "--picture", *pictures)
+    measurement = measured(tmp_path, server.url, *flags, "--image", *pictures)
     assert measurement["offered"] == measurement["answered"]
     assert measurement["statuses"] == {"200": measurement["answered"]}
-    assert (measurement["failed"], measurement["wrong"], measurement["refused"]) == (0, 0, 0)
+    assert (measurement["failed"], measurement["incorrect"], measurement["rejected"]) == (0, 0, 0)
 
 
 @pytest.mark.parametrize("images", ["1", "500"])
@@ -75,7 +75,7 @@ def test_refusals_over_grpc_are_told_by_their_code(shades: Path, tmp_path: Path)
     result = convserve("bench", *flags, "--models", shades, "--max-images", "8", *BRIEFLY, "--json", report)
     (measurement,) = json.loads(report.read_text())["measurements"]
     assert measurement["statuses"] == {"RESOURCE_EXHAUSTED": measurement["offered"]}
-    assert measurement["refused"] == measurement["offered"]
+    assert measurement["rejected"] == measurement["offered"]
     assert result.returncode == 1, "nothing was answered"
 
 
@@ -99,10 +99,10 @@ def test_the_largest_rate_is_searched(server: ServerProcess, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (("http://127.0.0.1:1",), "cannot be asked"),
-        (("ftp://nowhere",), "must be like http://"),
-        (("--p99", "soon"), "must be a time like 15ms"),
-        (("--picture", "nowhere.png"), "nowhere.png: No such file"),
+        (("http://127.0.0.1:1",), "cannot reach http://127.0.0.1:1: "),
+        (("ftp://nowhere",), "must look like http://"),
+        (("--p99", "soon"), "must be a time such as 15ms"),
+        (("--image", "nowhere.png"), "nowhere.png: No such file"),
     ],
 )
 def test_what_cannot_be_measured_is_told_in_a_sentence(arguments: tuple[str, ...], complaint: str) -> None:
@@ -115,7 +115,7 @@ def test_what_cannot_be_measured_is_told_in_a_sentence(arguments: tuple[str, ...
 @needs_procfs
 def test_a_servers_processes_are_found_by_its_port(shades: Path) -> None:
     with ServerProcess(shades, "--workers", "2") as server:
-        own = family([server.pid])
+        own = process_tree([server.pid])
         assert listeners(server.address[1]) < own
         assert cpu_seconds(own) > 0
         assert pss(own) > 10_000_000
@@ -159,7 +159,7 @@ def reply(status: str, body: bytes = ANSWER, *fields: str) -> bytes:
 
 
 def plan(address: Address, *, rate: float | None = None) -> Plan:
-    data = (post(address, "/", b"picture", {}),)
+    data = (post(address, "/", b"image", {}),)
     return at_once(Plan(Requests(address, data, partial(native, 1)), 2, rate, 0.0, 0.7))
 
 
@@ -176,8 +176,8 @@ def test_refusals_are_kept_apart(rate: float | None) -> None:
 
     with answering(behave) as address:
         tally = asyncio.run(generate(plan(address, rate=rate)))
-    assert tally.offered == len(tally.refused) == tally.statuses[429] > 0
-    assert not tally.answered
+    assert tally.offered == len(tally.rejection_latencies) == tally.statuses[429] > 0
+    assert not tally.latencies
     assert tally.completed == 0
 
 
@@ -195,8 +195,8 @@ def test_answers_in_pieces_and_chunks_are_put_together() -> None:
 
     with answering(behave) as address:
         tally = asyncio.run(generate(plan(address)))
-    assert tally.offered == len(tally.answered) > 0
-    assert tally.wrong == tally.lost == 0
+    assert tally.offered == len(tally.latencies) > 0
+    assert tally.incorrect == tally.lost == 0
 
 
 @pytest.mark.parametrize(
@@ -223,7 +223,7 @@ def test_a_server_that_closes_after_each_answer_is_asked_anew() -> None:
 
     with answering(behave) as address:
         tally = asyncio.run(generate(plan(address)))
-    assert tally.offered == len(tally.answered) > 2
+    assert tally.offered == len(tally.latencies) > 2
     assert tally.lost == 0
 
 

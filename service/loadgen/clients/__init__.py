@@ -1,1 +1,1 @@
-"""Load-generating clients for HTTP/1.1 and gRPC."""
+"""Minimal HTTP/1.1 and gRPC clients that send prepared requests."""

@@ -1,4 +1,4 @@
-"""One keep-alive connection of HTTP/1.1 that sends prepared bytes and reads answers with httptools."""
+"""An HTTP/1.1 keep-alive connection that sends prepared requests and parses responses with httptools."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from typing import cast
 from httptools import HttpParserError, HttpResponseParser
 
 Status = int | str
-OnAnswer = Callable[["Connection", Status, bytes], None]
+OnResponse = Callable[["Connection", Status, bytes], None]
 OnLoss = Callable[["Connection"], None]
 
 
 class Connection(asyncio.Protocol):
-    """One request at a time. After `on_loss` it is of no more use.
+    """Carries one request at a time. It cannot be used after `on_loss`.
 
     Args:
-        on_answer: is given each whole answer; it may send the next request at once.
-        on_loss: is told that the server closed, or answered what is not HTTP.
+        on_response: called with each complete response; it may send the next request at once.
+        on_loss: called when the connection is closed, also after a response that is not HTTP.
 
     Attributes:
-        busy: whether a request is under way.
-        closing: whether it has been closed; its loss is told in a later turn of the loop.
-        request: the number of the request that is under way; the owner's to set, as is `started`.
-        started: when its latency began to count, by `time.monotonic()`.
+        busy: whether a request is in progress.
+        closing: whether `close` has been called; `on_loss` follows in a later iteration of the event loop.
+        request: number of the request in progress; set by the owner, as is `started`.
+        started: start of its latency, by `time.monotonic()`.
     """
 
     __slots__ = (
         "_body",
-        "_on_answer",
         "_on_loss",
+        "_on_response",
         "_parser",
         "_transport",
         "busy",
@@ -39,8 +39,8 @@ class Connection(asyncio.Protocol):
         "started",
     )
 
-    def __init__(self, on_answer: OnAnswer, on_loss: OnLoss) -> None:
-        self._on_answer = on_answer
+    def __init__(self, on_response: OnResponse, on_loss: OnLoss) -> None:
+        self._on_response = on_response
         self._on_loss = on_loss
         self._parser = HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
@@ -61,7 +61,8 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one by its methods alone
+        # uvloop's transports have the methods of asyncio.Transport, but do not inherit from it.
+        self._transport = cast(asyncio.Transport, transport)
 
     def connection_lost(self, error: Exception | None) -> None:
         self._on_loss(self)
@@ -73,7 +74,7 @@ class Connection(asyncio.Protocol):
             self.close()
 
     def on_body(self, body: bytes) -> None:
-        """Called by the parser, once for all but long answers."""
+        """Called by the parser; more than once for long responses."""
         self._body = self._body + body if self._body else body
 
     def on_message_complete(self) -> None:
@@ -82,4 +83,4 @@ class Connection(asyncio.Protocol):
         self.busy = False
         if not self._parser.should_keep_alive():
             self.close()
-        self._on_answer(self, self._parser.get_status_code(), body)
+        self._on_response(self, self._parser.get_status_code(), body)

@@ -1,7 +1,7 @@
-"""One connection of gRPC that sends prepared messages, one call at a time.
+"""A gRPC connection that sends prepared messages, one call at a time.
 
-gRPC's own Python client needs about as long for a call as the server; this one does as little as
-HTTP/2 (RFC 9113) allows, so that a generator leaves the cores to the server.
+The official Python client needs about as much CPU time for a call as the server does. This one implements the
+minimum of HTTP/2 (RFC 9113), so that the generator leaves the cores to the server.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ import asyncio
 import struct
 
 from .hpack import decode, encode
-from .http1 import Connection, OnAnswer, OnLoss
+from .http1 import Connection, OnLoss, OnResponse
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 0, 1, 3, 4, 6, 7, 8, 9
 ACK = END_STREAM = 0x1
 END_HEADERS, PADDED, PRIORITY = 0x4, 0x8, 0x20
 HEADER_TABLE_SIZE, INITIAL_WINDOW_SIZE, MAX_FRAME_SIZE = 1, 4, 5
-DEFAULT_WINDOW, LARGEST_WINDOW = 65_535, 2**31 - 1
+DEFAULT_WINDOW, MAX_WINDOW = 65_535, 2**31 - 1
 FRAME_HEAD, PREFIX_BYTES = 9, 5
-STREAM_REFUSED = "RST_STREAM"
+STREAM_RESET = "RST_STREAM"
 UNKNOWN = "UNKNOWN"
-# https://grpc.github.io/grpc/core/md_doc_statuscodes.html, by number.
+# By number: https://grpc.github.io/grpc/core/md_doc_statuscodes.html
 CODES = (
     "OK",
     "CANCELLED",
@@ -44,32 +44,33 @@ CODES = (
 
 
 class GrpcConnection(Connection):
-    """The same for its owner as one of HTTP/1.1: `send` takes a serialised message, answers come without
-    their prefix, with gRPC's codes as status.
+    """A `Connection` whose `send` takes a serialized message.
+
+    Responses are passed on without their length prefix, with the name of the gRPC status code as status.
 
     Args:
-        method: as `/package.Service/Method`.
+        method: in the form `/package.Service/Method`.
         authority: `host:port`.
-        key: an API key, if the server wants one.
+        key: the API key; None if the server needs none.
     """
 
     __slots__ = (
         "_block",
         "_buffer",
-        "_credit",
-        "_frame",
+        "_connection_window",
         "_head",
-        "_initial",
+        "_initial_window",
+        "_max_frame_size",
+        "_pending",
         "_stream",
-        "_taken",
-        "_unsent",
-        "_window",
+        "_stream_window",
+        "_unacknowledged",
     )
 
     def __init__(
-        self, on_answer: OnAnswer, on_loss: OnLoss, method: str, authority: str, key: str | None = None
+        self, on_response: OnResponse, on_loss: OnLoss, method: str, authority: str, key: str | None = None
     ) -> None:
-        super().__init__(on_answer, on_loss)
+        super().__init__(on_response, on_loss)
         fields = {
             b":method": b"POST",
             b":scheme": b"http",
@@ -84,34 +85,37 @@ class GrpcConnection(Connection):
         self._stream = -1
         self._buffer = b""
         self._block = b""
-        self._unsent = b""
-        self._credit = 0  # of the stream: bytes the server will still take
-        self._window = DEFAULT_WINDOW  # the same of the connection
-        self._initial = DEFAULT_WINDOW
-        self._frame = 16_384
-        self._taken = 0
+        self._pending = b""
+        self._stream_window = 0  # bytes that the server still accepts on the stream
+        self._connection_window = DEFAULT_WINDOW
+        self._initial_window = DEFAULT_WINDOW
+        self._max_frame_size = 16_384
+        self._unacknowledged = 0  # bytes received since the last window update
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        # No dynamic table, so that header blocks can be read without a memory of earlier ones.
-        settings = struct.pack(">HIHI", HEADER_TABLE_SIZE, 0, INITIAL_WINDOW_SIZE, LARGEST_WINDOW)
-        more = struct.pack(">I", LARGEST_WINDOW - DEFAULT_WINDOW)
+        # Without a dynamic table a header block can be decoded independently of earlier ones.
+        settings = struct.pack(">HIHI", HEADER_TABLE_SIZE, 0, INITIAL_WINDOW_SIZE, MAX_WINDOW)
+        more = struct.pack(">I", MAX_WINDOW - DEFAULT_WINDOW)
         self._write(PREFACE + _frame(SETTINGS, 0, 0, settings) + _frame(WINDOW_UPDATE, 0, 0, more))
 
     def send(self, data: bytes) -> None:
         self.busy = True
         self._stream += 2
-        self._credit = self._initial
-        self._unsent = struct.pack(">BI", 0, len(data)) + data
-        self._send_what_may_go(_frame(HEADERS, END_HEADERS, self._stream, self._head))
+        self._stream_window = self._initial_window
+        self._pending = struct.pack(">BI", 0, len(data)) + data
+        self._flush(_frame(HEADERS, END_HEADERS, self._stream, self._head))
 
-    def _send_what_may_go(self, before: bytes = b"") -> None:
-        frames = [before]
-        while self._unsent and (room := min(self._credit, self._window, self._frame)) > 0:
-            part, self._unsent = self._unsent[:room], self._unsent[room:]
-            self._credit -= len(part)
-            self._window -= len(part)
-            frames.append(_frame(DATA, 0 if self._unsent else END_STREAM, self._stream, part))
+    def _flush(self, first: bytes = b"") -> None:
+        frames = [first]
+        while (
+            self._pending
+            and (room := min(self._stream_window, self._connection_window, self._max_frame_size)) > 0
+        ):
+            part, self._pending = self._pending[:room], self._pending[room:]
+            self._stream_window -= len(part)
+            self._connection_window -= len(part)
+            frames.append(_frame(DATA, 0 if self._pending else END_STREAM, self._stream, part))
         self._write(b"".join(frames))
 
     def _write(self, data: bytes) -> None:
@@ -130,67 +134,69 @@ class GrpcConnection(Connection):
                     break
                 kind, flags = buffer[at + 3], buffer[at + 4]
                 stream = int.from_bytes(buffer[at + 5 : at + 9], "big")
-                self._received(kind, flags, stream, buffer[at + FRAME_HEAD : end])
+                self._on_frame(kind, flags, stream, buffer[at + FRAME_HEAD : end])
                 at = end
         except ValueError:
             self.close()
         self._buffer = buffer[at:]
 
-    def _received(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
+    def _on_frame(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
         if kind == DATA and stream == self._stream:
             self.on_body(_without_padding(payload, flags))
-            self._give_credit_back(len(payload))
+            self._acknowledge(len(payload))
         elif kind in (HEADERS, CONTINUATION) and stream == self._stream:
             self._block += _without_padding(payload, flags) if kind == HEADERS else payload
             if flags & END_HEADERS:
                 block, self._block = self._block, b""
                 if self._is_last(kind, flags):
-                    self._end(_status(block))
+                    self._finish(_status(block))
         elif kind == SETTINGS and not flags & ACK:
-            self._settle(payload)
+            self._on_settings(payload)
         elif kind == PING and not flags & ACK:
             self._write(_frame(PING, ACK, 0, payload))
         elif kind == WINDOW_UPDATE:
-            self._widen(stream, int.from_bytes(payload, "big"))
+            self._on_window_update(stream, int.from_bytes(payload, "big"))
         elif kind == RST_STREAM and stream == self._stream and self.busy:
-            self._end(STREAM_REFUSED)
+            self._finish(STREAM_RESET)
         elif kind == GOAWAY:
             self.close()
 
     def _is_last(self, kind: int, flags: int) -> bool:
-        """Headers that end the stream are the trailers; a continuation does not tell, and is never needed
-        for headers as short as gRPC's."""
+        """True if a header block contains the trailers, which end the stream.
+
+        Continuations carry no such flag; gRPC's headers are too short to need them.
+        """
         return kind == HEADERS and bool(flags & END_STREAM)
 
-    def _end(self, status: str) -> None:
+    def _finish(self, status: str) -> None:
         body, self._body = self._body, b""
         self.busy = False
-        self._unsent = b""
-        self._on_answer(self, status, body[PREFIX_BYTES:])
+        self._pending = b""
+        self._on_response(self, status, body[PREFIX_BYTES:])
 
-    def _settle(self, payload: bytes) -> None:
+    def _on_settings(self, payload: bytes) -> None:
         for name, value in struct.iter_unpack(">HI", payload):
             if name == INITIAL_WINDOW_SIZE:
-                self._credit += value - self._initial
-                self._initial = value
+                self._stream_window += value - self._initial_window
+                self._initial_window = value
             elif name == MAX_FRAME_SIZE:
-                self._frame = value
+                self._max_frame_size = value
         self._write(_frame(SETTINGS, ACK, 0, b""))
-        self._send_what_may_go()
+        self._flush()
 
-    def _widen(self, stream: int, more: int) -> None:
+    def _on_window_update(self, stream: int, more: int) -> None:
         if not stream:
-            self._window += more
+            self._connection_window += more
         elif stream == self._stream:
-            self._credit += more
-        self._send_what_may_go()
+            self._stream_window += more
+        self._flush()
 
-    def _give_credit_back(self, length: int) -> None:
-        """The connection's window is 2 GiB, which a long run does use up."""
-        self._taken += length
-        if self._taken > LARGEST_WINDOW // 2:
-            self._write(_frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", self._taken)))
-            self._taken = 0
+    def _acknowledge(self, length: int) -> None:
+        """Reopen the connection's window of 2 GiB, which a long run uses up."""
+        self._unacknowledged += length
+        if self._unacknowledged > MAX_WINDOW // 2:
+            self._write(_frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", self._unacknowledged)))
+            self._unacknowledged = 0
 
 
 def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
@@ -205,7 +211,7 @@ def _without_padding(payload: bytes, flags: int) -> bytes:
 
 
 def _status(trailers: bytes) -> str:
-    """gRPC's code, by name."""
+    """The name of the gRPC status code."""
     for name, value in decode(trailers):
         if name == b"grpc-status" and value is not None and value.isdigit():
             number = int(value)

@@ -1,4 +1,4 @@
-"""Whole HTTP/1.1 requests as bytes, prepared once and sent many times."""
+"""Complete HTTP/1.1 requests as bytes, prepared once and sent many times."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def form(field: str, files: Sequence[bytes]) -> tuple[bytes, str]:
     """A multipart/form-data body (RFC 7578) with these files, and its Content-Type."""
     head = (
         f"--{BOUNDARY}\r\n"
-        f'Content-Disposition: form-data; name="{field}"; filename="picture"\r\n'
+        f'Content-Disposition: form-data; name="{field}"; filename="image"\r\n'
         "Content-Type: application/octet-stream\r\n\r\n"
     ).encode()
     parts = [head + file + b"\r\n" for file in files]

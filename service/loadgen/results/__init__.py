@@ -1,1 +1,1 @@
-"""Latencies, throughput and checked answers of a run."""
+"""Latencies, throughput and checked responses of a run."""

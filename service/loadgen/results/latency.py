@@ -1,4 +1,4 @@
-"""What a set of latencies comes down to."""
+"""Percentiles of latencies."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ MILLISECONDS = 1000.0
 
 
 def percentile(ordered: Sequence[float], percent: float) -> float:
-    """The least value that at least `percent` of 100 of all values do not exceed (nearest rank).
+    """The smallest value that is at least as large as `percent` of 100 of all values (nearest rank).
 
     Args:
         ordered: at least one value, ascending.
         percent: above 0, at most 100.
     """
-    # 99.9 * 1000 / 100 is a hair above 999 in floating point, and the rank must not move for it.
+    # Rounded because 99.9 * 1000 / 100 is slightly above 999 in floating point.
     rank = math.ceil(round(percent * len(ordered) / 100, 9))
     return ordered[max(rank, 1) - 1]
 
 
 @dataclass(frozen=True, slots=True)
 class Latencies:
-    """In milliseconds."""
+    """A summary in milliseconds."""
 
     mean: float
     p50: float
@@ -35,7 +35,7 @@ class Latencies:
 
     @classmethod
     def of(cls, seconds: Sequence[float]) -> Self | None:
-        """None where there are none."""
+        """The summary of latencies in seconds; None if there are none."""
         if not seconds:
             return None
         ordered = sorted(value * MILLISECONDS for value in seconds)

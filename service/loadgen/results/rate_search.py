@@ -1,7 +1,7 @@
-"""The largest rate that holds a latency objective: the server scenario of MLPerf Inference.
+"""Finds the highest rate within a latency objective: the server scenario of MLPerf Inference.
 
 Reddi et al., MLPerf Inference Benchmark, 2020, section III: queries arrive by a Poisson process, and the
-figure is the largest rate at which the tail latency stays within the bound.
+result is the highest rate at which the tail latency stays within the bound.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-# Neighbouring rates that are told apart: 3 %.
+# The search stops when the bracket is this narrow: 3 %.
 RESOLUTION = 0.03
 CONFIRMATIONS = 3
-GROWTH = 1.5
+STEP_FACTOR = 1.5
 MIN_RATE = 1.0
 
 
@@ -21,8 +21,9 @@ class Trial:
     """One run at a rate.
 
     Attributes:
-        tail: the latency in milliseconds that the objective bounds, over all that was offered: what was
-            refused or failed counts as infinite.
+        tail: the 99th percentile in milliseconds over all offered requests; rejected and failed ones count
+            as infinite.
+        held: whether the tail was within the objective.
     """
 
     rate: float
@@ -31,25 +32,30 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """`rate` is None where not even MIN_RATE is held; `trials` is the evidence, in order."""
+class MaxRate:
+    """The result of a search.
+
+    Attributes:
+        rate: requests per second; None if not even MIN_RATE is within the objective.
+        trials: every run, in order.
+    """
 
     rate: float | None
     trials: tuple[Trial, ...]
 
     @property
     def confirmations(self) -> tuple[Trial, ...]:
-        """The runs at the rate that was found, all of which held it."""
+        """The runs at the resulting rate; all of them were within the objective."""
         return tuple(trial for trial in self.trials if trial.rate == self.rate)
 
 
-def find_max_rate(measure: Callable[[float], float], objective: float, start: float) -> Found:
-    """Bracket, bisect, then confirm: a rate counts when CONFIRMATIONS runs of it have held.
+def find_max_rate(measure: Callable[[float], float], objective: float, start: float) -> MaxRate:
+    """Bracket, bisect, then confirm: a rate counts once CONFIRMATIONS runs of it are within the objective.
 
     Args:
         measure: runs the load at a rate and returns its tail latency in milliseconds.
         objective: milliseconds.
-        start: the first rate to try, a guess.
+        start: the first rate to try.
     """
     search = _Search(measure, objective)
     low, high = search.bracket(start)
@@ -61,10 +67,10 @@ def find_max_rate(measure: Callable[[float], float], objective: float, start: fl
             high = middle
     step = RESOLUTION
     while low is not None and not search.is_confirmed(low):
-        # The machine is less steady than the search took it for: ever further down.
+        # The machine is noisier than the resolution: reduce the rate by growing steps.
         low = max(low / (1 + step), MIN_RATE) if low > MIN_RATE else None
         step *= 2
-    return Found(low, tuple(search.trials))
+    return MaxRate(low, tuple(search.trials))
 
 
 class _Search:
@@ -80,18 +86,18 @@ class _Search:
         return held
 
     def bracket(self, rate: float) -> tuple[float | None, float]:
-        """A rate that was held and one that was not."""
+        """A rate within the objective (None if there is none) and one beyond it."""
         if self.holds(rate):
-            while self.holds(rate * GROWTH):
-                rate *= GROWTH
-            return rate, rate * GROWTH
+            while self.holds(rate * STEP_FACTOR):
+                rate *= STEP_FACTOR
+            return rate, rate * STEP_FACTOR
         while rate > MIN_RATE:
-            rate = max(rate / GROWTH, MIN_RATE)
+            rate = max(rate / STEP_FACTOR, MIN_RATE)
             if self.holds(rate):
-                return rate, rate * GROWTH
+                return rate, rate * STEP_FACTOR
         return None, rate
 
     def is_confirmed(self, rate: float) -> bool:
-        """The run that found it counts as well."""
+        """Repeat the rate until enough runs have held; earlier runs of it count."""
         held = sum(trial.held for trial in self.trials if trial.rate == rate)
         return all(self.holds(rate) for _ in range(CONFIRMATIONS - held))

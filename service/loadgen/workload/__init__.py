@@ -1,1 +1,1 @@
-"""Requests to send, when to send them, and how to read the responses."""
+"""Requests to send, the times to send them, and parsers of the responses."""

@@ -1,26 +1,39 @@
-"""The moments at which requests of an open loop become due, as they come."""
+"""The arrival times of an open loop."""
 
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import Callable, Iterator
 
 from ..hires_timer import HighResolutionTimer
 
-# How often it is looked what has become due while nobody could send it.
+# Seconds between deliveries while no request can be sent.
 TICK = 1e-3
 
 
-class Arrivals:
-    """Tells each request when it is due.
+def poisson(rate: float, seconds: float, seed: int) -> Iterator[float]:
+    """The arrivals of a Poisson process: ascending offsets below `seconds`, `rate` per second on average.
 
-    In an overload all connections are busy and requests only queue up. Then they are told some at a time: a
-    timer for each would take the server it is to load from its cores, thousands of times a second.
+    The same seed gives the same arrivals, so that two servers can be measured with the same load.
+    """
+    generator = random.Random(seed)
+    due = generator.expovariate(rate)
+    while due < seconds:
+        yield due
+        due += generator.expovariate(rate)
+
+
+class Arrivals:
+    """Calls `arrive` for each request when it is due.
+
+    Under overload all connections are busy and requests only queue up. They are then delivered once per TICK:
+    a timer for each would take CPU time from the server, thousands of times a second.
 
     Args:
-        times: by `time.monotonic()`, in order.
-        arrive: told each of them.
+        times: by `time.monotonic()`, ascending.
+        arrive: called with each of them.
         can_send: whether a request that arrives now could be sent.
     """
 
@@ -30,30 +43,30 @@ class Arrivals:
         self._times = times
         self._arrive = arrive
         self._can_send = can_send
-        self._upcoming = next(times, None)
-        self._behind = False
+        self._next = next(times, None)
+        self._delayed = False
         self._ended = asyncio.Event()
-        self._alarm = HighResolutionTimer(self._ring)
+        self._timer = HighResolutionTimer(self._deliver)
 
-    async def all(self) -> None:
-        """Return when the last has been told."""
-        with self._alarm:
-            self._ring()
+    async def run(self) -> None:
+        """Return after the last arrival."""
+        with self._timer:
+            self._deliver()
             await self._ended.wait()
 
     def catch_up(self) -> None:
-        """Now a request can be sent: tell what has become due."""
-        if self._behind:
-            self._ring()
+        """Deliver what has become due, now that a request can be sent."""
+        if self._delayed:
+            self._deliver()
 
-    def _ring(self) -> None:
+    def _deliver(self) -> None:
         now = time.monotonic()
-        while self._upcoming is not None and self._upcoming <= now:
-            self._arrive(self._upcoming)
-            self._upcoming = next(self._times, None)
-        if self._upcoming is None:
-            self._behind = False
+        while self._next is not None and self._next <= now:
+            self._arrive(self._next)
+            self._next = next(self._times, None)
+        if self._next is None:
+            self._delayed = False
             self._ended.set()
             return
-        self._behind = not self._can_send()
-        self._alarm.set(max(self._upcoming, now + TICK) if self._behind else self._upcoming)
+        self._delayed = not self._can_send()
+        self._timer.set(max(self._next, now + TICK) if self._delayed else self._next)

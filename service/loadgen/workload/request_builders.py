@@ -1,4 +1,4 @@
-"""Pictures as requests of each dialect."""
+"""Builds the requests of each protocol."""
 
 from __future__ import annotations
 
@@ -15,59 +15,64 @@ from ..target import Target
 from ..types import Address, Requests
 from . import response_parsers
 
-PICTURE = {"Content-Type": "application/octet-stream"}
+IMAGE = {"Content-Type": "application/octet-stream"}
 HEADER_LENGTH = "Inference-Header-Content-Length"
 GRPC_METHOD = "/inference.GRPCInferenceService/ModelInfer"
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The pictures of one request.
+    """The images of one request.
 
     Attributes:
-        files: encoded.
-        rows: the same as the model's input takes them, one after another; empty where a dialect needs none.
+        files: encoded images.
+        rows: the decoded images as the model's input, concatenated; empty for the native protocol.
     """
 
     files: Sequence[bytes]
     rows: bytes = b""
 
 
-class Dialect(Protocol):
+class RequestBuilder(Protocol):
     def __call__(self, target: Target, batch: Batch) -> bytes: ...
 
 
 def requests(name: str, target: Target, batches: Sequence[Batch]) -> Requests:
-    """One request a batch; all batches hold equally many pictures."""
+    """One request for each batch.
+
+    Args:
+        name: a key of BUILDERS.
+        batches: at least one; all contain the same number of images.
+    """
     count = len(batches[0].files)
     address: Address = target.address
     method = None
     if name == "grpc":
         address, method = target.grpc_address, GRPC_METHOD
-    data = tuple(DIALECTS[name](target, batch) for batch in batches)
-    return Requests(address, data, partial(_READERS[name], count), count, method, target.key)
+    data = tuple(BUILDERS[name](target, batch) for batch in batches)
+    return Requests(address, data, partial(_PARSERS[name], count), count, method, target.key)
 
 
 def native(target: Target, batch: Batch) -> bytes:
-    """A picture as it is, or several as a form."""
+    """One image as the body, or several as a multipart form."""
     path = f"{target.path}/models/{quote(target.model)}/classify?top_k=1"
     if len(batch.files) == 1:
-        return post(target.address, path, batch.files[0], PICTURE | target.headers)
+        return post(target.address, path, batch.files[0], IMAGE | target.headers)
     body, content_type = form("images", batch.files)
     return post(target.address, path, body, {"Content-Type": content_type} | target.headers)
 
 
 def open_inference(target: Target, batch: Batch) -> bytes:
-    """A tensor as bytes behind the JSON, answered likewise."""
+    """A binary tensor after the JSON header; the response has the same form."""
     tensor = target.tensor
-    described = {
+    metadata = {
         "name": tensor.name,
         "datatype": tensor.datatype,
         "shape": [len(batch.files), *tensor.shape],
         "parameters": {"binary_data_size": len(batch.rows)},
     }
-    # With an id of its own, so that equal answers are equal bytes.
-    document = {"id": "bench", "inputs": [described], "parameters": {"binary_data_output": True}}
+    # With a fixed id equal responses are equal bytes.
+    document = {"id": "bench", "inputs": [metadata], "parameters": {"binary_data_output": True}}
     head = json.dumps(document).encode()
     path = f"{target.path}/v2/models/{quote(target.model)}/infer"
     headers = {"Content-Type": "application/octet-stream", HEADER_LENGTH: str(len(head))} | target.headers
@@ -93,7 +98,7 @@ def tensorflow_serving(target: Target, batch: Batch) -> bytes:
     return post(target.address, path, body, {"Content-Type": "application/json"} | target.headers)
 
 
-DIALECTS: Mapping[str, Dialect] = MappingProxyType(
+BUILDERS: Mapping[str, RequestBuilder] = MappingProxyType(
     {
         "native": native,
         "open-inference": open_inference,
@@ -101,8 +106,8 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
         "grpc": open_inference_grpc,
     }
 )
-OF_TENSORS = frozenset(DIALECTS) - {"native"}
-_READERS: Mapping[str, Callable[[int, bytes], Sequence[str]]] = MappingProxyType(
+TENSOR_PROTOCOLS = frozenset(BUILDERS) - {"native"}
+_PARSERS: Mapping[str, Callable[[int, bytes], Sequence[str]]] = MappingProxyType(
     {
         "native": response_parsers.native,
         "open-inference": response_parsers.open_inference,

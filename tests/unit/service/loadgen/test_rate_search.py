@@ -1,4 +1,4 @@
-"""The search against a server that is one formula: a queue whose tail grows without bound at capacity."""
+"""The search on a model of a server: a queue whose tail latency grows without bound at capacity."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ def largest(capacity: float) -> float:
 
 
 @pytest.mark.parametrize("start", [1.0, 100.0, 700.0, 5_000.0, 1_000_000.0])
-def test_it_finds_the_rate_wherever_it_begins(start: float) -> None:
+def test_search_finds_the_rate_from_any_start(start: float) -> None:
     found = find_max_rate(queue(1000), OBJECTIVE_MS, start)
     assert found.rate is not None
     assert largest(1000) / (1 + RESOLUTION) <= found.rate <= largest(1000)
 
 
-def test_the_rate_was_held_as_often_as_it_takes() -> None:
+def test_rate_is_confirmed_by_repeated_runs() -> None:
     found = find_max_rate(queue(1000), OBJECTIVE_MS, 100.0)
     assert len(found.confirmations) == CONFIRMATIONS
     assert all(trial.held and trial.tail <= OBJECTIVE_MS for trial in found.confirmations)
 
 
-def test_a_lucky_run_is_not_believed() -> None:
-    """A server that holds too high a rate, but only the first time it is tried."""
+def test_single_lucky_run_is_not_accepted() -> None:
+    """The server sustains too high a rate, but only in the first run."""
     honest, seen = queue(1000), set[float]()
 
     def lucky(rate: float) -> float:
@@ -55,7 +55,7 @@ def test_a_lucky_run_is_not_believed() -> None:
     assert any(trial.rate > found.rate and trial.held for trial in found.trials)
 
 
-def test_a_server_that_holds_nothing_is_said_to() -> None:
+def test_search_returns_none_if_no_rate_is_sustained() -> None:
     found = find_max_rate(lambda rate: math.inf, OBJECTIVE_MS, 64.0)
     assert found.rate is None
     assert found.confirmations == ()

@@ -26,7 +26,7 @@ def in_protobuf() -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("read", "body"),
+    ("parse", "body"),
     [
         (response_parsers.open_inference, in_json()),
         (response_parsers.open_inference, in_binary(24)),
@@ -35,14 +35,14 @@ def in_protobuf() -> bytes:
         (response_parsers.native, json.dumps({"predictions": [{"label": "1"}, {"label": "0"}]}).encode()),
     ],
 )
-def test_the_best_class_of_each_picture_is_its_label(
-    read: Callable[[int, bytes], Sequence[str]], body: bytes
+def test_label_of_each_image_is_its_best_class(
+    parse: Callable[[int, bytes], Sequence[str]], body: bytes
 ) -> None:
-    assert read(2, body) == ("1", "0")
+    assert parse(2, body) == ("1", "0")
 
 
 @pytest.mark.parametrize(
-    ("read", "body"),
+    ("parse", "body"),
     [
         (response_parsers.native, b"not JSON"),
         (response_parsers.native, b"[]"),
@@ -56,6 +56,6 @@ def test_the_best_class_of_each_picture_is_its_label(
         (response_parsers.tensorflow_serving, b'{"predictions": [1, 2]}'),
     ],
 )
-def test_what_is_no_answer_is_told(read: Callable[[int, bytes], Sequence[str]], body: bytes) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011 - whichever it is
-        read(2, body)
+def test_invalid_response_is_rejected(parse: Callable[[int, bytes], Sequence[str]], body: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - any message
+        parse(2, body)

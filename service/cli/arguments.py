@@ -1,0 +1,71 @@
+"""The arguments of each command."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from .. import __version__
+from ..config.cli_flags import CLIENT_KEY, add_settings
+from ..loadgen.options import add_options as add_bench_options
+from ..loadgen.options import positive_int
+
+# Settings that apply where models are loaded but no port is opened.
+_MODEL_SETTINGS = ("models", "provider", "threads", "max_pixels", "log_level", "log_format")
+_HEALTH_SETTINGS = ("host", "port", "admin_port", "tls_cert", "tls_key")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of `convserve`; it stores the command's name as `command`."""
+    parser = argparse.ArgumentParser("convserve", description="Serve ONNX image classifiers.")
+    parser.add_argument("--version", action="version", version=f"convserve {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
+
+    def add_command(name: str, summary: str) -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+
+    add_settings(add_command("serve", "serve a model repository over HTTP and gRPC"))
+    _add_classify(add_command("classify", "classify images, in this process or by a running server"))
+    bench = add_command("bench", "measure the latency and throughput of a server")
+    add_bench_options(bench)
+    add_settings(bench)
+    add_settings(add_command("check", "load every model version and report the result"), _MODEL_SETTINGS)
+    add_settings(add_command("health", "check whether the server on this machine is ready"), _HEALTH_SETTINGS)
+    _add_key(add_command("key", "create an API key and its line for the list of keys"))
+    return parser
+
+
+def _add_classify(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="image file to classify")
+    model = parser.add_argument_group("model")
+    model.add_argument(
+        "--url",
+        help="send the images to the server at this URL instead of loading the models; "
+        f"the API key, if it needs one, is read from {CLIENT_KEY}",
+    )
+    model.add_argument("--model", metavar="NAME", help="model name (default: the server's default model)")
+    model.add_argument(
+        "--model-version", metavar="VERSION", help="model version; needs --model (default: the highest)"
+    )
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "--top-k",
+        type=positive_int,
+        default=1,
+        metavar="K",
+        help="number of classes to print for each image (default: %(default)s)",
+    )
+    output.add_argument(
+        "--json", action="store_true", help="print each response as one line of JSON (default: labels)"
+    )
+    add_settings(parser, _MODEL_SETTINGS)
+
+
+def _add_key(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", help="name of the client; logs and rate limits use it")
+    parser.add_argument(
+        "--scopes",
+        default="infer",
+        metavar="SCOPE[,SCOPE]",
+        help="comma-separated list of infer, admin and metrics (default: %(default)s)",
+    )
