@@ -6,6 +6,7 @@ import re
 
 from ..errors import Forbidden, RateLimited, Unauthenticated
 from ..telemetry.rejections import RejectionCounters, RejectionReason
+from ..telemetry.request_context import current
 from .api_keys import ApiKeyStore, Key, Scope
 from .rate_limiter import RateLimiter
 
@@ -74,6 +75,8 @@ class Authorizer:
             raise RateLimited(
                 f"the API key of {key.name} may ask {key.rate:g} times a second", retry_after=seconds
             )
+        if (context := current.get()) is not None:
+            context.log_fields["key"] = key.name
         return key
 
 

@@ -31,6 +31,7 @@ from ..security.authorization import Authorizer
 from ..security.rate_limiter import RateLimiter
 from ..security.tls import Tls, TlsFiles
 from ..telemetry.rejections import RejectionCounters
+from ..telemetry.request_log import RequestLog
 from .haste import STOP_AT_ONCE
 from .startup_banner import StartupBanner
 
@@ -148,7 +149,10 @@ def serve(
     traces = _traces(settings)
     files = TlsFiles.of(settings)
     tls = None if files is None else Tls(files)
-    enclosed = build_middleware(app, settings, gate, traces)
+    requests = None
+    if settings.access_log or traces is not None:
+        requests = RequestLog(log=settings.access_log, tracing=traces)
+    enclosed = build_middleware(app, settings, gate, requests)
     # Where there is anything around the application, it has to see every request and every answer.
     ways = ShortWays() if enclosed is app else None
     connections = Connections(ConnectionLimits.of(settings), refusals, ways)
@@ -199,7 +203,9 @@ def serve(
         async with app.router.lifespan_context(app):
             made = await made_by
             on_loaded()
-            ours = None if made is None else made(plane, telemetry, Limits.of(settings), gate, files)
+            ours = (
+                None if made is None else made(plane, telemetry, Limits.of(settings), gate, files, requests)
+            )
             async with _serving(ours, grpc_address) as server.grpc:
                 await server.serve(sockets=[listener])
 

@@ -47,11 +47,11 @@ class TextFormatter(logging.Formatter):
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s%(suffix)s")
 
     def format(self, record: logging.LogRecord) -> str:
-        record.suffix = "".join(f" {name}={_quoted(value)}" for name, value in log_fields_of(record).items())
+        record.suffix = "".join(f" {name}={quoted(value)}" for name, value in log_fields_of(record).items())
         return super().format(record)
 
 
-def _quoted(value: Any) -> str:
+def quoted(value: Any) -> str:
     """The value, in quotes and escaped where it could be read as another field or line."""
     text = str(value)
     return text if text.isprintable() and " " not in text and text.isascii() else ascii(text)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
-import time
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,7 +24,10 @@ class RequestContext:
     Attributes:
         parent_id: the caller's span, if it sent one.
         log_fields: fields of the access log.
-        stages: seconds by stage, in order; the last one ended at `ended_ns` of the wall clock.
+        stages: seconds by stage, in order; their sums over the inferences of a stream.
+        inferences: how many have ended, failed ones included.
+        failures: how many of them failed.
+        on_stages: called with the stages of each inference when it ends.
     """
 
     trace_id: str
@@ -33,7 +36,9 @@ class RequestContext:
     sampled: bool = False
     log_fields: dict[str, Any] = field(default_factory=dict)
     stages: dict[str, float] = field(default_factory=dict)
-    ended_ns: int = 0
+    inferences: int = 0
+    failures: int = 0
+    on_stages: Callable[[Mapping[str, float]], None] | None = None
 
     @classmethod
     def begin(cls, traceparent: str | None) -> RequestContext:
@@ -49,11 +54,15 @@ class RequestContext:
     def traceparent(self) -> str:
         return f"00-{self.trace_id}-{self.span_id}-{'01' if self.sampled else '00'}"
 
-    def record(self, log_fields: dict[str, Any], stages: dict[str, float]) -> None:
-        """Record the outcome of a request for inference, which ends now."""
+    def record(self, log_fields: Mapping[str, Any], stages: Mapping[str, float]) -> None:
+        """Record the outcome of a request for inference, which ends now; without stages, it failed."""
         self.log_fields.update(log_fields)
-        self.stages = stages
-        self.ended_ns = time.time_ns()
+        self.inferences += 1
+        self.failures += not stages
+        for stage, seconds in stages.items():
+            self.stages[stage] = self.stages.get(stage, 0.0) + seconds
+        if self.on_stages is not None:
+            self.on_stages(stages)
 
 
 def parse_traceparent(text: str | None) -> tuple[str, str, bool] | None:
@@ -64,5 +73,5 @@ def parse_traceparent(text: str | None) -> tuple[str, str, bool] | None:
     return match[1], match[2], bool(int(match[3], 16) & 1)
 
 
-# Of the request being handled; None outside the access log's middleware.
+# Of the request being handled; None where neither the access log nor tracing is on.
 current: ContextVar[RequestContext | None] = ContextVar("request_context", default=None)

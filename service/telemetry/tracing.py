@@ -5,6 +5,9 @@ Only this module imports the SDK of OpenTelemetry, which is the extra `convserve
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -25,8 +28,6 @@ from opentelemetry.trace import (
 
 from .. import __version__
 from .request_context import RequestContext, parse_traceparent
-
-SERVER_ERROR = 500
 
 
 class Tracing:
@@ -59,26 +60,26 @@ class Tracing:
         context = RequestContext(
             f"{own.trace_id:032x}", f"{own.span_id:016x}", parent_id, own.trace_flags.sampled
         )
+        if span.is_recording():
+            context.on_stages = partial(self._add_stages, span)
         return context, span
 
-    def end(self, context: RequestContext, span: Span, attributes: dict[str, Any], status: int) -> None:
-        """End the span, with a child span for each stage."""
-        if span.is_recording():
-            span.set_attributes(attributes)
-            if status >= SERVER_ERROR:
-                span.set_status(Status(StatusCode.ERROR))
-            self._add_stages(context, span)
+    def end(self, span: Span, attributes: Mapping[str, Any], *, failed: bool) -> None:
+        """End the span, as an error where the server failed."""
+        span.set_attributes(attributes)
+        if failed:
+            span.set_status(Status(StatusCode.ERROR))
         span.end()
 
     def close(self) -> None:
         """Send the remaining spans, without waiting for a collector that does not respond."""
         self._provider.shutdown()
 
-    def _add_stages(self, context: RequestContext, span: Span) -> None:
-        """Add the stages one after the other, backwards from the end; gaps between them are negligible."""
+    def _add_stages(self, span: Span, stages: Mapping[str, float]) -> None:
+        """Add the stages one after the other, backwards from now; gaps between them are negligible."""
         parent_context = set_span_in_context(span)
-        end = context.ended_ns
-        for stage, seconds in reversed(context.stages.items()):
+        end = time.time_ns()
+        for stage, seconds in reversed(list(stages.items())):
             start = end - int(seconds * 1e9)
             self._tracer.start_span(stage, parent_context, start_time=start).end(end)
             end = start

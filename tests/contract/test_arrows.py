@@ -70,9 +70,10 @@ ONLY_IMPORTERS = {
         "protocols.grpc.auth_interceptor",
         "protocols.grpc.credentials",
         "protocols.grpc.handlers",
+        "protocols.grpc.log_interceptor",
         "protocols.grpc.server",
     },
-    "opentelemetry": {"asgi.middleware.access_log", "telemetry.tracing"},
+    "opentelemetry": {"telemetry.request_log", "telemetry.tracing"},
     "grpc_health": {"protocols.grpc.health"},
     "grpc_reflection": {"protocols.grpc.reflection"},
 }

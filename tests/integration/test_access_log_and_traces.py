@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from tests.support.http.answer import Answer, ask
 from tests.support.models.gray_classifier import image, level
 from tests.support.server.server_process import ServerProcess
+from tests.support.server.trace_collector import collecting
 
 BODY = image(level(7))
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -63,45 +58,6 @@ def test_a_line_of_text_cannot_be_forged(shades: Path) -> None:
         ask("GET", f"{server.url}/models/a%0AERROR%20all%20is%20lost", None, {})
         server.stderr.wait_for(r"GET /models/a%0AERROR%20all%20is%20lost status=404 ")
         assert server.stderr.text.count("\n") == 1
-
-
-class Collector:
-    """Takes what OTLP's exporters send."""
-
-    def __init__(self) -> None:
-        self.spans: list[Any] = []
-        self.services: set[str] = set()
-        self.came = threading.Event()
-
-    def take(self, body: bytes) -> None:
-        for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
-            names = {each.key: each.value.string_value for each in resource.resource.attributes}
-            self.services.add(names["service.name"])
-            self.spans += [span for scope in resource.scope_spans for span in scope.spans]
-        self.came.set()
-
-
-@contextmanager
-def collecting() -> Iterator[tuple[Collector, str]]:
-    collector = Collector()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            collector.take(self.rfile.read(int(self.headers["Content-Length"])))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *arguments: Any) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield collector, f"http://127.0.0.1:{server.server_port}/v1/traces"
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 def test_a_collector_gets_a_span_a_request_and_one_a_stage(shades: Path) -> None:

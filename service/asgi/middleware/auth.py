@@ -20,7 +20,7 @@ class Authentication:
         if scope["type"] == "http" and (needed := scope_of_path(scope["path"])) is not None:
             headers = dict(scope["headers"])
             try:
-                key = self._gate.admit(
+                self._gate.admit(
                     presented_key(headers.get(b"authorization"), headers.get(b"x-api-key")), needed
                 )
             except ConvserveError as error:
@@ -29,5 +29,4 @@ class Authentication:
                     response.headers["WWW-Authenticate"] = 'Bearer realm="convserve"'
                 await response(scope, receive, send)
                 return
-            scope["convserve.key"] = key.name
         await self._app(scope, receive, send)

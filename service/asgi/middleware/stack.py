@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from ...config.settings import Settings
 from ...security.authorization import Authorizer
+from ...telemetry.request_log import RequestLog
 from .access_log import AccessLog
 from .admin_port import AdminPort
 from .auth import Authentication
-
-if TYPE_CHECKING:
-    from ...telemetry.tracing import Tracing
 
 # Besides what browsers let every script see.
 EXPOSED = ("Retry-After", "Server-Timing", "Traceparent")
 
 
 def build_middleware(
-    app: ASGIApp, settings: Settings, gate: Authorizer | None = None, traces: Tracing | None = None
+    app: ASGIApp,
+    settings: Settings,
+    gate: Authorizer | None = None,
+    request_log: RequestLog | None = None,
 ) -> ASGIApp:
     """The application behind every middleware that is on; the last put around it is the outermost."""
     if gate is not None:
@@ -38,8 +38,8 @@ def build_middleware(
             allow_headers=["*"],
             expose_headers=EXPOSED,
         )
-    if settings.access_log or traces is not None:
-        app = AccessLog(app, log=settings.access_log, traces=traces)
+    if request_log is not None:
+        app = AccessLog(app, request_log)
     return app
 
 

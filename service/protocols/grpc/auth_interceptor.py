@@ -1,24 +1,25 @@
-"""API keys over gRPC: in the metadata `authorization` or `x-api-key`, as over HTTP."""
+"""API keys over gRPC, in the metadata `authorization` or `x-api-key`, as over HTTP."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import grpc
 
 from ...errors import ConvserveError
 from ...security.authorization import Authorizer, presented_key, scope_of_method
-from .handlers import Context, refuse
+from .handlers import reject, rejecting_handler
 
-if TYPE_CHECKING:  # it is in the stubs alone that it is generic
+if TYPE_CHECKING:  # generic only in the stubs
     _Interceptor = grpc.aio.ServerInterceptor[Any, Any]
 else:
     _Interceptor = grpc.aio.ServerInterceptor
 
 
-class KeyInterceptor(_Interceptor):
-    """Asks the gate before a method sees a call, and before its message is read."""
+class AuthInterceptor(_Interceptor):
+    """Authorizes each call before its message is read."""
 
     def __init__(self, gate: Authorizer) -> None:
         self._gate = gate
@@ -36,19 +37,10 @@ class KeyInterceptor(_Interceptor):
                     presented_key(_value(metadata, "authorization"), _value(metadata, "x-api-key")), needed
                 )
             except ConvserveError as error:
-                return _refusing(error)
+                return rejecting_handler(partial(reject, error=error))
         return await continuation(handler_call_details)
 
 
 def _value(metadata: dict[str, str | bytes], name: str) -> bytes | None:
     value = metadata.get(name)
     return value.encode() if isinstance(value, str) else value
-
-
-def _refusing(error: ConvserveError) -> Any:
-    """In the form of a stream both ways, which reads nothing and answers calls of every form."""
-
-    async def answer(received: Any, context: Context) -> None:
-        await refuse(context, error)
-
-    return grpc.stream_stream_rpc_method_handler(answer)

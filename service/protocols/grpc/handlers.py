@@ -73,7 +73,7 @@ def _unary(method: MethodDescriptor, behaviour: Any) -> Callable[[bytes, Context
         try:
             message: Message = await behaviour(parse(request, data), context)
         except Exception as error:
-            await refuse(context, error)
+            await reject(context, error)
         return message
 
     return answer
@@ -88,30 +88,40 @@ def _stream(method: MethodDescriptor, behaviour: Any) -> Callable[[Any, Context]
             async for message in behaviour(asked, context):
                 yield message
         except Exception as error:
-            await refuse(context, error)
+            await reject(context, error)
 
     return answers
 
 
+def rejecting_handler(reject: Callable[[Context], Awaitable[None]]) -> _MethodHandler:
+    """Reads nothing and ends the call by `reject`; a stream in both directions fits calls of every form."""
+
+    async def respond(received: Any, context: Context) -> AsyncIterator[bytes]:
+        await reject(context)
+        yield b""  # not reached; makes this an asynchronous generator
+
+    return grpc.stream_stream_rpc_method_handler(respond)
+
+
 def _not_offered(name: str) -> _MethodHandler:
-    async def refuse(data: bytes, context: Context) -> NoReturn:
+    async def reject(context: Context) -> None:
         await context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{name} is not offered by this server")
 
-    return grpc.unary_unary_rpc_method_handler(refuse)
+    return rejecting_handler(reject)
 
 
-async def refuse(context: Context, error: Exception) -> NoReturn:
-    """End the call with the error's row of the table; the outermost, so it is what logs the unforeseen."""
+async def reject(context: Context, error: Exception) -> NoReturn:
+    """Ends the call with the error's status; logs unexpected errors, because no other layer catches them."""
     if not isinstance(error, ConvserveError):
         logger.error("an unforeseen error", exc_info=error)
         error = InferenceFailed("an unforeseen error; it has been logged")
     sentence = str(error).encode(errors="replace")[:MAX_MESSAGE_LENGTH].decode(errors="ignore")
     code = grpc.StatusCode[TABLE[type(error)].grpc]
-    await context.abort(code, sentence, _when_to_return(error))
+    await context.abort(code, sentence, (*context.trailing_metadata(), *_retry_pushback(error)))
 
 
-def _when_to_return(error: ConvserveError) -> tuple[tuple[str, str], ...]:
-    """gRPC's own word for Retry-After: https://github.com/grpc/proposal/blob/master/A6-client-retries.md"""
+def _retry_pushback(error: ConvserveError) -> tuple[tuple[str, str], ...]:
+    """gRPC's counterpart of Retry-After: https://github.com/grpc/proposal/blob/master/A6-client-retries.md"""
     if not isinstance(error, Overloaded):
         return ()
     return (("grpc-retry-pushback-ms", str(math.ceil(error.retry_after * 1000))),)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import grpc
 
@@ -14,10 +15,12 @@ from ...inference.data_plane import DataPlane
 from ...security.authorization import Authorizer
 from ...security.tls import TlsFiles
 from ...telemetry.metrics import ServerMetrics
+from ...telemetry.request_log import RequestLog
 from . import health, servicer
-from .auth_interceptor import KeyInterceptor
+from .auth_interceptor import AuthInterceptor
 from .credentials import credentials
 from .health import Health
+from .log_interceptor import LogInterceptor
 from .reflection import Reflection
 from .servicer import OpenInferenceGrpc
 
@@ -36,8 +39,14 @@ class GrpcServer:
         limits: Limits,
         gate: Authorizer | None = None,
         tls: TlsFiles | None = None,
+        request_log: RequestLog | None = None,
     ) -> None:
-        """`gate` is asked before every call, and `tls` is spoken, where they are given."""
+        """
+        Args:
+            gate: authorizes each call; None for a server without API keys.
+            tls: the certificate's files; None for plain text.
+            request_log: records each call; None for no access log and no traces.
+        """
         self._closing = asyncio.Event()
         self._tls = tls
         self._stops: list[asyncio.Task[None]] = []
@@ -45,9 +54,14 @@ class GrpcServer:
         self._health = Health(plane.registry, servicer.SERVICE.full_name)
         described = (servicer.SERVICE.file, health.SERVICE.file)
         parts = (inference, self._health, Reflection(described, self._closing))
+        interceptors: list[grpc.aio.ServerInterceptor[Any, Any]] = []
+        if request_log is not None:  # the first is the outermost
+            interceptors.append(LogInterceptor(request_log))
+        if gate is not None:
+            interceptors.append(AuthInterceptor(gate))
         self._server = grpc.aio.server(
             handlers=[part.handler() for part in parts],
-            interceptors=[] if gate is None else [KeyInterceptor(gate)],
+            interceptors=interceptors,
             options=_options(limits),
             maximum_concurrent_rpcs=limits.max_calls,
         )

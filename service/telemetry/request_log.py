@@ -1,0 +1,99 @@
+"""One line in the access log and one span for each request, over HTTP and over gRPC alike."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from .logs import ACCESS
+from .request_context import RequestContext, current
+
+if TYPE_CHECKING:  # its library is an extra
+    from opentelemetry.trace import Span
+
+    from .tracing import Tracing
+
+logger = logging.getLogger(ACCESS)
+
+
+class RequestLog:
+    """Begins a record for each request.
+
+    A record holds neither bodies nor queries nor headers, because they contain images and secrets.
+
+    Args:
+        log: whether each request gets a line in the log.
+        tracing: exports the spans; None for no traces.
+    """
+
+    def __init__(self, *, log: bool, tracing: Tracing | None) -> None:
+        self._log = log
+        self._tracing = tracing
+
+    def begin(self, span_name: str, traceparent: str | None) -> RequestRecord:
+        """Starts the clock of a request that came with this `traceparent`."""
+        if self._tracing is None:
+            return RequestRecord(self, RequestContext.begin(traceparent), None)
+        return RequestRecord(self, *self._tracing.begin(span_name, traceparent))
+
+    def write(
+        self,
+        record: RequestRecord,
+        line: str,
+        fields: Mapping[str, Any],
+        attributes: Mapping[str, Any],
+        failed: bool,
+    ) -> None:
+        context = record.context
+        if self._tracing is not None and record.span is not None:
+            ours = {f"convserve.{name}": value for name, value in context.log_fields.items()}
+            self._tracing.end(record.span, {**attributes, **ours}, failed=failed)
+        if self._log:
+            # An abandoned stream is closed in another context than its own.
+            token = current.set(context)
+            logger.info("%s", line, extra={"log_fields": fields})
+            current.reset(token)
+
+
+class RequestRecord:
+    """A request in progress.
+
+    Attributes:
+        context: the request's ids, to which the layers below add what they learn.
+        bytes_sent: the size of the response's body so far.
+    """
+
+    __slots__ = ("_log", "_started", "bytes_sent", "context", "span")
+
+    def __init__(self, log: RequestLog, context: RequestContext, span: Span | None) -> None:
+        self.context = context
+        self.span = span
+        self.bytes_sent = 0
+        self._log = log
+        self._started = time.perf_counter()
+
+    def rename(self, span_name: str) -> None:
+        if self.span is not None:
+            self.span.update_name(span_name)
+
+    def end(
+        self, line: str, status: int | str, *, client: str, attributes: Mapping[str, Any], failed: bool
+    ) -> None:
+        """Writes the line and ends the span.
+
+        Args:
+            line: the request's method and path.
+            client: the client's address.
+            attributes: the span's, besides the fields of the context.
+            failed: whether the server is at fault.
+        """
+        fields: dict[str, Any] = {"status": status, **self.context.log_fields}
+        fields |= {f"{stage}_ms": round(1e3 * spent, 3) for stage, spent in self.context.stages.items()}
+        fields |= {
+            "bytes": self.bytes_sent,
+            "ms": round(1e3 * (time.perf_counter() - self._started), 3),
+            "client": client,
+        }
+        self._log.write(self, line, fields, attributes, failed)
