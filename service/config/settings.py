@@ -284,7 +284,7 @@ class Settings(BaseModel):
     )
     access_log: bool = _setting(
         Group.TELEMETRY,
-        "Log each HTTP request with its model, status, durations and trace.",
+        "Log each request with its model, status, durations and trace.",
         default=False,
     )
     otlp_endpoint: str | None = _setting(
