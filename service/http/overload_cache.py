@@ -1,8 +1,7 @@
-"""RejectionCounters that stand: for as long as a model has no room, who asks the same is refused at the door.
+"""Rejects requests to an overloaded URL in the protocol layer.
 
-What answers a request leaves in its scope what refuses every other request for the same URL. The connection
-keeps it and asks it when the head of such a request is there: before the rest of the server is woken, and
-before a byte of the body is kept.
+After the first 429 for a URL, later requests to it are rejected with the same response as soon as their head
+has arrived, for as long as the model has no room: the application does not run, and no body is kept.
 """
 
 from __future__ import annotations
@@ -10,46 +9,39 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from .response_bytes import HeadEncoder, Headers
+from .response_bytes import Headers
 
-# The key in a request's scope.
-STANDING = "convserve.standing"
-
-# A URL is the client's to choose: no more of them are remembered, and none that is longer.
+# Clients choose the URLs, so their number and length are bounded.
 MAX_URLS = 1024
 MAX_URL_LENGTH = 256
 
 
-class Refusal(Protocol):
-    """An answer that is whole."""
+class Response(Protocol):
+    """A complete response."""
 
     status_code: int
     raw_headers: list[tuple[bytes, bytes]]
     body: bytes
 
 
-# The refusal of a request with these headers; None where it is no longer refused, or not for its URL alone.
-Standing = Callable[[Headers], Refusal | None]
+# Called with a request's headers. Returns None once the model has room, or if the headers matter.
+OverloadResponse = Callable[[Headers], Response | None]
 
 
 class OverloadCache:
-    """What has been refused and would be again, by method and URL as they are sent."""
+    """The overload responses of the last rejected requests, by method and URL as sent."""
 
-    def __init__(self, heads: HeadEncoder) -> None:
-        self._heads = heads
-        self._standing: dict[tuple[bytes, bytes], Standing] = {}
+    def __init__(self) -> None:
+        self._responses: dict[tuple[bytes, bytes], OverloadResponse] = {}
 
-    def remember(self, method: bytes, url: bytes, standing: Standing) -> None:
+    def add(self, method: bytes, url: bytes, response: OverloadResponse) -> None:
         if len(url) > MAX_URL_LENGTH:
             return
-        if len(self._standing) >= MAX_URLS:
-            self._standing.clear()
-        self._standing[method, url] = standing
+        if len(self._responses) >= MAX_URLS:
+            self._responses.clear()
+        self._responses[method, url] = response
 
-    def answer(self, method: bytes, url: bytes, headers: Headers, default_headers: Headers) -> bytes | None:
-        """The whole answer to a request, after which its connection goes on; None where it is let in."""
-        standing = self._standing.get((method, url))
-        refusal = None if standing is None else standing(headers)
-        if refusal is None:
-            return None
-        return self._heads.head(refusal.status_code, default_headers, refusal.raw_headers) + refusal.body
+    def find(self, method: bytes, url: bytes, headers: Headers) -> Response | None:
+        """The response to reject a request with; None if the application is to answer it."""
+        response = self._responses.get((method, url))
+        return None if response is None else response(headers)

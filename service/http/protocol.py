@@ -1,211 +1,219 @@
-"""One connection of HTTP/1.1 within bounds: uvicorn's, with what uvicorn leaves to a proxy in front.
+"""HTTP/1.1 on one connection, within limits.
 
-A proxy need not be there: the limits below hold against a client that sends slowly or not at all, sends too
-much, reads too slowly, or comes with too many of its like. None costs a request more than a few comparisons:
-what takes time is looked at from outside, once a second, by `check`.
+Limits hold against clients that send slowly or not at all, send too much, read too slowly, or open too many
+connections, so that the server needs no proxy in front of it. The cost of a limit for a request is a few
+comparisons: `HttpProtocol.check` looks once a second for whatever takes too long.
+
+A client usually reads only after it has sent its whole request. Closing a connection while it still sends
+would reset it and lose the response, so the server reads and discards the rest first (a lingering close).
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections import deque
 from enum import Enum, auto
-from typing import Any
+from typing import Any, cast
+from urllib.parse import unquote
 
 import httptools
+from starlette.types import ASGIApp
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from ..config.limits import ConnectionLimits
 from ..telemetry.rejections import RejectionCounters, RejectionReason
-from .direct import DirectConnection, ShortWays
-from .refused import ProtocolError
-from .scope_extensions import CANCELLABLE, CLIENT_LEFT
+from .flow_control import FlowControl
+from .overload_cache import OverloadCache
+from .request_cycle import RequestCycle
+from .response_bytes import CLOSE, Headers, ProtocolError, ResponseEncoder
+from .scope_extensions import CANCELLABLE, CLIENT_LEFT, OVERLOAD_RESPONSE
 
-# How long a refused client may take to read why, before the connection is cut.
+# How long a rejected client may take to read the response before the connection is cut.
 LINGER_SECONDS = 2.0
-# A part of the connections' number: so many more may be there to read that they are refused.
-LINGERING = 0.25
+# Connections above the limit that may be open to read their rejection, as a share of the limit.
+MAX_REJECTED_SHARE = 0.25
+# A body that the application does not read is read no further than this.
+MAX_UNREAD_BYTES = 64 * 1024
+
+logger = logging.getLogger(__name__)
 
 
-class Receiving(Enum):
-    """What is to come from the client."""
+class State(Enum):
+    """What the connection expects from its client."""
 
-    NOTHING = auto()
-    HEAD = auto()
-    BODY = auto()
+    IDLE = auto()  # nothing of a further request has arrived; an earlier one may still be unanswered
+    HEAD = auto()  # the head of a request is arriving
+    BODY = auto()  # the body of a request is arriving and goes to the application
+    DISCARDING = auto()  # the request is answered; the rest of its body is discarded, the connection stays
+    LINGERING = auto()  # as DISCARDING, but the connection closes after the body
+    LAST_RESPONSE = auto()  # input is ignored; the connection closes after the response that is under way
+    REJECTED = auto()  # an error response is written; input is ignored until the client closes
 
 
-class Connections:
-    """What the connections of one process have in common, and their maker.
+class ConnectionPool:
+    """The state that the connections of a process share.
 
     Args:
-        ways: None where something has to see each request and each answer.
+        overload_cache: None if middleware has to see every request.
 
     Attributes:
-        held: bytes of bodies that have come and whose requests are not yet answered.
+        held_bytes: bytes of bodies whose requests are not yet answered.
     """
 
-    def __init__(self, limits: ConnectionLimits, refusals: RejectionCounters, ways: ShortWays | None) -> None:
+    def __init__(
+        self,
+        limits: ConnectionLimits,
+        rejections: RejectionCounters,
+        overload_cache: OverloadCache | None = None,
+    ) -> None:
         self.limits = limits
-        self.refusals = refusals
-        self.ways = ways
-        self.held = 0
+        self.rejections = rejections
+        self.overload_cache = overload_cache
+        self.encoder = ResponseEncoder()
+        self.held_bytes = 0
 
-    def make(
+    def connect(
         self,
         config: Config,
         server_state: ServerState,
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
-    ) -> Connection:
-        """In the form in which uvicorn calls a protocol's class."""
-        return Connection(self, config, server_state, app_state, _loop)
+    ) -> HttpProtocol:
+        """The protocol of a new connection; uvicorn calls it with these arguments."""
+        return HttpProtocol(self, config, server_state, app_state)
 
     def check(self, state: ServerState) -> None:
-        """Refuse or cut those that take too long."""
+        """Reject or cut the connections that take too long. To be called once a second."""
         now = asyncio.get_running_loop().time()
         for connection in list(state.connections):
-            assert isinstance(connection, Connection)
-            connection.check(now)
+            if isinstance(connection, HttpProtocol):
+                connection.check(now)
 
 
-class Connection(DirectConnection):
-    """uvicorn's protocol, that looks at what comes before uvicorn keeps it."""
+class HttpProtocol(asyncio.Protocol):
+    """One connection: feeds its parser, runs the application for each request, and writes the responses.
+
+    uvicorn.Server creates it through `ConnectionPool.connect`, finds it in `ServerState.connections`, and
+    calls `shutdown`. Methods named `on_…` are the parser's callbacks.
+    """
 
     def __init__(
-        self,
-        shared: Connections,
-        config: Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None,
+        self, pool: ConnectionPool, config: Config, server_state: ServerState, app_state: dict[str, Any]
     ) -> None:
-        super().__init__(shared.ways, config, server_state, app_state, _loop)
-        self._shared = shared
-        self._limits = shared.limits
-        self._receiving = Receiving.HEAD
-        self._since = self.loop.time()
+        self.transport: asyncio.Transport
+        self.flow: FlowControl
+        self._pool = pool
+        self._limits = pool.limits
+        self._app: ASGIApp = config.loaded_app
+        self._server = server_state
+        # uvicorn's annotation names its own protocols alone.
+        self._connections = cast("set[asyncio.Protocol]", server_state.connections)
+        self._app_state = app_state
+        self._keep_alive = config.timeout_keep_alive
+        self._loop = asyncio.get_running_loop()
+        self._parser = self._new_parser()
+        self._state = State.HEAD
+        self._since = self._loop.time()  # when the state began
         self._unread_since: float | None = None
-        self._refused_at: float | None = None
-        self._head_bytes = 0
-        self._chunk = b""
-        self._offered = False
-        self._held = 0
+        self._scope: dict[str, Any] = {}
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        if len(self.connections) > self._limits.max_connections * (1 + LINGERING) + 1:
-            self._shared.refusals.count(RejectionReason.TOO_MANY_CONNECTIONS)
+        # The request that is arriving
+        self._url = b""
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._head_bytes = 0
+        self._chunk_bytes = 0
+        self._expects_continue = False
+        self._upgrade_offered = False
+
+        # The request whose application runs, and those behind it
+        self._running: RequestCycle | None = None
+        self._pipeline: deque[RequestCycle] = deque()
+        self._held_bytes = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # Not an instance: uvloop's transports do not inherit from asyncio's.
+        self.transport = transport = cast("asyncio.Transport", transport)
+        self.flow = FlowControl(transport)
+        secure = transport.get_extra_info("sslcontext") is not None
+        self._scope = {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "server": _address(transport, "sockname"),
+            "client": _address(transport, "peername"),
+            "scheme": "https" if secure else "http",
+            "root_path": "",
+        }
+        connections = self._connections
+        connections.add(self)
+        limit = self._limits.max_connections
+        if len(connections) > limit * (1 + MAX_REJECTED_SHARE) + 1:
+            self._pool.rejections.count(RejectionReason.TOO_MANY_CONNECTIONS)
             transport.abort()
-        elif len(self.connections) > self._limits.max_connections:
-            self._refuse(
+        elif len(connections) > limit:
+            self._reject(
                 ProtocolError(
                     503, RejectionReason.TOO_MANY_CONNECTIONS, "the server has too many connections"
                 )
             )
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """A client that has gone waits for nothing: rows of its request that wait are not computed."""
-        super().connection_lost(exc)
-        self._release()
-        if self._running is None:
-            return
-        cycle, task = self._running
-        if not cycle.response_complete:
-            cycle.disconnected = (
-                True  # uvicorn says so to the newest request alone, which may stand behind it
-            )
-            cycle.message_event.set()
-            if CANCELLABLE in cycle.scope:
-                task.cancel(CLIENT_LEFT)
+        """Disconnect the requests of the client, and cancel the application where it asks for that."""
+        self._connections.discard(self)
+        self._release_body()
+        self.flow.resume_writing()
+        self._state = State.REJECTED
+        self._pipeline.clear()
+        self._parser = None  # type: ignore[assignment]  # it refers back to this object
+        running, self._running = self._running, None
+        if running is not None:
+            running.disconnect()
+            if CANCELLABLE in running.scope and running.task is not None:
+                running.task.cancel(CLIENT_LEFT)
 
     def data_received(self, data: bytes) -> None:
-        if self._refused_at is not None:
+        if self._state in (State.REJECTED, State.LAST_RESPONSE):
             return
-        self._unset_keepalive_if_required()
-        if self._receiving is Receiving.NOTHING:
-            self._begin_head()
+        if self._state is State.IDLE:
+            self._enter(State.HEAD)
+            self._head_bytes = 0
         self._feed(data)
 
-    def _feed(self, data: bytes) -> None:
-        self._chunk = data
-        try:
-            self.parser.feed_data(data)
-            if self._receiving is Receiving.HEAD:
-                self._head_bytes += len(data)
-                if self._head_bytes > self._limits.max_head_bytes:
-                    raise self._large_head()
-        except httptools.HttpParserUpgrade as offer:
-            if self._offered:
-                self._decline(data[offer.args[0] :])
-        except ProtocolError as refused:
-            self._refuse(refused)
-        except httptools.HttpParserError as error:
-            cause = error.__context__
-            malformed = ProtocolError(400, RejectionReason.MALFORMED, "this is no request of HTTP/1.1")
-            self._refuse(cause if isinstance(cause, ProtocolError) else malformed)
+    def pause_writing(self) -> None:
+        self.flow.pause_writing()
 
-    def on_message_begin(self) -> None:
-        if self._receiving is not Receiving.HEAD:  # it stands behind another in the same chunk
-            self._unset_keepalive_if_required()
-            self._begin_head()
-        super().on_message_begin()
+    def resume_writing(self) -> None:
+        self.flow.resume_writing()
 
-    def on_headers_complete(self) -> None:
-        self._offered = self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
-        if self._offered:
-            return
-        limits = self._limits
-        if len(self.headers) > limits.max_headers:
-            raise self._large_head()
-        # A head that lies in one chunk with what follows is only counted where it could be too large.
-        if self._head_bytes + len(self._chunk) > limits.max_head_bytes:
-            size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
-            if size > limits.max_head_bytes:
-                raise self._large_head()
-        if self._shared.held > limits.max_bodies_bytes:
-            raise self._too_many_bytes()
-        self._receiving = Receiving.BODY
-        self._since = self.loop.time()
-        super().on_headers_complete()
-
-    def on_body(self, body: bytes) -> None:
-        if not self._turned_away and not self.cycle.response_complete:
-            self._held += len(body)
-            self._shared.held += len(body)
-            if self._shared.held > self._limits.max_bodies_bytes:
-                raise self._too_many_bytes()
-        super().on_body(body)
-
-    def on_message_complete(self) -> None:
-        if self._offered:
-            return
-        self._receiving = Receiving.NOTHING
-        super().on_message_complete()
-        if self.timeout_keep_alive_task is None and self.cycle is not None and self.cycle.response_complete:
-            # It was answered before its body was there, which then stopped the clock of an idle connection.
-            self.timeout_keep_alive_task = self.loop.call_later(
-                self.timeout_keep_alive, self.timeout_keep_alive_handler
-            )
-
-    def on_response_complete(self) -> None:
-        self._release()
-        super().on_response_complete()
+    def shutdown(self) -> None:
+        """Close the connection, after the responses of the requests that it has received."""
+        if self._running is None:
+            self.transport.close()
+        else:
+            (self._pipeline[-1] if self._pipeline else self._running).keep_alive = False
 
     def check(self, now: float) -> None:
-        """Refuse the client, or cut it off, where it takes too long."""
-        if self._refused_at is not None:
-            if now - self._refused_at > LINGER_SECONDS:
+        """Reject the client, or close the connection, if it takes too long."""
+        waited = now - self._since
+        if self._state is State.REJECTED:
+            if waited > LINGER_SECONDS:
                 self.transport.abort()
-        elif self.flow.read_paused:  # it is we who do not read
+        elif self.flow.read_paused:  # the server does not read: the client is not slow
             self._since = now
-        elif self._receiving is Receiving.HEAD and now - self._since > self._limits.head_timeout:
-            self._refuse(
-                ProtocolError(408, RejectionReason.SLOW_HEAD, "the request's head took too long to come")
-            )
-        elif self._receiving is Receiving.BODY and now - self._since > self._limits.body_timeout:
-            self._refuse(
-                ProtocolError(408, RejectionReason.SLOW_BODY, "the request's body took too long to come")
+        elif self._state is State.HEAD:
+            if waited > self._limits.head_timeout:
+                self._reject(
+                    ProtocolError(
+                        408, RejectionReason.SLOW_HEAD, "the request's head took too long to arrive"
+                    )
+                )
+        elif self._state is State.IDLE:
+            if self._running is None and waited > self._keep_alive:
+                self.transport.close()
+        elif self._state is not State.LAST_RESPONSE and waited > self._limits.body_timeout:
+            self._reject(
+                ProtocolError(408, RejectionReason.SLOW_BODY, "the request's body took too long to arrive")
             )
         self._check_reader(now)
 
@@ -215,70 +223,269 @@ class Connection(DirectConnection):
         elif self._unread_since is None:
             self._unread_since = now
         elif now - self._unread_since > self._limits.write_timeout:
-            self._shared.refusals.count(RejectionReason.SLOW_READER)
+            self._pool.rejections.count(RejectionReason.SLOW_READER)
             self.transport.abort()
 
-    def _decline(self, rest: bytes) -> None:
-        """Read the request again without its offer to go on in another protocol.
+    # Requests
 
-        Java's client makes one with its first request. httptools takes it for the end of the request, and a
-        body would be lost.
+    def _new_parser(self) -> httptools.HttpRequestParser:
+        parser = httptools.HttpRequestParser(self)
+        # What follows a request with "Connection: close" must not take that request's response with it.
+        parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        return parser
+
+    def _enter(self, state: State) -> None:
+        self._state = state
+        self._since = self._loop.time()
+
+    def _feed(self, data: bytes) -> None:
+        self._chunk_bytes = len(data)
+        try:
+            self._parser.feed_data(data)
+            if self._state is State.HEAD:
+                self._head_bytes += len(data)
+                if self._head_bytes > self._limits.max_head_bytes:
+                    raise self._large_head()
+        except httptools.HttpParserUpgrade as upgrade:
+            if self._upgrade_offered:
+                self._ignore_upgrade(data[upgrade.args[0] :])
+        except ProtocolError as error:
+            self._reject(error)
+        except httptools.HttpParserError as error:
+            self._reject(_rejection_of(error))
+
+    def _ignore_upgrade(self, rest: bytes) -> None:
+        """Parse the request again, without its offer to upgrade to another protocol.
+
+        Java's client offers HTTP/2 with its first request. The parser takes the offer for the end of the
+        request, and its body would be lost.
         """
         self._head_bytes = 0
-        kept = [(name, value) for name, value in self.headers if name not in (b"upgrade", b"connection")]
-        version = self.parser.get_http_version().encode()
-        lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, version)]
-        lines += [b"%b: %b" % header for header in kept]
-        self.parser = httptools.HttpRequestParser(self)
+        headers = [(name, value) for name, value in self._headers if name not in (b"upgrade", b"connection")]
+        version = self._parser.get_http_version().encode()
+        lines = [b"%b %b HTTP/%b" % (self._parser.get_method(), self._url, version)]
+        lines += [b"%b: %b" % header for header in headers]
+        self._parser = self._new_parser()
         self._feed(b"\r\n".join([*lines, b"", rest]))
 
-    def _begin_head(self) -> None:
-        self._receiving = Receiving.HEAD
-        self._since = self.loop.time()
-        self._head_bytes = 0
+    def on_message_begin(self) -> None:
+        if self._state is not State.HEAD:  # it follows another request in the same chunk
+            self._enter(State.HEAD)
+            self._head_bytes = 0
+        self._url = b""
+        self._headers = []
+        self._expects_continue = False
 
-    def _release(self) -> None:
-        self._shared.held -= self._held
-        self._held = 0
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self._expects_continue = True
+        self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        parser = self._parser
+        self._upgrade_offered = parser.should_upgrade() and parser.get_method() != b"CONNECT"
+        if self._upgrade_offered:
+            return
+        self._check_head()
+        self._enter(State.BODY)
+        if self._reject_overloaded():
+            return
+        version = parser.get_http_version()
+        cycle = RequestCycle(
+            self,
+            self._request_scope(version),
+            keep_alive=version != "1.0" and parser.should_keep_alive(),
+            awaits_continue=self._expects_continue,
+        )
+        if self._running is None:
+            self._start(cycle)
+        else:
+            self.flow.pause_reading()
+            self._pipeline.append(cycle)
+
+    def on_body(self, body: bytes) -> None:
+        if self._state is not State.BODY:
+            return
+        pool = self._pool
+        self._held_bytes += len(body)
+        pool.held_bytes += len(body)
+        if pool.held_bytes > self._limits.max_bodies_bytes:
+            raise self._too_many_bytes()
+        if self._arriving().add_body(body) > MAX_UNREAD_BYTES:
+            self.flow.pause_reading()
+
+    def on_message_complete(self) -> None:
+        if self._upgrade_offered:
+            return
+        if self._state is State.LINGERING:
+            self.transport.close()
+            return
+        if self._state is State.BODY:
+            self._arriving().end_body()
+        self._enter(State.IDLE)
+
+    def _arriving(self) -> RequestCycle:
+        cycle = self._pipeline[-1] if self._pipeline else self._running
+        assert cycle is not None  # in State.BODY there is one
+        return cycle
+
+    def _check_head(self) -> None:
+        limits = self._limits
+        if len(self._headers) > limits.max_headers:
+            raise self._large_head()
+        # The exact size matters only where the chunks that hold the head could exceed the limit.
+        if self._head_bytes + self._chunk_bytes > limits.max_head_bytes:
+            size = len(self._url) + sum(len(name) + len(value) + 4 for name, value in self._headers)
+            if size > limits.max_head_bytes:
+                raise self._large_head()
+        if self._pool.held_bytes > limits.max_bodies_bytes:
+            raise self._too_many_bytes()
+
+    def _request_scope(self, version: str) -> dict[str, Any]:
+        url = self._url
+        if url.startswith(b"/") and b"#" not in url:
+            raw_path, _, query = url.partition(b"?")
+        else:
+            parsed = httptools.parse_url(url)
+            raw_path, query = parsed.path, parsed.query or b""
+            if raw_path is None:
+                raise ProtocolError(400, RejectionReason.MALFORMED, "the request's target has no path")
+        path = raw_path.decode("ascii")
+        return {
+            **self._scope,
+            "http_version": version,
+            "method": self._parser.get_method().decode("ascii"),
+            "path": unquote(path) if "%" in path else path,
+            "raw_path": raw_path,
+            "query_string": query,
+            "headers": self._headers,
+            "state": self._app_state.copy(),
+        }
+
+    def _start(self, cycle: RequestCycle) -> None:
+        self._running = cycle
+        cycle.task = task = self._loop.create_task(cycle.run(self._app))
+        self._server.tasks.add(task)
+        task.add_done_callback(self._server.tasks.discard)
+
+    def _reject_overloaded(self) -> bool:
+        """Answer from the overload cache, unless an earlier response is unfinished or the connection ends."""
+        cache, parser = self._pool.overload_cache, self._parser
+        if cache is None or self._running is not None or self.flow.write_paused or self._expects_continue:
+            return False
+        if parser.get_http_version() != "1.1" or not parser.should_keep_alive():
+            return False
+        response = cache.find(parser.get_method(), self._url, self._headers)
+        if response is None:
+            return False
+        self.write(self.encode_head(response.status_code, response.raw_headers) + response.body)
+        self._server.total_requests += 1
+        self._state = State.DISCARDING
+        return True
+
+    # Responses
+
+    def write(self, data: bytes) -> None:
+        self.transport.write(data)
+
+    def encode_head(self, status: int, headers: Headers) -> bytes:
+        """The head of a response, with the headers that every response has."""
+        try:
+            return self._pool.encoder.head(status, self._server.default_headers, headers)
+        except ValueError as error:
+            raise RuntimeError(str(error)) from error
+
+    def close(self) -> None:
+        """Close the connection; first read and discard the rest of a body that is still arriving."""
+        if self._state is State.DISCARDING:
+            self._state = State.LINGERING
+            self.flow.resume_reading()
+            if self.transport.can_write_eof():
+                self.transport.write_eof()
+        else:
+            self.transport.close()
+
+    def on_response_complete(self, cycle: RequestCycle) -> None:
+        """Go on with the next request, or close the connection."""
+        self._server.total_requests += 1
+        self._release_body()
+        self._running = None
+        if cycle.more_body and self._state is State.BODY:
+            self._state = State.DISCARDING
+        if not cycle.keep_alive:
+            self.close()
+            return
+        if self._pool.overload_cache is not None and OVERLOAD_RESPONSE in cycle.scope:
+            scope = cycle.scope
+            query = scope["query_string"]
+            url = scope["raw_path"] + (b"?" + query if query else b"")
+            self._pool.overload_cache.add(scope["method"].encode(), url, scope[OVERLOAD_RESPONSE])
+        if self._pipeline:
+            self._start(self._pipeline.popleft())
+        elif self._state is State.IDLE:
+            self._since = self._loop.time()
+        if not self._pipeline:
+            self.flow.resume_reading()
+
+    def _release_body(self) -> None:
+        self._pool.held_bytes -= self._held_bytes
+        self._held_bytes = 0
 
     def _large_head(self) -> ProtocolError:
         limits = self._limits
-        sentence = (
+        message = (
             f"the request's head is larger than {limits.max_head_bytes} bytes or {limits.max_headers} headers"
         )
-        return ProtocolError(431, RejectionReason.LARGE_HEAD, sentence)
+        return ProtocolError(431, RejectionReason.LARGE_HEAD, message)
 
     def _too_many_bytes(self) -> ProtocolError:
-        return ProtocolError(
-            429,
-            RejectionReason.TOO_MANY_BYTES,
-            "the server holds as many bytes of requests as it may; try again later",
-        )
+        message = "the server holds too many bytes of request bodies; try again later"
+        return ProtocolError(429, RejectionReason.TOO_MANY_BYTES, message)
 
-    def _refuse(self, refused: ProtocolError) -> None:
-        """Say why, where nothing of another answer is in the way, and take nothing more from this client."""
-        self._shared.refusals.count(refused.reason)
-        self._release()
-        if self._parting:  # it has its answer
+    def _reject(self, error: ProtocolError) -> None:
+        """Send an error response, unless another response is in the way, and ignore further input."""
+        self._pool.rejections.count(error.reason)
+        self._release_body()
+        if self._state in (State.DISCARDING, State.LINGERING):  # the request is answered
             self.transport.close()
             return
-        cycle = self._running[0] if self._running else None
-        if cycle is not None and not cycle.response_complete:
-            if self._receiving is not Receiving.BODY or cycle is not self.cycle:
-                # It is not this request that is refused but one that stands behind it.
-                cycle.keep_alive = False
-                self.pipeline.clear()
-                self._refused_at = float("inf")
+        running = self._running
+        if running is not None:
+            if self._state is not State.BODY or self._pipeline:
+                # The fault is in a later request: the one under way is still answered.
+                self._pipeline.clear()
+                running.keep_alive = False
+                self._enter(State.LAST_RESPONSE)
                 return
-            cycle.disconnected = True
-            cycle.message_event.set()
-            if cycle.response_started:
+            running.disconnect()
+            if running.response_started:
                 self.transport.abort()
                 return
-        self._refused_at = self.loop.time()
-        self.transport.write(refused.as_http())
+        self._enter(State.REJECTED)
+        body = error.body
+        headers = [*error.headers, (b"content-length", b"%d" % len(body)), CLOSE]
+        self.write(self.encode_head(error.status, headers) + body)
         if self.transport.can_write_eof():
-            # A close while the client still sends would reset the connection and take the answer with it.
             self.transport.write_eof()
         else:
             self.transport.close()
+
+
+def _rejection_of(error: httptools.HttpParserError) -> ProtocolError:
+    """The rejection for an error of the parser, or for one that it passes on from a callback."""
+    cause = error.__context__
+    if isinstance(cause, ProtocolError):
+        return cause
+    if cause is not None and not isinstance(cause, (ValueError, httptools.HttpParserError)):
+        logger.error("a request could not be read", exc_info=cause)
+    return ProtocolError(400, RejectionReason.MALFORMED, "malformed HTTP/1.1 request")
+
+
+def _address(transport: asyncio.Transport, name: str) -> tuple[str, int] | None:
+    """The host and port of one end of a TCP connection; None for other kinds of sockets."""
+    address = transport.get_extra_info(name)
+    return (str(address[0]), int(address[1])) if isinstance(address, tuple) else None

@@ -1,7 +1,9 @@
-"""A word from the connection to what answers on it: the client has left, nobody will read the answer."""
+"""Keys of our own in an ASGI scope, between the protocol layer and the application."""
 
 from __future__ import annotations
 
-# An application that sets this in a request's scope is cancelled when the client leaves, with this message.
+# Set by an application whose task is to be cancelled, with the message CLIENT_LEFT, on a disconnect.
 CANCELLABLE = "convserve.cancellable"
-CLIENT_LEFT = "the client has left"
+CLIENT_LEFT = "the client disconnected"
+# Set by an application to the OverloadResponse that rejects later requests to the same URL.
+OVERLOAD_RESPONSE = "convserve.overload_response"

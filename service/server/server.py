@@ -23,8 +23,8 @@ from ..asgi.middleware.stack import build_middleware
 from ..config.limits import ConnectionLimits, Limits
 from ..config.settings import Settings
 from ..errors import ConfigurationError
-from ..http.direct import ShortWays
-from ..http.protocol import Connections
+from ..http.overload_cache import OverloadCache
+from ..http.protocol import ConnectionPool
 from ..inference.registry import Registry
 from ..security.api_keys import ApiKeyStore
 from ..security.authorization import Authorizer
@@ -153,14 +153,14 @@ def serve(
     if settings.access_log or traces is not None:
         requests = RequestLog(log=settings.access_log, tracing=traces)
     enclosed = build_middleware(app, settings, gate, requests)
-    # Where there is anything around the application, it has to see every request and every answer.
-    ways = ShortWays() if enclosed is app else None
-    connections = Connections(ConnectionLimits.of(settings), refusals, ways)
+    # Middleware has to see every request: the application then rejects those to an overloaded model itself.
+    overload_cache = OverloadCache() if enclosed is app else None
+    connections = ConnectionPool(ConnectionLimits.of(settings), refusals, overload_cache)
     config = uvicorn.Config(
         enclosed,
         headers=_headers(settings),
         ssl_context_factory=None if tls is None else lambda config, default: tls.context,
-        http=cast("type[asyncio.Protocol]", connections.make),
+        http=cast("type[asyncio.Protocol]", connections.connect),
         ws="none",
         lifespan="off",  # entered below, where an error at start is ours to tell
         log_config=None,

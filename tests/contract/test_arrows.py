@@ -65,7 +65,7 @@ LAYERS = {
 ONLY_IMPORTERS = {
     "onnxruntime": {"engine.cuda_graphs", "engine.session"},
     "PIL": {"imaging.decoder", "imaging.resize", "loadgen.workload.images"},
-    "uvicorn": {"http.direct", "http.parting", "http.protocol", "server.server"},
+    "uvicorn": {"http.protocol", "server.server"},
     "grpc": {
         "protocols.grpc.auth_interceptor",
         "protocols.grpc.credentials",

@@ -11,8 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from ...errors import ConvserveError, InvalidInput, ModelNotReady, Overloaded
-from ...http.overload_cache import STANDING
-from ...http.scope_extensions import CANCELLABLE, CLIENT_LEFT
+from ...http.scope_extensions import CANCELLABLE, CLIENT_LEFT, OVERLOAD_RESPONSE
 from ...inference.model import LoadedModel
 from ...telemetry.metrics import ServerMetrics
 from .overload_response import DEADLINE, OverloadResponder
@@ -63,7 +62,7 @@ class InferenceContext(RequestMetrics):
             self.set_deadline(default_timeout)
         except Overloaded:
             parameters = self.path_params
-            self.request.scope[STANDING] = OverloadResponder(
+            self.request.scope[OVERLOAD_RESPONSE] = OverloadResponder(
                 self._telemetry, self._protocol, lambda: find(parameters), default_timeout
             )
             raise

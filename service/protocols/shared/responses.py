@@ -11,7 +11,6 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from ...errors import ConvserveError, Overloaded
-from ...http.at_once import AT_ONCE, AtOnce
 from ...inference.registry import Registry
 from ...inference.timings import Timings
 from .status_codes import TABLE
@@ -37,9 +36,8 @@ class EncodedResponse(Response):
         self.raw_headers = [(b"content-length", b"%d" % len(body)), *headers]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        at_once: AtOnce | None = scope.get(AT_ONCE)
-        if at_once is None or not at_once(self.status_code, self.raw_headers, self.body):
-            await super().__call__(scope, receive, send)
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": self.body})
 
 
 def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

@@ -1,0 +1,209 @@
+"""One request and its response, as the ASGI application sees them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+from starlette.types import ASGIApp, Message
+
+from .response_bytes import CLOSE, Headers, error_body
+
+if TYPE_CHECKING:
+    from .protocol import HttpProtocol
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+# Statuses whose responses have no body (RFC 9110, 6.4.1).
+_BODYLESS = frozenset((204, 304))
+
+logger = logging.getLogger(__name__)
+
+
+class RequestCycle:
+    """Implements ASGI's `receive` and `send` for one request of a connection.
+
+    The head of a response is held until the first part of its body, and both are written in one call: one
+    system call and one packet for a response that is complete, and a response can still become a 500 while
+    nothing of it is written.
+
+    Attributes:
+        keep_alive: whether the connection stays open after the response.
+        more_body: whether bytes of the request's body are still to arrive.
+        disconnected: nothing more is read from or written to the client for this request.
+        response_started, response_complete: whether bytes of the response, or all of them, are written.
+        task: the task that runs the application; None while an earlier request is not answered.
+    """
+
+    __slots__ = (
+        "_awaits_continue",
+        "_body",
+        "_chunked",
+        "_connection",
+        "_delivered",
+        "_event",
+        "_head",
+        "_remaining",
+        "disconnected",
+        "keep_alive",
+        "more_body",
+        "response_complete",
+        "response_started",
+        "scope",
+        "task",
+    )
+
+    def __init__(
+        self, connection: HttpProtocol, scope: dict[str, Any], *, keep_alive: bool, awaits_continue: bool
+    ) -> None:
+        self.scope = scope
+        self.keep_alive = keep_alive
+        self.more_body = True
+        self.disconnected = False
+        self.response_started = False
+        self.response_complete = False
+        self.task: asyncio.Task[None] | None = None
+        self._connection = connection
+        self._awaits_continue = awaits_continue
+        self._body = bytearray()
+        self._delivered = False  # whether `receive` has returned the end of the body
+        self._event: asyncio.Event | None = None  # exists while `receive` waits
+        self._head: tuple[int, list[tuple[bytes, bytes]]] | None = None
+        self._remaining: int | None = None
+        self._chunked = False
+
+    async def run(self, app: ASGIApp) -> None:
+        """Call the application, and complete the response if it does not."""
+        try:
+            await app(self.scope, self.receive, self.send)
+        except asyncio.CancelledError:  # at the end of the time to shut down
+            logger.warning("%s %s was cancelled", self.scope["method"], self.scope["path"])
+        except Exception:
+            logger.exception("the application failed on %s %s", self.scope["method"], self.scope["path"])
+        else:
+            if self.response_complete or self.disconnected:
+                return
+            logger.error(
+                "the application did not complete its response to %s %s",
+                self.scope["method"],
+                self.scope["path"],
+            )
+        if self.disconnected or self.response_complete:
+            return
+        if self.response_started:
+            self._connection.close()
+        else:
+            self._remaining, self._chunked = None, False
+            self._start(500, [(b"content-type", b"application/json"), CLOSE])
+            self._write(error_body("internal error; details are in the server's log"), more=False)
+
+    def add_body(self, data: bytes) -> int:
+        """Append to the body that `receive` returns next; its length is returned."""
+        self._body += data
+        self._wake()
+        return len(self._body)
+
+    def end_body(self) -> None:
+        self.more_body = False
+        self._wake()
+
+    def disconnect(self) -> None:
+        """Have `receive` return a disconnect, and ignore what is sent."""
+        self.disconnected = True
+        self._wake()
+
+    async def receive(self) -> Message:
+        if self._awaits_continue and not self.response_started:
+            self._awaits_continue = False
+            self._connection.write(CONTINUE)
+        while not (self.disconnected or self.response_complete):
+            if self._body or not (self.more_body or self._delivered):
+                body, self._body = bytes(self._body), bytearray()
+                self._delivered = not self.more_body
+                return {"type": "http.request", "body": body, "more_body": self.more_body}
+            self._connection.flow.resume_reading()
+            self._event = asyncio.Event()
+            await self._event.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Message) -> None:
+        """Raises RuntimeError for a message that is out of order, or a body that contradicts its length."""
+        kind = message["type"]
+        if self._head is None and not self.response_started:
+            if kind != "http.response.start":
+                raise RuntimeError(f"expected the message http.response.start, not {kind}")
+            self._start(message["status"], message.get("headers", ()))
+            return
+        if kind != "http.response.body" or self.response_complete:
+            raise RuntimeError(f"unexpected message {kind}")
+        flow = self._connection.flow
+        if flow.write_paused and not self.disconnected:
+            await flow.drain()
+        if not self.disconnected:
+            self._write(message.get("body", b""), more=message.get("more_body", False))
+
+    def _start(self, status: int, headers: Headers) -> None:
+        kept = [(name.lower(), value) for name, value in headers]
+        for header in kept:
+            name, value = header
+            if name == b"content-length":
+                self._remaining = int(value)
+            elif name == b"transfer-encoding":
+                self._chunked = value.lower() == b"chunked"
+            elif name == b"connection" and b"close" in value.lower():
+                self.keep_alive = False
+                kept = [CLOSE if each is header else each for each in kept]
+        self._head = status, kept
+
+    def _write(self, body: bytes, *, more: bool) -> None:
+        """Write a part of the body, behind the head if that is still held."""
+        bodyless = self.scope["method"] == "HEAD"
+        head = b""
+        if self._head is not None:
+            status, headers = self._head
+            bodyless = bodyless or status in _BODYLESS
+            if not self.keep_alive and CLOSE not in headers:
+                headers.append(CLOSE)
+            if not bodyless and self._remaining is None and not self._chunked:
+                self._choose_framing(headers, len(body), more=more)
+            head = self._connection.encode_head(status, headers)
+        if bodyless:
+            payload = b""
+            self._remaining = None
+        elif self._chunked:
+            payload = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+            payload += b"" if more else b"0\r\n\r\n"
+        else:
+            payload = body
+            self._count(len(body), more=more)
+        self._head = None
+        if head or payload:
+            self.response_started = True
+            self._connection.write(head + payload)
+        if not more:
+            self.response_complete = True
+            self._wake()
+            self._connection.on_response_complete(self)
+
+    def _choose_framing(self, headers: list[tuple[bytes, bytes]], length: int, *, more: bool) -> None:
+        """Delimit a body without a given length; in HTTP/1.0 the end of the connection does that."""
+        if not more:
+            self._remaining = length
+            headers.append((b"content-length", b"%d" % length))
+        elif self.scope["http_version"] == "1.1":
+            self._chunked = True
+            headers.append((b"transfer-encoding", b"chunked"))
+
+    def _count(self, length: int, *, more: bool) -> None:
+        if self._remaining is None:
+            return
+        self._remaining -= length
+        if self._remaining < 0:
+            raise RuntimeError("the response's body is longer than its content-length")
+        if self._remaining and not more:
+            raise RuntimeError("the response's body is shorter than its content-length")
+
+    def _wake(self) -> None:
+        if self._event is not None:
+            self._event.set()
+            self._event = None
