@@ -19,7 +19,7 @@
     ├── ConfigurationError      a setting that cannot be honoured on this machine
     └── RemoteServerError           another server, asked by the shell command, gave no answer
 
-Each protocol maps these to its own codes in one table, `protocols/status.py`.
+Each protocol maps these to its own codes in one table, `protocols/shared/status_codes.py`.
 """
 
 from __future__ import annotations

@@ -81,27 +81,29 @@ def build(settings: Settings, *, metrics_dir: Path | None = None) -> Service:
     Operations(plane.registry, Exposition(metrics, metrics_dir), telemetry).mount(app)
     app.add_exception_handler(ConvserveError, _domain_error)
     app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(ClientDisconnect, _client_left)
+    app.add_exception_handler(ClientDisconnect, _client_disconnected)
     describe_with_examples(app, plane.registry)
     return Service(app, plane, telemetry)
 
 
 async def _domain_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, ConvserveError)
+    if not isinstance(error, ConvserveError):
+        raise error
     return error_response(error)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    sentence = f"{request.method} {request.url.path}: {error.detail}; GET /docs lists what there is"
+    if not isinstance(error, HTTPException):
+        raise error
+    sentence = f"{request.method} {request.url.path}: {error.detail}; GET /docs lists the endpoints"
     return error_json(sentence, error.status_code, error.headers)
 
 
-async def _client_left(request: Request, error: Exception) -> Response:
-    """Nobody receives it; without it a request that breaks off would be logged as an error."""
+async def _client_disconnected(request: Request, error: Exception) -> Response:
+    """No client receives this response; without it, the disconnect would be logged as an error."""
     return Response(status_code=CLIENT_CLOSED_REQUEST)
 
 
 async def _internal_error(request: Request, error: Exception) -> Response:
-    """The outermost: starlette raises the error again after this reply, so that it is logged."""
-    return error_json("an unforeseen error; it has been logged", 500)
+    """The outermost handler: Starlette sends this response, then raises the error so that it is logged."""
+    return error_json("internal error; details are in the server's log", 500)

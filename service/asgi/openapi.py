@@ -1,4 +1,4 @@
-"""The OpenAPI description, with examples that the default model really answers."""
+"""Adds examples of the default model to the OpenAPI description."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from ..protocols.shared.openapi import ERROR_CONTENT, path_parameters
 
 
 def describe_with_examples(app: FastAPI, registry: Registry) -> None:
-    """Give the description the default model for an example: its name in paths, its picture in JSON bodies.
+    """Uses the default model's name as example in paths, and its example image in JSON bodies.
 
-    FastAPI makes the description on its first use, which is after the models have been loaded.
+    FastAPI creates the description at its first use, after the models have been loaded.
     """
     describe = app.openapi
 
@@ -27,7 +27,7 @@ def describe_with_examples(app: FastAPI, registry: Registry) -> None:
             _add_examples(describe(), registry)
         return describe()
 
-    app.openapi = openapi  # type: ignore[method-assign]  # the way FastAPI's documentation extends it
+    app.openapi = openapi  # type: ignore[method-assign]  # as FastAPI's documentation extends it
 
 
 _ANY_ERROR = {
@@ -37,10 +37,10 @@ _ANY_ERROR = {
 
 
 def _complete(path: str, operation: dict[str, Any], names: Mapping[str, str]) -> None:
-    """Say what FastAPI does not know: the endpoints take their requests as they are."""
+    """Adds what FastAPI cannot infer, because the endpoints declare no parameters."""
     operation["responses"].pop("422", None)
     operation["responses"]["default"] = _ANY_ERROR
-    if path == "/metrics":  # the one page that is not JSON
+    if path == "/metrics":  # the one response that is not JSON
         operation["responses"]["200"]["content"] = {"text/plain": {"schema": {"type": "string"}}}
     parameters = operation.setdefault("parameters", [])
     described = {parameter["name"] for parameter in parameters}
@@ -72,14 +72,14 @@ def _add_examples(schema: dict[str, Any], registry: Registry) -> None:
 
 
 def _bodies(model: LoadedModel) -> dict[str, Any]:
-    """By the last part of a path, a body that asks for the model's example picture."""
+    """JSON bodies that hold the model's example image, by the last part of the path."""
     if model.manifest.example is None:
         return {}
-    picture = base64.b64encode((model.folder.path / model.manifest.example.file).read_bytes()).decode()
-    tensor = {"name": model.manifest.input.name, "shape": [1], "datatype": "BYTES", "data": [picture]}
+    image = base64.b64encode((model.folder.path / model.manifest.example.file).read_bytes()).decode()
+    tensor = {"name": model.manifest.input.name, "shape": [1], "datatype": "BYTES", "data": [image]}
     return {
-        "/classify": {"images": [{"b64": picture}]},
+        "/classify": {"images": [{"b64": image}]},
         "/infer": {"inputs": [tensor]},
-        ":predict": {"instances": [{"b64": picture}]},
-        ":classify": {"examples": [{"image": {"b64": picture}}]},
+        ":predict": {"instances": [{"b64": image}]},
+        ":classify": {"examples": [{"image": {"b64": image}}]},
     }

@@ -1,4 +1,4 @@
-"""What an operator asks: is it alive, is it ready, what does it serve, what has it counted."""
+"""Endpoints for operators: liveness, readiness, metrics and the served models."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ class Operations:
     def mount(self, app: FastAPI) -> None:
         router: APIRouter = app.router
         for path, endpoint, summary in (
-            ("/", self.root, "Where things are"),
-            ("/livez", self.live, "Is the process alive"),
-            ("/readyz", self.ready, "Should requests be sent here; 503 if not"),
+            ("/", self.root, "Links to the endpoints"),
+            ("/livez", self.live, "Liveness: 200 while the process runs"),
+            ("/readyz", self.ready, "Readiness: 503 while the server should receive no requests"),
             ("/metrics", self.metrics, "Prometheus metrics"),
-            ("/models", self.models, "What is served, and what failed to load"),
-            ("/models/{name}", self.model, "Every version of one model"),
+            ("/models", self.models, "The served models, and those that failed to load"),
+            ("/models/{name}", self.model, "All versions of one model"),
         ):
             router.add_api_route(path, endpoint, methods=["GET"], summary=summary, tags=["operations"])
 
@@ -75,7 +75,7 @@ class Operations:
         )
 
     async def model(self, request: Request) -> Response:
-        # Not a parameter: for a single one FastAPI would import a second pydantic.
+        # A declared parameter would make FastAPI import a second pydantic.
         name = request.path_params["name"]
         versions = [describe(model) for model in self._registry.models if model.name == name]
         failed = [failure for failure in self._failed() if failure["name"] == name]
@@ -88,7 +88,7 @@ class Operations:
 
 
 def describe(model: LoadedModel) -> dict[str, Any]:
-    """A version as its manifest tells of it, and what it runs on."""
+    """A version's manifest, and the provider, device and threads that it runs on."""
     manifest = model.manifest
     return {
         "name": model.name,

@@ -1,4 +1,4 @@
-"""TorchServe's inference API: `curl http://…/predictions/{name} -T picture.jpg`."""
+"""TorchServe's inference API: `curl http://…/predictions/{name} -T image.jpg`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .shared.request_handler import InferenceContext, InferenceRoute, inference_
 from .shared.responses import JSON, EncodedResponse, readiness_response
 
 TAG = "TorchServe"
-TOP_K = 5  # as its own image classifier's handler answers
+TOP_K = 5  # as in TorchServe's image_classifier handler
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +56,17 @@ class TorchServe:
         return readiness_response(registry, {"status": "Healthy" if registry.ready else "Unhealthy"})
 
     async def predict(self, context: InferenceContext) -> EncodedResponse:
-        """The body is the picture whatever its media type: `curl -T` sends none."""
+        """The body is the image, whatever its media type: `curl -T` sends none."""
         model = context.resolve(self.plane.registry.resolve_named, self.limits.request_timeout)
         body = await read_body(context.request, self.limits.max_body_bytes)
         content_type = context.header(b"content-type") or ""
         form = content_type.lower().startswith("multipart/form-data")
         images = read_files(content_type, body, self.limits.max_parts) if form else [EncodedImage(body)]
         if len(images) != 1:
-            raise InvalidInput(f"a prediction is asked for one picture; the form holds {len(images)}")
-        answer = await self.plane.classifier.classify(model, images, top_k=TOP_K, deadline=context.deadline)
-        context.timings = answer.timings
-        content = {each.label: each.probability for each in answer.ranked[0]}
+            raise InvalidInput(f"a prediction takes exactly one image; the form has {len(images)}")
+        classification = await self.plane.classifier.classify(
+            model, images, top_k=TOP_K, deadline=context.deadline
+        )
+        context.timings = classification.timings
+        content = {each.label: each.probability for each in classification.ranked[0]}
         return EncodedResponse(to_json(content, inf_nan_mode="null"), JSON)

@@ -154,9 +154,7 @@ def test_errors_arrive_as_the_servers_sentence(
 
 
 def test_there_is_no_explainer(v1: Client) -> None:
-    with pytest.raises(
-        httpx.HTTPStatusError, match=r"a classifier does not explain; .*'501 Not Implemented'"
-    ):
+    with pytest.raises(httpx.HTTPStatusError, match=r":explain is not supported; .*'501 Not Implemented'"):
         v1.explain("shades", {"instances": rows(0).tolist()})
 
 

@@ -109,7 +109,7 @@ def test_what_is_told_of_the_model(client: Client) -> None:
         (
             lambda c: c.update_log_settings({"log_colour": True}),
             "INVALID_ARGUMENT",
-            "there is no setting 'log_colour'",
+            "unknown setting 'log_colour'",
         ),
         (
             lambda c: c.register_system_shared_memory("region", "/key", 64),

@@ -196,7 +196,7 @@ def test_errors_arrive_as_the_servers_sentence(
 def test_there_is_no_shared_memory(client: Client) -> None:
     assert client.get_system_shared_memory_status() == []
     assert client.get_cuda_shared_memory_status() == []
-    with pytest.raises(triton.InferenceServerException, match="is not offered by this server"):
+    with pytest.raises(triton.InferenceServerException, match="is not supported by this server"):
         client.register_system_shared_memory("region", "/key", 64)
 
 

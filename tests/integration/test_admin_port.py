@@ -32,7 +32,7 @@ def test_each_port_answers_its_own(apart: ServerProcess) -> None:
     assert b"convserve_images_total" in get(f"{operations}/metrics").body
     assert post(f"{inference}/v2/repository/index", b"").status == 404
     assert post(f"{operations}/v2/repository/index", b"").json[0]["name"] == "shades"
-    assert get(f"{operations}/docs").json == {"error": "this is answered on another port"}
+    assert get(f"{operations}/docs").json == {"error": "this path is served on another port"}
 
 
 def test_probes_are_answered_on_both(apart: ServerProcess) -> None:

@@ -1,1 +1,1 @@
-"""What lies around the application: plain ASGI, and each part only where its setting is on."""
+"""ASGI middleware around the application, each enabled by its setting."""

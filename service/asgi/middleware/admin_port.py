@@ -1,4 +1,4 @@
-"""Two ports: one for those who ask models, one for those who look after the server."""
+"""Separates operations from inference by port."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ...security.authorization import scope_of_path
 
 
 class AdminPort:
-    """Answers operations on `admin_port` alone, inference on the other alone, and probes on both."""
+    """Serves operations only on `admin_port`, inference only on the other port, and probes on both."""
 
     def __init__(self, app: ASGIApp, admin_port: int) -> None:
         self._app = app
@@ -21,6 +21,6 @@ class AdminPort:
         if scope["type"] == "http" and (needed := scope_of_path(scope["path"])) is not None:
             on_admin_port = scope["server"][1] == self._admin_port
             if on_admin_port == (needed is Scope.INFER):
-                await error_json("this is answered on another port", 404)(scope, receive, send)
+                await error_json("this path is served on another port", 404)(scope, receive, send)
                 return
         await self._app(scope, receive, send)

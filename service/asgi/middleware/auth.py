@@ -1,4 +1,4 @@
-"""API keys over HTTP: nothing but the probes is answered without one (RFC 6750, section 3)."""
+"""Authenticates HTTP requests, except probes, by API key (RFC 6750, section 3)."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from ...security.authorization import Authorizer, presented_key, scope_of_path
 
 
 class Authentication:
-    """Asks the gate before the application sees a request, and before a byte of its body is read."""
+    """Authorizes a request before its body is read; a rejected one never reaches the application."""
 
-    def __init__(self, app: ASGIApp, gate: Authorizer) -> None:
+    def __init__(self, app: ASGIApp, authorizer: Authorizer) -> None:
         self._app = app
-        self._gate = gate
+        self._authorizer = authorizer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and (needed := scope_of_path(scope["path"])) is not None:
             headers = dict(scope["headers"])
             try:
-                self._gate.admit(
+                self._authorizer.admit(
                     presented_key(headers.get(b"authorization"), headers.get(b"x-api-key")), needed
                 )
             except ConvserveError as error:

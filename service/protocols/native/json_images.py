@@ -1,4 +1,4 @@
-"""Images as base64 in JSON: `{"images": [{"b64": "…"}, …]}`, with or without a data: URI's prefix."""
+"""Parses JSON bodies of base64 images: `{"images": [{"b64": "…"}, …]}`."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ...errors import InvalidImage, InvalidInput, PayloadTooLarge
 from ...imaging.decode_pool import EncodedImage
 from ..shared.json_body import decode_base64, parse_json
 
-# Reading one costs microseconds, whatever is in it, and a body has room for a million.
+# A body has room for a million images, and each takes microseconds to parse.
 MAX_IMAGES = 10_000
 
 
-# Members that should not be there are taken and then refused by `_check_members`: pydantic would make an
-# error of each, and a body has room for a million.
+# Extra members are allowed here and rejected by `_check_members`: pydantic would create an error for each,
+# and a body has room for a million.
 class JsonImage(BaseModel):
     model_config = ConfigDict(extra="allow")
 
@@ -35,11 +35,11 @@ _EXPECTED = '; expected {"images": [{"b64": "…"}, …]}'
 
 
 def read_json_images(body: bytes, limits: JsonLimits) -> list[EncodedImage]:
-    """The images of the body. One that is not base64 has no bytes, and the fault that says where.
+    """The images of a body; one that is not base64 has no bytes, and a `fault` that says where.
 
     Raises:
         InvalidInput: not JSON, or not of this form; the message says where.
-        PayloadTooLarge: more than MAX_IMAGES images, or more than `limits` lets in.
+        PayloadTooLarge: more than MAX_IMAGES images, or more values than `limits` allows.
     """
     document = parse_json(_ADAPTER, body, limits, hint=_EXPECTED, too_long=PayloadTooLarge)
     _check_members(document, "")

@@ -1,4 +1,4 @@
-"""How the native dialect is described in OpenAPI: parameters, the three forms of a body, answers."""
+"""The native dialect's OpenAPI description: parameters, the three forms of a body, responses."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ from typing import Any
 
 from ..shared.openapi import BINARY, ERROR_SCHEMA, TIMEOUT, error_responses, path_parameters
 
-DESCRIPTION = """The most probable classes of each picture, in the order the pictures came.
+DESCRIPTION = """Returns the most probable classes of each image, in the order of the request.
 
-Send one picture as the body, one or many as a form, or base64 in JSON. PNG, JPEG, WebP, BMP, GIF (its first
-frame) and TIFF are read, in any colour mode. The `Server-Timing` header tells the milliseconds of each stage.
+Send one image as the body, one or more as files of a form, or as base64 in JSON. Supported formats: PNG,
+JPEG, WebP, BMP, GIF (first frame) and TIFF, in any colour mode. The `Server-Timing` response header gives the
+milliseconds of each stage: decode, queue and compute.
 """
 
 
 _PROBABLE = {
     "label": {"type": "string"},
-    "index": {"type": "integer", "description": "The class's place in the model's output."},
+    "index": {"type": "integer", "description": "Index of the class in the model's output."},
     "probability": {
         "type": ["number", "null"],
-        "description": "null where the model gave what is not a number.",
+        "description": "null if the model's output is not a finite number.",
     },
 }
 _RANKED = {"type": "object", "required": list(_PROBABLE), "properties": _PROBABLE}
@@ -37,7 +38,7 @@ _PREDICTED = {
 }
 _CLASSIFIED = {
     "type": "object",
-    "description": "The answer to a request for classification.",
+    "description": "The response to a classification request.",
     "required": ["model", "version", "predictions"],
     "properties": {
         "model": {"type": "string"},
@@ -45,11 +46,11 @@ _CLASSIFIED = {
         "predictions": {
             "type": "array",
             "items": {"$ref": "#/components/schemas/Predicted"},
-            "description": "One a picture, in order.",
+            "description": "One per image, in the order of the request.",
         },
     },
 }
-# Plain schemas: from models FastAPI would build a validator for each answer of each route, at every start,
+# Plain schemas: for models, FastAPI would build a validator for each response of each route at every start,
 # and import a second pydantic to do so.
 SCHEMAS: dict[str, dict[str, Any]] = {
     "Classified": _CLASSIFIED,
@@ -61,7 +62,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
 _TOP_K = {
     "name": "top_k",
     "in": "query",
-    "description": "How many classes to tell; more than the model has is all of them.",
+    "description": "Number of classes to return per image, all if the model has fewer.",
     "schema": {"type": "integer", "minimum": 1, "default": 5},
 }
 _JSON_IMAGES = {
@@ -79,9 +80,9 @@ _JSON_IMAGES = {
                 "properties": {
                     "b64": {
                         "type": "string",
-                        "description": "The encoded picture in base64; a data: URI is taken too.",
+                        "description": "The encoded image in base64, or as a data: URI.",
                     },
-                    "filename": {"type": ["string", "null"], "description": "Given back with the answer."},
+                    "filename": {"type": ["string", "null"], "description": "Returned with the prediction."},
                 },
             },
         }

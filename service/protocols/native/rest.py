@@ -1,4 +1,4 @@
-"""The project's own dialect: pictures in, labels out."""
+"""The native dialect: images in, labels out."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from .openapi import DESCRIPTION, PATHS, parameters, request_body, responses
 
 DEFAULT_TOP_K = 5
 
-# The query that nearly all have who have one: parsing any takes longer than ranking.
+# Characters of an unknown name that an error message repeats.
+MAX_ECHO = 100
+
+QUERY_PARAMETERS = ("top_k",)
+
+# Nearly every query has this form; the general parser takes longer than ranking.
 _PLAIN_TOP_K = re.compile(rb"top_k=([1-9][0-9]{0,8})")
 
 
 @dataclass(frozen=True, slots=True)
 class Native:
-    """`POST /classify`, `/models/{name}/classify` and `/models/{name}/versions/{version}/classify`.
-
-    Args:
-        request_timeout: seconds until the deadline of a request that names none.
-        max_body_bytes, max_images: what one request may bring.
-    """
+    """`POST /classify`, `/models/{name}/classify` and `/models/{name}/versions/{version}/classify`."""
 
     plane: DataPlane
     limits: Limits
@@ -70,10 +70,10 @@ class Native:
     def _images(self, context: InferenceContext, body: bytes) -> list[EncodedImage]:
         images = _read_images(context, body, self.limits)
         if not images:
-            raise InvalidInput("the request holds no image")
+            raise InvalidInput("the request has no images")
         if len(images) > self.limits.max_images:
             raise PayloadTooLarge(
-                f"the request holds {len(images)} images; at most {self.limits.max_images} are taken at once "
+                f"the request has {len(images)} images; the limit is {self.limits.max_images} "
                 "(CONVSERVE_MAX_IMAGES)"
             )
         return images
@@ -83,9 +83,11 @@ def _read_images(context: InferenceContext, body: bytes, limits: Limits) -> list
     content_type = context.header(b"content-type") or ""
     encoding = context.header(b"content-encoding") or "identity"
     if encoding != "identity":
-        raise UnsupportedContent(f"a body with Content-Encoding {encoding!r} is not taken; send it plain")
+        raise UnsupportedContent(
+            f"Content-Encoding {encoding!r} is not supported here; send the body uncompressed"
+        )
     if not body:
-        raise InvalidInput("the body is empty; send a picture, a form with files, or JSON")
+        raise InvalidInput("the body is empty; send an image, a form with files, or JSON")
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type.startswith("image/") or media_type in ("application/octet-stream", ""):
         return [EncodedImage(body)]
@@ -94,7 +96,7 @@ def _read_images(context: InferenceContext, body: bytes, limits: Limits) -> list
     if media_type == "application/json":
         return read_json_images(body, limits.json)
     raise UnsupportedContent(
-        f"the Content-Type {media_type!r} is not taken; send a picture as image/* (with curl: "
+        f"Content-Type {media_type!r} is not supported; send an image as image/* (with curl: "
         "-H 'Content-Type: image/png'), files as multipart/form-data, or base64 in application/json"
     )
 
@@ -105,9 +107,13 @@ def _top_k(request: Request) -> int:
         return DEFAULT_TOP_K
     if plain := _PLAIN_TOP_K.fullmatch(query):
         return int(plain[1])
+    unknown = next((name for name in request.query_params if name not in QUERY_PARAMETERS), None)
+    if unknown is not None:
+        known = ", ".join(QUERY_PARAMETERS)
+        raise InvalidInput(f"unknown query parameter {unknown[:MAX_ECHO]!r}; known parameters: {known}")
     text = request.query_params.get("top_k")
     if text is None:
         return DEFAULT_TOP_K
     if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text) > 0):
-        raise InvalidInput(f"top_k must be a whole number from 1, not {text!r}")
+        raise InvalidInput(f"top_k must be an integer of at least 1, not {text!r}")
     return int(text)

@@ -1,7 +1,7 @@
-"""The Open Inference Protocol without its transports: what a request asks for, and what it gets.
+"""Inference requests of the Open Inference Protocol, independent of the transport.
 
-REST and gRPC read their own forms into `InferRequest` and write `OutputTensor`s in their own forms; what is
-between is here, so that both answer alike.
+REST and gRPC parse their messages to `InferRequest` and write `OutputTensor`s; the rest is here, so that
+both behave alike.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from ...inference.model import LoadedModel
 from ...repository.manifest import Manifest
 from ..shared.tensors import TensorPayload, decode_tensor, elements_to_bytes
 
-# The classification extension's own bound: not more scores than this are sorted for one answer.
+# The classification extension sorts at most this many scores for one response.
 MAX_CLASSIFICATION_ELEMENTS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class RequestedOutput:
-    """`classification` is how many classes to tell in place of the scores; 0 for the scores themselves."""
+    """`classification` is the number of classes to return in place of the scores; 0 returns the scores."""
 
     name: str
     binary: bool = False
@@ -46,7 +46,7 @@ class InferRequest:
 
 @dataclass(frozen=True, slots=True)
 class OutputTensor:
-    """An answer's tensor: FP32 `scores`, or, for a classification, BYTES `elements` in row-major order."""
+    """A tensor of the response: FP32 `scores`, or BYTES `elements` of a classification in row-major order."""
 
     name: str
     datatype: str
@@ -56,7 +56,7 @@ class OutputTensor:
     elements: Sequence[bytes] = ()
 
     def as_bytes(self) -> bytes:
-        """The raw form: little-endian scores, or each element behind its length."""
+        """The raw form: little-endian scores, or elements that each follow their length."""
         if self.scores is not None:
             return np.ascontiguousarray(self.scores, "<f4").tobytes()
         return elements_to_bytes(self.elements)
@@ -86,7 +86,7 @@ async def infer(
 def check_inputs(names: Sequence[str], manifest: Manifest) -> None:
     """
     Raises:
-        InvalidInput: these are not the inputs of the model, which has one.
+        InvalidInput: these are not exactly the model's one input.
     """
     if names != [manifest.input.name]:
         raise InvalidInput(
@@ -95,10 +95,10 @@ def check_inputs(names: Sequence[str], manifest: Manifest) -> None:
 
 
 def check_outputs(outputs: Sequence[RequestedOutput], manifest: Manifest) -> Sequence[RequestedOutput]:
-    """`outputs`, or the model's one output where none is named.
+    """`outputs`, or the model's one output if the request names none.
 
     Raises:
-        InvalidInput: one that the model does not have, or one named twice.
+        InvalidInput: the model does not have an output, or one is named twice.
     """
     if not outputs:
         return [RequestedOutput(manifest.output.name)]
@@ -113,13 +113,13 @@ def check_outputs(outputs: Sequence[RequestedOutput], manifest: Manifest) -> Seq
 
 
 def check_parameters(parameters: Mapping[str, Any] | None) -> float | None:
-    """The request's `timeout` in seconds, if it has one.
+    """The request's `timeout` in seconds; None if it has none.
 
-    Unknown parameters are let pass, as the protocol wants, and so are those of sequences, which mean nothing
-    to a classifier.
+    Unknown parameters are ignored, as the protocol requires, and so are those of sequences, which do not
+    apply to stateless models.
 
     Raises:
-        InvalidInput: a parameter that is not a string, number or boolean, a reserved one, or a wrong timeout.
+        InvalidInput: a parameter is not a string, number or boolean, is reserved, or has an invalid value.
     """
     for name, value in (parameters or {}).items():
         if name.startswith("triton_"):
@@ -128,26 +128,26 @@ def check_parameters(parameters: Mapping[str, Any] | None) -> float | None:
             raise InvalidInput(f"the parameter {name!r} must be a string, a number or a boolean")
     timeout = (parameters or {}).get("timeout", 0)
     if isinstance(timeout, bool) or not isinstance(timeout, int) or not 0 <= timeout < 2**64:
-        raise InvalidInput(f"the parameter 'timeout' must be a whole number of microseconds, not {timeout!r}")
+        raise InvalidInput(f"the parameter 'timeout' must be an integer of microseconds, not {timeout!r}")
     priority = (parameters or {}).get("priority", 0)
     if isinstance(priority, bool) or not isinstance(priority, int) or not 0 <= priority < 2**64:
-        raise InvalidInput(f"the parameter 'priority' must be a whole number from 0, not {priority!r}")
+        raise InvalidInput(f"the parameter 'priority' must be an integer of at least 0, not {priority!r}")
     return timeout / 1e6 or None
 
 
 def classes_wanted(value: Any) -> int:
-    """The parameter `classification` of an output.
+    """Checks an output's `classification` parameter.
 
     Raises:
-        InvalidInput: it is not a whole number from 1.
+        InvalidInput: it is not an integer of at least 1.
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise InvalidInput(f"the parameter 'classification' must be a whole number from 1, not {value!r}")
+        raise InvalidInput(f"the parameter 'classification' must be an integer of at least 1, not {value!r}")
     return value
 
 
 def new_id() -> str:
-    """An identifier for a request that came without one: KServe's client wants one in every answer."""
+    """An identifier for a request without one: KServe's client requires one in every response."""
     return uuid.uuid4().hex
 
 
@@ -155,7 +155,10 @@ def _output(wanted: RequestedOutput, scores: Scores, manifest: Manifest) -> Outp
     if not wanted.classification:
         return OutputTensor(wanted.name, "FP32", scores.shape, wanted.binary, scores)
     if scores.size > MAX_CLASSIFICATION_ELEMENTS:
-        raise InvalidInput(f"classification is done for at most {MAX_CLASSIFICATION_ELEMENTS:,} scores")
+        raise InvalidInput(
+            f"classification supports at most {MAX_CLASSIFICATION_ELEMENTS:,} scores; "
+            f"the request has {scores.size:,}"
+        )
     elements = [
         element for row in scores for element in _classes(row, manifest.labels, wanted.classification)
     ]
@@ -164,6 +167,6 @@ def _output(wanted: RequestedOutput, scores: Scores, manifest: Manifest) -> Outp
 
 
 def _classes(row: Scores, labels: Sequence[str], count: int) -> list[bytes]:
-    """`value:index:label` of the greatest values, greatest first, and of equals the lowest index."""
+    """`value:index:label` of the `count` highest scores, highest first; of equal scores, the lowest index."""
     best = (-row).argsort(kind="stable")[:count]
     return [f"{row[index]:.6f}:{index}:{labels[index]}".encode() for index in best.tolist()]

@@ -1,7 +1,6 @@
-"""What the Open Inference Protocol tells of a server and its models, for REST and gRPC alike.
+"""Metadata, Triton's configuration, statistics and the repository index, for REST and gRPC.
 
-Metadata, Triton's configuration, statistics, and the index of the repository; each as a JSON object whose
-members are named as the fields of the gRPC message are.
+Each is a JSON object whose members have the names of the gRPC message's fields.
 """
 
 from __future__ import annotations
@@ -29,12 +28,12 @@ EXTENSIONS = [
 
 
 def server_metadata() -> dict[str, Any]:
-    """The answer of `GET /v2`."""
+    """The response of `GET /v2`."""
     return {"name": "convserve", "version": __version__, "extensions": EXTENSIONS}
 
 
 def index_of(registry: Registry, *, ready_only: bool) -> list[dict[str, Any]]:
-    """The answer of `POST /v2/repository/index`: every version found, and whether it is served."""
+    """The response of `POST /v2/repository/index`: every version found, with its state."""
     rows: list[dict[str, Any]] = [
         {"name": model.name, "version": model.version, "state": "READY", "reason": ""}
         for model in registry.models
@@ -53,7 +52,7 @@ def index_of(registry: Registry, *, ready_only: bool) -> list[dict[str, Any]]:
 
 
 def metadata_of(model: LoadedModel, versions: Sequence[str]) -> dict[str, Any]:
-    """The answer of `GET /v2/models/{name}`; the batch axis is -1, and so is any other that is free."""
+    """The response of `GET /v2/models/{name}`; the batch axis and other dynamic axes are -1."""
     manifest = model.manifest
     return {
         "name": model.name,
@@ -73,7 +72,7 @@ def metadata_of(model: LoadedModel, versions: Sequence[str]) -> dict[str, Any]:
 
 
 def config_of(model: LoadedModel) -> dict[str, Any]:
-    """Triton's ModelConfig with every member that its clients look for; 64-bit integers are numbers."""
+    """Triton's ModelConfig with every member that its clients read; 64-bit integers are numbers."""
     manifest = model.manifest
     return {
         "name": model.name,
@@ -124,17 +123,17 @@ def config_of(model: LoadedModel) -> dict[str, Any]:
 
 
 def _dims(axes: Sequence[int | None]) -> list[int]:
-    """A free axis is -1."""
+    """A dynamic axis is -1."""
     return [-1 if axis is None else axis for axis in axes]
 
 
 def all_statistics(registry: Registry) -> dict[str, Any]:
-    """The answer of `GET /v2/models/stats`."""
+    """The response of `GET /v2/models/stats`."""
     return {"model_stats": [statistics_of(model) for model in registry.models]}
 
 
 def statistics_by_name(registry: Registry, name: str, version: str | None) -> dict[str, Any]:
-    """The answer of `GET /v2/models/{name}/stats`: of every version where none is named.
+    """The response of `GET /v2/models/{name}/stats`: every version if none is named.
 
     Raises:
         ModelNotFound, ModelNotReady: as the registry raises them.

@@ -1,4 +1,4 @@
-"""How inference by the Open Inference Protocol is described in OpenAPI."""
+"""The OpenAPI description of the Open Inference Protocol."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 from ..shared.openapi import BINARY, TIMEOUT, error_responses, path_parameters
 from .rest_codec import HEADER_LENGTH
 
-INFER_DESCRIPTION = f"""Pixels, or encoded pictures, in; the model's scores, or its best classes, out.
+INFER_DESCRIPTION = f"""Takes a tensor of pixels or of encoded images; returns scores or best classes.
 
-The body is JSON, or JSON followed by raw tensors, its length told in `{HEADER_LENGTH}`. A BYTES tensor of
-shape `[n]` holds encoded pictures: raw as binary data, base64 in JSON. The output parameter
-`classification: k` asks for the k best classes as `value:index:label`.
+The body is JSON, or JSON followed by raw tensors; `{HEADER_LENGTH}` then gives the length of the JSON. A
+BYTES tensor of shape `[n]` has encoded images: raw as binary data, base64 in JSON. The output parameter
+`classification: k` requests the k best classes as `value:index:label`.
 """
 
 _ID = {"type": "string"}
@@ -51,7 +51,7 @@ _REQUEST: dict[str, Any] = {
     },
 }
 
-_ANSWER: dict[str, Any] = {
+_RESPONSE: dict[str, Any] = {
     "type": "object",
     "required": ["id", "model_name", "model_version", "outputs"],
     "properties": {
@@ -78,7 +78,7 @@ _ANSWER: dict[str, Any] = {
 
 
 def responses() -> dict[int | str, dict[str, Any]]:
-    content = {"application/json": {"schema": _ANSWER}, "application/octet-stream": BINARY}
+    content = {"application/json": {"schema": _RESPONSE}, "application/octet-stream": BINARY}
     return {200: {"description": "The outputs.", "content": content}, **error_responses()}
 
 
@@ -86,7 +86,7 @@ def infer_parameters(path: str) -> list[dict[str, Any]]:
     length = {
         "name": HEADER_LENGTH,
         "in": "header",
-        "description": "Bytes of JSON before the raw tensors; 0 where the whole body is the one tensor.",
+        "description": "Bytes of JSON before the raw tensors; 0 if the whole body is one raw tensor.",
         "schema": {"type": "integer", "minimum": 0},
     }
     return [*path_parameters(path), length, TIMEOUT]
@@ -100,12 +100,12 @@ def infer_body() -> dict[str, Any]:
 
 
 def index_body() -> dict[str, Any]:
-    properties = {"ready": {"type": "boolean", "description": "Only the versions that answer."}}
+    properties = {"ready": {"type": "boolean", "description": "List only versions that are ready."}}
     schema = {"type": "object", "properties": properties}
     return {"content": {"application/json": {"schema": schema, "example": {"ready": True}}}}
 
 
 def settings_body() -> dict[str, Any]:
-    text = "Settings as they are, or null: they are fixed at the start, and a change is refused."
+    text = "Settings with their current values, or null. Settings are fixed at startup; a change is rejected."
     schema = {"type": "object", "description": text}
     return {"content": {"application/json": {"schema": schema, "example": {}}}}

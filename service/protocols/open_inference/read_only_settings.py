@@ -1,7 +1,7 @@
-"""Triton's log and trace settings, as far as they say anything here: to be read, and fixed at the start.
+"""Triton's log and trace settings, read-only.
 
-docs/protocol/extension_logging.md and extension_trace.md of Triton's server. Whoever may infer shall not be
-able to change what is logged, so a change is refused; to ask for what is so already is no change.
+docs/protocol/extension_logging.md and extension_trace.md of Triton's server. Settings are fixed at startup:
+a request may set one only to its current value.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from ...config.limits import JsonLimits
 from ...errors import InvalidInput
 from ..shared.json_body import parse_json
 
-LOGS_FIXED = "CONVSERVE_LOG_LEVEL says at its start what is logged"
-TRACES_FIXED = "it traces nothing"
+LOGS_FIXED = "set CONVSERVE_LOG_LEVEL and restart it"
+TRACES_FIXED = "it does not support Triton's traces"
 
 _ADAPTER: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
 
@@ -35,7 +35,7 @@ def log_settings() -> dict[str, Any]:
 
 
 def trace_settings() -> dict[str, Any]:
-    """Nothing is traced; as Triton writes them, all values are strings or lists of strings."""
+    """Tracing is off. As in Triton, all values are strings or lists of strings."""
     return {
         "trace_level": ["OFF"],
         "trace_rate": "0",
@@ -47,28 +47,28 @@ def trace_settings() -> dict[str, Any]:
 
 
 def read_wanted(body: bytes, limits: JsonLimits) -> Mapping[str, Any]:
-    """The settings that a body asks for.
+    """The requested settings of a body.
 
     Raises:
-        InvalidInput: it is no JSON object.
+        InvalidInput: it is not a JSON object.
         PayloadTooLarge: as `parse_json` raises it.
     """
     return parse_json(_ADAPTER, body or b"{}", limits, hint="; expected an object of settings")
 
 
 def check_unchanged(settings: Mapping[str, Any], wanted: Mapping[str, Any], why: str) -> None:
-    """Let pass what asks for no change; None asks for the default, which all of these have.
+    """Accepts current values, and None, which requests the default that every setting has.
 
     Raises:
-        InvalidInput: it asks for a change, or names no setting of these.
+        InvalidInput: a setting is unknown, or its requested value differs.
     """
     for name, value in wanted.items():
         if name not in settings:
-            raise InvalidInput(f"there is no setting {name[:100]!r}; there are {', '.join(settings)}")
+            raise InvalidInput(f"unknown setting {name[:100]!r}; known settings: {', '.join(settings)}")
         if value is not None and as_list(value) != as_list(settings[name]):
             raise InvalidInput(f"{name} is fixed while the server runs; {why}")
 
 
 def as_list(value: Any) -> list[Any]:
-    """A value of a setting: Triton takes one for a list of one, and over gRPC knows lists only."""
+    """A setting's value as a list: Triton treats a value as a list of one, and gRPC has only lists."""
     return value if isinstance(value, list) else [value]

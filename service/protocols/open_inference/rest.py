@@ -1,4 +1,4 @@
-"""The Open Inference Protocol v2 over REST, as clients of Triton and KServe speak it.
+"""The Open Inference Protocol v2 over REST, for clients of Triton and KServe.
 
 https://kserve.github.io/website/docs/concepts/architecture/data-plane/v2-protocol, with Triton's extensions:
 binary tensor data, classification, statistics, model configuration, model repository.
@@ -34,9 +34,9 @@ from .read_only_settings import (
     read_wanted,
     trace_settings,
 )
-from .rest_codec import RAW_HEADER_LENGTH, read_request, write_answer
+from .rest_codec import RAW_HEADER_LENGTH, read_request, write_response
 
-NOT_OFFERED = 501
+NOT_IMPLEMENTED = 501
 TAG = "Open Inference Protocol"
 
 
@@ -57,9 +57,9 @@ class OpenInference:
     limits: Limits
 
     def mount(self, app: FastAPI, telemetry: ServerMetrics) -> None:
-        for path, answer in self._pages().items():
+        for path, endpoint in self._pages().items():
             app.router.add_api_route(
-                path, answer, methods=["GET"], tags=[TAG], include_in_schema=path != "/v2/"
+                path, endpoint, methods=["GET"], tags=[TAG], include_in_schema=path != "/v2/"
             )
         app.router.add_api_route(
             "/v2/repository/index",
@@ -76,13 +76,15 @@ class OpenInference:
             app.router.add_api_route(path, settings, methods=["GET"], tags=[TAG])
             body = {"requestBody": settings_body()}
             app.router.add_api_route(path, settings, methods=["POST"], openapi_extra=body, tags=[TAG])
-        for path in NOT_OFFERED_PATHS:
-            app.router.add_api_route(path, self.not_offered, methods=["GET", "POST"], include_in_schema=False)
-        endpoint = inference_endpoint(telemetry, "open_inference", self.infer)
+        for path in UNSUPPORTED_PATHS:
+            app.router.add_api_route(
+                path, self.not_supported, methods=["GET", "POST"], include_in_schema=False
+            )
+        infer = inference_endpoint(telemetry, "open_inference", self.infer)
         for path in ("/v2/models/{name}/infer", "/v2/models/{name}/versions/{version}/infer"):
             app.router.add_api_route(
                 path,
-                endpoint,
+                infer,
                 methods=["POST"],
                 route_class_override=InferenceRoute,
                 summary="Infer",
@@ -95,7 +97,7 @@ class OpenInference:
     def _pages(self) -> dict[str, Callable[..., Awaitable[Response]]]:
         pages: dict[str, Callable[..., Awaitable[Response]]] = {
             "/v2": self.server,
-            "/v2/": self.server,  # the specification writes both
+            "/v2/": self.server,  # the specification uses both
             "/v2/health/live": self.live,
             "/v2/health/ready": self.ready,
             "/v2/models": self.models,
@@ -126,11 +128,11 @@ class OpenInference:
             self.plane.classifier, model, asked, max_images=self.limits.max_images, deadline=context.deadline
         )
         context.timings = inference.timings
-        answer, headers = write_answer(asked, model, outputs)
-        answer, coding = compress(answer, context.header(b"accept-encoding") or "")
+        content, headers = write_response(asked, model, outputs)
+        content, coding = compress(content, context.header(b"accept-encoding") or "")
         if coding is not None:
             headers.append((b"content-encoding", coding.encode()))
-        return EncodedResponse(answer, *headers)
+        return EncodedResponse(content, *headers)
 
     async def server(self) -> Response:
         return json_response(server_metadata())
@@ -140,7 +142,7 @@ class OpenInference:
 
     async def ready(self) -> Response:
         registry = self.plane.registry
-        # The specification names the member "live" in one place and "ready" in another.
+        # The specification calls the member "live" in one place and "ready" in another.
         return readiness_response(registry, {"ready": registry.ready, "live": True})
 
     async def models(self) -> Response:
@@ -165,13 +167,13 @@ class OpenInference:
         return json_response(all_statistics(self.plane.registry))
 
     async def index(self, request: Request) -> Response:
-        """Tritonclient sends no Content-Type, and an empty body where it asks for nothing in particular."""
+        """Accepts an empty body, and needs no Content-Type, because tritonclient sends none."""
         body = await read_body(request, self.limits.max_body_bytes)
         asked = parse_json(_INDEX, body or b"{}", self.limits.json)
         return json_response(index_of(self.plane.registry, ready_only=asked.ready))
 
     async def no_regions(self) -> Response:
-        """Shared memory is not offered, and a client that asks what it has left there is told so kindly."""
+        """Shared memory is not supported, so the list of registered regions is empty."""
         return json_response([])
 
     async def logging(self, request: Request) -> Response:
@@ -188,8 +190,8 @@ class OpenInference:
         check_unchanged(settings, read_wanted(body, self.limits.json), TRACES_FIXED)
         return json_response(settings)
 
-    async def not_offered(self, request: Request) -> Response:
-        return error_json(f"{request.url.path} is not offered by this server", NOT_OFFERED)
+    async def not_supported(self, request: Request) -> Response:
+        return error_json(f"{request.url.path} is not supported by this server", NOT_IMPLEMENTED)
 
     def _resolve(self, names: Mapping[str, str]) -> LoadedModel:
         if not names["name"]:
@@ -197,7 +199,7 @@ class OpenInference:
         return self.plane.registry.resolve_named(names)
 
 
-NOT_OFFERED_PATHS = (
+UNSUPPORTED_PATHS = (
     "/v2/repository/models/{name}/load",
     "/v2/repository/models/{name}/unload",
     "/v2/repository/{repository}/index",

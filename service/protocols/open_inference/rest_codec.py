@@ -1,4 +1,4 @@
-"""An inference request and its answer over REST: JSON, with tensors as raw bytes behind it if asked for."""
+"""Parses inference requests and writes responses over REST: JSON, optionally followed by raw tensors."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from .infer_request import (
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 RAW_HEADER_LENGTH = HEADER_LENGTH.lower().encode()
-# Of what a request lists the first that is wrong is told of, and no more than this is looked at: a body has
-# room for millions, each of which would become an object or an error.
+# A body has room for millions of list elements, each of which would become an object or an error. Only the
+# first error is reported.
 MAX_LISTED = 64
 
 
-# Clients that write every member of a request write null for those they do not set.
+# Clients that write every member of a request write null for unset ones.
 Parameters = Annotated[dict[str, Any], BeforeValidator(lambda given: {} if given is None else given)]
 
 
@@ -66,7 +66,7 @@ class JsonRequest(BaseModel):
 
 
 _ADAPTER = TypeAdapter(JsonRequest)
-# Of the formats whose first bytes no row of pixels is likely to have.
+# Signatures of image formats that rows of pixels are unlikely to start with.
 _SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"\xff\xd8\xff\xe1", b"GIF87a", b"GIF89a", b"RIFF")
 _DIGITS = re.compile(r"[0-9]{1,18}")
 
@@ -141,7 +141,9 @@ def _tensor(tensor: JsonInput, binary: memoryview) -> TensorPayload:
 def _binary_of(tensor: JsonInput, binary: memoryview) -> memoryview:
     size = tensor.parameters["binary_data_size"]
     if isinstance(size, bool) or not isinstance(size, int) or size < 0:
-        raise InvalidInput(f"binary_data_size of input {tensor.name!r} must be a whole number, not {size!r}")
+        raise InvalidInput(
+            f"binary_data_size of input {tensor.name!r} must be an integer of at least 0, not {size!r}"
+        )
     if size > len(binary):
         raise InvalidInput(f"expecting {size - len(binary)} additional bytes for input {tensor.name!r}")
     if size < len(binary):
@@ -152,7 +154,7 @@ def _binary_of(tensor: JsonInput, binary: memoryview) -> memoryview:
 def _requested(output: JsonOutput, default: bool) -> RequestedOutput:
     parameters = output.parameters
     if "shared_memory_region" in parameters:
-        raise InvalidInput("shared memory is not offered; the answer comes in the body")
+        raise InvalidInput("shared memory is not supported; outputs are returned in the body")
     classification = classes_wanted(parameters["classification"]) if "classification" in parameters else 0
     binary = _boolean(parameters.get("binary_data", default), "binary_data")
     return RequestedOutput(output.name, binary, classification)
@@ -164,17 +166,17 @@ def _boolean(value: Any, name: str) -> bool:
     return value
 
 
-def write_answer(
+def write_response(
     request: InferRequest, model: LoadedModel, outputs: Sequence[OutputTensor]
 ) -> tuple[bytes, list[tuple[bytes, bytes]]]:
-    """The answer's body, and the headers that say how to read it."""
+    """The response's body, and its Content-Type and header length."""
     described = [_describe(output) for output in outputs]
     for output in outputs:
         if output.scores is not None and not output.binary:
             check_json_size(output.scores, model.manifest)
     document: dict[str, Any] = {"id": request.id, "model_name": model.name, "model_version": model.version}
     if any(output.scores is not None and not np.isfinite(output.scores).all() for output in outputs):
-        document["parameters"] = {"non_finite_as": "null"}  # JSON has no word for them
+        document["parameters"] = {"non_finite_as": "null"}  # JSON cannot represent them
     head = to_json(document | {"outputs": described}, inf_nan_mode="null")
     tail = [output.as_bytes() for output in outputs if output.binary]
     if not tail:

@@ -25,17 +25,17 @@ def parse_json(
     hint: str = "",
     too_long: type[ConvserveError] = InvalidInput,
 ) -> T:
-    """The body's content, within its limits.
+    """Parses and validates a JSON body.
 
     Args:
-        hint: what to add to the sentence about what is wrong.
-        too_long: what is wrong with a list of more elements than the adapter takes.
+        hint: text to append to the error message.
+        too_long: the error for a list longer than the adapter allows.
 
     Raises:
-        PayloadTooLarge: it holds more values than may be.
-        InvalidInput: it lies too deep, is not JSON, or not of the adapter's form; the message says where.
+        PayloadTooLarge: it has more values than the limit.
+        InvalidInput: it is not JSON, too deeply nested, or does not match the adapter.
     """
-    _check(body, limits)
+    _check_limits(body, limits)
     try:
         return adapter.validate_json(body)
     except ValidationError as error:
@@ -59,28 +59,29 @@ def decode_base64(text: str, where: str) -> bytes:
         raise InvalidInput(f"{where} is not valid base64: {error}") from error
 
 
-def _check(body: bytes, limits: JsonLimits) -> None:
-    """Refuse JSON that holds too much or lies too deep, before any of it is made.
+def _check_limits(body: bytes, limits: JsonLimits) -> None:
+    """Rejects JSON with too many values or too deep nesting before parsing: an empty list takes two bytes of
+    JSON, but a hundred once parsed.
 
-    Counted are the characters that begin a list or an object or part two values. Those inside of strings are
-    counted too; base64 has none. A list of nothing takes two bytes here, and once read a hundred.
+    Values are counted by the characters that begin a list or an object, or separate two values. Those within
+    strings count too; base64 has none.
     """
-    # Each value takes a byte, so that most bodies need no counting.
-    most = limits.max_values
-    if len(body) > most and sum(map(body.count, (b"[", b"{", b","))) > most:
+    # A value takes at least a byte, so most bodies need no counting.
+    limit = limits.max_values
+    if len(body) > limit and sum(map(body.count, (b"[", b"{", b","))) > limit:
         raise PayloadTooLarge(
-            f"the JSON holds more than {most:,} values (CONVSERVE_MAX_JSON_VALUES); "
-            "send tensors as binary data, or pictures as files"
+            f"the JSON has more than {limit:,} values (CONVSERVE_MAX_JSON_VALUES); "
+            "send tensors as binary data, or images as files"
         )
     if body.count(b"[") + body.count(b"{") > limits.max_depth and _depth(body) > limits.max_depth:
         raise InvalidInput(
-            f"the JSON lies deeper than {limits.max_depth} lists and objects (CONVSERVE_MAX_JSON_DEPTH)"
+            f"the JSON is nested deeper than {limits.max_depth} levels (CONVSERVE_MAX_JSON_DEPTH)"
         )
 
 
 def _depth(body: bytes) -> int:
-    """The most brackets that are open at a time, those in strings counted too."""
-    # [ and {, ] and } differ in the bit that parts capitals from small letters.
+    """The maximum number of open brackets, including those within strings."""
+    # [ and { differ only in bit 0x20, and so do ] and }.
     folded = np.frombuffer(body, np.uint8) | 0x20
     opening, closing = folded == ord("{"), folded == ord("}")
     steps = np.where(opening, 1, -1)[opening | closing]

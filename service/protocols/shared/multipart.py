@@ -1,8 +1,7 @@
-"""The files of a multipart/form-data body (RFC 7578), kept in memory, where the body already is.
+"""Extracts the files of a multipart/form-data body (RFC 7578) that is already in memory.
 
-Read by searching for its delimiters (RFC 2046, section 5.1.1), which goes at the speed of memory. A parser
-that is fed piece by piece calls back for every header and line of every part, and takes longer for a form of
-small pictures than the network takes to look at them.
+It searches for the delimiters (RFC 2046, section 5.1.1) at the speed of memory. An incremental parser calls
+back for every header and line of every part, and takes longer for a form of small images than the network.
 """
 
 from __future__ import annotations
@@ -19,23 +18,23 @@ from ...imaging.decode_pool import EncodedImage
 MAX_BOUNDARY_LENGTH = 256
 MAX_HEADER_BYTES = 16 * 1024
 
-# What may follow a boundary on its line: the end of all, or nothing but white space.
+# After a boundary: the end of the body, or white space up to the end of the line.
 _REST_OF_LINE = re.compile(rb"--|[ \t]*\r\n")
 _HEADER_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-# As nearly every client writes it; the rest is left to the standard library, which takes ten times as long.
+# Nearly every client writes this form. The standard library parses others, and takes ten times as long.
 _USUAL_DISPOSITION = re.compile(r'form-data; ?name="[^"\\]*"(?:; ?filename="([^"\\]*)")?', re.IGNORECASE)
 
 
 def read_files(content_type: str, body: bytes, max_parts: int) -> list[EncodedImage]:
-    """The parts that are files: those with a file name, or with an image's media type; in their order.
+    """The parts with a file name or an image media type, in order.
 
     Raises:
-        InvalidInput: no boundary, or a body that is not what the boundary promises.
+        InvalidInput: the boundary is missing, or the body does not match it.
         PayloadTooLarge: more than `max_parts` parts.
     """
     boundary = _parameters("content-type", content_type).get("boundary")
     if not boundary:
-        raise InvalidInput("the Content-Type multipart/form-data has no boundary")
+        raise InvalidInput("Content-Type multipart/form-data has no boundary")
     files: list[EncodedImage] = []
     for count, (start, end) in enumerate(_parts(body, _delimiter(boundary))):
         if count >= max_parts:
@@ -57,60 +56,58 @@ def _delimiter(boundary: str) -> bytes:
     try:
         encoded = boundary.encode("latin-1")
     except UnicodeEncodeError as error:
-        raise _unreadable("its boundary is not ASCII") from error
+        raise _unreadable("the boundary is not ASCII") from error
     if len(encoded) > MAX_BOUNDARY_LENGTH:
-        raise _unreadable(f"its boundary has more than {MAX_BOUNDARY_LENGTH} characters")
+        raise _unreadable(f"the boundary has more than {MAX_BOUNDARY_LENGTH} characters")
     return b"\r\n--" + encoded
 
 
 def _parts(body: bytes, delimiter: bytes) -> Iterator[tuple[int, int]]:
-    """Where each part begins and ends, its head included; what is before the first and after the last is
-    passed over.
-    """
+    """The start and end of each part, with its headers; the preamble and the epilogue are skipped."""
     start: int | None = None
-    # The first delimiter needs no line before it.
+    # The first delimiter may stand at the very start of the body.
     found = -2 if body.startswith(delimiter[2:]) else body.find(delimiter)
     while found != -1:
         after = found + len(delimiter)
         line = _REST_OF_LINE.match(body, after)
-        if line is not None:  # else a longer word that begins like the boundary
+        if line is not None:  # otherwise a longer string that begins like the boundary
             if start is not None:
                 yield start, max(found, start)
             if line[0] == b"--":
                 return
-            # The line's own end may be the beginning of the next delimiter.
+            # The end of this line may be the start of the next delimiter.
             start, after = line.end(), line.end() - 2
         found = body.find(delimiter, after)
     if start is None and body:
-        raise _unreadable("its boundary does not occur in it")
+        raise _unreadable("the boundary does not occur in it")
     raise InvalidInput("the multipart body ends before its closing boundary")
 
 
 def _headers(body: bytes, start: int, end: int) -> tuple[dict[bytes, str], int]:
-    """A part's headers, their names in lower case, and where its content begins."""
+    """A part's headers, by lower-case name, and the start of its content."""
     if body.startswith(b"\r\n", start, end):
         return {}, start + 2
     empty = body.find(b"\r\n\r\n", start, min(end, start + MAX_HEADER_BYTES))
     if empty == -1:
-        raise _unreadable("a part has no end of its headers")
+        raise _unreadable("the headers of a part do not end")
     headers: dict[bytes, str] = {}
     for line in body[start:empty].split(b"\r\n"):
         name, colon, value = line.partition(b":")
         if not colon or _HEADER_NAME.fullmatch(name) is None:
-            raise _unreadable("a part has a line that is no header")
+            raise _unreadable("a part has a malformed header")
         headers[name.lower()] = value.strip(b" \t").decode("utf-8", "replace")
     return headers, empty + 4
 
 
 def _unreadable(reason: str) -> InvalidInput:
-    return InvalidInput(f"the multipart body cannot be read: {reason}")
+    return InvalidInput(f"malformed multipart body: {reason}")
 
 
 def _parameters(header: str, value: str) -> dict[str, str]:
-    """The parameters of a MIME header's value, their names in lower case.
+    """The parameters of a MIME header, by lower-case name.
 
     Raises:
-        InvalidInput: one is in a charset that cannot be, or numbered beyond all numbers (RFC 2231).
+        InvalidInput: a parameter has an unknown charset or an invalid number (RFC 2231).
     """
     message = Message()
     message[header] = value.replace("\r", "").replace("\n", "")
@@ -118,9 +115,9 @@ def _parameters(header: str, value: str) -> dict[str, str]:
         parameters = message.get_params(header=header, unquote=True) or []
         return {name.lower(): _text(text) for name, text in parameters[1:]}
     except ValueError as error:
-        raise InvalidInput(f"the header {header} cannot be read: {error}") from error
+        raise InvalidInput(f"malformed header {header}: {error}") from error
 
 
 def _text(value: str | tuple[str | None, str | None, str]) -> str:
-    """A parameter's value; half a surrogate pair, which some charsets can spell, becomes a question mark."""
+    """A parameter's value; a lone surrogate, which some charsets can encode, becomes a question mark."""
     return collapse_rfc2231_value(value).encode(errors="replace").decode()

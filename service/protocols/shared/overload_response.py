@@ -1,4 +1,4 @@
-"""What a model without room says to everybody who asks it by one URL."""
+"""Rejects requests for one URL while the model's queue is full."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ DEADLINE = b"x-request-timeout-ms"
 
 @dataclass(frozen=True, slots=True)
 class OverloadResponder:
-    """A standing refusal, in the words of the dialect that first refused.
+    """Responds to later requests for a URL in the protocol layer, after the first was rejected.
 
     Args:
         resolve: finds the model that the URL names, or raises.
-        seconds: the deadline of a request that names none.
+        seconds: the deadline of a request that sets none.
     """
 
     telemetry: ServerMetrics
@@ -30,7 +30,7 @@ class OverloadResponder:
     seconds: float
 
     def __call__(self, headers: Headers) -> EncodedResponse | None:
-        """The refusal of a request, counted; None where there is room or the request has its own deadline."""
+        """The recorded rejection; None if the queue has room or the request sets its own deadline."""
         for name, _ in headers:
             if name == DEADLINE:
                 return None
@@ -38,11 +38,11 @@ class OverloadResponder:
             model = self.resolve()
             model.admission.check(time_left=self.seconds)
         except Overloaded as overloaded:
-            reply = error_response(overloaded)
-            with RequestMetrics(self.telemetry, self.protocol, str(reply.status_code)) as tally:
-                tally.model = model
-                tally.record_error(overloaded, tally.code)
-            return reply
-        except ConvserveError:  # for the dialect to word
+            response = error_response(overloaded)
+            with RequestMetrics(self.telemetry, self.protocol, str(response.status_code)) as metrics:
+                metrics.model = model
+                metrics.record_error(overloaded, metrics.code)
+            return response
+        except ConvserveError:  # the dialect responds to other errors
             return None
         return None

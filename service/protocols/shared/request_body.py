@@ -1,4 +1,4 @@
-"""The body of a request, read no further than its limit."""
+"""Reads request bodies up to a limit."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ async def read_body(request: Request, limit: int) -> bytes:
     """The whole body, of at most `limit` bytes.
 
     Raises:
-        ClientDisconnect: the client left before it had sent all.
-        PayloadTooLarge: by the Content-Length, before anything is read, or as soon as more has come.
+        ClientDisconnect: the client disconnected before the end of the body.
+        PayloadTooLarge: the Content-Length exceeds the limit, or more bytes arrive.
     """
     length = next((value for name, value in request.scope["headers"] if name == b"content-length"), b"")
     if length.isdigit() and (len(length) > 18 or int(length) > limit):
@@ -22,7 +22,7 @@ async def read_body(request: Request, limit: int) -> bytes:
         raise _too_large(limit)
     if not more:
         return first
-    body = bytearray(first)  # and no list of parts, of which a client may send as many as there are bytes
+    body = bytearray(first)  # not a list of parts: a client may send each byte as a part
     while more:
         part, more = await _next_part(request)
         if len(body) + len(part) > limit:
@@ -39,4 +39,4 @@ async def _next_part(request: Request) -> tuple[bytes, bool]:
 
 
 def _too_large(limit: int) -> PayloadTooLarge:
-    return PayloadTooLarge(f"the body is larger than {limit} bytes; the limit is CONVSERVE_MAX_BODY_BYTES")
+    return PayloadTooLarge(f"the body is larger than {limit} bytes (CONVSERVE_MAX_BODY_BYTES)")

@@ -1,4 +1,4 @@
-"""JSON answers, and errors in the one form that every REST dialect's clients read."""
+"""JSON responses, errors in the form that every REST dialect uses, and readiness."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from ...inference.registry import Registry
 from ...inference.timings import Timings
 from .status_codes import TABLE
 
-# Room to name every bad picture of a request, and not to send a client's megabytes back to it.
+# Long enough to name every bad image of a request; short enough not to echo megabytes to a client.
 MAX_MESSAGE_LENGTH = 64 * 1024
 
 JSON = (b"content-type", b"application/json")
 
 
 class EncodedResponse(Response):
-    """An answer that is whole, its headers given as they are sent.
+    """A complete response whose headers are already encoded.
 
-    Starlette's own constructor encodes and completes them, which takes longer than writing the body.
+    Starlette's constructor encodes and completes the headers, which takes longer than writing the body.
     """
 
     body: bytes
@@ -41,12 +41,12 @@ class EncodedResponse(Response):
 
 
 def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """`content` in JSON, which has no word for infinity or for what is not a number: these become null."""
+    """`content` in JSON; infinity and NaN, which JSON cannot represent, become null."""
     return Response(to_json(content, inf_nan_mode="null"), status, headers, media_type="application/json")
 
 
 def error_json(sentence: str, status: int, headers: Mapping[str, str] | None = None) -> Response:
-    """`{"error": "<sentence>"}`: the one form of an error that the clients of every dialect read."""
+    """`{"error": "<sentence>"}`, which clients of every dialect understand."""
     return Response(_error_body(sentence), status, headers, media_type="application/json")
 
 
@@ -57,7 +57,7 @@ def _error_body(sentence: str) -> bytes:
 
 
 def error_response(error: ConvserveError) -> EncodedResponse:
-    """The error with the status of the table; a refusal for overload says when to return."""
+    """An error with its status from the table; Overloaded adds Retry-After."""
     headers = [JSON]
     if isinstance(error, Overloaded):
         headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after))))
@@ -83,4 +83,4 @@ def readiness_response(registry: Registry, content: Mapping[str, Any]) -> Respon
     """A dialect's readiness document: 200 when ready, otherwise 503 with an `error` beside its members."""
     if registry.ready:
         return json_response(content)
-    return json_response({"error": f"the server is not ready: it is {state_of(registry)}", **content}, 503)
+    return json_response({"error": f"the server is not ready: {state_of(registry)}", **content}, 503)

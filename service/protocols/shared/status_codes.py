@@ -1,4 +1,4 @@
-"""The one table from domain errors to the codes of each transport."""
+"""Maps domain errors to HTTP and gRPC status codes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ... import errors
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """An HTTP status code, and the name of a gRPC one."""
+    """An HTTP status code and the name of a gRPC status code."""
 
     http: int
     grpc: str

@@ -1,7 +1,7 @@
-"""Tensors as the Open Inference Protocol writes them: datatypes, JSON data, raw bytes.
+"""Checks and decodes the tensors of the Open Inference Protocol: datatypes, JSON data, raw bytes.
 
 https://kserve.github.io/website/docs/concepts/architecture/data-plane/v2-protocol and its binary tensor data
-extension. What does not fit a model's input is refused here with a sentence that names what was expected.
+extension. Errors name the input that the model expects.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ...imaging.decode_pool import EncodedImage
 from ...repository.manifest import MAX_DYNAMIC_PIXELS, InputSpec, Manifest
 from .json_body import decode_base64
 
-# By the protocol's name: the element's type, little-endian. BYTES has no fixed size and BF16 no NumPy type.
+# NumPy's little-endian type of each datatype. BYTES has no fixed size, and BF16 no NumPy type.
 DTYPES: dict[str, str] = {
     "BOOL": "?",
     "UINT8": "u1",
@@ -40,22 +40,22 @@ DTYPES: dict[str, str] = {
 DATATYPES = frozenset({*DTYPES, "BYTES", "BF16"})
 NAMES = {"uint8": "UINT8", "float32": "FP32"}
 
-# As JSON a number takes five times the memory of a float32, and longer to write than to compute.
+# A number in JSON takes five times the memory of a float32, and longer to write than to compute.
 MAX_JSON_NUMBERS = 1 << 22
 
 
 @dataclass(frozen=True, slots=True)
 class RawBytes:
-    """Little-endian elements one after another; of BYTES, each behind its length as a uint32."""
+    """Little-endian elements in row-major order; BYTES elements each follow their length as a uint32."""
 
     data: bytes | memoryview
 
 
 @dataclass(frozen=True, slots=True)
 class JsonValues:
-    """A JSON value: numbers, nested as the shape says or flat; of BYTES, strings of base64.
+    """A JSON value: numbers, or base64 strings for BYTES, nested as in the shape or flat.
 
-    `where` is the value's place in the body, for messages.
+    `where` is the value's path in the body, for error messages.
     """
 
     values: Any
@@ -64,7 +64,7 @@ class JsonValues:
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """Numbers in row-major order, with the NumPy type of the protocol's field that held them."""
+    """Numbers in row-major order, and the NumPy type of the protocol field that held them."""
 
     values: Sequence[float]
     dtype: type[np.generic]
@@ -79,7 +79,7 @@ class Elements:
 
 @dataclass(frozen=True, slots=True)
 class TensorPayload:
-    """An input tensor of a request as it came: parsed, but neither checked nor decoded."""
+    """An input tensor of a request: parsed, but neither checked nor decoded."""
 
     name: str
     datatype: str
@@ -126,7 +126,7 @@ def _decode_images(tensor: TensorPayload, count: int) -> list[EncodedImage]:
 
 
 def _elements_from_json(tensor: TensorPayload, values: Any, where: str, count: int) -> list[bytes]:
-    if len(tensor.shape) == 2 and isinstance(values, list):  # nested as its shape says, or flat
+    if len(tensor.shape) == 2 and isinstance(values, list):  # nested as in the shape, or flat
         values = [each[0] if isinstance(each, list) and len(each) == 1 else each for each in values]
     if (
         not isinstance(values, list)
@@ -138,78 +138,78 @@ def _elements_from_json(tensor: TensorPayload, values: Any, where: str, count: i
 
 
 def expected(spec: InputSpec) -> str:
-    """The input in words, for messages."""
+    """Describes the expected input for error messages."""
     names = iter(("height", "width"))
     shape = ", ".join(next(names) if axis is None else str(axis) for axis in spec.axes)
-    return f"{NAMES[spec.dtype]} of shape [n, {shape}] (or BYTES of shape [n], each an encoded picture)"
+    return f"{NAMES[spec.dtype]} of shape [n, {shape}] (or BYTES of shape [n], each element an encoded image)"
 
 
 def check_datatype(datatype: str, spec: InputSpec) -> None:
     """
     Raises:
-        InvalidInput: a tensor of this datatype is not what the model takes.
+        InvalidInput: the model does not accept this datatype.
     """
     if datatype != NAMES[spec.dtype]:
-        known = "" if datatype in DATATYPES else ", which the protocol does not know"
+        known = "" if datatype in DATATYPES else ", which is not in the protocol"
         raise InvalidInput(f"input {spec.name!r} has datatype {datatype}{known}; expected {expected(spec)}")
 
 
 def resolve_dynamic_shape(shape: Sequence[int], spec: InputSpec) -> InputSpec:
-    """The model's input with the height and width of a tensor of this shape, where the model takes any.
+    """Replaces a dynamic height and width with those of a tensor of this shape.
 
     Raises:
-        InvalidInput: it has not the axes of pictures.
+        InvalidInput: it does not have the axes of images.
         PayloadTooLarge: it has more pixels than `MAX_DYNAMIC_PIXELS`.
     """
     if not spec.free:
         return spec
     if len(shape) != 4 or min(shape[1:]) < 1:
         raise InvalidInput(f"input {spec.name!r} has shape {list(shape)}; expected {expected(spec)}")
-    settled = spec.sized_as(shape[1:])
-    pixels = shape[0] * math.prod(settled.shape) // spec.channels
+    resolved = spec.sized_as(shape[1:])
+    pixels = shape[0] * math.prod(resolved.shape) // spec.channels
     if pixels > MAX_DYNAMIC_PIXELS:
         raise PayloadTooLarge(
             f"input {spec.name!r} has {pixels:,} pixels; a request holds at most {MAX_DYNAMIC_PIXELS:,}"
         )
-    return settled
+    return resolved
 
 
-def check_shape(shape: Sequence[int], spec: InputSpec, most: int) -> int:
+def check_shape(shape: Sequence[int], spec: InputSpec, max_rows: int) -> int:
     """The number of rows of a tensor of this shape.
 
     Raises:
-        InvalidInput: it is not `[n, …]` of the model's input, n at least 1.
-        PayloadTooLarge: n is more than `most`.
+        InvalidInput: it is not `[n, …]` of the model's input with n at least 1.
+        PayloadTooLarge: n exceeds `max_rows`.
     """
     if tuple(shape[1:]) != spec.shape or len(shape) != 1 + len(spec.shape):
         raise InvalidInput(f"input {spec.name!r} has shape {list(shape)}; expected {expected(spec)}")
-    return check_count(shape[0], spec, most)
+    return check_count(shape[0], spec, max_rows)
 
 
-def check_image_shape(shape: Sequence[int], spec: InputSpec, most: int) -> int:
-    """The number of pictures in a BYTES tensor of this shape.
+def check_image_shape(shape: Sequence[int], spec: InputSpec, max_rows: int) -> int:
+    """The number of images in a BYTES tensor of this shape.
 
     Raises:
-        InvalidInput: it is not `[n]` or `[n, 1]`, n at least 1.
-        PayloadTooLarge: n is more than `most`.
+        InvalidInput: it is not `[n]` or `[n, 1]` with n at least 1.
+        PayloadTooLarge: n exceeds `max_rows`.
     """
     if len(shape) not in (1, 2) or tuple(shape[1:]) not in ((), (1,)):
         raise InvalidInput(f"input {spec.name!r} has shape {list(shape)}; expected {expected(spec)}")
-    return check_count(shape[0], spec, most)
+    return check_count(shape[0], spec, max_rows)
 
 
-def check_count(count: int, spec: InputSpec, most: int) -> int:
-    """`count`, if a request may hold that many rows.
+def check_count(count: int, spec: InputSpec, max_rows: int) -> int:
+    """Checks the number of rows against the limits.
 
     Raises:
         InvalidInput: less than 1.
-        PayloadTooLarge: more than `most`.
+        PayloadTooLarge: more than `max_rows`.
     """
     if count < 1:
         raise InvalidInput(f"input {spec.name!r} has {count} rows; a request holds at least 1")
-    if count > most:
+    if count > max_rows:
         raise PayloadTooLarge(
-            f"input {spec.name!r} has {count} rows; a request holds at most {most} (CONVSERVE_MAX_IMAGES)"
+            f"input {spec.name!r} has {count} rows; a request holds at most {max_rows} (CONVSERVE_MAX_IMAGES)"
         )
     return count
 
@@ -220,15 +220,15 @@ def row_bytes(spec: InputSpec) -> int:
 
 
 def rows_from_bytes(data: bytes | memoryview, count: int, spec: InputSpec) -> Rows:
-    """`count` rows of the model's input from little-endian bytes.
+    """Decodes `count` rows of the model's input from little-endian bytes.
 
     Raises:
-        InvalidInput: more or fewer bytes than that takes.
+        InvalidInput: the number of bytes does not match.
     """
     size = count * row_bytes(spec)
     if len(data) != size:
         raise InvalidInput(
-            f"input {spec.name!r} has {len(data)} bytes of data; its shape and datatype take {size}"
+            f"input {spec.name!r} has {len(data)} bytes of data; its shape and datatype need {size}"
         )
     dtype = DTYPES[NAMES[spec.dtype]]
     rows: Rows = np.frombuffer(data, dtype=dtype).reshape(count, *spec.shape).astype(spec.dtype, copy=False)
@@ -236,34 +236,34 @@ def rows_from_bytes(data: bytes | memoryview, count: int, spec: InputSpec) -> Ro
 
 
 def rows_from_json(data: Any, count: int, spec: InputSpec) -> Rows:
-    """`count` rows of the model's input from JSON numbers, nested as the shape says or flat.
+    """Decodes `count` rows of the model's input from JSON numbers, nested as in the shape or flat.
 
     Raises:
-        InvalidInput: not numbers, not that many, or not such as the input's type can hold.
+        InvalidInput: they are not numbers, their count does not match, or the input's type cannot hold them.
     """
     return rows_from_numbers(numbers(data, spec.name), count, spec)
 
 
 def rows_from_numbers(values: NDArray[Any], count: int, spec: InputSpec) -> Rows:
-    """`count` rows of the model's input from an array of that shape, or a flat one.
+    """Decodes `count` rows of the model's input from an array of that shape, or a flat one.
 
     Raises:
-        InvalidInput: not that many, or not such as the input's type can hold.
+        InvalidInput: their count does not match, or the input's type cannot hold them.
     """
     shape = (count, *spec.shape)
     if values.size != math.prod(shape) or (values.ndim != 1 and values.shape != shape):
         raise InvalidInput(
             f"the data of input {spec.name!r} has shape {list(values.shape)}, "
-            f"which does not make {list(shape)}"
+            f"which does not match {list(shape)}"
         )
     return as_pixels(values, spec).reshape(shape)
 
 
 def numbers(data: Any, name: str) -> NDArray[Any]:
-    """A JSON value as an array of numbers.
+    """Converts a JSON value to an array of numbers.
 
     Raises:
-        InvalidInput: it holds anything else, or lists of unequal lengths.
+        InvalidInput: it has values other than numbers, or lists of unequal lengths.
     """
     values, shape = [data], []
     while values and set(map(type, values)) == {list}:
@@ -272,15 +272,15 @@ def numbers(data: Any, name: str) -> NDArray[Any]:
             raise _not_numbers(name)
         shape.append(lengths.pop())
         values = list(chain.from_iterable(values))
-    # By their types and not by what NumPy makes of them: to it `true` among numbers is a 1.
+    # Checked by type, because NumPy converts `true` among numbers to 1.
     if not {int, float}.issuperset(map(type, values)):
         raise _not_numbers(name)
     array = np.array(values)
     try:
-        if array.dtype.kind not in "iuf":  # for an integer that none of NumPy's types of these can hold
+        if array.dtype.kind not in "iuf":  # an integer too large for NumPy's integer types
             array = np.array(values, np.float64)
         return array.reshape(shape)
-    except (ValueError, OverflowError) as error:  # more axes than NumPy has, or a number past all its types
+    except (ValueError, OverflowError) as error:  # more axes or a larger number than NumPy supports
         raise _not_numbers(name) from error
 
 
@@ -289,36 +289,36 @@ def _not_numbers(name: str) -> InvalidInput:
 
 
 def as_pixels(values: NDArray[Any], spec: InputSpec) -> Rows:
-    """Numbers as the type of the model's input, refused where that would change them.
+    """Converts numbers to the type of the model's input without loss of meaning.
 
     Raises:
-        InvalidInput: for a uint8 input, values that are not whole or not from 0 to 255; for a float32 input,
-            numbers that become infinite.
+        InvalidInput: for a uint8 input, values that are not integers from 0 to 255; for a float32 input,
+            values that overflow.
     """
     if spec.dtype == "float32":
         with np.errstate(over="ignore"):
             floats = values.astype(np.float32)
         if np.any(np.isinf(floats) & np.isfinite(values)):
-            raise InvalidInput(f"input {spec.name!r} takes float32, and the data holds larger numbers")
+            raise InvalidInput(f"input {spec.name!r} takes float32; the data has larger numbers")
         return floats
     if values.dtype.kind == "f" and not np.array_equal(values, np.rint(values)):
         raise InvalidInput(
-            f"input {spec.name!r} takes whole numbers from 0 to 255, and the data holds fractions: "
-            "send the pixels as they are, this model rescales them itself"
+            f"input {spec.name!r} takes integers from 0 to 255; the data has fractions: "
+            "send unscaled pixels, this model rescales them itself"
         )
     if values.size and not (values.min() >= 0 and values.max() <= 255):
         raise InvalidInput(
-            f"input {spec.name!r} takes whole numbers from 0 to 255, and the data goes from "
+            f"input {spec.name!r} takes integers from 0 to 255; the data ranges from "
             f"{values.min()} to {values.max()}"
         )
     return values.astype(np.uint8)
 
 
 def elements_from_bytes(data: bytes | memoryview, count: int, name: str) -> list[bytes]:
-    """The elements of a BYTES tensor: each its length as a little-endian uint32, then itself.
+    """Splits the raw form of a BYTES tensor: each element follows its length as a little-endian uint32.
 
     Raises:
-        InvalidInput: they do not fill the data exactly.
+        InvalidInput: the data does not have exactly `count` elements.
     """
     elements: list[bytes] = []
     position = 0
@@ -330,24 +330,24 @@ def elements_from_bytes(data: bytes | memoryview, count: int, name: str) -> list
         position += 4 + size
     if position != len(data) or len(elements) != count:
         raise InvalidInput(
-            f"the data of input {name!r} does not hold {count} BYTES elements exactly: each is a "
+            f"the data of input {name!r} does not have exactly {count} BYTES elements: each is a "
             "little-endian uint32 length and that many bytes"
         )
     return elements
 
 
 def elements_to_bytes(elements: Sequence[bytes]) -> bytes:
-    """A BYTES tensor as raw bytes."""
+    """The raw form of a BYTES tensor."""
     return b"".join(struct.pack("<I", len(element)) + element for element in elements)
 
 
 def check_json_size(scores: Scores, manifest: Manifest) -> None:
     """
     Raises:
-        InvalidInput: these are maps of more numbers than are written as JSON.
+        InvalidInput: the feature maps have more numbers than `MAX_JSON_NUMBERS`.
     """
     if not manifest.classifies and scores.size > MAX_JSON_NUMBERS:
         raise InvalidInput(
-            f"the maps have {scores.size:,} numbers, and at most {MAX_JSON_NUMBERS:,} are written as JSON: "
-            "ask for binary data, by the binary tensor data extension or by gRPC"
+            f"the feature maps have {scores.size:,} numbers; the limit for JSON is {MAX_JSON_NUMBERS:,}: "
+            "request binary data, with the binary tensor data extension or gRPC"
         )

@@ -1,4 +1,4 @@
-"""TensorFlow Serving's REST API, and KServe's v1 protocol: the same paths with a few members more."""
+"""TensorFlow Serving's REST API, with the additional members of KServe's v1 protocol."""
 
 from __future__ import annotations
 
@@ -27,7 +27,11 @@ from .rest_codec import SIGNATURE, Content, read_classify, read_predict
 
 TAG = "TensorFlow Serving"
 _TYPES = {"uint8": "DT_UINT8", "float32": "DT_FLOAT"}
-_PLACES = ("/v1/models/{name}", "/v1/models/{name}/versions/{version}", "/v1/models/{name}/labels/{label}")
+_MODEL_PATHS = (
+    "/v1/models/{name}",
+    "/v1/models/{name}/versions/{version}",
+    "/v1/models/{name}/labels/{label}",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +45,18 @@ class TensorFlowServing:
         router = app.router
         router.add_api_route("/v1/models", self.models, methods=["GET"], tags=[TAG])
         verbs = {"predict": self.predict, "classify": self.classify, "{verb}": self.other}
-        for place in _PLACES:
-            router.add_api_route(f"{place}/metadata", self.metadata, methods=["GET"], tags=[TAG])
-            router.add_api_route(place, self.status, methods=["GET"], tags=[TAG])
-            for verb, answer in verbs.items():
+        for path in _MODEL_PATHS:
+            router.add_api_route(f"{path}/metadata", self.metadata, methods=["GET"], tags=[TAG])
+            router.add_api_route(path, self.status, methods=["GET"], tags=[TAG])
+            for verb, handler in verbs.items():
                 router.add_api_route(
-                    f"{place}:{verb}",
-                    inference_endpoint(telemetry, "tensorflow_serving", answer),
+                    f"{path}:{verb}",
+                    inference_endpoint(telemetry, "tensorflow_serving", handler),
                     methods=["POST"],
                     route_class_override=InferenceRoute,
                     include_in_schema=verb != "{verb}",
                     summary=verb.capitalize(),
-                    openapi_extra=_described(place, verb),
+                    openapi_extra=_described(path, verb),
                     responses=error_responses(),
                     tags=[TAG],
                 )
@@ -97,33 +101,33 @@ class TensorFlowServing:
         )
 
     async def predict(self, context: InferenceContext) -> Response:
-        model, body = await self._begin(context)
+        model, body = await self._receive(context)
         content, key = read_predict(body, model.manifest.input, self.limits.max_images, self.limits.json)
         inference = await self._infer(context, model, content)
         check_json_size(inference.scores, model.manifest)
-        return _reply({key: inference.scores.tolist()})
+        return _response({key: inference.scores.tolist()})
 
     async def classify(self, context: InferenceContext) -> Response:
-        model, body = await self._begin(context)
+        model, body = await self._receive(context)
         check_classifies(model)
         content = read_classify(body, model.manifest.input, self.limits.max_images, self.limits.json)
         inference = await self._infer(context, model, content)
         ranked = rank(inference.scores, model.manifest.labels, len(model.manifest.labels))
         results = [[[each.label, each.probability] for each in row] for row in ranked]
-        return _reply({"results": results})
+        return _response({"results": results})
 
     async def other(self, context: InferenceContext) -> Response:
-        """The verbs in another case, as TensorFlow Serving takes them, and those that are not offered."""
+        """Verbs in any case, as TensorFlow Serving accepts them, and unsupported verbs."""
         verb = context.path_params["verb"].lower()
         if verb == "predict":
             return await self.predict(context)
         if verb == "classify":
             return await self.classify(context)
         if verb in ("regress", "explain"):
-            return error_json(f"a classifier does not {verb}; it offers :predict and :classify", 501)
-        raise InvalidInput(f"there is no :{verb}; there are :predict and :classify")
+            return error_json(f":{verb} is not supported; use :predict or :classify", 501)
+        raise InvalidInput(f"unknown verb :{verb}; use :predict or :classify")
 
-    async def _begin(self, context: InferenceContext) -> tuple[LoadedModel, bytes]:
+    async def _receive(self, context: InferenceContext) -> tuple[LoadedModel, bytes]:
         model = context.resolve(self._resolve, self.limits.request_timeout)
         received = await read_body(context.request, self.limits.max_body_bytes)
         coding = context.header(b"content-encoding") or ""
@@ -137,13 +141,13 @@ class TensorFlowServing:
     def _resolve(self, names: Mapping[str, str]) -> LoadedModel:
         if "label" in names:
             raise ModelNotFound(
-                f"{names['name']} has no version labelled {names['label']!r}; name its number"
+                f"{names['name']} has no version labelled {names['label']!r}; use a version number"
             )
         return self.plane.registry.resolve_named(names)
 
 
-def _reply(content: dict[str, Any]) -> EncodedResponse:
-    """TensorFlow Serving writes NaN and Infinity as these words, which JSON does not know."""
+def _response(content: dict[str, Any]) -> EncodedResponse:
+    """Like TensorFlow Serving, writes NaN and Infinity literally, though JSON does not allow them."""
     return EncodedResponse(to_json(content, inf_nan_mode="constants"), JSON)
 
 
@@ -152,7 +156,7 @@ def _state(version: str, state: str, code: str, message: str) -> dict[str, Any]:
 
 
 def _tensor(name: str, dtype: str, *axes: int | None) -> dict[str, Any]:
-    """A TensorInfo as protobuf writes it in JSON: 64-bit integers are strings, and free axes -1."""
+    """A TensorInfo in protobuf's JSON form: 64-bit integers are strings, and dynamic axes -1."""
     dims = [{"size": str(-1 if axis is None else axis), "name": ""} for axis in (None, *axes)]
     return {
         "dtype": dtype,
@@ -161,8 +165,8 @@ def _tensor(name: str, dtype: str, *axes: int | None) -> dict[str, Any]:
     }
 
 
-def _described(place: str, verb: str) -> dict[str, Any]:
+def _described(path: str, verb: str) -> dict[str, Any]:
     members = {"predict": ["instances", "inputs"], "classify": ["examples"]}.get(verb, [])
     schema = {"type": "object", "properties": {member: {} for member in members}}
     body = {"required": True, "content": {"application/json": {"schema": schema}}}
-    return {"parameters": [*path_parameters(place), TIMEOUT], "requestBody": body}
+    return {"parameters": [*path_parameters(path), TIMEOUT], "requestBody": body}

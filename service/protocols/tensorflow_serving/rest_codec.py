@@ -1,7 +1,7 @@
-"""The bodies of TensorFlow Serving's `:predict` and `:classify`.
+"""Parses the bodies of TensorFlow Serving's `:predict` and `:classify`.
 
-Its page on the RESTful API (tensorflow.org/tfx/serving/api_rest): `instances` by row or `inputs` by column,
-an object with the single member `b64` standing for bytes, which here are an encoded picture.
+See tensorflow.org/tfx/serving/api_rest: `instances` in row format or `inputs` in columnar format. An object
+with the single member `b64` stands for bytes, here of an encoded image.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Classify(BaseModel):
 
     signature_name: str = ""
     context: dict[str, Any] = {}
-    # The first that is wrong is told of: an error of each would take more memory than the body.
+    # Only the first error is reported: an error for each example would take more memory than the body.
     examples: Annotated[list[dict[str, Any]], Field(fail_fast=True)]
 
 
@@ -44,12 +44,12 @@ _CLASSIFY = TypeAdapter(Classify)
 
 
 def read_predict(
-    body: bytes, spec: InputSpec, most: int, limits: JsonLimits
+    body: bytes, spec: InputSpec, max_rows: int, limits: JsonLimits
 ) -> tuple[Content, Literal["predictions", "outputs"]]:
-    """What a `:predict` asks about, and the name its answer goes under.
+    """The content of a `:predict` request, and the member that holds its response.
 
     Raises:
-        InvalidInput: it cannot be understood, or does not fit the model.
+        InvalidInput: it cannot be parsed, or does not fit the model.
     """
     request = parse_json(_PREDICT, body, limits)
     _check_signature(request.signature_name)
@@ -57,57 +57,59 @@ def read_predict(
     if len(given) != 1:
         raise InvalidInput("a :predict needs exactly one of 'instances' and 'inputs'")
     if "instances" in given:
-        return _instances(request.instances, spec, most), "predictions"
-    return _column(request.inputs, spec, most), "outputs"
+        return _instances(request.instances, spec, max_rows), "predictions"
+    return _column(request.inputs, spec, max_rows), "outputs"
 
 
-def read_classify(body: bytes, spec: InputSpec, most: int, limits: JsonLimits) -> Content:
-    """What a `:classify` asks about: examples of one feature each, whatever its name.
+def read_classify(body: bytes, spec: InputSpec, max_rows: int, limits: JsonLimits) -> Content:
+    """The content of a `:classify` request: examples with one feature each, of any name.
 
     Raises:
-        InvalidInput: it cannot be understood, or does not fit the model.
+        InvalidInput: it cannot be parsed, or does not fit the model.
     """
     request = parse_json(_CLASSIFY, body, limits)
     _check_signature(request.signature_name)
-    check_count(len(request.examples), spec, most)
+    check_count(len(request.examples), spec, max_rows)
     if any(len({**request.context, **example}) != 1 for example in request.examples):
-        raise InvalidInput("each example must have one feature, the picture or its pixels")
+        raise InvalidInput("each example must have exactly one feature, an encoded image or its pixels")
     examples = [{**request.context, **example} for example in request.examples]
-    return _rows([value for example in examples for value in example.values()], spec, most, "examples")
+    return _rows([value for example in examples for value in example.values()], spec, max_rows, "examples")
 
 
-def _instances(instances: Any, spec: InputSpec, most: int) -> Content:
-    """By row: each a value, or an object with the input's name."""
+def _instances(instances: Any, spec: InputSpec, max_rows: int) -> Content:
+    """Row format: each instance is a value, or an object with the input's name."""
     if not isinstance(instances, list):
-        raise InvalidInput("'instances' must be a list, one element an image")
-    return _rows([_named(value, spec) for value in instances], spec, most, "instances")
+        raise InvalidInput("'instances' must be a list with one element per image")
+    return _rows([_named(value, spec) for value in instances], spec, max_rows, "instances")
 
 
-def _column(inputs: Any, spec: InputSpec, most: int) -> Content:
-    """By column: the whole tensor, or an object with the input's name that holds it."""
+def _column(inputs: Any, spec: InputSpec, max_rows: int) -> Content:
+    """Columnar format: the whole tensor, or an object with the input's name that holds it."""
     values = _named(inputs, spec)
     if _is_bytes(values):
         values = [values]
     if not isinstance(values, list):
         raise InvalidInput(f"'inputs' must be a tensor; expected {expected(spec)}")
-    return _rows(values, spec, most, "inputs")
+    return _rows(values, spec, max_rows, "inputs")
 
 
 def _named(value: Any, spec: InputSpec) -> Any:
     if not isinstance(value, dict) or _is_bytes(value):
         return value
     if list(value) != [spec.name]:
-        raise InvalidInput(f"the model takes one input, {spec.name!r}; the request names {list(value)}")
+        raise InvalidInput(f"the model takes one input, {spec.name!r}; the request has {list(value)}")
     return value[spec.name]
 
 
-def _rows(values: list[Any], spec: InputSpec, most: int, where: str) -> Content:
-    count = check_count(len(values), spec, most)
-    pictures = [value for value in values if _is_bytes(value)]
-    if len(pictures) == count:
-        return [EncodedImage(_picture(value, f"{where}.{index}.b64")) for index, value in enumerate(values)]
-    if pictures:
-        raise InvalidInput(f"{where} holds encoded pictures and tensors; send the one or the other")
+def _rows(values: list[Any], spec: InputSpec, max_rows: int, where: str) -> Content:
+    count = check_count(len(values), spec, max_rows)
+    images = [value for value in values if _is_bytes(value)]
+    if len(images) == count:
+        return [
+            EncodedImage(_image_bytes(value, f"{where}.{index}.b64")) for index, value in enumerate(values)
+        ]
+    if images:
+        raise InvalidInput(f"{where} has both encoded images and tensors; send only one kind")
     tensor = numbers(values, spec.name)
     spec = resolve_dynamic_shape(tensor.shape, spec)
     if tensor.shape[1:] != spec.shape:
@@ -119,7 +121,7 @@ def _is_bytes(value: Any) -> bool:
     return isinstance(value, dict) and list(value) == ["b64"]
 
 
-def _picture(value: dict[str, Any], where: str) -> bytes:
+def _image_bytes(value: dict[str, Any], where: str) -> bytes:
     if not isinstance(value["b64"], str):
         raise InvalidInput(f"{where} must be a string")
     return decode_base64(value["b64"], where)
@@ -127,4 +129,4 @@ def _picture(value: dict[str, Any], where: str) -> bytes:
 
 def _check_signature(name: str) -> None:
     if name not in ("", SIGNATURE):
-        raise InvalidInput(f"there is no signature {name!r}; there is {SIGNATURE!r}")
+        raise InvalidInput(f"unknown signature {name!r}; the model has {SIGNATURE!r}")

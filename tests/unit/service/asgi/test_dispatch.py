@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message
 
 from service.asgi.app import create_app
@@ -146,6 +147,12 @@ def test_an_unforeseen_error_is_answered_and_raised_again(
         client.portal.call(fail, lambda *call: FastAPI.__call__(app, *call))
     assert [short[0]["status"], short[1]["body"]] == [sent[0]["status"], sent[1]["body"]]
     assert short[0]["status"] == 500
+
+
+def test_adding_middleware_raises() -> None:
+    app = create_app(Settings())
+    with pytest.raises(RuntimeError, match=r"asgi/middleware/stack\.py"):
+        app.add_middleware(CORSMiddleware)
 
 
 def test_making_it_brings_no_second_pydantic() -> None:

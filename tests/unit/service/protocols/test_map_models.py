@@ -124,7 +124,7 @@ def test_no_dialect_gets_classes_of_it(client: TestClient, path: str, content: A
         ([0, 4, 4, 1], 400, "0 rows"),
         ([1, 1 << 40, 1 << 40, 1], 413, f"at most {MAX_DYNAMIC_PIXELS:,}"),
         ([2, 2048, 1025, 1], 413, f"at most {MAX_DYNAMIC_PIXELS:,}"),
-        ([1, 4, 4, 1], 400, r"does not make \[1, 4, 4, 1\]"),
+        ([1, 4, 4, 1], 400, r"does not match \[1, 4, 4, 1\]"),
     ],
 )
 def test_shapes_that_are_no_pictures(client: TestClient, shape: list[int], status: int, words: str) -> None:
@@ -145,7 +145,7 @@ def test_maps_too_large_for_json_are_given_as_bytes(client: TestClient) -> None:
         if binary:
             assert answer.status_code == 200, answer.text
         else:
-            refused(answer, 400, "ask for binary data")
+            refused(answer, 400, "request binary data")
 
 
 def test_a_picture_beyond_the_bound_is_not_decoded(client: TestClient) -> None:

@@ -33,7 +33,7 @@ def test_probes(client: TestClient, service: Service) -> None:
     service.plane.registry.drain()
     answer = client.get("/readyz")
     assert (answer.status_code, answer.json()["status"]) == (503, "draining")
-    assert answer.json()["error"] == "the server is not ready: it is draining"
+    assert answer.json()["error"] == "the server is not ready: draining"
     assert client.get("/livez").status_code == 200
     assert client.post("/classify", content=image(0), headers=PNG).status_code == 200
 
@@ -110,7 +110,7 @@ def test_what_nobody_foresaw_is_a_plain_500(repository: Path) -> None:
     with TestClient(app, raise_server_exceptions=False) as client:
         answer = client.get("/broken")
     assert answer.status_code == 500
-    assert answer.json() == {"error": "an unforeseen error; it has been logged"}
+    assert answer.json() == {"error": "internal error; details are in the server's log"}
 
 
 def test_requests_are_counted_by_model_and_status_and_never_by_an_unknown_name(client: TestClient) -> None:

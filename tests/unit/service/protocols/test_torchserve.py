@@ -48,7 +48,7 @@ def test_ping(client: TestClient, service: Service) -> None:
     answer = client.get("/ping")
     assert (answer.status_code, answer.json()) == (
         503,
-        {"error": "the server is not ready: it is draining", "status": "Unhealthy"},
+        {"error": "the server is not ready: draining", "status": "Unhealthy"},
     )
 
 
@@ -57,7 +57,7 @@ def test_ping(client: TestClient, service: Service) -> None:
     [
         ({"content": b""}, 400, "the picture is empty"),
         ({"content": b"text"}, 400, "not a picture in a format the server reads"),
-        ({"files": [("data", ("a", image(0)))] * 2}, 400, "asked for one picture; the form holds 2"),
+        ({"files": [("data", ("a", image(0)))] * 2}, 400, "takes exactly one image; the form has 2"),
         ({"files": {}, "headers": {"Content-Type": "multipart/form-data; boundary=x"}}, 400, "multipart"),
         ({"content": image(0), "headers": {"X-Request-Timeout-Ms": "0"}}, 400, "must be a positive number"),
     ],

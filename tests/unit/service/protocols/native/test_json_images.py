@@ -49,7 +49,7 @@ def test_what_is_not_base64_is_a_fault_of_its_image_alone(text: str) -> None:
         (body({"b64": 7}), "images.0.b64: Input should be a valid string"),
         (body({"b64": "AAAA"}, {"data": "AAAA"}), "images.1.b64: Field required"),
         (b'{"images": ' + b"[" * 99, "Invalid JSON"),
-        (b'{"images": ' + b"[" * 100_000, "deeper than 100 lists"),
+        (b'{"images": ' + b"[" * 100_000, "deeper than 100 levels"),
         (b'{"images": "\xff\xfe"}', "Invalid JSON"),
     ],
 )

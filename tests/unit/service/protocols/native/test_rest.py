@@ -17,6 +17,7 @@ from service.config.settings import Settings
 from tests.support.models.gray_classifier import LABELS, image, level, publish_shades
 
 PNG = {"Content-Type": "image/png"}
+PATHS = ["/classify", "/models/shades/classify", "/models/shades/versions/1/classify"]
 
 
 @pytest.fixture
@@ -130,7 +131,16 @@ def test_top_k_is_five_by_default(client: TestClient) -> None:
 @pytest.mark.parametrize("top_k", ["0", "abc", "-1", "1.5", "", "1e3", "²", "9999999999999"])
 def test_a_top_k_that_cannot_be(client: TestClient, top_k: str) -> None:
     answer = client.post("/classify", params={"top_k": top_k}, content=image(0), headers=PNG)
-    refused(answer, 400, "top_k must be a whole number from 1")
+    refused(answer, 400, "top_k must be an integer of at least 1")
+
+
+@pytest.mark.parametrize(
+    "path", ["/classify", "/models/shades/classify", "/models/shades/versions/1/classify"]
+)
+@pytest.mark.parametrize("query", ["topk=1", "top_k=1&topk=1", "&x=", "TOP_K=1"])
+def test_an_unknown_query_parameter_is_rejected(client: TestClient, path: str, query: str) -> None:
+    answer = client.post(f"{path}?{query}", content=image(0), headers=PNG)
+    refused(answer, 400, r"^unknown query parameter '(topk|x|TOP_K)'; known parameters: top_k$")
 
 
 def test_stage_timings_in_milliseconds(client: TestClient) -> None:
@@ -144,10 +154,10 @@ BAD_BODIES = {
     "truncated": (image(9, side=50)[:-30], PNG, 400, "PNG is truncated or corrupt"),
     "form without boundary": (b"x", {"Content-Type": "multipart/form-data"}, 400, "no boundary"),
     "not json": (b"{", {"Content-Type": "application/json"}, 400, "the body: Invalid JSON"),
-    "no image": (b'{"images": []}', {"Content-Type": "application/json"}, 400, "holds no image"),
-    "text": (b"x", {"Content-Type": "text/plain"}, 415, "'text/plain' is not taken"),
+    "no image": (b'{"images": []}', {"Content-Type": "application/json"}, 400, "has no images"),
+    "text": (b"x", {"Content-Type": "text/plain"}, 415, "'text/plain' is not supported"),
     "curl's default": (b"x", {"Content-Type": "application/x-www-form-urlencoded"}, 415, "with curl: -H"),
-    "gzip": (b"x", PNG | {"Content-Encoding": "gzip"}, 415, "Content-Encoding 'gzip' is not taken"),
+    "gzip": (b"x", PNG | {"Content-Encoding": "gzip"}, 415, "Content-Encoding 'gzip' is not supported"),
 }
 
 
@@ -231,7 +241,7 @@ def test_a_body_over_the_limit(narrow: TestClient) -> None:
 
 def test_too_many_images(narrow: TestClient) -> None:
     files = [("images", (f"{index}.png", image(0))) for index in range(4)]
-    refused(narrow.post("/classify", files=files), 413, "holds 4 images; at most 3")
+    refused(narrow.post("/classify", files=files), 413, "has 4 images; the limit is 3")
 
 
 @pytest.mark.parametrize("header", ["0", "-5", "soon", "nan", "inf", ""])

@@ -36,8 +36,12 @@ def test_the_log_settings_tell_the_level(client: TestClient, caplog: pytest.LogC
     ("path", "asked", "sentence"),
     [
         ("/v2/logging", {"log_verbose_level": 3}, "log_verbose_level is fixed .* CONVSERVE_LOG"),
-        ("/v2/logging", {"log_colour": True}, "there is no setting 'log_colour'"),
-        ("/v2/trace/setting", {"trace_level": ["TIMESTAMPS"]}, "trace_level is fixed .* it traces nothing"),
+        ("/v2/logging", {"log_colour": True}, "unknown setting 'log_colour'"),
+        (
+            "/v2/trace/setting",
+            {"trace_level": ["TIMESTAMPS"]},
+            "trace_level is fixed .* it does not support Triton",
+        ),
         ("/v2/trace/setting", [], "the body: Input should be an? .*; expected an object of settings"),
     ],
 )

@@ -45,7 +45,7 @@ def test_health(client: TestClient, service: Service) -> None:
     assert client.get("/v2/health/ready").json() == {"ready": True, "live": True}
     service.plane.registry.drain()
     answer = client.get("/v2/health/ready")
-    told = {"error": "the server is not ready: it is draining", "ready": False, "live": True}
+    told = {"error": "the server is not ready: draining", "ready": False, "live": True}
     assert (answer.status_code, answer.json()) == (503, told)
     assert client.get("/v2/health/live").status_code == 200
 
@@ -100,7 +100,7 @@ def test_an_index_asked_wrongly(client: TestClient, body: bytes) -> None:
     ],
 )
 def test_what_is_not_offered(client: TestClient, path: str) -> None:
-    refused(client.post(path, content=b""), 501, f"^{path} is not offered by this server$")
+    refused(client.post(path, content=b""), 501, f"^{path} is not supported by this server$")
 
 
 @pytest.mark.parametrize("kind", ["system", "cuda"])

@@ -141,15 +141,15 @@ def test_an_empty_form_has_no_files() -> None:
     ("content_type", "data", "sentence"),
     [
         ("multipart/form-data", body(), "has no boundary"),
-        ("multipart/form-data; boundary=ä→", body(), "cannot be read"),
-        (FORM, b"no boundary anywhere", "cannot be read"),
+        ("multipart/form-data; boundary=ä→", body(), "the boundary is not ASCII"),
+        (FORM, b"no boundary anywhere", "the boundary does not occur"),
         (FORM, part(b"x", 'Content-Disposition: form-data; filename="a"'), "before its closing boundary"),
         (FORM, b"", "before its closing boundary"),
-        (FORM, b"--frontier\r\n--frontier--", "no end of its headers"),
-        (FORM, b"--frontier\r\nA: b\r\nx\r\n--frontier--", "no end of its headers"),
-        (FORM, b"--frontier\r\n: b\r\n\r\nx\r\n--frontier--", "no header"),
-        (FORM, b"--frontier\r\nbroken header\r\n\r\nx\r\n--frontier--\r\n", "cannot be read"),
-        ("multipart/form-data; boundary=" + "x" * 999, b"", "cannot be read"),
+        (FORM, b"--frontier\r\n--frontier--", "headers of a part do not end"),
+        (FORM, b"--frontier\r\nA: b\r\nx\r\n--frontier--", "headers of a part do not end"),
+        (FORM, b"--frontier\r\n: b\r\n\r\nx\r\n--frontier--", "malformed header"),
+        (FORM, b"--frontier\r\nbroken header\r\n\r\nx\r\n--frontier--\r\n", "malformed header"),
+        ("multipart/form-data; boundary=" + "x" * 999, b"", "more than 256 characters"),
     ],
 )
 def test_what_is_not_a_form_is_refused(content_type: str, data: bytes, sentence: str) -> None:

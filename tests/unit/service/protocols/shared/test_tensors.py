@@ -82,7 +82,7 @@ def test_bytes_are_rows_only_where_they_are_just_as_many(
 ) -> None:
     size = count * math.prod(SHAPE) * (1 if dtype == "uint8" else 4)
     if len(data) != size:
-        with pytest.raises(InvalidInput, match=f"has {len(data)} bytes of data; .* take {size}"):
+        with pytest.raises(InvalidInput, match=f"has {len(data)} bytes of data; .* need {size}"):
             rows_from_bytes(data, count, spec(dtype))
         data = (data + bytes(size))[:size]
     rows = rows_from_bytes(memoryview(data), count, spec(dtype))
@@ -158,25 +158,25 @@ def test_numbers_in_brackets_without_end(depth: int) -> None:
 
 @pytest.mark.parametrize("data", [[], [[]], [[[]]], [0] * 5, [0] * 7, [[0] * 6], [[[0]] * 6]], ids=str)
 def test_data_that_does_not_make_the_shape(data: Any) -> None:
-    with pytest.raises(InvalidInput, match=r"has shape .*, which does not make \[1, 2, 3, 1\]"):
+    with pytest.raises(InvalidInput, match=r"has shape .*, which does not match \[1, 2, 3, 1\]"):
         rows_from_json(data, 1, spec())
 
 
 @pytest.mark.parametrize("scaled", [0.5, 1 / 255, 1e-300, float("nan")])
 def test_pixels_scaled_to_one_are_refused_in_a_sentence_that_says_so(scaled: float) -> None:
-    with pytest.raises(InvalidInput, match=r"the data holds fractions: send the pixels as they are"):
+    with pytest.raises(InvalidInput, match=r"the data has fractions: send unscaled pixels"):
         rows_from_json([0, 0, 0, 0, 0, scaled], 1, spec())
 
 
 @pytest.mark.parametrize("value", [-1, 256, 2**62, 2**63, 2**64, -(2**70), 1e300, math.inf, -math.inf])
 def test_pixels_out_of_range_are_refused_and_never_wrap(value: float) -> None:
-    with pytest.raises(InvalidInput, match="takes whole numbers from 0 to 255, and the data goes from"):
+    with pytest.raises(InvalidInput, match="takes integers from 0 to 255; the data ranges from"):
         rows_from_json([0, 0, 0, 0, 0, value], 1, spec())
 
 
 @pytest.mark.parametrize("value", [1e39, -1e39, 1.7e308])
 def test_numbers_larger_than_float32_are_refused_and_never_become_infinite(value: float) -> None:
-    with pytest.raises(InvalidInput, match="takes float32, and the data holds larger numbers"):
+    with pytest.raises(InvalidInput, match="takes float32; the data has larger numbers"):
         rows_from_json([0, 0, 0, 0, 0, value], 1, spec("float32"))
 
 
@@ -202,7 +202,7 @@ def test_missing_and_left_over_bytes_are_refused(elements: list[bytes], data: st
     cut = whole[: data.draw(st.integers(0, len(whole) - 1))]
     longer = whole + data.draw(st.binary(min_size=1, max_size=8))
     for broken, count in ((cut, len(elements)), (longer, len(elements)), (whole, len(elements) + 1)):
-        with pytest.raises(InvalidInput, match=r"does not hold .* BYTES elements exactly"):
+        with pytest.raises(InvalidInput, match=r"does not have exactly .* BYTES elements"):
             elements_from_bytes(broken, count, "x")
 
 
@@ -216,5 +216,5 @@ def test_arbitrary_bytes_are_elements_or_refused(data: bytes, count: int) -> Non
 
 
 def test_a_length_of_four_gigabytes_takes_no_memory() -> None:
-    with pytest.raises(InvalidInput, match="does not hold 1 BYTES elements exactly"):
+    with pytest.raises(InvalidInput, match="does not have exactly 1 BYTES elements"):
         elements_from_bytes(b"\xff\xff\xff\xff" + bytes(8), 1, "x")

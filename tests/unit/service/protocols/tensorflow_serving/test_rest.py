@@ -148,7 +148,7 @@ def test_a_gzipped_request(client: TestClient) -> None:
     answer = client.post(f"{MODEL}:predict", content=body, headers={"Content-Encoding": "gzip"})
     assert np.argmax(answer.json()["predictions"]) == 4
     answer = client.post(f"{MODEL}:predict", content=body, headers={"Content-Encoding": "br"})
-    refused(answer, 415, "Content-Encoding 'br' is not taken")
+    refused(answer, 415, "Content-Encoding 'br' is not supported")
 
 
 @pytest.mark.parametrize(
@@ -157,10 +157,14 @@ def test_a_gzipped_request(client: TestClient) -> None:
         ("/v1/models/none:predict", 404, "no model 'none' is served; available: shades"),
         (f"{MODEL}/versions/9:predict", 404, "shades has no version '9'; available: 1"),
         (f"{MODEL}/versions/stable:classify", 404, "shades has no version 'stable'"),
-        (f"{MODEL}/labels/stable:predict", 404, "shades has no version labelled 'stable'; name its number"),
-        (f"{MODEL}:regress", 501, "a classifier does not regress; it offers :predict and :classify"),
-        (f"{MODEL}:explain", 501, "a classifier does not explain"),
-        (f"{MODEL}:train", 400, "there is no :train; there are :predict and :classify"),
+        (
+            f"{MODEL}/labels/stable:predict",
+            404,
+            "no version labelled 'stable'; use a version number",
+        ),
+        (f"{MODEL}:regress", 501, ":regress is not supported; use :predict or :classify"),
+        (f"{MODEL}:explain", 501, ":explain is not supported"),
+        (f"{MODEL}:train", 400, "unknown verb :train; use :predict or :classify"),
         (f"{MODEL}:predict", 400, "the body: Invalid JSON: EOF"),
         (f"{MODEL}:classify", 400, "the body: Invalid JSON: EOF"),
         (f"{MODEL}:predict/", 404, "Not Found"),
@@ -186,7 +190,7 @@ def test_limits(repository: Path) -> None:
         refused(client.post(f"{MODEL}:predict", content=bytes(100_001)), 413, "larger than 100000 bytes")
         bomb = gzip.compress(bytes(1_000_000))
         answer = client.post(f"{MODEL}:predict", content=bomb, headers={"Content-Encoding": "gzip"})
-        refused(answer, 413, "once decompressed")
+        refused(answer, 413, "the decompressed body is larger")
 
 
 def test_a_deadline_that_has_passed(client: TestClient) -> None:
