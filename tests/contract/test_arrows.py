@@ -61,6 +61,10 @@ LAYERS = {
     ),
 }
 
+# The dialects import no other dialect. gRPC is the Open Inference Protocol over another transport.
+DIALECTS = ("native", "open_inference", "tensorflow_serving", "torchserve", "operations", "grpc")
+ALLOWED_SIBLINGS = {"grpc": {"open_inference"}}
+
 # Libraries that one package, or a few modules, keep from all others.
 ONLY_IMPORTERS = {
     "onnxruntime": {"engine.cuda_graphs", "engine.session"},
@@ -129,6 +133,14 @@ def test_a_module_imports_only_from_lower_layers(path: Path) -> None:
     used = {name: layer(name) for name in imports(path) if name.startswith(f"{top}.")}
     upward = {name for name, position in used.items() if position is not None and position > own}
     assert not upward
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_dialect_imports_no_other_dialect(dialect: str) -> None:
+    base = ROOT / "service" / "protocols"
+    paths = [base / f"{dialect}.py"] if (base / f"{dialect}.py").exists() else (base / dialect).rglob("*.py")
+    used = {name.removeprefix("service.protocols.").split(".")[0] for path in paths for name in imports(path)}
+    assert used & set(DIALECTS) - {dialect} <= ALLOWED_SIBLINGS.get(dialect, set())
 
 
 def test_every_package_of_the_table_exists() -> None:
