@@ -94,7 +94,7 @@ class Loader:
         name, version = manifest.name, manifest.version
         classes = manifest.labels if manifest.classifies else []
         metrics = self.telemetry.model(name, version, classes, self.queue_limit)
-        statistics = ModelStatistics(f"{name}@{version}", manifest.max_batch_size, self.telemetry.shared)
+        statistics = ModelStatistics(f"{name}@{version}", manifest.max_batch_size, self.telemetry.statistics)
         self.telemetry.loaded(
             name, version, provider=engine.provider, sha256=manifest.onnx.sha256, seconds=load_seconds
         )

@@ -1,37 +1,37 @@
-"""How often a name may ask, counted over all workers."""
+"""Rate limits of API keys, shared by all workers."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
 
-from ..system.shared_memory import map_shared
+from ..system.shared_memory import ALL_PROCESSES, Ints, IntTable
 
 
 class RateLimiter:
-    """A token bucket a name, in the form of the generic cell rate algorithm (ITU-T I.371, annex A).
+    """A token bucket for each name, by the generic cell rate algorithm (ITU-T I.371, annex A).
 
-    All there is to a bucket is the time at which it will be full again, in nanoseconds of the monotonic
-    clock, which is one for all processes of a machine. It lies in a file of eight bytes that the workers
-    share. They take no lock: two that ask in the same microsecond may both be let in.
+    The state of a bucket is the time at which it will be full again, in nanoseconds of the monotonic clock,
+    which all processes of a machine share. Writes take no lock: two requests in the same microsecond may both
+    be admitted.
 
     Args:
-        shared: the folder of the workers' files; None keeps the buckets to this process.
+        shared: folder of the workers' tables; None keeps the buckets in this process.
     """
 
     def __init__(self, shared: Path | None) -> None:
-        self._shared = shared
-        self._full_at: dict[str, memoryview] = {}
+        self._table = IntTable(shared, "rates", owner=ALL_PROCESSES)
+        self._full_at: dict[str, Ints] = {}
 
     def take(self, name: str, rate: float) -> float:
-        """One request of a name that may ask `rate` times a second, and a second's worth at once.
+        """Count a request of a name that may make `rate` a second, with bursts of one second's worth.
 
         Returns:
-            0 if it is let in, else the seconds until one would be.
+            0 if the request is admitted, otherwise the seconds until one would be.
         """
         full_at = self._full_at.get(name)
         if full_at is None:
-            full_at = self._full_at[name] = self._open(name)
+            full_at = self._full_at[name] = self._table.row(name, 1)
         now = time.monotonic_ns()
         interval = int(1e9 / rate)
         latest = now + max(int(1e9), interval) - interval
@@ -40,8 +40,3 @@ class RateLimiter:
             return (refilled - latest) / 1e9
         full_at[0] = refilled + interval
         return 0.0
-
-    def _open(self, name: str) -> memoryview:
-        if self._shared is None:
-            return memoryview(bytearray(8)).cast("q")
-        return memoryview(map_shared(self._shared / f"rate-{name}", 8)).cast("q")

@@ -22,8 +22,9 @@ from types import FrameType
 
 from ..config.settings import Settings
 from ..errors import ConvserveError, NothingToServe
+from ..system.shared_memory import forget
 from ..system.sockets import bind
-from ..telemetry.shared_values import GAUGES, forget
+from ..telemetry.collector import GAUGES
 from .haste import STOP_AT_ONCE
 from .startup_banner import StartupBanner
 

@@ -1,7 +1,7 @@
-"""Counters, gauges and histograms that cost next to nothing to write, told to prometheus_client.
+"""Counters, gauges and histograms in shared memory, exported through prometheus_client.
 
-prometheus_client's own children take a lock, and with several workers call `getpid` and pack a struct, each
-time: together more than a small network's row. Here a child is a row of a sheet.
+The children of prometheus_client itself take a lock at each write, and with several workers call `getpid` and
+pack a struct: together more than a small network needs for an image. Here a child writes to a row of a table.
 """
 
 from __future__ import annotations
@@ -18,22 +18,26 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from .shared_values import COUNTS, GAUGES, Numbers, SharedValues
+from ..system.shared_memory import Floats, FloatTable
 
 Merge = Literal["sum", "max"]
 
+# Tables: counts of an ended process stay in every sum, its gauges do not.
+COUNTS = "counts"
+GAUGES = "gauges"
+
 
 class CounterChild:
-    """A number that grows."""
+    """A number that only grows."""
 
     __slots__ = ("_numbers",)
 
-    def __init__(self, numbers: Numbers) -> None:
+    def __init__(self, numbers: Floats) -> None:
         self._numbers = numbers
 
     @property
     def value(self) -> float:
-        """Of this process alone."""
+        """The count of this process."""
         return self._numbers[0]
 
     def inc(self, amount: float = 1.0) -> None:
@@ -53,11 +57,11 @@ class GaugeChild(CounterChild):
 
 
 class HistogramChild:
-    """How many values fell in each bucket, not cumulated, and their sum."""
+    """The number of values in each bucket, not cumulated, and their sum."""
 
     __slots__ = ("_bounds", "_numbers")
 
-    def __init__(self, numbers: Numbers, bounds: Sequence[float]) -> None:
+    def __init__(self, numbers: Floats, bounds: Sequence[float]) -> None:
         self._numbers = numbers
         self._bounds = bounds
 
@@ -71,41 +75,39 @@ C = TypeVar("C", CounterChild, GaugeChild, HistogramChild)
 
 
 class Family(Generic[C]):
-    """A metric and its children, one for each combination of label values."""
+    """A metric with a child for each combination of label values."""
 
     length = 1
 
-    def __init__(self, name: str, text: str, labels: Sequence[str], values: SharedValues) -> None:
+    def __init__(self, name: str, text: str, labels: Sequence[str], table: FloatTable) -> None:
         self.name = name
         self.text = text
         self.label_names = labels
-        self._sheet = values
+        self._table = table
         self._children: dict[tuple[str, ...], C] = {}
 
     def labels(self, *values: str) -> C:
         child = self._children.get(values)
         if child is None:
-            allocate = self._sheet.allocate(json.dumps([self.name, *values]), self.length)
-            child = self._children[values] = self._child(allocate)
+            row = self._table.row(json.dumps([self.name, *values]), self.length)
+            child = self._children[values] = self._child(row)
         return child
 
-    def _child(self, allocate: Numbers) -> C:
+    def _child(self, row: Floats) -> C:
         raise NotImplementedError
 
     def merged(self, one: list[float], other: Sequence[float]) -> list[float]:
-        """The numbers of two workers in one."""
+        """The numbers of two workers combined."""
         return [a + b for a, b in zip(one, other, strict=True)]
 
     def metric(self, rows: Iterable[tuple[Sequence[str], list[float]]]) -> Metric:
-        """For the metrics page: label values and the merged numbers of each child."""
+        """The metric as prometheus_client has it, from label values and merged numbers of each child."""
         raise NotImplementedError
 
 
 class Counter(Family[CounterChild]):
-    """Counts up for ever."""
-
-    def _child(self, allocate: Numbers) -> CounterChild:
-        return CounterChild(allocate)
+    def _child(self, row: Floats) -> CounterChild:
+        return CounterChild(row)
 
     def metric(self, rows: Iterable[tuple[Sequence[str], list[float]]]) -> Metric:
         metric = CounterMetricFamily(self.name, self.text, labels=self.label_names)
@@ -115,16 +117,14 @@ class Counter(Family[CounterChild]):
 
 
 class Gauge(Family[GaugeChild]):
-    """Tells a state; `merge` says what the states of several workers are together."""
+    """A state; `merge` says how the states of several workers are combined."""
 
-    def __init__(
-        self, name: str, text: str, labels: Sequence[str], values: SharedValues, merge: Merge
-    ) -> None:
-        super().__init__(name, text, labels, values)
+    def __init__(self, name: str, text: str, labels: Sequence[str], table: FloatTable, merge: Merge) -> None:
+        super().__init__(name, text, labels, table)
         self._merge = merge
 
-    def _child(self, allocate: Numbers) -> GaugeChild:
-        return GaugeChild(allocate)
+    def _child(self, row: Floats) -> GaugeChild:
+        return GaugeChild(row)
 
     def merged(self, one: list[float], other: Sequence[float]) -> list[float]:
         return super().merged(one, other) if self._merge == "sum" else [max(one[0], other[0])]
@@ -137,17 +137,17 @@ class Gauge(Family[GaugeChild]):
 
 
 class Histogram(Family[HistogramChild]):
-    """Counts values by size; a value on a bound belongs below it."""
+    """Counts of values by bucket; a value equal to a bound belongs to the bucket below it."""
 
     def __init__(
-        self, name: str, text: str, labels: Sequence[str], values: SharedValues, bounds: Sequence[float]
+        self, name: str, text: str, labels: Sequence[str], table: FloatTable, bounds: Sequence[float]
     ) -> None:
-        super().__init__(name, text, labels, values)
+        super().__init__(name, text, labels, table)
         self._bounds = bounds
-        self.length = len(bounds) + 2  # a bucket without a bound, and the sum
+        self.length = len(bounds) + 2  # the bucket without a bound, and the sum
 
-    def _child(self, allocate: Numbers) -> HistogramChild:
-        return HistogramChild(allocate, self._bounds)
+    def _child(self, row: Floats) -> HistogramChild:
+        return HistogramChild(row, self._bounds)
 
     def metric(self, rows: Iterable[tuple[Sequence[str], list[float]]]) -> Metric:
         metric = HistogramMetricFamily(self.name, self.text, labels=self.label_names)
@@ -162,16 +162,16 @@ F = TypeVar("F", bound=Family[Any])
 
 
 class MetricsCollector(Collector):
-    """Makes families, and tells prometheus_client what all workers have written in them.
+    """Creates metrics, and exports the numbers of all workers to prometheus_client.
 
     Args:
-        shared: the folder of the workers' sheets; None with one process.
+        shared: folder of the workers' tables; None with one process.
     """
 
     def __init__(self, namespace: str, shared: Path | None) -> None:
         self._namespace = namespace
-        self._counts = SharedValues(shared, COUNTS)
-        self._gauges = SharedValues(shared, GAUGES)
+        self._counts = FloatTable(shared, COUNTS)
+        self._gauges = FloatTable(shared, GAUGES)
         self._families: dict[str, Family[Any]] = {}
 
     def counter(self, name: str, text: str, labels: Sequence[str] = ()) -> Counter:
@@ -190,10 +190,10 @@ class MetricsCollector(Collector):
         return family
 
     def collect(self) -> Iterable[Metric]:
-        """Every family, also one of which nothing has been written yet."""
+        """Every metric, also without children."""
         merged: dict[str, dict[tuple[str, ...], list[float]]] = {name: {} for name in self._families}
-        for values in (self._counts, self._gauges):
-            for key, numbers in values.rows():
+        for table in (self._counts, self._gauges):
+            for key, numbers in table.rows():
                 name, *values = json.loads(key)
                 rows, labels = merged[name], tuple(values)
                 rows[labels] = (

@@ -1,4 +1,4 @@
-"""What the server counts and times, on a registry that it is given. Names follow Prometheus's conventions."""
+"""The metrics of the server. Their names follow Prometheus's conventions."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
+from ..system.shared_memory import IntTable
 from .collector import CounterChild, GaugeChild, HistogramChild, MetricsCollector
 
-# A LeNet answers in well under a millisecond, where most servers' buckets only begin.
+# A small network takes well under a millisecond, less than the usual first bucket.
 SECONDS = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 BATCH_SIZES = tuple(2**power for power in range(11))
 CONFIDENCES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1.0)
@@ -19,7 +20,7 @@ REJECTIONS = ("overloaded", "deadline", "not_ready")
 
 @dataclass(frozen=True, slots=True)
 class ModelMetrics:
-    """One version's children of every family, looked up once when the version is loaded."""
+    """The metrics of one version, looked up once when it is loaded."""
 
     stages: Mapping[str, HistogramChild]
     images: CounterChild
@@ -32,89 +33,92 @@ class ModelMetrics:
 
 
 class ServerMetrics:
-    """Every metric family of the server.
+    """All metrics of the server, summed over its workers.
 
-    With several workers each writes its share to files in the folder `shared`, and whichever answers a
-    scrape adds them up; None with one process.
+    Args:
+        shared: folder through which the workers share their numbers; None with one process.
+
+    Attributes:
+        statistics: the numbers of the statistics extension, a row for each version.
     """
 
     def __init__(self, registry: CollectorRegistry, shared: Path | None = None) -> None:
-        self.shared = shared
-        ledger = MetricsCollector("convserve", shared)
-        registry.register(ledger)
-        self._requests = ledger.counter(
+        self.statistics = IntTable(shared, "statistics")
+        collector = MetricsCollector("convserve", shared)
+        registry.register(collector)
+        self._requests = collector.counter(
             "requests_total",
             "Requests for inference, by the status of the response.",
             ("model", "version", "protocol", "code"),
         )
-        self._request_duration = ledger.histogram(
+        self._request_duration = collector.histogram(
             "request_duration_seconds",
             "Time from the head of a request to its response.",
             ("model", "protocol"),
             bounds=SECONDS,
         )
         self._ends: dict[tuple[str, str, str, str], tuple[CounterChild, HistogramChild]] = {}
-        self.inflight = ledger.gauge("inflight_requests", "Requests for inference in progress.").labels()
-        self._stage = ledger.histogram(
+        self.inflight = collector.gauge("inflight_requests", "Requests for inference in progress.").labels()
+        self._stage = collector.histogram(
             "stage_duration_seconds",
             "Time a request spent in a stage: decode, queue or compute.",
             ("model", "stage"),
             bounds=SECONDS,
         )
-        self._images = ledger.counter(
+        self._images = collector.counter(
             "images_total", "Images for which a result was returned.", ("model", "version")
         )
-        self._batch_size = ledger.histogram(
+        self._batch_size = collector.histogram(
             "batch_size", "Images in one run of the engine.", ("model",), bounds=BATCH_SIZES
         )
-        self._queue_depth = ledger.gauge(
+        self._queue_depth = collector.gauge(
             "queue_depth", "Decoded images that wait for the engine.", ("model",)
         )
-        self._queue_limit = ledger.gauge(
+        self._queue_limit = collector.gauge(
             "queue_limit", "Images the setting queue_limit admits, over all versions and workers.", ("model",)
         )
-        self._images_in_flight = ledger.gauge(
+        self._images_in_flight = collector.gauge(
             "images_in_flight",
             "Images admitted and not yet answered: being decoded, queued or computed.",
             ("model",),
         )
-        self._images_in_flight_limit = ledger.gauge(
+        self._images_in_flight_limit = collector.gauge(
             "images_in_flight_limit",
             "Images that may be in flight; a request beyond it is rejected.",
             ("model",),
         )
-        self._rejected = ledger.counter(
+        self._rejected = collector.counter(
             "rejected_total", "Requests for inference that a model rejected.", ("model", "reason")
         )
-        self.connection_rejections = ledger.counter(
+        self.connection_rejections = collector.counter(
             "connection_rejections_total",
             "Connections and requests rejected before they reach a model: missing or insufficient API keys, "
             "rate limits of keys, malformed or slow HTTP, and limits of connections and bytes.",
             ("reason",),
         )
-        self._load = ledger.gauge(
+        self._load = collector.gauge(
             "model_load_duration_seconds",
             "Time to open, verify and warm up a version.",
             ("model", "version"),
             merge="max",
         )
-        self._info = ledger.gauge(
+        self._info = collector.gauge(
             "model_info",
             "Always 1; the labels describe a served version.",
             ("model", "version", "provider", "sha256"),
             merge="max",
         )
-        self._predictions = ledger.counter(
+        self._predictions = collector.counter(
             "predictions_total", "Images by predicted label.", ("model", "version", "label")
         )
-        self._expected = ledger.gauge(
+        self._expected = collector.gauge(
             "evaluation_predictions_ratio",
             "Share of the test set for which the version predicted the label, when it was evaluated.",
             ("model", "version", "label"),
             merge="max",
         )
-        self.ready = ledger.gauge("ready_workers", "Workers that are ready.").labels()
-        self._confidence = ledger.histogram(
+        self.ready = collector.gauge("ready_workers", "Workers that are ready.").labels()
+        self._confidence = collector.histogram(
             "prediction_confidence",
             "Probability of the predicted label.",
             ("model", "version"),
@@ -122,7 +126,7 @@ class ServerMetrics:
         )
 
     def answered(self, model: str, version: str, protocol: str, code: str, seconds: float) -> None:
-        """A request for inference has come to its end, well or not; the names are empty for no model."""
+        """Count a finished request for inference; the names are empty if no model was found."""
         ends = self._ends.get((model, version, protocol, code))
         if ends is None:
             ends = (
@@ -135,7 +139,7 @@ class ServerMetrics:
         duration.observe(seconds)
 
     def model(self, name: str, version: str, labels: Sequence[str], queue_limit: int) -> ModelMetrics:
-        """The children of one version; every label value exists from here on, at zero."""
+        """The metrics of one version; every label value exists from here on, at zero."""
         self._queue_limit.labels(name).inc(queue_limit)
         self._images_in_flight_limit.labels(name).inc(queue_limit)
         return ModelMetrics(
@@ -154,11 +158,11 @@ class ServerMetrics:
         )
 
     def loaded(self, name: str, version: str, *, provider: str, sha256: str, seconds: float) -> None:
-        """Note that a version became ready, after `seconds` of loading."""
+        """Record that a version is ready after `seconds` of loading."""
         self._load.labels(name, version).set(seconds)
         self._info.labels(name, version, provider, sha256).set(1)
 
     def evaluated(self, name: str, version: str, labels: Sequence[str], predicted: Sequence[int]) -> None:
-        """Note how many pictures of its test set a version gave each label."""
+        """Record for how many images of its test set a version predicted each label."""
         for label, count in zip(labels, predicted, strict=True):
             self._expected.labels(name, version, label).set(count / sum(predicted))

@@ -59,7 +59,7 @@ def test_a_full_disk_costs_numbers_and_no_answers(small_disk: Path, tmp_path: Pa
             before = workers(server.pid)
             victim = min(before)
             os.kill(victim, signal.SIGKILL)
-            server.stderr.wait_for(r"its numbers stay with this process")
+            server.stderr.wait_for(r"its new numbers stay in this process")
             eventually(lambda: len(workers(server.pid)) == 2)
         assert set(load.answers) == {200}
         assert get(f"{server.url}/metrics").status == 200

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 
 from service.asgi.app import create_app
 from service.config.settings import Settings
+from service.system.shared_memory import IntTable
 from service.telemetry.model_statistics import Field, ModelStatistics
 from tests.conftest import ROOT
 from tests.support.models.gray_classifier import image, publish_shades, rows
@@ -24,9 +24,10 @@ ROUNDS = 200
 WRITER = f"""
 import sys
 from pathlib import Path
+from service.system.shared_memory import IntTable
 from service.telemetry.model_statistics import ModelStatistics
 
-statistics = ModelStatistics("shades-1", 4, Path(sys.argv[1]))
+statistics = ModelStatistics("shades-1", 4, IntTable(Path(sys.argv[1]), "statistics"))
 print("ready", flush=True)
 sys.stdin.readline()
 for _ in range({ROUNDS}):
@@ -36,8 +37,12 @@ for _ in range({ROUNDS}):
 """
 
 
+def table(folder: Path | None = None, *, owner: str | None = None) -> IntTable:
+    return IntTable(folder, "statistics", owner=owner)
+
+
 def test_one_process_keeps_its_numbers_to_itself() -> None:
-    statistics = ModelStatistics("shades-1", 4, None)
+    statistics = ModelStatistics("shades-1", 4, table())
     statistics.answered(0.01, decode=0.001, queue=0.002, compute=0.003)
     statistics.failed(0.5)
     statistics.ran(4, 0.25)
@@ -64,7 +69,7 @@ def test_one_process_keeps_its_numbers_to_itself() -> None:
 
 @given(st.lists(st.integers(1, 64)))
 def test_the_batches_add_up(sizes: list[int]) -> None:
-    statistics = ModelStatistics("x-1", 64, None)
+    statistics = ModelStatistics("x-1", 64, table())
     for size in sizes:
         statistics.ran(size, 0.0)
     totals = statistics.totals()
@@ -74,13 +79,13 @@ def test_the_batches_add_up(sizes: list[int]) -> None:
 
 
 def test_stages_longer_than_the_whole_leave_nothing_over() -> None:
-    statistics = ModelStatistics("x-1", 1, None)
+    statistics = ModelStatistics("x-1", 1, table())
     statistics.answered(1.0, decode=0.5, queue=0.5, compute=0.5)
     assert statistics.totals().fields[Field.COMPUTE_OUTPUT] == 0
 
 
 def test_any_worker_tells_the_sum_of_all_even_of_those_that_have_ended(tmp_path: Path) -> None:
-    mine = ModelStatistics("shades-1", 4, tmp_path)
+    mine = ModelStatistics("shades-1", 4, table(tmp_path))
     mine.ran(2, 1e-3)
     writers = [
         subprocess.Popen(
@@ -117,29 +122,28 @@ def test_any_worker_tells_the_sum_of_all_even_of_those_that_have_ended(tmp_path:
 
 
 def test_the_last_inference_is_the_latest_of_all_workers_and_no_sum(tmp_path: Path) -> None:
-    mine = ModelStatistics("shades-1", 4, tmp_path)
+    mine = ModelStatistics("shades-1", 4, table(tmp_path))
     mine.ran(1, 0.0)
     latest = int(mine.totals().fields[Field.LAST_INFERENCE])
-    other = np.fromfile(tmp_path / f"statistics-shades-1-{os.getpid()}", np.int64)
+    other = table(tmp_path, owner="99999999").row("shades-1", len(Field) + 2 * 5)
     other[Field.LAST_INFERENCE] = latest + 1000
-    other.tofile(tmp_path / "statistics-shades-1-99999999")
     assert mine.totals().fields[Field.LAST_INFERENCE] == latest + 1000
 
 
 def test_versions_of_one_name_are_kept_apart(tmp_path: Path) -> None:
-    first, second = ModelStatistics("a-1", 4, tmp_path), ModelStatistics("a-11", 4, tmp_path)
+    first, second = ModelStatistics("a-1", 4, table(tmp_path)), ModelStatistics("a-11", 4, table(tmp_path))
     first.ran(1, 0.0)
     assert second.totals().fields[Field.INFERENCE_COUNT] == 0
 
 
 def test_names_that_end_like_a_version_are_kept_apart(tmp_path: Path) -> None:
-    short, long = ModelStatistics("a@1", 4, tmp_path), ModelStatistics("a-1@2", 4, tmp_path)
+    short, long = ModelStatistics("a@1", 4, table(tmp_path)), ModelStatistics("a-1@2", 4, table(tmp_path))
     long.ran(1, 0.0)
     assert short.totals().fields[Field.INFERENCE_COUNT] == 0
 
 
 def test_a_worker_that_is_just_starting_is_passed_over(tmp_path: Path) -> None:
-    mine = ModelStatistics("shades@1", 4, tmp_path)
+    mine = ModelStatistics("shades@1", 4, table(tmp_path))
     mine.ran(1, 0.0)
     (tmp_path / "unfinished-statistics-shades@1-99999999").touch()
     assert mine.totals().fields[Field.INFERENCE_COUNT] == 1
