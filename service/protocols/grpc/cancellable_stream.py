@@ -1,4 +1,4 @@
-"""The requests of a stream."""
+"""Streams of requests that the server can end."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-async def until(closing: asyncio.Event, requests: AsyncIterator[T]) -> AsyncIterator[T]:
-    """`requests` up to their end or to `closing`, whichever comes first.
+async def read_until(closing: asyncio.Event, requests: AsyncIterator[T]) -> AsyncIterator[T]:
+    """Yields `requests` until they end or `closing` is set.
 
-    Without it a client that keeps a stream open and asks nothing would hold up the server's end.
+    Otherwise, a client that keeps a stream open without sending requests would delay the server's shutdown.
     """
     closed = asyncio.ensure_future(closing.wait())
     try:
@@ -21,7 +21,7 @@ async def until(closing: asyncio.Event, requests: AsyncIterator[T]) -> AsyncIter
             try:
                 await asyncio.wait({closed, reading}, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                reading.cancel()  # which is nothing to one that is done
+                reading.cancel()  # does nothing if it is done
             if not reading.done() or (read := reading.result()) is None:
                 return
             yield read[0]

@@ -1,4 +1,4 @@
-"""An inference request and its answer over gRPC: protobuf messages with raw or typed tensor contents."""
+"""Parses ModelInferRequest messages and writes ModelInferResponse messages."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ...batching.pending_request import Rows
 from ...errors import InvalidInput
-from ...imaging.decode_pool import EncodedImage
 from ...inference.model import LoadedModel
-from ...repository.manifest import InputSpec, Manifest
+from ...repository.manifest import Manifest
 from ..open_inference.infer_request import (
     InferRequest,
     OutputTensor,
@@ -22,104 +20,73 @@ from ..open_inference.infer_request import (
     classes_wanted,
     new_id,
 )
-from ..shared.tensors import (
-    check_datatype,
-    check_image_shape,
-    check_shape,
-    elements_from_bytes,
-    resolve_dynamic_shape,
-    rows_from_bytes,
-    rows_from_numbers,
-)
-from .inference_pb2 import InferParameter, InferTensorContents, ModelInferRequest, ModelInferResponse
+from ..shared.tensors import Elements, Numbers, RawBytes, TensorPayload
+from .inference_pb2 import InferParameter, ModelInferRequest, ModelInferResponse
 
-# Which field of InferTensorContents holds a datatype's elements, and NumPy's type for that field's.
-_FIELDS = {"UINT8": ("uint_contents", np.uint32), "FP32": ("fp32_contents", np.float32)}
-_PICTURES = "bytes_contents"
+# The field of InferTensorContents for a datatype's elements; a model's input has one of these datatypes.
+_CONTENTS = {"BYTES": "bytes_contents", "UINT8": "uint_contents", "FP32": "fp32_contents"}
+_NUMBER_TYPES: dict[str, type[np.generic]] = {"UINT8": np.uint32, "FP32": np.float32}
 
 
-def read_request(message: ModelInferRequest, manifest: Manifest, max_images: int) -> InferRequest:
-    """The request in a message.
+def read_request(message: ModelInferRequest, manifest: Manifest) -> InferRequest:
+    """Parses a message without copying or decoding its tensor.
 
     Raises:
-        InvalidInput: it cannot be understood, or does not fit the model.
-        PayloadTooLarge: it holds more than `max_images` rows.
+        InvalidInput: the inputs, outputs or parameters do not fit the model or the protocol.
     """
     timeout = check_parameters(_values(message.parameters))
     check_inputs([tensor.name for tensor in message.inputs], manifest)
-    tensor = message.inputs[0]
-    if "shared_memory_region" in tensor.parameters:
-        raise InvalidInput("shared memory is not offered; the tensors come in the request")
-    if raws := message.raw_input_contents:
-        if len(raws) != 1 or tensor.HasField("contents"):
-            raise InvalidInput(
-                f"the request has {len(raws)} raw_input_contents for 1 input"
-                + (", which has contents too" if tensor.HasField("contents") else "")
-            )
-        content = _from_raw(tensor, raws[0], manifest.input, max_images)
-    else:
-        content = _from_typed(tensor, manifest.input, max_images)
+    tensor = _tensor(message.inputs[0], message.raw_input_contents)
     outputs = check_outputs([_requested(output) for output in message.outputs], manifest)
-    return InferRequest(message.id or new_id(), content, outputs, timeout)
+    return InferRequest(message.id or new_id(), tensor, outputs, timeout)
 
 
-def _from_raw(
-    tensor: ModelInferRequest.InferInputTensor, raw: bytes, spec: InputSpec, most: int
-) -> Rows | list[EncodedImage]:
-    if tensor.datatype == "BYTES":
-        count = check_image_shape(tensor.shape, spec, most)
-        return [EncodedImage(element) for element in elements_from_bytes(raw, count, tensor.name)]
-    check_datatype(tensor.datatype, spec)
-    spec = resolve_dynamic_shape(tensor.shape, spec)
-    return rows_from_bytes(raw, check_shape(tensor.shape, spec, most), spec)
+def _tensor(tensor: ModelInferRequest.InferInputTensor, raws: Sequence[bytes]) -> TensorPayload:
+    if "shared_memory_region" in tensor.parameters:
+        raise InvalidInput("shared memory is not offered; send the tensors in the request")
+    if not raws:
+        return TensorPayload(tensor.name, tensor.datatype, tensor.shape, _contents(tensor))
+    if len(raws) != 1 or tensor.HasField("contents"):
+        raise InvalidInput(
+            f"the request has {len(raws)} raw_input_contents for 1 input"
+            + (", which also has contents" if tensor.HasField("contents") else "")
+        )
+    return TensorPayload(tensor.name, tensor.datatype, tensor.shape, RawBytes(raws[0]))
 
 
-def _from_typed(
-    tensor: ModelInferRequest.InferInputTensor, spec: InputSpec, most: int
-) -> Rows | list[EncodedImage]:
-    if tensor.datatype == "BYTES":
-        count = check_image_shape(tensor.shape, spec, most)
-        elements = _elements(tensor.contents, _PICTURES, tensor.name)
-        if len(elements) != count:
-            raise InvalidInput(f"input {tensor.name!r} has {len(elements)} {_PICTURES}; expected {count}")
-        return [EncodedImage(element) for element in elements]
-    check_datatype(tensor.datatype, spec)
-    spec = resolve_dynamic_shape(tensor.shape, spec)
-    count = check_shape(tensor.shape, spec, most)
-    field, dtype = _FIELDS[tensor.datatype]
-    elements = _elements(tensor.contents, field, tensor.name)
-    return rows_from_numbers(np.fromiter(elements, dtype, len(elements)), count, spec)
-
-
-def _elements(contents: InferTensorContents, field: str, name: str) -> Sequence[Any]:
-    filled = [each.name for each, _ in contents.ListFields()]
+def _contents(tensor: ModelInferRequest.InferInputTensor) -> Numbers | Elements:
+    field = _CONTENTS.get(tensor.datatype)
+    if field is None:  # no model has such an input, so decoding rejects the datatype
+        return Elements(())
+    filled = [each.name for each, _ in tensor.contents.ListFields()]
     if filled != [field]:
         raise InvalidInput(
-            f"input {name!r} needs its elements in raw_input_contents or in contents.{field}; "
+            f"input {tensor.name!r} needs its elements in raw_input_contents or in contents.{field}; "
             f"it has {', '.join(filled) or 'neither'}"
         )
-    elements: Sequence[Any] = getattr(contents, field)
-    return elements
+    elements: Sequence[Any] = getattr(tensor.contents, field)
+    number_type = _NUMBER_TYPES.get(tensor.datatype)
+    return Elements(elements) if number_type is None else Numbers(elements, number_type)
 
 
 def _requested(output: ModelInferRequest.InferRequestedOutputTensor) -> RequestedOutput:
     parameters = _values(output.parameters)
     if "shared_memory_region" in parameters:
-        raise InvalidInput("shared memory is not offered; the answer comes in the response")
+        raise InvalidInput("shared memory is not offered; the tensors come in the response")
     classification = classes_wanted(parameters["classification"]) if "classification" in parameters else 0
     return RequestedOutput(output.name, binary=True, classification=classification)
 
 
 def _values(parameters: Mapping[str, InferParameter]) -> dict[str, Any]:
-    """Each parameter's value, whichever type it was sent as; None for one that holds nothing."""
+    """Each parameter's value; None if the parameter is empty."""
     chosen = ((name, each, each.WhichOneof("parameter_choice")) for name, each in parameters.items())
     return {name: None if choice is None else getattr(each, choice) for name, each, choice in chosen}
 
 
-def write_answer(
+def write_response(
     request: InferRequest, model: LoadedModel, outputs: Sequence[OutputTensor]
 ) -> ModelInferResponse:
-    """The answer with raw contents always: tritonclient reads no numbers from typed ones."""
+    """The response, always with raw contents: tritonclient does not read typed ones."""
     return ModelInferResponse(
         model_name=model.name,
         model_version=model.version,

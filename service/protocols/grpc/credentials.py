@@ -1,4 +1,4 @@
-"""The same TLS for gRPC, whose library has its own."""
+"""TLS credentials for gRPC, whose library brings its own TLS."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from ...system.file_watcher import FileWatcher
 
 
 def credentials(files: TlsFiles) -> grpc.ServerCredentials:
-    """The library asks for the certificate at the beginning of each connection.
+    """Credentials that follow changes of the certificate's files.
 
-    What is not whole it does not take, and goes on with what it had.
+    The library checks for a new certificate at each handshake, and keeps the old one if the new is invalid.
     """
     watched = FileWatcher(files.certificate, files.key)
 
-    def changed() -> Any:  # None for what is known already, which the stubs do not know
+    def new_configuration() -> Any:  # None for no change, which the stubs do not allow
         return _read(files) if watched.changed() else None
 
     return grpc.dynamic_ssl_server_credentials(
-        _read(files), changed, require_client_authentication=files.client_ca is not None
+        _read(files), new_configuration, require_client_authentication=files.client_ca is not None
     )
 
 

@@ -1,4 +1,4 @@
-"""gRPC methods from a service's descriptor: messages parsed, domain errors made status codes."""
+"""Builds gRPC method handlers from a service's descriptor: parses messages, maps errors to status codes."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from google.protobuf.message_factory import GetMessageClass
 from ...errors import ConvserveError, InferenceFailed, InvalidInput, Overloaded
 from ..shared.status_codes import TABLE
 
-# In quotes, for it is in the stubs alone that these are generic.
+# In quotes, because these are generic only in the stubs.
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Handler: TypeAlias = "grpc.GenericRpcHandler[Any, Any]"
 _MethodHandler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
-# A message, or an iterator of messages as bytes, and the call; a message, or an iterator of them.
+# From a message, or an iterator of messages as bytes, and the call to a message, or an iterator of them.
 Behaviour = Callable[[Any, Context], Awaitable[Message] | AsyncIterator[Message]]
 
-# In bytes: the sentence of an error travels in a trailer, and clients refuse those that exceed 8 KiB in all;
-# a byte that is not ASCII takes three there.
-MAX_MESSAGE_LENGTH = 2000
+# An error's message is sent in a trailer, where a byte that is not ASCII takes three, and clients reject
+# trailers of more than 8 KiB in all.
+MAX_MESSAGE_BYTES = 2000
 
 M = TypeVar("M", bound=Message)
 
@@ -32,15 +32,15 @@ logger = logging.getLogger(__name__)
 
 
 def service_handler(service: ServiceDescriptor, behaviours: Mapping[str, Behaviour]) -> Handler:
-    """Every method of `service`, those without a behaviour answered with UNIMPLEMENTED.
+    """Handles every method of `service`; a method without a behaviour ends with UNIMPLEMENTED.
 
-    No code is generated for it: that would import its messages by an absolute name, which differs between a
-    clone and an installed package.
+    Generated handlers would import their messages by an absolute name, which differs between a clone and an
+    installed package.
     """
     handlers = {
         method.name: _handler(method, behaviours[method.name])
         if method.name in behaviours
-        else _not_offered(method.name)
+        else _unimplemented(method.name)
         for method in service.methods
     }
     return grpc.method_handlers_generic_handler(service.full_name, handlers)
@@ -49,12 +49,12 @@ def service_handler(service: ServiceDescriptor, behaviours: Mapping[str, Behavio
 def parse(message: type[M], data: bytes) -> M:
     """
     Raises:
-        InvalidInput: the bytes are not such a message.
+        InvalidInput: the bytes are not a message of this type.
     """
     try:
         return message.FromString(data)
     except DecodeError as error:
-        raise InvalidInput(f"the request is no message of type {message.DESCRIPTOR.full_name}") from error
+        raise InvalidInput(f"the request is not a message of type {message.DESCRIPTOR.full_name}") from error
 
 
 def _handler(method: MethodDescriptor, behaviour: Behaviour) -> _MethodHandler:
@@ -69,28 +69,28 @@ def _handler(method: MethodDescriptor, behaviour: Behaviour) -> _MethodHandler:
 def _unary(method: MethodDescriptor, behaviour: Any) -> Callable[[bytes, Context], Awaitable[Message]]:
     request = GetMessageClass(method.input_type)
 
-    async def answer(data: bytes, context: Context) -> Message:
+    async def respond(data: bytes, context: Context) -> Message:
         try:
             message: Message = await behaviour(parse(request, data), context)
         except Exception as error:
             await reject(context, error)
         return message
 
-    return answer
+    return respond
 
 
 def _stream(method: MethodDescriptor, behaviour: Any) -> Callable[[Any, Context], AsyncIterator[Message]]:
     request = GetMessageClass(method.input_type)
 
-    async def answers(received: Any, context: Context) -> AsyncIterator[Message]:
+    async def respond(received: Any, context: Context) -> AsyncIterator[Message]:
         try:
-            asked = received if method.client_streaming else parse(request, received)
-            async for message in behaviour(asked, context):
+            requests = received if method.client_streaming else parse(request, received)
+            async for message in behaviour(requests, context):
                 yield message
         except Exception as error:
             await reject(context, error)
 
-    return answers
+    return respond
 
 
 def rejecting_handler(reject: Callable[[Context], Awaitable[None]]) -> _MethodHandler:
@@ -103,7 +103,7 @@ def rejecting_handler(reject: Callable[[Context], Awaitable[None]]) -> _MethodHa
     return grpc.stream_stream_rpc_method_handler(respond)
 
 
-def _not_offered(name: str) -> _MethodHandler:
+def _unimplemented(name: str) -> _MethodHandler:
     async def reject(context: Context) -> None:
         await context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{name} is not offered by this server")
 
@@ -113,11 +113,11 @@ def _not_offered(name: str) -> _MethodHandler:
 async def reject(context: Context, error: Exception) -> NoReturn:
     """Ends the call with the error's status; logs unexpected errors, because no other layer catches them."""
     if not isinstance(error, ConvserveError):
-        logger.error("an unforeseen error", exc_info=error)
-        error = InferenceFailed("an unforeseen error; it has been logged")
-    sentence = str(error).encode(errors="replace")[:MAX_MESSAGE_LENGTH].decode(errors="ignore")
+        logger.error("internal error", exc_info=error)
+        error = InferenceFailed("internal error; details are in the server's log")
+    message = str(error).encode(errors="replace")[:MAX_MESSAGE_BYTES].decode(errors="ignore")
     code = grpc.StatusCode[TABLE[type(error)].grpc]
-    await context.abort(code, sentence, (*context.trailing_metadata(), *_retry_pushback(error)))
+    await context.abort(code, message, (*context.trailing_metadata(), *_retry_pushback(error)))
 
 
 def _retry_pushback(error: ConvserveError) -> tuple[tuple[str, str], ...]:

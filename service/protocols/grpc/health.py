@@ -1,4 +1,4 @@
-"""grpc.health.v1, as load balancers and Kubernetes ask it: read from the registry at the moment of asking."""
+"""The health service of grpc.health.v1, for load balancers and Kubernetes."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ SERVICE_UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
 
 
 class Health:
-    """The server under the empty name and that of its service, and each model under its own.
+    """Reports the server under the empty name and its services' names, and each model under its own.
 
-    grpcio's own servicer keeps a table that somebody has to write, and an entry more for each name that
-    anybody watches.
+    It reads the registry at each request. grpcio's own servicer keeps a table instead, which grows by one
+    entry for each watched name.
     """
 
     def __init__(self, registry: Registry, service: str) -> None:
@@ -35,30 +35,30 @@ class Health:
         return service_handler(SERVICE, {"Check": self.check, "Watch": self.watch})
 
     def changed(self) -> None:
-        """Tell those that watch to look again."""
+        """Makes the watches check again."""
         self._changed.set()
         self._changed = asyncio.Event()
 
     def close(self) -> None:
-        """Let those that watch go, after a last look."""
+        """Ends the watches after a last check."""
         self._closed = True
         self.changed()
 
     async def check(self, request: Any, context: Context) -> Any:
         status = self._status(request.service)
         if status == SERVICE_UNKNOWN:
-            raise ModelNotFound(f"there is no service and no model {request.service!r}")
+            raise ModelNotFound(f"no service or model is named {request.service!r}")
         return health_pb2.HealthCheckResponse(status=status)
 
     async def watch(self, request: Any, context: Context) -> AsyncIterator[Any]:
-        told = None
+        sent = None
         while True:
-            # Both before the look: what changes while an answer is being sent is looked at once more.
+            # Read both before the status, so that a change while a response is being sent is not missed.
             changed, closed = self._changed, self._closed
             status = self._status(request.service)
-            if status != told:
+            if status != sent:
                 yield health_pb2.HealthCheckResponse(status=status)
-                told = status
+                sent = status
             if closed:
                 return
             await changed.wait()

@@ -1,4 +1,4 @@
-"""grpc.reflection: lets grpcurl and its like ask a server what it speaks."""
+"""The reflection service, by which grpcurl and similar tools list services and methods."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
-from .cancellable_stream import until
+from .cancellable_stream import read_until
 from .handlers import Context, Handler, parse, service_handler
 
 SERVICE = reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"]
 
 
 class Reflection:
-    """What the services of `files` are made of, and this one's own.
+    """Describes the services of `files` and itself.
 
     Args:
         closing: set when the server stops; open streams then end.
@@ -25,7 +25,7 @@ class Reflection:
 
     def __init__(self, files: Iterable[FileDescriptor], closing: asyncio.Event) -> None:
         self._closing = closing
-        pool = DescriptorPool()  # one for all: the inference protocol's messages have one of their own
+        pool = DescriptorPool()  # the inference protocol's messages are in a pool of their own
         services = []
         for file in (*files, SERVICE.file):
             pool.AddSerializedFile(file.serialized_pb)
@@ -38,7 +38,7 @@ class Reflection:
     async def info(self, received: AsyncIterator[bytes], context: Context) -> AsyncIterator[Any]:
         requests = (
             parse(reflection_pb2.ServerReflectionRequest, data)
-            async for data in until(self._closing, received)
+            async for data in read_until(self._closing, received)
         )
-        async for answer in self._servicer.ServerReflectionInfo(requests, context):
-            yield answer
+        async for response in self._servicer.ServerReflectionInfo(requests, context):
+            yield response

@@ -1,4 +1,4 @@
-"""The gRPC port: inference, health and reflection on the data plane that HTTP answers from."""
+"""The gRPC server: inference, health and reflection on the data plane that HTTP uses too."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from .log_interceptor import LogInterceptor
 from .reflection import Reflection
 from .servicer import OpenInferenceGrpc
 
-# A call that has come and is not yet in our hands when the library stops is cut off with CANCELLED. For a
-# moment before, calls are told UNAVAILABLE instead, which their clients try again elsewhere.
-LAST_REFUSALS_SECONDS = 0.1
+# When the library stops, it cancels calls that have arrived but have no handler yet. For this long before,
+# new calls are rejected with UNAVAILABLE, which clients retry on another server.
+REJECTION_PERIOD_SECONDS = 0.1
 
 
 class GrpcServer:
-    """A gRPC server in the event loop it is made in."""
+    """Serves gRPC in the event loop that creates it."""
 
     def __init__(
         self,
@@ -53,14 +53,14 @@ class GrpcServer:
         inference = OpenInferenceGrpc(plane, limits, telemetry, self._closing)
         self._health = Health(plane.registry, servicer.SERVICE.full_name)
         described = (servicer.SERVICE.file, health.SERVICE.file)
-        parts = (inference, self._health, Reflection(described, self._closing))
+        services = (inference, self._health, Reflection(described, self._closing))
         interceptors: list[grpc.aio.ServerInterceptor[Any, Any]] = []
         if request_log is not None:  # the first is the outermost
             interceptors.append(LogInterceptor(request_log))
         if gate is not None:
             interceptors.append(AuthInterceptor(gate))
         self._server = grpc.aio.server(
-            handlers=[part.handler() for part in parts],
+            handlers=[service.handler() for service in services],
             interceptors=interceptors,
             options=_options(limits),
             maximum_concurrent_rpcs=limits.max_calls,
@@ -68,10 +68,10 @@ class GrpcServer:
 
     @asynccontextmanager
     async def serving(self, address: str) -> AsyncIterator[int]:
-        """Answer calls to a numeric `host:port` while the block runs; yields the port, which 0 leaves open.
+        """Serves calls to a numeric `host:port` while the block runs; yields the port, free to choose if 0.
 
         Raises:
-            ConfigurationError: the address cannot be had.
+            ConfigurationError: the server cannot listen on the address.
         """
         try:
             if self._tls is None:
@@ -89,13 +89,13 @@ class GrpcServer:
             await asyncio.gather(*self._stops)
 
     def drain(self) -> None:
-        """Tell those that watch the server's health; the registry has turned it off already."""
+        """Notifies the watches of the server's health, which the registry has already turned off."""
         self._health.changed()
 
     def stop(self, grace: float | None) -> None:
-        """Refuse new calls, answer those under way for `grace` seconds at the most; returns at once.
+        """Rejects new calls and gives those in progress `grace` seconds to end; returns at once.
 
-        The registry refuses by now.
+        The registry must have been stopped before.
         """
         self._closing.set()
         self._health.close()
@@ -103,7 +103,7 @@ class GrpcServer:
 
     async def _stop(self, grace: float | None) -> None:
         if grace is not None:
-            await asyncio.sleep(LAST_REFUSALS_SECONDS)
+            await asyncio.sleep(REJECTION_PERIOD_SECONDS)
         await self._server.stop(grace)
 
 
@@ -113,6 +113,6 @@ def _options(limits: Limits) -> Sequence[tuple[str, int]]:
         ("grpc.max_send_message_length", limits.max_message_bytes),
         ("grpc.max_concurrent_streams", limits.max_calls),
         ("grpc.server_handshake_timeout_ms", int(limits.handshake_timeout * 1000)),
-        # Several workers share the port; that no other server does, the holder of the port sees to.
+        # The workers share the port; the process that holds it keeps other servers off.
         ("grpc.so_reuseport", 1),
     )

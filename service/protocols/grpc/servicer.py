@@ -1,4 +1,4 @@
-"""The Open Inference Protocol v2 over gRPC, as clients of Triton and KServe speak it; see inference.proto."""
+"""The Open Inference Protocol v2 over gRPC, for clients of Triton and KServe; see inference.proto."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from ..open_inference.metadata import (
 from ..shared.request_metrics import RequestMetrics
 from ..shared.status_codes import TABLE
 from . import inference_pb2 as messages
-from .cancellable_stream import until
-from .codec import read_request, write_answer
+from .cancellable_stream import read_until
+from .codec import read_request, write_response
 from .handlers import Behaviour, Context, Handler, parse, service_handler
-from .settings_codec import tell_log_settings, tell_trace_settings
+from .settings_codec import log_settings_response, trace_settings_response
 
 SERVICE = messages.DESCRIPTOR.services_by_name["GRPCInferenceService"]
 PROTOCOL = "open_inference_grpc"
 
-# A client's wish to be told which answer of a stream is the last for its request; here each is.
-FINAL_WISHED = "triton_enable_empty_final_response"
+# A client's request to mark the last response to each request of a stream; here each has exactly one.
+MARK_FINAL = "triton_enable_empty_final_response"
 FINAL = "triton_final_response"
 
 M = TypeVar("M", bound=Message)
@@ -47,7 +47,7 @@ class OpenInferenceGrpc:
     """The methods of `inference.GRPCInferenceService`.
 
     Args:
-        closing: set when the server stops; a stream then ends with the answer under way.
+        closing: set when the server stops; a stream then ends after the response in progress.
     """
 
     plane: DataPlane
@@ -72,35 +72,35 @@ class OpenInferenceGrpc:
             "RepositoryIndex": self.repository_index,
             "TraceSetting": self.trace_setting,
             "LogSettings": self.log_settings,
-            "SystemSharedMemoryStatus": self.no_regions,
-            "CudaSharedMemoryStatus": self.no_regions,
+            "SystemSharedMemoryStatus": self.shared_memory_status,
+            "CudaSharedMemoryStatus": self.shared_memory_status,
         }
 
     async def model_infer(
         self, request: messages.ModelInferRequest, context: Context
     ) -> messages.ModelInferResponse:
-        """Infer, count it, and remember how it ended; a client that leaves cancels this coroutine."""
-        with RequestMetrics(self.telemetry, PROTOCOL, code="INTERNAL") as tally:
+        """Runs inference and records the outcome; a disconnect of the client cancels this coroutine."""
+        with RequestMetrics(self.telemetry, PROTOCOL, code="INTERNAL") as metrics:
             try:
-                response = await self._infer(tally, request, context)
-                tally.code = "OK"
+                response = await self._infer(metrics, request, context)
+                metrics.code = "OK"
             except ConvserveError as error:
-                tally.record_error(error, TABLE[type(error)].grpc)
+                metrics.record_error(error, TABLE[type(error)].grpc)
                 raise
             except asyncio.CancelledError:
-                expired = asyncio.get_running_loop().time() >= tally.deadline
-                tally.code = "DEADLINE_EXCEEDED" if expired else "CANCELLED"
+                expired = asyncio.get_running_loop().time() >= metrics.deadline
+                metrics.code = "DEADLINE_EXCEEDED" if expired else "CANCELLED"
                 raise
         return response
 
     async def model_stream_infer(
         self, received: AsyncIterator[bytes], context: Context
     ) -> AsyncIterator[messages.ModelStreamInferResponse]:
-        """One answer a request, in their order; an error is an answer and does not end the stream."""
-        async for data in until(self.closing, received):
+        """Yields one response for each request, in order; an error does not end the stream."""
+        async for data in read_until(self.closing, received):
             try:
                 request = parse(messages.ModelInferRequest, data)
-                final = request.parameters.pop(FINAL_WISHED, None)
+                final = request.parameters.pop(MARK_FINAL, None)
                 response = await self.model_infer(request, context)
             except ConvserveError as error:
                 yield messages.ModelStreamInferResponse(error_message=str(error))
@@ -110,18 +110,18 @@ class OpenInferenceGrpc:
                 yield messages.ModelStreamInferResponse(infer_response=response)
 
     async def _infer(
-        self, tally: RequestMetrics, request: messages.ModelInferRequest, context: Context
+        self, metrics: RequestMetrics, request: messages.ModelInferRequest, context: Context
     ) -> messages.ModelInferResponse:
-        model = tally.model = self._resolve(request.model_name, request.model_version)
-        asked = read_request(request, model.manifest, self.limits.max_images)
+        model = metrics.model = self._resolve(request.model_name, request.model_version)
+        parsed = read_request(request, model.manifest)
         left: float | None = context.time_remaining()
-        named = [seconds for seconds in (asked.timeout, left) if seconds is not None]
-        tally.expire_in(min(named, default=self.limits.request_timeout))
+        timeouts = [seconds for seconds in (parsed.timeout, left) if seconds is not None]
+        metrics.expire_in(min(timeouts, default=self.limits.request_timeout))
         outputs, inference = await infer(
-            self.plane.classifier, model, asked, max_images=self.limits.max_images, deadline=tally.deadline
+            self.plane.classifier, model, parsed, max_images=self.limits.max_images, deadline=metrics.deadline
         )
-        tally.timings = inference.timings
-        return write_answer(asked, model, outputs)
+        metrics.timings = inference.timings
+        return write_response(parsed, model, outputs)
 
     async def server_live(
         self, request: messages.ServerLiveRequest, context: Context
@@ -136,7 +136,7 @@ class OpenInferenceGrpc:
     async def model_ready(
         self, request: messages.ModelReadyRequest, context: Context
     ) -> messages.ModelReadyResponse:
-        """Never an error, as with Triton: its client's `is_model_ready` is False here as it is over REST."""
+        """Returns False for an unknown model, as Triton does, so that its client behaves as over REST."""
         try:
             self._resolve(request.name, request.version)
         except (ModelNotFound, ModelNotReady):
@@ -174,7 +174,7 @@ class OpenInferenceGrpc:
         self, request: messages.RepositoryIndexRequest, context: Context
     ) -> messages.RepositoryIndexResponse:
         if request.repository_name:
-            raise InvalidInput("this server has one repository, which bears no name")
+            raise InvalidInput("this server has one repository, which has no name")
         rows = index_of(self.plane.registry, ready_only=request.ready)
         return _filled(messages.RepositoryIndexResponse(), {"models": rows})
 
@@ -183,17 +183,17 @@ class OpenInferenceGrpc:
     ) -> messages.TraceSettingResponse:
         if request.model_name:
             self._resolve(request.model_name, "")
-        return tell_trace_settings(request)
+        return trace_settings_response(request)
 
     async def log_settings(
         self, request: messages.LogSettingsRequest, context: Context
     ) -> messages.LogSettingsResponse:
-        return tell_log_settings(request)
+        return log_settings_response(request)
 
-    async def no_regions(
+    async def shared_memory_status(
         self, request: messages.SharedMemoryStatusRequest, context: Context
     ) -> messages.SharedMemoryStatusResponse:
-        """Shared memory is not offered, and a client that asks what it has left there is told so kindly."""
+        """Shared memory is not supported; an empty status lets clients that clean up first continue."""
         return messages.SharedMemoryStatusResponse()
 
     def _resolve(self, name: str, version: str) -> LoadedModel:

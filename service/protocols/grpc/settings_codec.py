@@ -1,4 +1,4 @@
-"""Triton's log and trace settings over gRPC, where every value is a message."""
+"""Writes Triton's log and trace settings as gRPC messages, in which every value is a message."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from .inference_pb2 import (
 _LOG_FIELDS: dict[type, str] = {bool: "bool_param", int: "uint32_param", str: "string_param"}
 
 
-def tell_log_settings(request: LogSettingsRequest) -> LogSettingsResponse:
+def log_settings_response(request: LogSettingsRequest) -> LogSettingsResponse:
     """
     Raises:
-        InvalidInput: the request asks for other ones.
+        InvalidInput: the request changes a setting.
     """
     settings = log_settings()
     check_unchanged(settings, {name: _chosen(value) for name, value in request.settings.items()}, LOGS_FIXED)
-    answer = LogSettingsResponse()
+    response = LogSettingsResponse()
     for name, value in settings.items():
-        setattr(answer.settings[name], _LOG_FIELDS[type(value)], value)
-    return answer
+        setattr(response.settings[name], _LOG_FIELDS[type(value)], value)
+    return response
 
 
 def _chosen(value: LogSettingValue) -> Any:
@@ -41,16 +41,16 @@ def _chosen(value: LogSettingValue) -> Any:
     return None if choice is None else getattr(value, choice)
 
 
-def tell_trace_settings(request: TraceSettingRequest) -> TraceSettingResponse:
+def trace_settings_response(request: TraceSettingRequest) -> TraceSettingResponse:
     """
     Raises:
-        InvalidInput: the request asks for other ones.
+        InvalidInput: the request changes a setting.
     """
     settings = trace_settings()
-    # A setting is cleared by a value without elements.
+    # A value without elements clears the setting.
     wanted = {name: list(value.value) or None for name, value in request.settings.items()}
     check_unchanged(settings, wanted, TRACES_FIXED)
-    answer = TraceSettingResponse()
+    response = TraceSettingResponse()
     for name, value in settings.items():
-        answer.settings[name].value.extend(as_list(value))
-    return answer
+        response.settings[name].value.extend(as_list(value))
+    return response

@@ -1,4 +1,4 @@
-"""Messages of inference requests: understood to the byte, or refused; and the answers made of them."""
+"""Parsing of ModelInferRequest messages."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from google.protobuf.message import DecodeError
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.batching.pending_request import Rows
 from service.errors import ConvserveError, InvalidInput, PayloadTooLarge
 from service.imaging.decode_pool import EncodedImage
 from service.protocols.grpc.codec import read_request
 from service.protocols.grpc.inference_pb2 import InferParameter, InferTensorContents, ModelInferRequest
 from service.protocols.open_inference.infer_request import InferRequest, RequestedOutput
+from service.protocols.shared.tensors import TensorPayload, decode_tensor
 from service.repository.manifest import Manifest
 from tests.support.models.gray_classifier import SIDE, image, publish_shades, rows
 
-MOST = 256
+MAX_ROWS = 256
 PIXELS = SIDE * SIDE
 SHAPE = (1, SIDE, SIDE, 1)
 
@@ -34,8 +36,8 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
 
 
 @pytest.fixture(scope="module")
-def floats(manifest: Manifest) -> Manifest:
-    """The same for a model of float32 pixels."""
+def float_manifest(manifest: Manifest) -> Manifest:
+    """A model with float32 input."""
     return manifest.model_copy(update={"input": manifest.input.model_copy(update={"dtype": "float32"})})
 
 
@@ -44,7 +46,7 @@ def tensor(**changes: Any) -> ModelInferRequest.InferInputTensor:
 
 
 def typed(field: str, values: Any, **changes: Any) -> ModelInferRequest:
-    """A request of one row, or of `changes`, with its elements in `contents`."""
+    """A request for one row, or as in `changes`, with its elements in `contents`."""
     return ModelInferRequest(inputs=[tensor(contents=InferTensorContents(**{field: values}), **changes)])
 
 
@@ -53,8 +55,14 @@ def raw(*contents: bytes, **changes: Any) -> ModelInferRequest:
 
 
 def read(manifest: Manifest, message: ModelInferRequest) -> InferRequest:
-    """By way of the wire."""
-    return read_request(ModelInferRequest.FromString(message.SerializeToString()), manifest, MOST)
+    """The parsed request, after the message was serialized and parsed as in a call."""
+    return read_request(ModelInferRequest.FromString(message.SerializeToString()), manifest)
+
+
+def decode(manifest: Manifest, message: ModelInferRequest) -> Rows | list[EncodedImage]:
+    tensor = read(manifest, message).content
+    assert isinstance(tensor, TensorPayload)
+    return decode_tensor(tensor, manifest.input, MAX_ROWS)
 
 
 def elements(*contents: bytes) -> bytes:
@@ -62,55 +70,57 @@ def elements(*contents: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("message", [raw(bytes([7]) * PIXELS), typed("uint_contents", [7] * PIXELS)])
-def test_pixels_raw_and_typed(manifest: Manifest, message: ModelInferRequest) -> None:
+def test_pixels_may_be_raw_or_typed(manifest: Manifest, message: ModelInferRequest) -> None:
     request = read(manifest, message)
     assert request.outputs == [RequestedOutput("probabilities")]
     assert request.timeout is None
-    assert isinstance(request.content, np.ndarray)
-    assert request.content.dtype == np.uint8
-    np.testing.assert_array_equal(request.content, rows(7))
+    content = decode(manifest, message)
+    assert isinstance(content, np.ndarray)
+    assert content.dtype == np.uint8
+    np.testing.assert_array_equal(content, rows(7))
 
 
-def test_floats_raw_and_typed(floats: Manifest) -> None:
+def test_floats_may_be_raw_or_typed(float_manifest: Manifest) -> None:
     values = np.linspace(-1, 1, PIXELS, dtype=np.float32)
     for message in (
         raw(values.astype("<f4").tobytes(), datatype="FP32"),
         typed("fp32_contents", values, datatype="FP32"),
     ):
-        content = read(floats, message).content
+        content = decode(float_manifest, message)
         assert isinstance(content, np.ndarray)
         assert content.dtype == np.float32
         np.testing.assert_array_equal(content, values.reshape(SHAPE))
 
 
 @pytest.mark.parametrize("shape", [[2], [2, 1]])
-def test_pictures_raw_and_typed(manifest: Manifest, shape: list[int]) -> None:
+def test_encoded_images_may_be_raw_or_typed(manifest: Manifest, shape: list[int]) -> None:
     one, two = image(1), image(2)
     expected = [EncodedImage(one), EncodedImage(two)]
-    assert read(manifest, raw(elements(one, two), datatype="BYTES", shape=shape)).content == expected
-    assert (
-        read(manifest, typed("bytes_contents", [one, two], datatype="BYTES", shape=shape)).content == expected
-    )
+    for message in (
+        raw(elements(one, two), datatype="BYTES", shape=shape),
+        typed("bytes_contents", [one, two], datatype="BYTES", shape=shape),
+    ):
+        assert decode(manifest, message) == expected
 
 
-def test_the_id_is_kept_and_made_where_none_came(manifest: Manifest) -> None:
+def test_the_id_is_kept_or_generated(manifest: Manifest) -> None:
     message = raw(bytes(PIXELS))
     assert len({read(manifest, message).id for _ in range(10)}) == 10
     message.id = "x"
     assert read(manifest, message).id == "x"
 
 
-def test_parameters_of_every_type(manifest: Manifest) -> None:
+def test_parameters_may_have_every_type(manifest: Manifest) -> None:
     message = raw(bytes(PIXELS))
     message.parameters["timeout"].int64_param = 1_500_000
     message.parameters["priority"].uint64_param = 2**64 - 1
-    message.parameters["note"].string_param = "let pass"
+    message.parameters["note"].string_param = "ignored"
     message.parameters["ratio"].double_param = 0.5
     message.parameters["binary_data_output"].bool_param = True
     assert read(manifest, message).timeout == 1.5
 
 
-def test_classes_in_place_of_scores(manifest: Manifest) -> None:
+def test_an_output_may_request_classes(manifest: Manifest) -> None:
     message = raw(bytes(PIXELS))
     output = message.outputs.add(name="probabilities")
     output.parameters["classification"].int64_param = 3
@@ -140,27 +150,27 @@ def test_classes_in_place_of_scores(manifest: Manifest) -> None:
         (ModelInferRequest(inputs=[tensor()]), "it has neither"),
         (raw(elements(b"1"), datatype="BYTES", shape=[2]), "does not have exactly 2 BYTES elements"),
         (raw(b"\xff\xff\xff\xff", datatype="BYTES", shape=[1]), "does not have exactly 1 BYTES elements"),
-        (typed("bytes_contents", [b"1"], datatype="BYTES", shape=[2]), "has 1 bytes_contents; expected 2"),
+        (typed("bytes_contents", [b"1"], datatype="BYTES", shape=[2]), "has 1 BYTES elements; its shape"),
         (typed("bytes_contents", [b"1"], datatype="BYTES", shape=[1, 2]), r"has shape \[1, 2\]"),
     ],
 )
-def test_what_does_not_fit_is_refused(manifest: Manifest, message: ModelInferRequest, sentence: str) -> None:
+def test_invalid_requests_are_rejected(manifest: Manifest, message: ModelInferRequest, sentence: str) -> None:
     with pytest.raises(InvalidInput, match=sentence):
-        read(manifest, message)
+        decode(manifest, message)
 
 
-def test_raw_and_typed_contents_together_are_refused(manifest: Manifest) -> None:
+def test_raw_and_typed_contents_together_are_rejected(manifest: Manifest) -> None:
     message = typed("uint_contents", [7] * PIXELS)
     message.raw_input_contents.append(bytes(PIXELS))
-    with pytest.raises(InvalidInput, match="which has contents too"):
+    with pytest.raises(InvalidInput, match="which also has contents"):
         read(manifest, message)
 
 
-@pytest.mark.parametrize("shape", [[MOST + 1, SIDE, SIDE, 1], [2**60, SIDE, SIDE, 1]])
-def test_too_many_rows_are_refused_by_the_shape_alone(manifest: Manifest, shape: list[int]) -> None:
+@pytest.mark.parametrize("shape", [[MAX_ROWS + 1, SIDE, SIDE, 1], [2**60, SIDE, SIDE, 1]])
+def test_too_many_rows_are_rejected_by_the_shape(manifest: Manifest, shape: list[int]) -> None:
     for message in (raw(b"", shape=shape), typed("uint_contents", [1], shape=shape)):
         with pytest.raises(PayloadTooLarge, match="at most 256"):
-            read(manifest, message)
+            decode(manifest, message)
 
 
 @pytest.mark.parametrize(
@@ -174,7 +184,7 @@ def test_too_many_rows_are_refused_by_the_shape_alone(manifest: Manifest, shape:
         ("nothing", {}, "'nothing' must be a string, a number or a boolean"),
     ],
 )
-def test_wrong_parameters_are_refused(
+def test_invalid_parameters_are_rejected(
     manifest: Manifest, name: str, value: dict[str, Any], sentence: str
 ) -> None:
     message = raw(bytes(PIXELS))
@@ -192,7 +202,7 @@ def test_wrong_parameters_are_refused(
         ("probabilities", "shared_memory_region", {"string_param": "x"}, "shared memory is not offered"),
     ],
 )
-def test_wrong_outputs_are_refused(
+def test_invalid_outputs_are_rejected(
     manifest: Manifest, output: str, parameter: str, value: dict[str, Any], sentence: str
 ) -> None:
     message = raw(bytes(PIXELS))
@@ -201,7 +211,7 @@ def test_wrong_outputs_are_refused(
         read(manifest, message)
 
 
-def test_shared_memory_is_refused(manifest: Manifest) -> None:
+def test_shared_memory_is_rejected(manifest: Manifest) -> None:
     message = ModelInferRequest(inputs=[tensor()])
     message.inputs[0].parameters["shared_memory_region"].string_param = "region"
     with pytest.raises(InvalidInput, match="shared memory is not offered"):
@@ -209,11 +219,10 @@ def test_shared_memory_is_refused(manifest: Manifest) -> None:
 
 
 @given(st.binary(max_size=200))
-def test_no_message_makes_another_error(manifest: Manifest, junk: bytes) -> None:
-    """What bytes happen to parse as a message is read or refused, and nothing else."""
+def test_random_messages_raise_only_domain_errors(manifest: Manifest, junk: bytes) -> None:
     try:
         message = ModelInferRequest.FromString(raw().SerializeToString() + junk)
     except DecodeError:
         return
     with suppress(ConvserveError):
-        read_request(message, manifest, MOST)
+        decode(manifest, message)

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol over gRPC: a real server in the test's own event loop, asked over loopback."""
+"""The Open Inference Protocol over gRPC, on a real server in the test's own event loop."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ DEADLINE = 60.0
 
 @dataclass(frozen=True)
 class Served:
-    """A server, and a channel to it."""
+    """A server and a channel to it."""
 
     plane: DataPlane
     server: GrpcServer
@@ -47,7 +47,7 @@ class Served:
         return self.plane.registry.models[0]
 
     def call(self, method: str, request: Any, **options: Any) -> Any:
-        """A call by the method's name, its message serialised if it is one."""
+        """Calls a method with a message, or with bytes that are sent as they are."""
         described = SERVICE.methods_by_name[method]
         if described.client_streaming:
             caller: Any = self.channel.stream_stream
@@ -64,9 +64,10 @@ class Served:
         return await self.call("ModelInfer", message, **options)
 
     async def admitted(self, images: int) -> None:
-        """Return when so many images wait."""
-        while self.model.admission.admitted != images:
-            await asyncio.sleep(0)
+        """Returns when exactly `images` images are admitted."""
+        async with asyncio.timeout(DEADLINE):
+            while self.model.admission.admitted != images:
+                await asyncio.sleep(0)
 
     def counted(self, code: str, model: str = "shades") -> float | None:
         labels = {"model": model, "version": "1" if model else "", "protocol": "open_inference_grpc"}
@@ -103,14 +104,14 @@ def request(*levels: int, name: str = "shades") -> messages.ModelInferRequest:
     return messages.ModelInferRequest(model_name=name, inputs=[tensor], raw_input_contents=contents)
 
 
-async def refused(call: Awaitable[Any], code: grpc.StatusCode, sentence: str = ".") -> grpc.aio.AioRpcError:
+async def rejected(call: Awaitable[Any], code: grpc.StatusCode, sentence: str = ".") -> grpc.aio.AioRpcError:
     with pytest.raises(grpc.aio.AioRpcError, match=sentence) as caught:
         await call
     assert caught.value.code() == code
     return caught.value
 
 
-def test_scores_are_the_graphs_own(repository: Path) -> None:
+def test_scores_equal_those_of_the_graph(repository: Path) -> None:
     async def test(serving: Served) -> None:
         answer = await serving.infer(request(level(3), level(8)))
         (output,) = answer.outputs
@@ -127,7 +128,7 @@ def test_scores_are_the_graphs_own(repository: Path) -> None:
     run(repository, test)
 
 
-def test_classes(repository: Path) -> None:
+def test_an_output_may_request_classes(repository: Path) -> None:
     async def test(serving: Served) -> None:
         message = request(level(3), level(8))
         message.outputs.add(name="probabilities").parameters["classification"].int64_param = 2
@@ -139,7 +140,7 @@ def test_classes(repository: Path) -> None:
     run(repository, test)
 
 
-def test_what_is_told_of_the_server_and_the_model(repository: Path) -> None:
+def test_metadata_describes_the_server_and_the_model(repository: Path) -> None:
     async def test(serving: Served) -> None:
         named = {"name": "shades", "version": "1"}
         assert (await serving.call("ServerLive", b"")).live
@@ -167,7 +168,7 @@ def test_failed_versions_are_in_the_index_and_not_ready(repository: Path) -> Non
         for name, expected in (("shades", True), ("broken", False), ("unknown", False)):
             answer = await serving.call("ModelReady", messages.ModelReadyRequest(name=name))
             assert answer.ready is expected
-        await refused(serving.infer(request(1, name="broken")), grpc.StatusCode.UNAVAILABLE, "not served")
+        await rejected(serving.infer(request(1, name="broken")), grpc.StatusCode.UNAVAILABLE, "not served")
         health = health_pb2_grpc.HealthStub(serving.channel)
         checked = await health.Check(health_pb2.HealthCheckRequest(service="broken"))
         assert checked.status == health_pb2.HealthCheckResponse.NOT_SERVING
@@ -176,87 +177,93 @@ def test_failed_versions_are_in_the_index_and_not_ready(repository: Path) -> Non
 
 
 @pytest.mark.parametrize("method", ["RepositoryModelLoad", "RepositoryModelUnload"])
-def test_what_is_not_offered_says_so(repository: Path, method: str) -> None:
+def test_unimplemented_methods_name_themselves(repository: Path, method: str) -> None:
     async def test(serving: Served) -> None:
-        await refused(serving.call(method, b""), grpc.StatusCode.UNIMPLEMENTED, f"{method} is not offered")
+        await rejected(serving.call(method, b""), grpc.StatusCode.UNIMPLEMENTED, f"{method} is not offered")
 
     run(repository, test)
 
 
-def test_refusals_have_the_codes_of_the_table(repository: Path) -> None:
+def test_errors_have_the_codes_of_the_table(repository: Path) -> None:
     async def test(serving: Served) -> None:
         invalid = grpc.StatusCode.INVALID_ARGUMENT
-        await refused(serving.infer(request(1, name="x")), grpc.StatusCode.NOT_FOUND, "no model 'x'")
-        await refused(serving.infer(request(1, name="")), grpc.StatusCode.NOT_FOUND, "no model ''")
+        await rejected(serving.infer(request(1, name="x")), grpc.StatusCode.NOT_FOUND, "no model 'x'")
+        await rejected(serving.infer(request(1, name="")), grpc.StatusCode.NOT_FOUND, "no model ''")
         wrong = messages.ModelInferRequest(model_name="shades", model_version="7")
-        await refused(serving.infer(wrong), grpc.StatusCode.NOT_FOUND, "no version '7'")
-        await refused(
-            serving.infer(b"\xff\xff"), invalid, "is no message of type inference.ModelInferRequest"
+        await rejected(serving.infer(wrong), grpc.StatusCode.NOT_FOUND, "no version '7'")
+        await rejected(
+            serving.infer(b"\xff\xff"), invalid, "is not a message of type inference.ModelInferRequest"
         )
-        await refused(serving.infer(request(*range(5))), grpc.StatusCode.RESOURCE_EXHAUSTED, "at most 4")
+        await rejected(serving.infer(request(*range(5))), grpc.StatusCode.RESOURCE_EXHAUSTED, "at most 4")
         other = messages.RepositoryIndexRequest(repository_name="other")
-        await refused(serving.call("RepositoryIndex", other), invalid, "one repository")
+        await rejected(serving.call("RepositoryIndex", other), invalid, "one repository")
         assert (serving.counted("RESOURCE_EXHAUSTED"), serving.counted("NOT_FOUND", model="")) == (1, 3)
 
     run(repository, test, max_images=4)
 
 
-def test_a_long_sentence_is_cut_to_what_a_client_takes(repository: Path) -> None:
+def test_a_long_error_message_is_truncated(repository: Path) -> None:
     async def test(serving: Served) -> None:
         message = request(1)
         message.inputs[0].name = "ü" * 100_000
-        error = await refused(serving.infer(message), grpc.StatusCode.INVALID_ARGUMENT, "takes one input")
+        error = await rejected(serving.infer(message), grpc.StatusCode.INVALID_ARGUMENT, "takes one input")
         assert len((error.details() or "").encode()) <= 2000
 
     run(repository, test)
 
 
 @pytest.mark.parametrize("compression", [grpc.Compression.NoCompression, grpc.Compression.Gzip])
-def test_a_message_past_the_limit_is_refused(repository: Path, compression: grpc.Compression) -> None:
-    """By its size as it is, and not as it is sent."""
+def test_a_message_over_the_limit_is_rejected(repository: Path, compression: grpc.Compression) -> None:
+    """The limit applies to the decompressed size."""
 
     async def test(serving: Served) -> None:
         message = messages.ModelInferRequest(model_name="shades", raw_input_contents=[bytes(2**26)])
-        await refused(serving.infer(message, compression=compression), grpc.StatusCode.RESOURCE_EXHAUSTED)
+        await rejected(serving.infer(message, compression=compression), grpc.StatusCode.RESOURCE_EXHAUSTED)
         del message.raw_input_contents[:]
         message.raw_input_contents.append(bytes(2**26 - 1000))
-        await refused(
+        await rejected(
             serving.infer(message, compression=compression), grpc.StatusCode.INVALID_ARGUMENT, "one input"
         )
 
     run(repository, test)
 
 
-def test_a_full_queue_refuses_and_says_when_to_return(repository: Path) -> None:
+def test_a_full_queue_rejects_with_a_retry_pushback(repository: Path) -> None:
     async def test(serving: Served) -> None:
         first = asyncio.create_task(serving.infer(request(level(3))))
         await serving.admitted(1)
-        error = await refused(serving.infer(request(1)), grpc.StatusCode.RESOURCE_EXHAUSTED, "queue is full")
+        malformed = request(1)
+        malformed.raw_input_contents[0] = b""
+        for message in (request(1), malformed):  # the second is rejected before its tensor is decoded
+            error = await rejected(
+                serving.infer(message), grpc.StatusCode.RESOURCE_EXHAUSTED, "queue is full"
+            )
         trailer = dict(error.trailing_metadata())  # type: ignore[arg-type,var-annotated]
         assert int(trailer["grpc-retry-pushback-ms"]) >= 0
-        assert serving.model.metrics.rejected["overloaded"].value == 1
+        assert serving.model.metrics.rejected["overloaded"].value == 2
         first.cancel()
 
     run(repository, test, max_images=1, queue_limit=1, max_queue_delay_ms=FOREVER_MS)
 
 
-@pytest.mark.parametrize("named_by", ["parameter", "call", "default"])
-def test_the_deadline(repository: Path, named_by: str) -> None:
+@pytest.mark.parametrize("source", ["parameter", "call", "default"])
+def test_the_deadline_ends_a_call(repository: Path, source: str) -> None:
     async def test(serving: Served) -> None:
         message = request(1)
-        if named_by == "parameter":
+        if source == "parameter":
             message.parameters["timeout"].int64_param = 1000
-        options = {"timeout": 0.2 if named_by == "call" else None}
-        await refused(serving.infer(message, **options), grpc.StatusCode.DEADLINE_EXCEEDED)
+        options = {"timeout": 0.2 if source == "call" else None}
+        await rejected(serving.infer(message, **options), grpc.StatusCode.DEADLINE_EXCEEDED)
         await serving.admitted(0)
-        while serving.counted("DEADLINE_EXCEEDED") != 1:  # the client does not wait for the server here
-            await asyncio.sleep(0)
+        async with asyncio.timeout(DEADLINE):
+            while serving.counted("DEADLINE_EXCEEDED") != 1:  # the client does not wait for the server here
+                await asyncio.sleep(0)
 
-    default = 1 if named_by == "default" else FOREVER_MS
+    default = 1 if source == "default" else FOREVER_MS
     run(repository, test, max_queue_delay_ms=FOREVER_MS, request_timeout_ms=default)
 
 
-def test_a_call_may_name_a_later_deadline_than_the_default(repository: Path) -> None:
+def test_a_call_may_set_a_later_deadline_than_the_default(repository: Path) -> None:
     async def test(serving: Served) -> None:
         waiting = asyncio.create_task(serving.infer(request(1), timeout=DEADLINE))
         await serving.admitted(1)
@@ -265,9 +272,7 @@ def test_a_call_may_name_a_later_deadline_than_the_default(repository: Path) -> 
     run(repository, test, max_queue_delay_ms=FOREVER_MS, request_timeout_ms=0.001)
 
 
-def test_a_client_that_leaves_harms_nobody(repository: Path) -> None:
-    """It is in the middle of a batch that waits, and of which the others get their answers."""
-
+def test_a_cancelled_call_does_not_affect_its_batch(repository: Path) -> None:
     async def test(serving: Served) -> None:
         calls = []
         for index in range(5):
@@ -284,7 +289,7 @@ def test_a_client_that_leaves_harms_nobody(repository: Path) -> None:
     run(repository, test, max_queue_delay_ms=FOREVER_MS)
 
 
-def test_a_stream_answers_each_request_in_turn(repository: Path) -> None:
+def test_a_stream_responds_to_each_request_in_order(repository: Path) -> None:
     async def test(serving: Served) -> None:
         final = request(level(4))
         final.parameters["triton_enable_empty_final_response"].bool_param = True
@@ -295,13 +300,13 @@ def test_a_stream_answers_each_request_in_turn(repository: Path) -> None:
         assert good.error_message == ""
         assert "no model 'unknown'" in unknown.error_message
         assert not unknown.HasField("infer_response")
-        assert "is no message of type inference.ModelInferRequest" in junk.error_message
+        assert "is not a message of type inference.ModelInferRequest" in junk.error_message
         assert last.infer_response.parameters["triton_final_response"].bool_param
 
     run(repository, test)
 
 
-def test_an_unforeseen_error_is_told_in_general_and_logged(
+def test_an_internal_error_is_logged_and_not_sent(
     repository: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def broken(*args: object, **options: object) -> None:
@@ -310,7 +315,7 @@ def test_an_unforeseen_error_is_told_in_general_and_logged(
     monkeypatch.setattr(Classifier, "infer", broken)
 
     async def test(serving: Served) -> None:
-        error = await refused(serving.infer(request(1)), grpc.StatusCode.INTERNAL, "it has been logged")
+        error = await rejected(serving.infer(request(1)), grpc.StatusCode.INTERNAL, "in the server.s log")
         assert "secret" not in (error.details() or "")
         assert serving.counted("INTERNAL") == 1
 
@@ -319,7 +324,7 @@ def test_an_unforeseen_error_is_told_in_general_and_logged(
     assert "a secret" in caplog.text
 
 
-def test_the_end_answers_what_was_begun_and_ends_what_only_listens(repository: Path) -> None:
+def test_shutdown_finishes_calls_and_ends_watches(repository: Path) -> None:
     async def test(serving: Served) -> None:
         begun = asyncio.create_task(serving.infer(request(level(5))))
         await serving.admitted(1)
@@ -343,14 +348,14 @@ def test_the_end_answers_what_was_begun_and_ends_what_only_listens(repository: P
     run(repository, test, max_queue_delay_ms=FOREVER_MS)
 
 
-def test_health_by_the_name_of_the_service_or_of_a_model(repository: Path) -> None:
+def test_health_is_checked_by_service_or_model_name(repository: Path) -> None:
     async def test(serving: Served) -> None:
         health = health_pb2_grpc.HealthStub(serving.channel)
         for name in ("", "inference.GRPCInferenceService", "grpc.health.v1.Health", "shades"):
             answer = await health.Check(health_pb2.HealthCheckRequest(service=name))
             assert answer.status == health_pb2.HealthCheckResponse.SERVING
         unknown = health_pb2.HealthCheckRequest(service="unknown")
-        await refused(health.Check(unknown), grpc.StatusCode.NOT_FOUND, "'unknown'")
+        await rejected(health.Check(unknown), grpc.StatusCode.NOT_FOUND, "'unknown'")
         watch = health.Watch(unknown)
         assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
         watch.cancel()
