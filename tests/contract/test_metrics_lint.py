@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.http.answer import get, post
+from tests.support.http.client import get, post
 from tests.support.models.gray_classifier import LABELS, image, level, publish_shades
 from tests.support.server.metrics_page import MetricsPage
 from tests.support.server.server_process import ServerProcess

@@ -12,7 +12,7 @@ from zipfile import ZipFile
 import pytest
 
 from service import __version__
-from tests.support.http.answer import get, post
+from tests.support.http.client import get, post
 from tests.support.models.gray_classifier import LABELS, image, level, publish_shades
 from tests.support.server.server_process import ROOT, ServerProcess, environment
 

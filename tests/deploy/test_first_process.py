@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.http.answer import post
+from tests.support.http.client import post
 from tests.support.models.gray_classifier import image, level, publish_shades
 from tests.support.server.eventually import eventually
 from tests.support.server.output_lines import DEADLINE

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.http.answer import get
+from tests.support.http.client import get
 from tests.support.models.gray_classifier import publish_shades
 from tests.support.server.certificates import Authority
 from tests.support.server.eventually import eventually

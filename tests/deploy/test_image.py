@@ -18,7 +18,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from PIL import Image
 
 from service import __version__
-from tests.support.http.answer import get, post
+from tests.support.http.client import get, post
 from tests.support.server.built_image import GID, UID, BuiltImage, built_image, why_not
 from tests.support.server.grpc_address import grpc_address
 

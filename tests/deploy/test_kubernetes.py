@@ -14,7 +14,7 @@ import yaml
 
 from service.config.settings import Settings
 from tests.support.deploy.typed_fields import unknown_fields
-from tests.support.http.answer import get
+from tests.support.http.client import get
 from tests.support.server.metrics_page import MetricsPage
 from tests.support.server.output_lines import DEADLINE
 from tests.support.server.server_process import ROOT, ServerProcess

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.conftest import FACTOR
-from tests.support.http.raw_http import head, read_answer
+from tests.support.http.raw_http import head, read_response
 from tests.support.models.gray_classifier import image, level, publish_shades
 from tests.support.server.background_load import Load
 from tests.support.server.eventually import eventually
@@ -81,7 +81,7 @@ def test_hundreds_send_a_byte_now_and_then(server: ServerProcess) -> None:
                 client.sendall(REQUEST[:10] if number % 2 else REQUEST[:-50])
             for client in slow:
                 client.sendall(b"x")
-            assert {read_answer(client).status for client in slow} == {408}
+            assert {read_response(client).status for client in slow} == {408}
         assert_unharmed(server, load)
 
 
@@ -90,7 +90,7 @@ def status_of_another(server: ServerProcess) -> int:
     with socket.create_connection(server.address, timeout=DEADLINE) as client:
         try:
             client.sendall(REQUEST)
-            return read_answer(client).status
+            return read_response(client).status
         except (OSError, http.client.HTTPException):
             return 0
 
@@ -129,4 +129,4 @@ def test_few_files_may_be_opened_from_the_start(tmp_path: Path) -> None:
         ]
         for client in clients:
             client.sendall(REQUEST)
-        assert [read_answer(client).status for client in clients] == [200] * 24 + [503] * 4
+        assert [read_response(client).status for client in clients] == [200] * 24 + [503] * 4

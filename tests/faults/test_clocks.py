@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.http.answer import ask, post
+from tests.support.http.client import post, send_request
 from tests.support.models.gray_classifier import image, level, publish_shades
 from tests.support.server.eventually import eventually
 from tests.support.server.server_process import ServerProcess
@@ -64,7 +64,7 @@ def test_a_jump_of_days_is_not_noticed(tmp_path: Path, jump: str) -> None:
         before = post(f"{server.url}/classify", BODY)
         clock.write_text(jump)
         headers = {"Content-Type": "image/png", "X-Request-Timeout-Ms": "20000"}
-        answers = [ask("POST", f"{server.url}/classify", BODY, headers) for _ in range(20)]
+        answers = [send_request("POST", f"{server.url}/classify", BODY, headers) for _ in range(20)]
         assert {answer.status for answer in [before, *answers]} == {200}
         today = before.headers["date"][:16]
         eventually(lambda: post(f"{server.url}/classify", BODY).headers["date"][:16] != today)

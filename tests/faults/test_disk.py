@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.http.answer import get, post
+from tests.support.http.client import get, post
 from tests.support.models.gray_classifier import image, level, publish_shades
 from tests.support.server.background_load import Load
 from tests.support.server.eventually import eventually

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.conftest import FACTOR
-from tests.support.http.answer import Answer, ask, get, post
+from tests.support.http.client import HttpResponse, get, post, send_request
 from tests.support.models.failing_graphs import WHITE, failing, hanging
 from tests.support.models.gray_classifier import image, level, publish_shades
 from tests.support.server.background_load import Load
@@ -24,9 +24,9 @@ GOOD, BAD = image(level(7)), image(WHITE)
 EVERY = 7
 
 
-def classify(server: ServerProcess, model: str, body: bytes, timeout_ms: int = 30_000) -> Answer:
+def classify(server: ServerProcess, model: str, body: bytes, timeout_ms: int = 30_000) -> HttpResponse:
     headers = {"Content-Type": "image/png", "X-Request-Timeout-Ms": str(timeout_ms)}
-    return ask("POST", f"{server.url}/models/{model}/classify", body, headers)
+    return send_request("POST", f"{server.url}/models/{model}/classify", body, headers)
 
 
 @pytest.fixture(scope="module")

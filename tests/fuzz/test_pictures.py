@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.fuzz.conftest import FACTOR
-from tests.support.http.answer import Answer
+from tests.support.http.client import HttpResponse
 from tests.support.images.image_cases import CASES
 from tests.support.models.gray_classifier import publish_shades
 from tests.support.server.metrics_page import MetricsPage, scrape_until
@@ -69,7 +69,7 @@ def test_damaged_pictures_are_read_or_refused(own: ServerProcess) -> None:
         for _ in range(2):
             for picture in islice(cycle(PICTURES), COUNT // 2):
                 connection.request("POST", "/classify", damaged(picture, draw), {"Content-Type": "image/x"})
-                answer = Answer.read(connection.getresponse())
+                answer = HttpResponse.read(connection.getresponse())
                 assert answer.status in (200, 400), answer.body
                 statuses[answer.status] += 1
             scrape_until(own.url, MetricsPage.is_idle)

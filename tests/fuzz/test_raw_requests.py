@@ -10,7 +10,7 @@ from contextlib import closing
 import pytest
 from hypothesis import given
 
-from tests.support.http.answer import Answer
+from tests.support.http.client import HttpResponse
 from tests.support.requests.fuzzed_bodies import GOOD, PATHS, Sent, requests
 from tests.support.requests.memory_growth import MAY_GROW, growth, many
 from tests.support.server.metrics_page import MetricsPage, scrape_until
@@ -28,12 +28,12 @@ def connection(server: ServerProcess) -> Iterator[http.client.HTTPConnection]:
         yield connection
 
 
-def ask(connection: http.client.HTTPConnection, sent: Sent) -> Answer:
+def ask(connection: http.client.HTTPConnection, sent: Sent) -> HttpResponse:
     connection.request("POST", sent.path, sent.body, sent.headers)
-    return Answer.read(connection.getresponse())
+    return HttpResponse.read(connection.getresponse())
 
 
-def check(answer: Answer) -> None:
+def check(answer: HttpResponse) -> None:
     assert answer.status in EXPECTED, answer.body
     if answer.status != 200:
         assert list(answer.json) == ["error"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.http.answer import Answer, ask
+from tests.support.http.client import HttpResponse, send_request
 from tests.support.models.gray_classifier import image, level
 from tests.support.server.server_process import ServerProcess
 from tests.support.server.trace_collector import collecting
@@ -17,10 +17,10 @@ TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 KEY = "a-key-nobody-shall-read"
 
 
-def classify(server: ServerProcess, body: bytes = BODY, **headers: str) -> Answer:
+def classify(server: ServerProcess, body: bytes = BODY, **headers: str) -> HttpResponse:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     path = "/models/shades/classify?top_k=314159265"
-    return ask("POST", f"{server.url}{path}", body, {"Content-Type": "image/png", **named})
+    return send_request("POST", f"{server.url}{path}", body, {"Content-Type": "image/png", **named})
 
 
 def test_a_line_tells_of_a_request_and_nothing_secret(shades: Path) -> None:
@@ -55,7 +55,7 @@ def test_a_line_tells_of_a_request_and_nothing_secret(shades: Path) -> None:
 
 def test_a_line_of_text_cannot_be_forged(shades: Path) -> None:
     with ServerProcess(shades, "--access-log") as server:
-        ask("GET", f"{server.url}/models/a%0AERROR%20all%20is%20lost", None, {})
+        send_request("GET", f"{server.url}/models/a%0AERROR%20all%20is%20lost", None, {})
         server.stderr.wait_for(r"GET /models/a%0AERROR%20all%20is%20lost status=404 ")
         assert server.stderr.text.count("\n") == 1
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.http.answer import get, post
+from tests.support.http.client import get, post
 from tests.support.models.gray_classifier import image, level
 from tests.support.server.server_process import ServerProcess
 

@@ -12,7 +12,7 @@ import pytest
 from service.protocols.grpc import health, reflection, servicer
 from service.security.api_keys import digest_of
 from service.security.authorization import GRPC_PROBES
-from tests.support.http.answer import get
+from tests.support.http.client import get
 from tests.support.models.gray_classifier import image, level
 from tests.support.server.eventually import eventually
 from tests.support.server.grpc_address import FREE_PORT, grpc_address

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.integration.conftest import MAX_BODY_BYTES
-from tests.support.http.answer import Answer, post
-from tests.support.http.raw_http import chunk, connected, head, read_answer
+from tests.support.http.client import HttpResponse, post
+from tests.support.http.raw_http import chunk, connected, head, read_response
 from tests.support.models.gray_classifier import image, level
 from tests.support.server.output_lines import DEADLINE
 from tests.support.server.procfs import memory, needs_procfs
@@ -20,7 +20,7 @@ MEBIBYTE = 1024 * 1024
 BODY = image(level(7))
 
 
-def assert_refused(answer: Answer) -> None:
+def assert_refused(answer: HttpResponse) -> None:
     assert answer.status == 413
     assert str(MAX_BODY_BYTES) in answer.json["error"]
 
@@ -28,7 +28,7 @@ def assert_refused(answer: Answer) -> None:
 def test_by_its_content_length_before_any_of_it_is_sent(server: ServerProcess) -> None:
     with connected(server) as client:
         client.sendall(head(f"Content-Length: {MAX_BODY_BYTES + 1}"))
-        assert_refused(read_answer(client))
+        assert_refused(read_response(client))
 
 
 def test_by_its_chunks_before_their_end_is_sent(server: ServerProcess) -> None:
@@ -36,7 +36,7 @@ def test_by_its_chunks_before_their_end_is_sent(server: ServerProcess) -> None:
         client.sendall(head("Transfer-Encoding: chunked"))
         client.sendall(chunk(bytes(MAX_BODY_BYTES)))
         client.sendall(chunk(b"!"))
-        assert_refused(read_answer(client))
+        assert_refused(read_response(client))
 
 
 def test_the_limit_itself_is_let_in(server: ServerProcess) -> None:
@@ -48,7 +48,7 @@ def test_chunks_within_the_limit_are_put_together(server: ServerProcess) -> None
     with connected(server) as client:
         pieces = b"".join(chunk(bytes([byte])) for byte in BODY)
         client.sendall(head("Transfer-Encoding: chunked") + pieces + chunk(b""))
-        assert read_answer(client).json["predictions"][0]["label"] == "shade 7"
+        assert read_response(client).json["predictions"][0]["label"] == "shade 7"
 
 
 @needs_procfs
@@ -61,7 +61,7 @@ def test_refused_bytes_are_not_kept(server: ServerProcess, chunked: bool) -> Non
         piece = chunk(bytes(MEBIBYTE)) if chunked else bytes(MEBIBYTE)
         for _ in range(64):
             client.sendall(piece)
-        assert_refused(read_answer(client))
+        assert_refused(read_response(client))
     assert memory(server.pid, "VmHWM") - before < 16 * MEBIBYTE
 
 
@@ -79,14 +79,14 @@ def test_a_client_that_wants_one_answer_may_send_all_before_it_reads(
                 for _ in range(64):
                     client.sendall(piece)
                 client.sendall(chunk(b"") if chunked else b"")
-                assert_refused(read_answer(client))
+                assert_refused(read_response(client))
                 assert client.recv(1) == b""
 
 
 def test_a_client_that_wants_one_answer_sees_at_once_that_nothing_follows(server: ServerProcess) -> None:
     with connected(server) as client:
         client.sendall(head("Connection: close", f"Content-Length: {MAX_BODY_BYTES + 1}"))
-        assert_refused(read_answer(client))
+        assert_refused(read_response(client))
         assert client.recv(1) == b""
 
 
@@ -95,7 +95,7 @@ def test_a_client_that_asks_first_is_told_to_go_on(server: ServerProcess) -> Non
         client.sendall(head("Expect: 100-continue", f"Content-Length: {len(BODY)}"))
         assert client.recv(1024) == b"HTTP/1.1 100 Continue\r\n\r\n"
         client.sendall(BODY)
-        assert read_answer(client).status == 200
+        assert read_response(client).status == 200
 
 
 def test_a_client_that_asks_first_is_told_not_to_send_too_much(server: ServerProcess) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.http.answer import get, post
+from tests.support.http.client import get, post
 from tests.support.models.broken_versions import BREAKAGES, change_the_graph
 from tests.support.models.gray_classifier import image, level, publish_shades
 from tests.support.server.server_process import ServerProcess

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.http.answer import Answer, post
-from tests.support.http.raw_http import chunk, connected, head, read_answer
+from tests.support.http.client import HttpResponse, post
+from tests.support.http.raw_http import chunk, connected, head, read_response
 from tests.support.models.gray_classifier import image, level
 from tests.support.server.eventually import eventually
 from tests.support.server.metrics_page import MetricsPage, scrape_until
@@ -67,8 +67,8 @@ def see_end(client: socket.socket) -> None:
     assert client.recv(1) == b""
 
 
-def assert_refused(client: socket.socket, status: int) -> Answer:
-    answer = read_answer(client)
+def assert_refused(client: socket.socket, status: int) -> HttpResponse:
+    answer = read_response(client)
     assert answer.status == status
     assert list(answer.json) == ["error"]
     assert answer.headers["connection"] == "close"
@@ -108,7 +108,7 @@ def test_a_head_of_the_size_that_is_let_in_before_a_large_body(strict: ServerPro
     rest = 3 * MAX_HEAD
     with connected(strict) as client:
         client.sendall(head(f"Content-Length: {len(BODY) + rest}") + BODY + bytes(rest))
-        assert read_answer(client).status == 200
+        assert read_response(client).status == 200
 
 
 def assert_each_refused_as_slow(server: ServerProcess, reason: str, *sent: bytes) -> None:
@@ -134,7 +134,7 @@ def test_a_head_that_does_not_come_behind_an_answer(
 ) -> None:
     with connected(strict) as client:
         client.sendall(REQUEST)
-        assert read_answer(client).status == 200
+        assert read_response(client).status == 200
         client.sendall(REQUEST[:30])
         assert_refused(client, 408)
     refused("slow_head")
@@ -178,7 +178,7 @@ def test_a_client_that_goes_on_sending_after_its_last_answer(
 
     with connected(strict) as client:
         client.sendall(head("Connection: close", f"Content-Length: {MAX_BODIES}", path="/nowhere"))
-        assert read_answer(client).status == 404
+        assert read_response(client).status == 404
         eventually(cut_off)
     refused("slow_body")
 
@@ -198,10 +198,10 @@ def test_an_idle_connection_is_closed_whenever_its_answer_came(shades: Path) -> 
     with ServerProcess(shades, "--keep-alive-s", "1", "--max-body-bytes", str(len(BODY))) as server:
         with connected(server) as early, connected(server) as late:
             early.sendall(head(f"Content-Length: {MAX_BODIES}"))
-            assert read_answer(early).status == 413
+            assert read_response(early).status == 413
             early.sendall(bytes(MAX_BODIES))
             late.sendall(REQUEST)
-            assert read_answer(late).status == 200
+            assert read_response(late).status == 200
             see_end(early)
             see_end(late)
         assert server.stderr.text == ""
@@ -212,12 +212,12 @@ def test_more_connections_than_there_may_be(strict: ServerProcess, refused: Call
         clients = [stack.enter_context(connected(strict)) for _ in range(MAX_CONNECTIONS)]
         for client in clients:
             client.sendall(REQUEST)
-            assert read_answer(client).status == 200
+            assert read_response(client).status == 200
         with connected(strict) as late:
             late.sendall(REQUEST)
             assert assert_refused(late, 503).headers["retry-after"] == "1"
         clients[0].sendall(REQUEST)
-        assert read_answer(clients[0]).status == 200
+        assert read_response(clients[0]).status == 200
     refused("too_many_connections")
 
 
@@ -229,7 +229,7 @@ def test_more_bytes_than_may_be_held(strict: ServerProcess, refused: Callable[[s
         second.sendall(head(f"Content-Length: {half}") + bytes(half))
         assert assert_refused(second, 429).headers["retry-after"] == "1"
         first.sendall(b"!")
-        assert read_answer(first).status == 400
+        assert read_response(first).status == 400
     refused("too_many_bytes")
 
 
@@ -254,7 +254,7 @@ def test_what_is_no_http(strict: ServerProcess, refused: Callable[[str], None], 
 def test_what_is_no_http_behind_a_request_takes_nothing_from_it(strict: ServerProcess) -> None:
     with connected(strict) as client:
         client.sendall(REQUEST + b"NONSENSE\r\n\r\n")
-        answer = read_answer(client)
+        answer = read_response(client)
         assert answer.status == 200
         assert answer.json["predictions"][0]["label"] == "shade 7"
         see_end(client)
@@ -265,4 +265,4 @@ def test_an_offer_to_speak_http_2_is_passed_over(strict: ServerProcess) -> None:
     fields = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAEAAEAAAAIAAAAB")
     with connected(strict) as client:
         client.sendall(head(*fields, f"Content-Length: {len(BODY)}") + BODY)
-        assert read_answer(client).status == 200
+        assert read_response(client).status == 200

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.http.answer import post
+from tests.support.http.client import post
 from tests.support.http.raw_http import connected, head
 from tests.support.models.gray_classifier import image, level
 from tests.support.server.metrics_page import MetricsPage, scrape_until

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
-from tests.support.http.answer import post
+from tests.support.http.client import post
 from tests.support.models.gray_classifier import image, level
 from tests.support.server.server_process import ServerProcess
 

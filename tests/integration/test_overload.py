@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.http.answer import Answer, ask, get, post
-from tests.support.http.raw_http import connected, head, read_answer
+from tests.support.http.client import HttpResponse, get, post, send_request
+from tests.support.http.raw_http import connected, head, read_response
 from tests.support.models.gray_classifier import image, level
 from tests.support.server.eventually import eventually
 from tests.support.server.metrics_page import MetricsPage, scrape_until
@@ -57,7 +57,7 @@ def full(shades: Path) -> Iterator[ServerProcess]:
         assert server.stderr.text == ""
 
 
-def refused(answer: Answer) -> None:
+def refused(answer: HttpResponse) -> None:
     assert answer.status == 429
     assert "the queue is full: 3 of 3 images are waiting" in answer.json["error"]
     assert int(answer.headers["retry-after"]) >= 1
@@ -90,19 +90,19 @@ def test_a_connection_goes_on_after_refusals(full: ServerProcess) -> None:
     with connected(full) as client:
         for _ in range(3):
             client.sendall(REQUEST)
-            refused(read_answer(client))
+            refused(read_response(client))
         client.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        assert read_answer(client).status == 200
+        assert read_response(client).status == 200
 
 
 def test_a_refusal_waits_for_no_body_and_skips_it(full: ServerProcess) -> None:
     refused(post(f"{full.url}/classify", BODY))
     with connected(full) as client:
         client.sendall(head(f"Content-Length: {1_000_000}"))
-        refused(read_answer(client))
+        refused(read_response(client))
         client.sendall(bytes(500_000))
         client.sendall(bytes(500_000) + REQUEST)
-        refused(read_answer(client))
+        refused(read_response(client))
 
 
 def test_requests_that_stand_behind_each_other(full: ServerProcess) -> None:
@@ -116,11 +116,11 @@ def test_requests_that_stand_behind_each_other(full: ServerProcess) -> None:
 def test_what_is_not_for_the_door_to_judge(full: ServerProcess) -> None:
     url = f"{full.url}/classify"
     refused(post(url, BODY))
-    assert ask("POST", url, BODY, {"X-Request-Timeout-Ms": "soon"}).status == 400
-    refused(ask("POST", url, BODY, {"X-Request-Timeout-Ms": "1000"}))
+    assert send_request("POST", url, BODY, {"X-Request-Timeout-Ms": "soon"}).status == 400
+    refused(send_request("POST", url, BODY, {"X-Request-Timeout-Ms": "1000"}))
     assert get(url).status == 405
     assert post(f"{full.url}/models/nobody/classify", BODY).status == 404
-    refused(ask("POST", url, BODY, {"Connection": "close"}))
+    refused(send_request("POST", url, BODY, {"Connection": "close"}))
 
 
 def test_who_comes_when_there_is_room_is_let_in(shades: Path) -> None:
@@ -139,7 +139,7 @@ def test_more_urls_than_are_remembered(full: ServerProcess) -> None:
         for number in range(1100):
             url = f"/classify?number={number:0{number // 4}}"
             client.sendall(head(f"Content-Length: {len(BODY)}", path=url) + BODY)
-            refused(read_answer(client))
+            refused(read_response(client))
 
 
 def test_keys_are_asked_for_all_the_same(shades: Path) -> None:
@@ -148,7 +148,7 @@ def test_keys_are_asked_for_all_the_same(shades: Path) -> None:
     with ServerProcess(shades, *ARGUMENTS, own=own) as server, filled(server, bearer):
 
         def ask_with_key() -> bool:
-            return ask("POST", f"{server.url}/classify", b"?", {"X-API-Key": KEY}).status == 429
+            return send_request("POST", f"{server.url}/classify", b"?", {"X-API-Key": KEY}).status == 429
 
         eventually(ask_with_key)
         assert ask_with_key()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.http.answer import get, post
+from tests.support.http.client import get, post
 from tests.support.models.gray_classifier import image, level
 from tests.support.server.background_load import WARM_UP, Load
 from tests.support.server.eventually import eventually

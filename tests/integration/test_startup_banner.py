@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from tests.support.http.answer import get
+from tests.support.http.client import get
 from tests.support.server.output_lines import DEADLINE
 from tests.support.server.server_process import ServerProcess, environment
 

@@ -13,7 +13,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from tests.support.http.answer import Answer
+from tests.support.http.client import HttpResponse
 from tests.support.models.gray_classifier import image, level
 from tests.support.server.certificates import Authority, Pair
 from tests.support.server.eventually import eventually
@@ -60,17 +60,17 @@ def trusting(authority: Authority, pair: Pair | None = None) -> ssl.SSLContext:
     return context
 
 
-def classify(address: tuple[str, int], context: ssl.SSLContext) -> Answer:
+def classify(address: tuple[str, int], context: ssl.SSLContext) -> HttpResponse:
     with closing(http.client.HTTPSConnection(*address, timeout=DEADLINE, context=context)) as connection:
         connection.request("POST", "/classify", BODY, {"Content-Type": "image/png"})
-        return Answer.read(connection.getresponse())
+        return HttpResponse.read(connection.getresponse())
 
 
-def page(url: str, path: str, context: ssl.SSLContext) -> Answer:
+def page(url: str, path: str, context: ssl.SSLContext) -> HttpResponse:
     address = url.removeprefix("https://")
     with closing(http.client.HTTPSConnection(address, timeout=DEADLINE, context=context)) as connection:
         connection.request("GET", path)
-        return Answer.read(connection.getresponse())
+        return HttpResponse.read(connection.getresponse())
 
 
 def health(server: ServerProcess, authority: Authority, pair: Pair | None = None) -> grpc.StatusCode:

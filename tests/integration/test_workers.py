@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from service.config.settings import Settings
-from tests.support.http.answer import get, post
+from tests.support.http.client import get, post
 from tests.support.models.gray_classifier import image, level
 from tests.support.server.background_load import Load
 from tests.support.server.eventually import eventually

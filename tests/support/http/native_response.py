@@ -1,4 +1,4 @@
-"""What the native dialect answers, which every other dialect has to agree with bit for bit."""
+"""The native dialect's predictions, the reference that other dialects must equal bit for bit."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from urllib.parse import urlsplit
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.support.http.answer import Answer
+from tests.support.http.client import HttpResponse
 from tests.support.server.output_lines import DEADLINE
 
 Scores = NDArray[np.float32]
 
 
-def ranked(url: str, model: str, picture: bytes) -> list[dict[str, Any]]:
-    """All classes of the picture, best first."""
+def ranked(url: str, model: str, image: bytes) -> list[dict[str, Any]]:
+    """All classes of an image, best first."""
     with closing(HTTPConnection(urlsplit(url).netloc, timeout=DEADLINE)) as connection:
         path = f"/models/{model}/classify?top_k=1000"
-        connection.request("POST", path, picture, {"Content-Type": "image/png"})
-        answer = Answer.read(connection.getresponse())
-    assert answer.status == 200, answer.body
-    top_k: list[dict[str, Any]] = answer.json["predictions"][0]["top_k"]
+        connection.request("POST", path, image, {"Content-Type": "image/png"})
+        response = HttpResponse.read(connection.getresponse())
+    assert response.status == 200, response.body
+    top_k: list[dict[str, Any]] = response.json["predictions"][0]["top_k"]
     return top_k
 
 
-def probabilities(url: str, model: str, picture: bytes) -> Scores:
-    """By class; JSON writes a float32 so that it comes back as the same."""
-    by_class = sorted(ranked(url, model, picture), key=lambda each: each["index"])
+def probabilities(url: str, model: str, image: bytes) -> Scores:
+    """Probabilities by class index; a float32 survives JSON unchanged."""
+    by_class = sorted(ranked(url, model, image), key=lambda each: each["index"])
     return np.array([each["probability"] for each in by_class], np.float32)

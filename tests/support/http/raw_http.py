@@ -1,4 +1,4 @@
-"""HTTP as bytes on a socket, where a well-behaved client library would stand in the way."""
+"""HTTP as bytes on a socket, for requests that client libraries do not send."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.support.http.answer import Answer
+from tests.support.http.client import HttpResponse
 from tests.support.server.output_lines import DEADLINE
 from tests.support.server.server_process import ServerProcess
 
@@ -28,7 +28,7 @@ def connected(server: ServerProcess) -> Iterator[socket.socket]:
         yield client
 
 
-def read_answer(client: socket.socket) -> Answer:
+def read_response(client: socket.socket) -> HttpResponse:
     response = http.client.HTTPResponse(client)
     response.begin()
-    return Answer.read(response)
+    return HttpResponse.read(response)

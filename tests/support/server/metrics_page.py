@@ -8,7 +8,7 @@ from typing import Self
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.http.answer import get
+from tests.support.http.client import get
 from tests.support.server.eventually import eventually
 
 Key = tuple[str, frozenset[tuple[str, str]]]

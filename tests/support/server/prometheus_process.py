@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 
 import yaml
 
-from tests.support.http.answer import Answer, get, post
+from tests.support.http.client import HttpResponse, get, post
 from tests.support.server.eventually import eventually
 from tests.support.server.output_lines import DEADLINE
 from tests.support.server.server_process import ROOT
@@ -65,7 +65,7 @@ def prometheus(target: str, folder: Path) -> Iterator[Prometheus]:
         process.wait(DEADLINE)
 
 
-def _data(answer: Answer) -> Any:
+def _data(answer: HttpResponse) -> Any:
     assert answer.status == 200, answer.body
     return json.loads(answer.body)["data"]
 

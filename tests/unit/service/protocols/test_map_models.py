@@ -19,9 +19,9 @@ from PIL import Image
 from service.asgi.app import create_app
 from service.config.settings import Settings
 from service.repository.manifest import MAX_DYNAMIC_PIXELS
+from tests.support.http.errors import assert_error
 from tests.support.models.filter_model import NAMES, feature_maps, images, publish_filters
 from tests.support.models.gray_classifier import image, publish_shades
-from tests.support.requests.rejection import refused
 
 LENGTH = "Inference-Header-Content-Length"
 
@@ -95,7 +95,7 @@ def test_an_encoded_picture_keeps_its_size(client: TestClient) -> None:
 def test_encoded_pictures_come_one_at_a_time(client: TestClient) -> None:
     text = base64.b64encode(image(7)).decode()
     answer = client.post("/v1/models/filters:predict", json={"instances": [{"b64": text}] * 2})
-    refused(answer, 400, "only one encoded image per request")
+    assert_error(answer, 400, "only one encoded image per request")
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_encoded_pictures_come_one_at_a_time(client: TestClient) -> None:
 )
 def test_no_dialect_gets_classes_of_it(client: TestClient, path: str, content: Any) -> None:
     body = {"content": image(7)} if content is None else {"json": content}
-    refused(client.post(path, **body), 400, "^filters is not a classifier: it returns feature maps")
+    assert_error(client.post(path, **body), 400, "^filters is not a classifier: it returns feature maps")
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_no_dialect_gets_classes_of_it(client: TestClient, path: str, content: A
 )
 def test_shapes_that_are_no_pictures(client: TestClient, shape: list[int], status: int, words: str) -> None:
     tensor = {"name": "pixels", "shape": shape, "datatype": "UINT8", "data": [0] * 15}
-    refused(client.post("/v2/models/filters/infer", json={"inputs": [tensor]}), status, words)
+    assert_error(client.post("/v2/models/filters/infer", json={"inputs": [tensor]}), status, words)
 
 
 def test_maps_too_large_for_json_are_given_as_bytes(client: TestClient) -> None:
@@ -145,14 +145,14 @@ def test_maps_too_large_for_json_are_given_as_bytes(client: TestClient) -> None:
         if binary:
             assert answer.status_code == 200, answer.text
         else:
-            refused(answer, 400, "request binary data")
+            assert_error(answer, 400, "request binary data")
 
 
 def test_a_picture_beyond_the_bound_is_not_decoded(client: TestClient) -> None:
     buffer = io.BytesIO()
     Image.new("L", (4096, 1025)).save(buffer, "PNG")
     answer = client.post("/v2/models/filters/infer", content=buffer.getvalue(), headers={LENGTH: "0"})
-    refused(answer, 400, f"{MAX_DYNAMIC_PIXELS:,}")
+    assert_error(answer, 400, f"{MAX_DYNAMIC_PIXELS:,}")
 
 
 def test_free_axes_are_told(client: TestClient) -> None:
@@ -187,7 +187,7 @@ def test_nothing_is_counted_as_a_class(client: TestClient) -> None:
 def test_it_is_never_the_default(models: Path) -> None:
     with TestClient(create_app(Settings(models=models))) as alone:
         answer = alone.post("/classify", content=image(7))
-        refused(answer, 404, "no model 'convnet' is served; available: filters")
+        assert_error(answer, 404, "no model 'convnet' is served; available: filters")
     publish_shades(models)
     with TestClient(create_app(Settings(models=models))) as both:
         assert both.get("/models").json()["default"] == "shades"

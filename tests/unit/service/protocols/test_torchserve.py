@@ -10,8 +10,8 @@ from fastapi.testclient import TestClient
 
 from service.asgi.app import Service, create_app
 from service.config.settings import Settings
+from tests.support.http.errors import assert_error
 from tests.support.models.gray_classifier import image, level, publish_shades
-from tests.support.requests.rejection import refused
 
 PREDICT = "/predictions/shades"
 
@@ -39,7 +39,7 @@ def test_versions(repository: Path) -> None:
     with TestClient(create_app(Settings(models=repository))) as client:
         assert client.post(f"{PREDICT}/1", content=image(0)).status_code == 200
         assert client.post(f"{PREDICT}/2", content=image(0)).status_code == 200
-        refused(client.post(f"{PREDICT}/3", content=image(0)), 404, "no version '3'; available: 1, 2")
+        assert_error(client.post(f"{PREDICT}/3", content=image(0)), 404, "no version '3'; available: 1, 2")
 
 
 def test_ping(client: TestClient, service: Service) -> None:
@@ -63,9 +63,9 @@ def test_ping(client: TestClient, service: Service) -> None:
     ],
 )
 def test_errors(client: TestClient, request_: dict[str, Any], status: int, sentence: str) -> None:
-    refused(client.post(PREDICT, **request_), status, sentence)
+    assert_error(client.post(PREDICT, **request_), status, sentence)
 
 
 def test_an_unknown_model_and_a_wrong_method(client: TestClient) -> None:
-    refused(client.put("/predictions/none", content=image(0)), 404, "no model 'none' is served")
-    refused(client.get(PREDICT), 405, "Method Not Allowed")
+    assert_error(client.put("/predictions/none", content=image(0)), 404, "no model 'none' is served")
+    assert_error(client.get(PREDICT), 405, "Method Not Allowed")

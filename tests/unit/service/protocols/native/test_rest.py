@@ -14,6 +14,7 @@ from fastapi.testclient import TestClient
 from service.asgi.app import Service, build, create_app
 from service.batching.pending_request import Rows, Scores
 from service.config.settings import Settings
+from tests.support.http.errors import assert_error
 from tests.support.models.gray_classifier import LABELS, image, level, publish_shades
 
 PNG = {"Content-Type": "image/png"}
@@ -42,13 +43,6 @@ def b64(data: bytes) -> str:
 def labels(answer: Any) -> list[str]:
     assert answer.status_code == 200, answer.text
     return [prediction["label"] for prediction in answer.json()["predictions"]]
-
-
-def refused(answer: Any, status: int, sentence: str) -> None:
-    assert answer.status_code == status
-    assert answer.headers["content-type"] == "application/json"
-    assert list(answer.json()) == ["error"]
-    assert re.search(sentence, answer.json()["error"]), answer.text
 
 
 def test_a_raw_picture(client: TestClient) -> None:
@@ -131,7 +125,7 @@ def test_top_k_is_five_by_default(client: TestClient) -> None:
 @pytest.mark.parametrize("top_k", ["0", "abc", "-1", "1.5", "", "1e3", "²", "9999999999999"])
 def test_a_top_k_that_cannot_be(client: TestClient, top_k: str) -> None:
     answer = client.post("/classify", params={"top_k": top_k}, content=image(0), headers=PNG)
-    refused(answer, 400, "top_k must be an integer of at least 1")
+    assert_error(answer, 400, "top_k must be an integer of at least 1")
 
 
 @pytest.mark.parametrize(
@@ -140,7 +134,7 @@ def test_a_top_k_that_cannot_be(client: TestClient, top_k: str) -> None:
 @pytest.mark.parametrize("query", ["topk=1", "top_k=1&topk=1", "&x=", "TOP_K=1"])
 def test_an_unknown_query_parameter_is_rejected(client: TestClient, path: str, query: str) -> None:
     answer = client.post(f"{path}?{query}", content=image(0), headers=PNG)
-    refused(answer, 400, r"^unknown query parameter '(topk|x|TOP_K)'; known parameters: top_k$")
+    assert_error(answer, 400, r"^unknown query parameter '(topk|x|TOP_K)'; known parameters: top_k$")
 
 
 def test_stage_timings_in_milliseconds(client: TestClient) -> None:
@@ -165,14 +159,16 @@ BAD_BODIES = {
 def test_bad_bodies(
     client: TestClient, body: bytes, headers: dict[str, str], status: int, sentence: str
 ) -> None:
-    refused(client.post("/classify", content=body, headers=headers), status, sentence)
+    assert_error(client.post("/classify", content=body, headers=headers), status, sentence)
     assert labels(client.post("/classify", content=image(level(1)), headers=PNG)) == ["shade 1"]
 
 
 def test_wrong_base64_says_which(client: TestClient) -> None:
     images = [{"b64": b64(image(0))}, {"b64": "?"}]
-    refused(client.post("/classify", json={"images": images}), 400, r"images\.1\.b64 is not valid base64")
-    refused(
+    assert_error(
+        client.post("/classify", json={"images": images}), 400, r"images\.1\.b64 is not valid base64"
+    )
+    assert_error(
         client.post("/classify", json={"images": images[1:]}), 400, r"^images\.0\.b64 is not valid base64: "
     )
 
@@ -191,7 +187,7 @@ def test_wrong_base64_and_no_pictures_are_named_together(client: TestClient, sid
         r"image 2: this is not a picture .*; image 3: images\.3\.b64 is not valid base64: [^;]+; "
         r"image 4 \(cut\.png\): "
     )
-    refused(client.post("/classify", json={"images": images}), 400, sentence)
+    assert_error(client.post("/classify", json={"images": images}), 400, sentence)
 
 
 def test_every_bad_image_is_named_by_index_and_file_name(client: TestClient) -> None:
@@ -201,19 +197,23 @@ def test_every_bad_image_is_named_by_index_and_file_name(client: TestClient) -> 
         ("images", ("cut.png", image(7, side=50)[:-30])),
     ]
     answer = client.post("/classify", files=files)
-    refused(answer, 400, r"2 of 3 images cannot be read: image 1 \(note\.txt\): .*; image 2 \(cut\.png\): ")
+    assert_error(
+        answer, 400, r"2 of 3 images cannot be read: image 1 \(note\.txt\): .*; image 2 \(cut\.png\): "
+    )
 
 
 def test_a_good_and_a_cut_picture_are_told_apart_after_opening(client: TestClient) -> None:
     """The header of a cut picture is whole, so that it fails only in decoding."""
     files = [("images", ("cut.png", image(7, side=50)[:-30])), ("images", ("good.png", image(0)))]
-    refused(client.post("/classify", files=files), 400, r"1 of 2 images cannot be read: image 0 \(cut\.png\)")
+    assert_error(
+        client.post("/classify", files=files), 400, r"1 of 2 images cannot be read: image 0 \(cut\.png\)"
+    )
 
 
 def test_an_image_bomb_is_refused_by_its_header(narrow: TestClient) -> None:
     bomb = image(0, side=500)
     assert len(bomb) < 4096
-    refused(narrow.post("/classify", content=bomb, headers=PNG), 400, "500.*500")
+    assert_error(narrow.post("/classify", content=bomb, headers=PNG), 400, "500.*500")
 
 
 @pytest.mark.parametrize(
@@ -226,28 +226,28 @@ def test_an_image_bomb_is_refused_by_its_header(narrow: TestClient) -> None:
     ],
 )
 def test_unknown_models_versions_and_paths(client: TestClient, path: str, sentence: str) -> None:
-    refused(client.post(path, content=image(0), headers=PNG), 404, sentence)
+    assert_error(client.post(path, content=image(0), headers=PNG), 404, sentence)
 
 
 def test_a_wrong_method(client: TestClient) -> None:
-    refused(client.get("/classify"), 405, "Method Not Allowed")
+    assert_error(client.get("/classify"), 405, "Method Not Allowed")
 
 
 def test_a_body_over_the_limit(narrow: TestClient) -> None:
-    refused(narrow.post("/classify", content=b"x" * 4097, headers=PNG), 413, "larger than 4096 bytes")
+    assert_error(narrow.post("/classify", content=b"x" * 4097, headers=PNG), 413, "larger than 4096 bytes")
     chunks = (b"x" * 1000 for _ in range(5))  # no Content-Length
-    refused(narrow.post("/classify", content=chunks, headers=PNG), 413, "larger than 4096 bytes")
+    assert_error(narrow.post("/classify", content=chunks, headers=PNG), 413, "larger than 4096 bytes")
 
 
 def test_too_many_images(narrow: TestClient) -> None:
     files = [("images", (f"{index}.png", image(0))) for index in range(4)]
-    refused(narrow.post("/classify", files=files), 413, "has 4 images; the limit is 3")
+    assert_error(narrow.post("/classify", files=files), 413, "has 4 images; the limit is 3")
 
 
 @pytest.mark.parametrize("header", ["0", "-5", "soon", "nan", "inf", ""])
 def test_a_timeout_that_cannot_be(client: TestClient, header: str) -> None:
     answer = client.post("/classify", content=image(0), headers=PNG | {"X-Request-Timeout-Ms": header})
-    refused(answer, 400, "X-Request-Timeout-Ms must be a positive number")
+    assert_error(answer, 400, "X-Request-Timeout-Ms must be a positive number")
 
 
 def test_a_timeout_of_ages(client: TestClient) -> None:
@@ -259,7 +259,7 @@ def test_a_timeout_of_ages(client: TestClient) -> None:
 
 def test_a_deadline_that_has_passed(client: TestClient) -> None:
     answer = client.post("/classify", content=image(0), headers=PNG | {"X-Request-Timeout-Ms": "0.0001"})
-    refused(answer, 504, "the deadline passed")
+    assert_error(answer, 504, "the deadline passed")
     page = client.get("/metrics").text
     assert 'convserve_rejected_total{model="shades",reason="deadline"} 1.0' in page
 
@@ -269,7 +269,7 @@ def test_a_full_queue(narrow: TestClient, narrow_service: Service) -> None:
     model.admission.acquire(3)
     answer = narrow.post("/classify", content=image(0), headers=PNG)
     model.admission.release(3)
-    refused(answer, 429, "the queue is full: 3 of 3 images are waiting")
+    assert_error(answer, 429, "the queue is full: 3 of 3 images are waiting")
     assert int(answer.headers["retry-after"]) >= 1
     page = narrow.get("/metrics").text
     assert 'convserve_rejected_total{model="shades",reason="overloaded"} 1.0' in page
@@ -280,13 +280,13 @@ def test_a_full_queue_refuses_before_it_reads(narrow: TestClient, narrow_service
     """A flood costs no parsing: what is wrong with the body is not even seen."""
     model = narrow_service.plane.registry.resolve()
     model.admission.acquire(3)
-    refused(narrow.post("/classify", content=b"no picture", headers=PNG), 429, "the queue is full")
-    refused(narrow.post("/classify", content=bytes(5000), headers=PNG), 429, "the queue is full")
+    assert_error(narrow.post("/classify", content=b"no picture", headers=PNG), 429, "the queue is full")
+    assert_error(narrow.post("/classify", content=bytes(5000), headers=PNG), 429, "the queue is full")
 
 
 def test_a_server_that_is_shutting_down(client: TestClient, service: Service) -> None:
     service.plane.registry.stop()
-    refused(client.post("/classify", content=image(0), headers=PNG), 503, "shutting down")
+    assert_error(client.post("/classify", content=image(0), headers=PNG), 503, "shutting down")
 
 
 def test_an_engine_that_fails(client: TestClient, service: Service, caplog: pytest.LogCaptureFixture) -> None:
@@ -296,7 +296,7 @@ def test_an_engine_that_fails(client: TestClient, service: Service, caplog: pyte
     model = service.plane.registry.resolve()
     model.batcher._run, run = fail, model.batcher._run
     answer = client.post("/classify", content=image(0), headers=PNG)
-    refused(answer, 500, "^the engine failed on the batch of this request$")
+    assert_error(answer, 500, "^the engine failed on the batch of this request$")
     assert "ZeroDivisionError" in caplog.text
     model.batcher._run = run
     assert labels(client.post("/classify", content=image(level(1)), headers=PNG)) == ["shade 1"]

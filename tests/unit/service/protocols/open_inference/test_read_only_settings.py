@@ -7,7 +7,7 @@ import logging
 import pytest
 from fastapi.testclient import TestClient
 
-from tests.support.requests.rejection import refused
+from tests.support.http.errors import assert_error
 
 PATHS = ["/v2/logging", "/v2/trace/setting", "/v2/models/shades/trace/setting"]
 
@@ -46,8 +46,8 @@ def test_the_log_settings_tell_the_level(client: TestClient, caplog: pytest.LogC
     ],
 )
 def test_a_change_is_refused(client: TestClient, path: str, asked: object, sentence: str) -> None:
-    refused(client.post(path, json=asked), 400, sentence)
+    assert_error(client.post(path, json=asked), 400, sentence)
 
 
 def test_a_model_that_is_not_there_has_no_trace_settings(client: TestClient) -> None:
-    refused(client.get("/v2/models/none/trace/setting"), 404, "no model 'none' is served")
+    assert_error(client.get("/v2/models/none/trace/setting"), 404, "no model 'none' is served")

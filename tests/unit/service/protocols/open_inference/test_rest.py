@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from export.repository.manifest import InputSpec
 from service.asgi.app import Service, create_app
 from service.config.settings import Settings
+from tests.support.http.errors import assert_error
 from tests.support.models.gray_classifier import CLASSES, LABELS, SIDE, image, level, rows
 from tests.support.models.linear_model import HEIGHT, WIDTH, Linear
-from tests.support.requests.rejection import refused
 
 INFER = "/v2/models/shades/infer"
 LENGTH = "Inference-Header-Content-Length"
@@ -131,7 +131,9 @@ def test_pictures_as_bytes_and_in_base64(client: TestClient) -> None:
 def test_a_picture_that_is_none_is_named(client: TestClient) -> None:
     data = [base64.b64encode(image(0)).decode(), base64.b64encode(b"text").decode()]
     tensor = {"name": "pixels", "shape": [2], "datatype": "BYTES", "data": data}
-    refused(client.post(INFER, json={"inputs": [tensor]}), 400, "1 of 2 images cannot be read: image 1: ")
+    assert_error(
+        client.post(INFER, json={"inputs": [tensor]}), 400, "1 of 2 images cannot be read: image 1: "
+    )
 
 
 def test_classes_in_json(client: TestClient) -> None:
@@ -192,7 +194,7 @@ def test_a_compressed_request_whose_length_is_that_of_the_plain_json(
 def test_wrong_content_codings(
     client: TestClient, coding: str, body: bytes, status: int, sentence: str
 ) -> None:
-    refused(client.post(INFER, content=body, headers={"Content-Encoding": coding}), status, sentence)
+    assert_error(client.post(INFER, content=body, headers={"Content-Encoding": coding}), status, sentence)
 
 
 def test_only_large_answers_to_infer_are_compressed(client: TestClient) -> None:
@@ -223,14 +225,14 @@ def test_a_large_binary_answer_tells_the_length_of_the_plain_json(client: TestCl
 
 def test_a_sentence_does_not_send_megabytes_back(client: TestClient) -> None:
     answer = client.post(INFER, json={"inputs": [{**ONE, "name": "x" * 1_000_000, "data": []}]})
-    refused(answer, 400, "takes one input, 'pixels'; the request has .*…$")
+    assert_error(answer, 400, "takes one input, 'pixels'; the request has .*…$")
     assert len(answer.content) < 100_000
 
 
 def test_a_timeout_in_microseconds(client: TestClient, service: Service) -> None:
     assert ask(client, rows(0), parameters={"timeout": 30_000_000, "priority": 1}).status_code == 200
     assert ask(client, rows(0), parameters={"timeout": 2**64 - 1}).status_code == 200
-    refused(ask(client, rows(0), parameters={"timeout": 1}), 504, "the deadline passed")
+    assert_error(ask(client, rows(0), parameters={"timeout": 1}), 504, "the deadline passed")
     model = service.plane.registry.resolve()
     assert model.admission.admitted == 0
 
@@ -260,27 +262,29 @@ def test_what_is_not_a_number_comes_out_as_null_and_as_itself_in_bytes(tmp_path:
 
 
 def test_an_empty_body(client: TestClient) -> None:
-    refused(client.post(INFER), 400, "the body: Invalid JSON: EOF")
-    refused(client.post(INFER, headers={LENGTH: "0"}), 400, "the picture is empty")
+    assert_error(client.post(INFER), 400, "the body: Invalid JSON: EOF")
+    assert_error(client.post(INFER, headers={LENGTH: "0"}), 400, "the picture is empty")
 
 
 def test_a_body_and_a_request_over_the_limits(repository: Path) -> None:
     with TestClient(create_app(Settings(models=repository, max_body_bytes=1000, max_images=3))) as client:
-        refused(client.post(INFER, content=bytes(1001)), 413, "larger than 1000 bytes")
-        refused(client.post(INFER, content=b"", headers={"Content-Length": "9" * 5000}), 413, "larger than")
-        refused(client.post("/v2/repository/index", content=bytes(1001)), 413, "larger than 1000 bytes")
-        refused(ask(client, rows(*range(4)), binary=True), 413, "has 4 rows; a request holds at most 3")
+        assert_error(client.post(INFER, content=bytes(1001)), 413, "larger than 1000 bytes")
+        assert_error(
+            client.post(INFER, content=b"", headers={"Content-Length": "9" * 5000}), 413, "larger than"
+        )
+        assert_error(client.post("/v2/repository/index", content=bytes(1001)), 413, "larger than 1000 bytes")
+        assert_error(ask(client, rows(*range(4)), binary=True), 413, "has 4 rows; a request holds at most 3")
 
 
 def test_a_full_queue_and_a_server_that_stops(client: TestClient, service: Service) -> None:
     registry = service.plane.registry
     registry.resolve().admission.acquire(1024)
     answer = ask(client, rows(0))
-    refused(answer, 429, "the queue is full")
+    assert_error(answer, 429, "the queue is full")
     assert int(answer.headers["retry-after"]) >= 1
     registry.stop()
-    refused(ask(client, rows(0)), 503, "shutting down")
-    refused(client.get("/v2/models/shades/ready"), 503, "shutting down")
+    assert_error(ask(client, rows(0)), 503, "shutting down")
+    assert_error(client.get("/v2/models/shades/ready"), 503, "shutting down")
 
 
 def test_requests_are_counted_under_the_protocols_name(client: TestClient) -> None:

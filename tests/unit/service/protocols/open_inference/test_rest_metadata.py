@@ -11,8 +11,8 @@ from fastapi.testclient import TestClient
 from service import __version__
 from service.asgi.app import Service, create_app
 from service.config.settings import Settings
+from tests.support.http.errors import assert_error
 from tests.support.models.gray_classifier import CLASSES, SIDE, publish_shades
-from tests.support.requests.rejection import refused
 
 INFER = "/v2/models/shades/infer"
 
@@ -85,7 +85,7 @@ def test_the_repository_index_with_an_empty_body_and_no_content_type(repository:
 
 @pytest.mark.parametrize("body", [b"x", b"[]", b"null", b'{"ready": 1}', b'{"ready": "true"}', b"\xff"])
 def test_an_index_asked_wrongly(client: TestClient, body: bytes) -> None:
-    refused(client.post("/v2/repository/index", content=body), 400, "the body|ready: ")
+    assert_error(client.post("/v2/repository/index", content=body), 400, "the body|ready: ")
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_an_index_asked_wrongly(client: TestClient, body: bytes) -> None:
     ],
 )
 def test_what_is_not_offered(client: TestClient, path: str) -> None:
-    refused(client.post(path, content=b""), 501, f"^{path} is not supported by this server$")
+    assert_error(client.post(path, content=b""), 501, f"^{path} is not supported by this server$")
 
 
 @pytest.mark.parametrize("kind", ["system", "cuda"])
@@ -122,7 +122,7 @@ def test_there_are_no_regions_of_shared_memory(client: TestClient, kind: str) ->
 )
 def test_unknown_models_and_versions(client: TestClient, model: str, path: str, sentence: str) -> None:
     answer = client.request("POST" if path == "/infer" else "GET", f"/v2/models/{model}{path}")
-    refused(answer, 404, sentence)
+    assert_error(answer, 404, sentence)
 
 
 @pytest.mark.parametrize(
@@ -144,4 +144,4 @@ def test_unknown_models_and_versions(client: TestClient, model: str, path: str, 
 def test_wrong_methods_and_paths_are_never_redirected(
     client: TestClient, method: str, path: str, status: int
 ) -> None:
-    refused(client.request(method, path), status, "")
+    assert_error(client.request(method, path), status, "")

@@ -25,9 +25,9 @@ from service.protocols.native.json_images import MAX_IMAGES, read_json_images
 from service.protocols.shared.json_body import parse_json
 from service.protocols.shared.multipart import read_files
 from service.protocols.shared.request_body import read_body
+from tests.support.http.errors import assert_error
 from tests.support.models.gray_classifier import image, level
 from tests.support.requests.infer_bodies import JSON_LIMITS
-from tests.support.requests.rejection import refused
 
 FORM = {"Content-Type": "multipart/form-data; boundary=frontier"}
 MANY = 100_000
@@ -80,21 +80,21 @@ def test_a_file_name_of_half_a_surrogate_pair(client: TestClient, parameter: byt
 @pytest.mark.parametrize("path", ["/classify", "/predictions/shades"])
 def test_a_file_name_in_a_charset_that_cannot_be(client: TestClient, path: str, parameter: bytes) -> None:
     answer = client.post(path, content=form(disposition(parameter)), headers=FORM)
-    refused(answer, 400, "malformed header content-disposition")
+    assert_error(answer, 400, "malformed header content-disposition")
 
 
 @pytest.mark.parametrize("boundary", ["boundary*=idna''x", "boundary*" + "9" * 5000 + "=x"])
 def test_a_boundary_that_cannot_be(client: TestClient, boundary: str) -> None:
     headers = {"Content-Type": f"multipart/form-data; {boundary}"}
     answer = client.post("/classify", content=form(), headers=headers)
-    refused(answer, 400, "malformed header content-type")
+    assert_error(answer, 400, "malformed header content-type")
 
 
 def test_a_clients_mistakes_do_not_fill_the_log(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "service"):
         body = b"--frontier\r\nbroken header\r\n\r\n--frontier--\r\n"
         answer = client.post("/classify", content=body, headers=FORM)
-    refused(answer, 400, "malformed multipart body")
+    assert_error(answer, 400, "malformed multipart body")
     assert caplog.text == ""
 
 
@@ -174,7 +174,7 @@ def test_more_values_than_json_may_hold(frugal: TestClient, path: str, body: byt
     content = body % b",".join([element] * 1001)
     with memory_below(100 * len(content)):
         answer = frugal.post(path, content=content, headers={"Content-Type": "application/json"})
-    refused(answer, 413, "CONVSERVE_MAX_JSON_VALUES")
+    assert_error(answer, 413, "CONVSERVE_MAX_JSON_VALUES")
 
 
 def test_what_is_no_json_is_not_counted(frugal: TestClient) -> None:
@@ -191,11 +191,13 @@ def test_the_settings_of_forms_and_depth_reach_their_readers(repository: Path) -
     settings = Settings(models=repository, max_parts=2, max_json_depth=10)
     with TestClient(create_app(settings)) as client:
         parts = form(*[b"Content-Type: image/x"] * 3, data=b"x")
-        refused(client.post("/classify", content=parts, headers=FORM), 413, "CONVSERVE_MAX_PARTS")
-        refused(client.post("/predictions/shades", content=parts, headers=FORM), 413, "CONVSERVE_MAX_PARTS")
+        assert_error(client.post("/classify", content=parts, headers=FORM), 413, "CONVSERVE_MAX_PARTS")
+        assert_error(
+            client.post("/predictions/shades", content=parts, headers=FORM), 413, "CONVSERVE_MAX_PARTS"
+        )
         deep = b'{"images":' + b"[" * 10 + b"]" * 10 + b"}"
         answer = client.post("/classify", content=deep, headers={"Content-Type": "application/json"})
-        refused(answer, 400, "CONVSERVE_MAX_JSON_DEPTH")
+        assert_error(answer, 400, "CONVSERVE_MAX_JSON_DEPTH")
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from fastapi.testclient import TestClient
 from export.repository.manifest import InputSpec
 from service.asgi.app import Service, create_app
 from service.config.settings import Settings
+from tests.support.http.errors import assert_error
 from tests.support.models.gray_classifier import (
     CLASSES,
     LABELS,
@@ -26,7 +27,6 @@ from tests.support.models.gray_classifier import (
     scores,
 )
 from tests.support.models.linear_model import HEIGHT, WIDTH, Linear
-from tests.support.requests.rejection import refused
 
 MODEL = "/v1/models/shades"
 AVAILABLE = {"error_code": "OK", "error_message": ""}
@@ -66,13 +66,13 @@ def test_versions_from_the_highest_and_those_that_failed(repository: Path) -> No
         assert "golden.npz cannot be read" in states[2]["status"]["error_message"]
         [one] = client.get(f"{MODEL}/versions/1").json()["model_version_status"]
         assert one["version"] == "1"
-        refused(client.get(f"{MODEL}/versions/3"), 503, "shades version 3 is not served: golden.npz")
-        refused(client.post(f"{MODEL}/versions/3:predict", json={}), 503, "is not served")
+        assert_error(client.get(f"{MODEL}/versions/3"), 503, "shades version 3 is not served: golden.npz")
+        assert_error(client.post(f"{MODEL}/versions/3:predict", json={}), 503, "is not served")
 
 
 def test_not_ready_is_503_as_kserve_wants(client: TestClient, service: Service) -> None:
     service.plane.registry.stop()
-    refused(client.get(MODEL), 503, "shutting down")
+    assert_error(client.get(MODEL), 503, "shutting down")
 
 
 def test_metadata(client: TestClient) -> None:
@@ -148,7 +148,7 @@ def test_a_gzipped_request(client: TestClient) -> None:
     answer = client.post(f"{MODEL}:predict", content=body, headers={"Content-Encoding": "gzip"})
     assert np.argmax(answer.json()["predictions"]) == 4
     answer = client.post(f"{MODEL}:predict", content=body, headers={"Content-Encoding": "br"})
-    refused(answer, 415, "Content-Encoding 'br' is not supported")
+    assert_error(answer, 415, "Content-Encoding 'br' is not supported")
 
 
 @pytest.mark.parametrize(
@@ -172,28 +172,28 @@ def test_a_gzipped_request(client: TestClient) -> None:
     ],
 )
 def test_errors(client: TestClient, path: str, status: int, sentence: str) -> None:
-    refused(client.post(path), status, sentence)
+    assert_error(client.post(path), status, sentence)
 
 
 @pytest.mark.parametrize(
     "path", ["/v1/models/none", "/v1/models/none/metadata", f"{MODEL}/labels/x/metadata"]
 )
 def test_pages_of_what_is_not_there(client: TestClient, path: str) -> None:
-    refused(client.get(path), 404, "no model 'none'|no version labelled")
+    assert_error(client.get(path), 404, "no model 'none'|no version labelled")
 
 
 def test_limits(repository: Path) -> None:
     settings = Settings(models=repository, max_body_bytes=100_000, max_images=3)
     with TestClient(create_app(settings)) as client:
         answer = client.post(f"{MODEL}:predict", json={"instances": rows(*range(4)).tolist()})
-        refused(answer, 413, "has 4 rows; a request holds at most 3")
-        refused(client.post(f"{MODEL}:predict", content=bytes(100_001)), 413, "larger than 100000 bytes")
+        assert_error(answer, 413, "has 4 rows; a request holds at most 3")
+        assert_error(client.post(f"{MODEL}:predict", content=bytes(100_001)), 413, "larger than 100000 bytes")
         bomb = gzip.compress(bytes(1_000_000))
         answer = client.post(f"{MODEL}:predict", content=bomb, headers={"Content-Encoding": "gzip"})
-        refused(answer, 413, "the decompressed body is larger")
+        assert_error(answer, 413, "the decompressed body is larger")
 
 
 def test_a_deadline_that_has_passed(client: TestClient) -> None:
     headers = {"X-Request-Timeout-Ms": "0.0001"}
     answer = client.post(f"{MODEL}:predict", json={"instances": [b64(0)]}, headers=headers)
-    refused(answer, 504, "the deadline passed")
+    assert_error(answer, 504, "the deadline passed")

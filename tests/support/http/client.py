@@ -1,4 +1,4 @@
-"""One request over a connection of its own, and its answer."""
+"""Sends a request over its own connection and reads the response."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.server.output_lines import DEADLINE
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpResponse:
     status: int
     headers: Mapping[str, str]
     body: bytes
@@ -25,21 +25,21 @@ class Answer:
         return json.loads(self.body)
 
     @classmethod
-    def read(cls, response: http.client.HTTPResponse) -> Answer:
+    def read(cls, response: http.client.HTTPResponse) -> HttpResponse:
         headers = {name.lower(): value for name, value in response.getheaders()}
         return cls(response.status, headers, response.read())
 
 
-def get(url: str, headers: Mapping[str, str] | None = None) -> Answer:
-    return ask("GET", url, None, headers or {})
+def get(url: str, headers: Mapping[str, str] | None = None) -> HttpResponse:
+    return send_request("GET", url, None, headers or {})
 
 
-def post(url: str, body: bytes, content_type: str = "image/png") -> Answer:
-    return ask("POST", url, body, {"Content-Type": content_type})
+def post(url: str, body: bytes, content_type: str = "image/png") -> HttpResponse:
+    return send_request("POST", url, body, {"Content-Type": content_type})
 
 
-def ask(method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:
+def send_request(method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> HttpResponse:
     parts = urlsplit(url)
     with closing(http.client.HTTPConnection(parts.netloc, timeout=DEADLINE)) as connection:
         connection.request(method, urlunsplit(("", "", *parts[2:])), body, headers)
-        return Answer.read(connection.getresponse())
+        return HttpResponse.read(connection.getresponse())
