@@ -20,13 +20,13 @@ SERVICES: dict[str, dict[str, Any]] = STACK["services"]
 each_service = pytest.mark.parametrize("service", SERVICES.values(), ids=list(SERVICES))
 
 
-def test_it_is_as_the_compose_specification_says() -> None:
+def test_the_file_follows_the_compose_specification() -> None:
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(FILE)]
     check = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE)
     assert check.returncode == 0, check.stdout + check.stderr
 
 
-def test_it_has_the_server_and_its_monitoring() -> None:
+def test_the_services_are_the_server_and_its_monitoring() -> None:
     assert set(SERVICES) == {"convserve", "prometheus", "grafana"}
 
 
@@ -41,19 +41,19 @@ def test_each_service_is_confined(service: dict[str, Any]) -> None:
 
 
 @each_service
-def test_each_image_is_built_here_or_of_one_version(service: dict[str, Any]) -> None:
+def test_each_image_is_built_here_or_pinned(service: dict[str, Any]) -> None:
     name, _, tag = service["image"].partition(":")
     assert "build" in service or (tag and tag != "latest"), name
 
 
 @each_service
-def test_what_is_mounted_is_there(service: dict[str, Any]) -> None:
+def test_mounted_files_exist(service: dict[str, Any]) -> None:
     for volume in service.get("volumes", ()):
         source = volume.partition(":")[0]
         assert source in STACK["volumes"] or (FILE.parent / source).is_dir()
 
 
-def test_who_waits_for_another_waits_for_its_health() -> None:
+def test_dependencies_wait_for_health() -> None:
     for service in SERVICES.values():
         for name, wanted in service.get("depends_on", {}).items():
             assert wanted["condition"] == "service_healthy"
@@ -61,7 +61,7 @@ def test_who_waits_for_another_waits_for_its_health() -> None:
             assert "healthcheck" in SERVICES[name] or "build" in SERVICES[name]
 
 
-def test_the_server_is_built_from_its_file_and_set_by_its_settings() -> None:
+def test_the_server_is_built_here_and_configured_by_its_settings() -> None:
     server = SERVICES["convserve"]
     assert (FILE.parent / server["build"]["context"] / server["build"]["dockerfile"]).is_file()
     names = {f"CONVSERVE_{name.upper()}" for name in Settings.model_fields}
@@ -71,7 +71,7 @@ def test_the_server_is_built_from_its_file_and_set_by_its_settings() -> None:
     )
 
 
-def test_the_server_may_take_its_time_to_end() -> None:
+def test_the_server_has_time_to_shut_down() -> None:
     server = SERVICES["convserve"]
     drain = float(server["environment"]["CONVSERVE_DRAIN_DELAY_S"])
     patience = float(server["stop_grace_period"].removesuffix("s"))

@@ -19,7 +19,7 @@ def server_that_drains(repository: Path) -> ServerProcess:
     return ServerProcess(repository, "--drain-delay-s", "3600", "--host", "127.0.0.1")
 
 
-def test_it_follows_readiness(server_that_drains: ServerProcess) -> None:
+def test_health_follows_readiness(server_that_drains: ServerProcess) -> None:
     with server_that_drains as server:
         own = {"CONVSERVE_HOST": "0.0.0.0", "CONVSERVE_PORT": str(server.address[1])}
         ready = convserve("health", own=own)
@@ -34,7 +34,7 @@ def test_it_follows_readiness(server_that_drains: ServerProcess) -> None:
         )
 
 
-def test_it_asks_over_tls_and_where_no_certificate_is_wanted(repository: Path, tmp_path: Path) -> None:
+def test_health_uses_tls_and_the_admin_port(repository: Path, tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     pair = authority.sign("server")
     own = {
@@ -49,7 +49,7 @@ def test_it_asks_over_tls_and_where_no_certificate_is_wanted(repository: Path, t
         assert without.returncode == 1
 
 
-def test_nobody_there_is_not_healthy(tmp_path: Path) -> None:
+def test_an_unreachable_server_is_unhealthy(tmp_path: Path) -> None:
     publish_shades(tmp_path)
     with ServerProcess(tmp_path) as server:
         port = str(server.address[1])

@@ -52,18 +52,18 @@ def is_of_kubernetes(each: Document) -> bool:
 
 
 @pytest.mark.parametrize("kind", [kind for kind in BASE if is_of_kubernetes(BASE[kind])])
-def test_it_is_as_the_schema_of_kubernetes_says(kind: str) -> None:
+def test_objects_follow_the_kubernetes_schema(kind: str) -> None:
     kubernetes_validate.validate(BASE[kind], VERSION, strict=True)
 
 
-def test_the_schemas_find_a_slip() -> None:
+def test_the_schemas_reject_a_mistake() -> None:
     slip = {**BASE["Service"], "spec": {**BASE["Service"]["spec"], "port": 8000}}
     with pytest.raises(kubernetes_validate.ValidationError):
         kubernetes_validate.validate(slip, VERSION, strict=True)
 
 
 @pytest.mark.parametrize("folder", KUSTOMIZATIONS)
-def test_every_part_of_a_kustomization_is_there(folder: str) -> None:
+def test_every_file_of_a_kustomization_exists(folder: str) -> None:
     kustomization = document(f"{folder}/kustomization.yaml")
     named = {*kustomization["resources"], *(patch["path"] for patch in kustomization.get("patches", ()))}
     assert all((FOLDER / folder / name).exists() for name in named)
@@ -89,11 +89,11 @@ def test_kustomize_renders_it(folder: str) -> None:
 @pytest.mark.parametrize(
     ("given", "kind"), [(RUNTIME, "V1alpha1ServingRuntime"), (SERVICE, "V1beta1InferenceService")]
 )
-def test_kserves_own_types_know_every_field(given: Document, kind: str) -> None:
+def test_kserve_objects_have_only_known_fields(given: Document, kind: str) -> None:
     assert unknown_fields(given, kind) == []
 
 
-def test_an_unknown_field_is_found() -> None:
+def test_an_unknown_kserve_field_is_rejected() -> None:
     spec = {**SERVICE["spec"], "predictor": {**SERVICE["spec"]["predictor"], "replicas": 3}}
     assert unknown_fields({**SERVICE, "spec": spec}, "V1beta1InferenceService") == [
         ".spec.predictor.replicas"
@@ -120,7 +120,7 @@ def test_kubernetes_sets_no_variables_for_the_service() -> None:
 
 
 @pytest.mark.parametrize("pod", PODS)
-def test_each_probe_asks_a_path_that_answers(pod: Document, server: ServerProcess) -> None:
+def test_each_probe_uses_an_existing_path(pod: Document, server: ServerProcess) -> None:
     (container,) = pod["containers"]
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
         wanted = container[probe]["httpGet"]
@@ -128,13 +128,13 @@ def test_each_probe_asks_a_path_that_answers(pod: Document, server: ServerProces
         assert wanted["port"] in ("http", 8000)
 
 
-def test_the_environment_is_made_of_settings() -> None:
+def test_the_environment_holds_only_settings() -> None:
     patch = document("cuda/deployment.yaml")["spec"]["template"]["spec"]["containers"][0]
     for each in (*CONTAINER["env"], *patch["env"]):
         Settings(**{each["name"].removeprefix("CONVSERVE_").lower(): each["value"]})
 
 
-def test_pods_are_given_the_time_to_drain() -> None:
+def test_pods_have_time_to_drain() -> None:
     environment = {each["name"]: each["value"] for each in CONTAINER["env"]}
     needed = float(environment["CONVSERVE_DRAIN_DELAY_S"]) + float(
         environment["CONVSERVE_SHUTDOWN_TIMEOUT_S"]
@@ -152,7 +152,7 @@ def test_kserves_arguments_are_flags(repository: Path) -> None:
         assert [model["name"] for model in get(f"{server.url}/models").json["models"]] == ["shades"]
 
 
-def test_every_selector_finds_the_pods() -> None:
+def test_every_selector_matches_the_pods() -> None:
     labels = BASE["Deployment"]["spec"]["template"]["metadata"]["labels"].items()
     selectors = [
         BASE["Deployment"]["spec"]["selector"]["matchLabels"],
@@ -187,7 +187,7 @@ def test_the_autoscaler_uses_the_adapters_metric(server: ServerProcess) -> None:
     assert "convserve_images_in_flight_limit{" in rule["metricsQuery"]
 
 
-def test_kserves_names_fit_together() -> None:
+def test_kserve_names_match() -> None:
     model = SERVICE["spec"]["predictor"]["model"]
     (known,) = RUNTIME["spec"]["supportedModelFormats"]
     assert model["runtime"] == RUNTIME["metadata"]["name"]

@@ -115,7 +115,7 @@ def test_every_rule_is_evaluated(scraped: Scraped) -> None:
 
 
 @needs_prometheus
-def test_every_metric_that_is_asked_for_is_told(scraped: Scraped) -> None:
+def test_every_queried_metric_exists(scraped: Scraped) -> None:
     scraped.ask_once()
     page = MetricsPage.scrape(scraped.server.url)
     asked = set(re.findall(r"\b(?:convserve|process)_\w+", " ".join(in_dashboard() + in_rules())))
@@ -135,12 +135,12 @@ def test_every_metric_that_is_asked_for_is_told(scraped: Scraped) -> None:
     ],
     ids=["configuration", "rules", "alerts in made-up histories"],
 )
-def test_promtool_finds_nothing(arguments: tuple[str | Path, ...]) -> None:
+def test_promtool_reports_no_problem(arguments: tuple[str | Path, ...]) -> None:
     check = subprocess.run(["promtool", *arguments], capture_output=True, text=True, timeout=DEADLINE)
     assert check.returncode == 0, check.stdout + check.stderr
 
 
-def test_each_alert_has_a_history_in_which_it_is_told() -> None:
+def test_each_alert_has_a_test_in_which_it_fires() -> None:
     histories = yaml.safe_load(Path(__file__).with_name("alerts.yaml").read_text())["tests"]
     told = {
         test["alertname"]
@@ -158,12 +158,12 @@ def test_the_objective_is_a_bucket() -> None:
     assert float(slow["expr"].rpartition(">")[2]) in SECONDS
 
 
-def test_the_dashboard_is_fresh() -> None:
+def test_the_dashboard_is_up_to_date() -> None:
     generator = runpy.run_path(str(ROOT / "scripts" / "generate_dashboard.py"))
     assert generator["dashboard"]() == DASHBOARD
 
 
-def test_panels_lie_side_by_side() -> None:
+def test_panels_do_not_overlap() -> None:
     places = [panel["gridPos"] for panel in DASHBOARD["panels"]]
     assert all(place["x"] + place["w"] <= 24 for place in places)
     for above, below in pairwise(places):
@@ -172,7 +172,7 @@ def test_panels_lie_side_by_side() -> None:
         )
 
 
-def test_grafana_is_told_where_everything_is() -> None:
+def test_grafana_is_provisioned() -> None:
     (source,) = yaml.safe_load((GRAFANA / "provisioning/datasources/prometheus.yaml").read_text())[
         "datasources"
     ]

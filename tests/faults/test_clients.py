@@ -50,7 +50,7 @@ def assert_unharmed(server: ServerProcess, load: Load) -> None:
 
 
 @needs_procfs
-def test_a_thousand_vanish_wherever_they_are(server: ServerProcess) -> None:
+def test_a_thousand_disconnects_do_not_affect_others(server: ServerProcess) -> None:
     """In the head, in the body, or before the answer; half of them with a reset."""
     draw = random.Random(7)
 
@@ -69,7 +69,7 @@ def test_a_thousand_vanish_wherever_they_are(server: ServerProcess) -> None:
     assert memory(server.pid, "VmRSS") - before < 4 * MEBIBYTE
 
 
-def test_hundreds_send_a_byte_now_and_then(server: ServerProcess) -> None:
+def test_hundreds_of_slow_clients_are_rejected(server: ServerProcess) -> None:
     """Half of them their heads and half of them their bodies; all are refused, and none holds up another."""
     with ExitStack() as stack:
         slow = [
@@ -96,7 +96,7 @@ def status_of_another(server: ServerProcess) -> int:
 
 
 @needs_procfs
-def test_no_more_files_can_be_opened(tmp_path: Path) -> None:
+def test_exhausted_file_descriptors_only_affect_new_connections(tmp_path: Path) -> None:
     """New connections are cut until others are closed; those that are there are answered all the time."""
     publish_shades(tmp_path)
     with ServerProcess(tmp_path) as server, ExitStack() as stack:
@@ -118,7 +118,7 @@ def test_no_more_files_can_be_opened(tmp_path: Path) -> None:
         scrape_until(server.url, MetricsPage.is_idle)
 
 
-def test_few_files_may_be_opened_from_the_start(tmp_path: Path) -> None:
+def test_a_low_descriptor_limit_lowers_the_connection_limit(tmp_path: Path) -> None:
     """Then fewer connections are taken, which is told, and those beyond are refused and not left to wait."""
     publish_shades(tmp_path)
     command = ["bash", "-c", 'ulimit -n 100; exec "$@"', "-", *PYTHON_M_SERVICE]

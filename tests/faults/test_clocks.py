@@ -42,14 +42,14 @@ def calls_of_wall_clocks(path: Path) -> Iterator[str]:
             yield f"{path.name}: from {node.module}"
 
 
-def test_wall_clocks_tell_the_time_and_nothing_else() -> None:
+def test_wall_clocks_are_read_only_for_timestamps() -> None:
     found = [call for path in sorted(SERVICE.rglob("*.py")) for call in calls_of_wall_clocks(path)]
     assert {call.partition(":")[0] for call in found} <= TELLING_THE_TIME, found
 
 
 @pytest.mark.skipif(not FAKETIME, reason="libfaketime is not installed")
 @pytest.mark.parametrize("jump", ["+10d", "-10d"])
-def test_a_jump_of_days_is_not_noticed(tmp_path: Path, jump: str) -> None:
+def test_a_clock_jump_of_days_has_no_effect(tmp_path: Path, jump: str) -> None:
     """Deadlines, batches' delays and idle connections go on; the monotonic clock is left as it is."""
     publish_shades(tmp_path / "models")
     clock = tmp_path / "clock"

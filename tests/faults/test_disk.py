@@ -47,7 +47,7 @@ def fill(folder: Path) -> None:
 
 
 @needs_procfs
-def test_a_full_disk_costs_numbers_and_no_answers(small_disk: Path, tmp_path: Path) -> None:
+def test_a_full_disk_loses_metrics_but_no_responses(small_disk: Path, tmp_path: Path) -> None:
     """Workers share their numbers through files: one that starts on a full disk keeps its own to itself."""
     publish_shades(tmp_path / "models")
     own = {"TMPDIR": str(small_disk)}
@@ -69,7 +69,7 @@ def test_a_full_disk_costs_numbers_and_no_answers(small_disk: Path, tmp_path: Pa
 
 
 @needs_procfs
-def test_a_model_overwritten_with_garbage_goes_on_answering(tmp_path: Path) -> None:
+def test_an_overwritten_model_is_still_served(tmp_path: Path) -> None:
     """Nothing is read again while it is served, and nothing that is no model is ever served."""
     version = publish_shades(tmp_path)
     with ServerProcess(tmp_path, "--workers", "2") as server:

@@ -37,14 +37,14 @@ def fragile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]
         yield server
 
 
-def test_every_kth_run_fails_and_no_other(fragile: ServerProcess) -> None:
+def test_only_the_failing_run_fails(fragile: ServerProcess) -> None:
     bodies = [BAD if number % EVERY == 0 else GOOD for number in range(100 * FACTOR)]
     answers = [post(f"{fragile.url}/classify", body) for body in bodies]
     assert [answer.status for answer in answers] == [500 if body is BAD else 200 for body in bodies]
     assert answers[0].json == {"error": "the engine failed on the batch of this request"}
 
 
-def test_under_load_the_batches_that_fail_are_all_that_fails(fragile: ServerProcess) -> None:
+def test_only_the_failing_batches_fail_under_load(fragile: ServerProcess) -> None:
     already = int(MetricsPage.scrape(fragile.url).total("convserve_requests_total", code="500"))
     with ThreadPoolExecutor(8) as pool, Load(fragile.url, GOOD, clients=8, reconnect=True) as load:
         bad = list(pool.map(lambda _: post(f"{fragile.url}/classify", BAD).status, range(50 * FACTOR)))
@@ -76,7 +76,7 @@ def hung(tmp_path: Path) -> Iterator[ServerProcess]:
         yield server
 
 
-def test_an_engine_that_hangs_holds_up_nobody_else(hung: ServerProcess) -> None:
+def test_a_hanging_engine_does_not_affect_other_models(hung: ServerProcess) -> None:
     assert classify(hung, "hanging", BAD, timeout_ms=500).status == 504
     with ThreadPoolExecutor(20) as pool:  # they wait for the engine, each until its time is over
         waiting = pool.map(lambda _: classify(hung, "hanging", GOOD, timeout_ms=500).status, range(20))
@@ -91,7 +91,7 @@ def test_an_engine_that_hangs_holds_up_nobody_else(hung: ServerProcess) -> None:
     assert "the engine of hanging version 1 did not finish within" in hung.stderr.text
 
 
-def test_a_supervisor_ends_a_worker_whose_engine_hangs(tmp_path: Path) -> None:
+def test_a_supervisor_kills_a_worker_with_a_hanging_engine(tmp_path: Path) -> None:
     publish_shades(tmp_path, "hanging", onnx_graph=hanging())
     with ServerProcess(tmp_path, "--workers", "2", "--shutdown-timeout-s", "1") as server:
         assert classify(server, "hanging", BAD, timeout_ms=200).status == 504

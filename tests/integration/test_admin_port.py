@@ -24,7 +24,7 @@ def admin_url(server: ServerProcess) -> str:
     return server.stdout.wait_for(r"^  admin: (http://\S+)$")[1]
 
 
-def test_each_port_answers_its_own(apart: ServerProcess) -> None:
+def test_each_port_serves_its_own_paths(apart: ServerProcess) -> None:
     inference, operations = apart.url, admin_url(apart)
     assert post(f"{inference}/classify", BODY).status == 200
     assert post(f"{operations}/classify", BODY).status == 404
@@ -35,6 +35,6 @@ def test_each_port_answers_its_own(apart: ServerProcess) -> None:
     assert get(f"{operations}/docs").json == {"error": "this path is served on another port"}
 
 
-def test_probes_are_answered_on_both(apart: ServerProcess) -> None:
+def test_both_ports_serve_probes(apart: ServerProcess) -> None:
     for url in (apart.url, admin_url(apart)):
         assert get(f"{url}/livez").status == get(f"{url}/readyz").status == 200

@@ -60,7 +60,7 @@ def code(channel: grpc.Channel, method: str, *metadata: tuple[str, str]) -> grpc
 
 
 @pytest.mark.parametrize("method", [*METHODS, *NOWHERE])
-def test_without_a_key_only_probes_are_answered(channel: grpc.Channel, method: str) -> None:
+def test_only_probes_need_no_key(channel: grpc.Channel, method: str) -> None:
     ended = code(channel, method)
     if method in GRPC_PROBES:
         assert ended == grpc.StatusCode.OK
@@ -69,18 +69,18 @@ def test_without_a_key_only_probes_are_answered(channel: grpc.Channel, method: s
 
 
 @pytest.mark.parametrize("method", [*METHODS, *NOWHERE])
-def test_with_the_right_one_of_two_keys_each_method_is_reached(channel: grpc.Channel, method: str) -> None:
+def test_each_method_accepts_the_key_with_its_scope(channel: grpc.Channel, method: str) -> None:
     codes = [code(channel, method, ("authorization", f"Bearer {key}")) for key in (OLD, OPS)]
     assert grpc.StatusCode.UNAUTHENTICATED not in codes
     assert method in GRPC_PROBES or codes.count(grpc.StatusCode.PERMISSION_DENIED) == 1
 
 
-def test_metadata_may_call_it_x_api_key(channel: grpc.Channel) -> None:
+def test_the_key_may_be_in_the_x_api_key_metadata(channel: grpc.Channel) -> None:
     method = "/inference.GRPCInferenceService/ServerMetadata"
     assert code(channel, method, ("x-api-key", OLD)) == grpc.StatusCode.OK
 
 
-def test_keys_are_exchanged_while_it_runs(guarded: ServerProcess, keys: Path) -> None:
+def test_changed_keys_apply_without_a_restart(guarded: ServerProcess, keys: Path) -> None:
     def status(key: str) -> int:
         return get(f"{guarded.url}/models", {"X-API-Key": key}).status
 
@@ -96,7 +96,7 @@ def test_keys_are_exchanged_while_it_runs(guarded: ServerProcess, keys: Path) ->
     assert status(NEW) == 200
 
 
-def test_workers_share_a_rate(shades: Path) -> None:
+def test_workers_share_a_rate_limit(shades: Path) -> None:
     own = {"CONVSERVE_API_KEYS": f"mobile infer {OLD} 0.001; ops metrics {OPS}"}
     with ServerProcess(shades, "--workers", "2", own=own) as server:
         statuses = [get(f"{server.url}/models", {"X-API-Key": OLD}).status for _ in range(20)]
@@ -104,7 +104,7 @@ def test_workers_share_a_rate(shades: Path) -> None:
         assert get(f"{server.url}/metrics").status == 401
 
 
-def test_a_list_that_cannot_be_read_is_an_error_at_the_start(shades: Path) -> None:
+def test_an_invalid_key_list_prevents_the_start(shades: Path) -> None:
     result = convserve("serve", "--models", shades, own={"CONVSERVE_API_KEYS": "mobile everything 1234"})
     assert result.returncode == 2
     assert result.stderr == (
@@ -112,12 +112,12 @@ def test_a_list_that_cannot_be_read_is_an_error_at_the_start(shades: Path) -> No
     )
 
 
-def test_a_key_is_no_argument(shades: Path) -> None:
+def test_a_key_cannot_be_a_command_line_argument(shades: Path) -> None:
     result = convserve("serve", "--models", shades, "--api-keys", f"mobile infer {OLD}")
     assert result.returncode == 2
 
 
-def test_the_shell_makes_a_key_and_asks_with_it(shades: Path, tmp_path: Path) -> None:
+def test_the_commands_create_and_use_a_key(shades: Path, tmp_path: Path) -> None:
     made = convserve("key", "mobile", "--scopes", "infer")
     key, line = (text.partition(": ")[2] for text in made.stdout.splitlines())
     assert made.returncode == 0

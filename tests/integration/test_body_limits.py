@@ -25,13 +25,13 @@ def assert_refused(answer: HttpResponse) -> None:
     assert str(MAX_BODY_BYTES) in answer.json["error"]
 
 
-def test_by_its_content_length_before_any_of_it_is_sent(server: ServerProcess) -> None:
+def test_a_large_content_length_is_rejected_before_the_body(server: ServerProcess) -> None:
     with connected(server) as client:
         client.sendall(head(f"Content-Length: {MAX_BODY_BYTES + 1}"))
         assert_refused(read_response(client))
 
 
-def test_by_its_chunks_before_their_end_is_sent(server: ServerProcess) -> None:
+def test_large_chunks_are_rejected_before_their_end(server: ServerProcess) -> None:
     with connected(server) as client:
         client.sendall(head("Transfer-Encoding: chunked"))
         client.sendall(chunk(bytes(MAX_BODY_BYTES)))
@@ -39,12 +39,12 @@ def test_by_its_chunks_before_their_end_is_sent(server: ServerProcess) -> None:
         assert_refused(read_response(client))
 
 
-def test_the_limit_itself_is_let_in(server: ServerProcess) -> None:
+def test_a_body_of_exactly_the_limit_is_accepted(server: ServerProcess) -> None:
     answer = post(f"{server.url}/classify", BODY + bytes(MAX_BODY_BYTES - len(BODY)))
     assert answer.status == 200  # what follows a picture's end is not looked at
 
 
-def test_chunks_within_the_limit_are_put_together(server: ServerProcess) -> None:
+def test_chunks_within_the_limit_are_joined(server: ServerProcess) -> None:
     with connected(server) as client:
         pieces = b"".join(chunk(bytes([byte])) for byte in BODY)
         client.sendall(head("Transfer-Encoding: chunked") + pieces + chunk(b""))
@@ -53,7 +53,7 @@ def test_chunks_within_the_limit_are_put_together(server: ServerProcess) -> None
 
 @needs_procfs
 @pytest.mark.parametrize("chunked", [False, True])
-def test_refused_bytes_are_not_kept(server: ServerProcess, chunked: bool) -> None:
+def test_rejected_bodies_are_not_buffered(server: ServerProcess, chunked: bool) -> None:
     """Whether or not the client goes on sending."""
     before = memory(server.pid, "VmHWM")
     with connected(server) as client:
@@ -66,7 +66,7 @@ def test_refused_bytes_are_not_kept(server: ServerProcess, chunked: bool) -> Non
 
 
 @pytest.mark.parametrize("own", [{}, {"CONVSERVE_ACCESS_LOG": "true"}], ids=["direct", "by-uvicorn"])
-def test_a_client_that_wants_one_answer_may_send_all_before_it_reads(
+def test_a_client_with_connection_close_may_send_everything_before_reading(
     shades: Path, own: dict[str, str]
 ) -> None:
     """Its connection is closed afterwards, and not under its feet."""
@@ -83,14 +83,14 @@ def test_a_client_that_wants_one_answer_may_send_all_before_it_reads(
                 assert client.recv(1) == b""
 
 
-def test_a_client_that_wants_one_answer_sees_at_once_that_nothing_follows(server: ServerProcess) -> None:
+def test_the_response_to_connection_close_ends_immediately(server: ServerProcess) -> None:
     with connected(server) as client:
         client.sendall(head("Connection: close", f"Content-Length: {MAX_BODY_BYTES + 1}"))
         assert_refused(read_response(client))
         assert client.recv(1) == b""
 
 
-def test_a_client_that_asks_first_is_told_to_go_on(server: ServerProcess) -> None:
+def test_expect_100_continue_is_accepted(server: ServerProcess) -> None:
     with connected(server) as client:
         client.sendall(head("Expect: 100-continue", f"Content-Length: {len(BODY)}"))
         assert client.recv(1024) == b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -98,7 +98,7 @@ def test_a_client_that_asks_first_is_told_to_go_on(server: ServerProcess) -> Non
         assert read_response(client).status == 200
 
 
-def test_a_client_that_asks_first_is_told_not_to_send_too_much(server: ServerProcess) -> None:
+def test_expect_100_continue_is_rejected_for_a_large_body(server: ServerProcess) -> None:
     with connected(server) as client:
         client.sendall(head("Expect: 100-continue", f"Content-Length: {MAX_BODY_BYTES + 1}"))
         assert client.recv(12) == b"HTTP/1.1 413"
@@ -106,7 +106,7 @@ def test_a_client_that_asks_first_is_told_not_to_send_too_much(server: ServerPro
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 @pytest.mark.parametrize(("extra", "code"), [(0, "200"), (MAX_BODY_BYTES, "413")])
-def test_curl_asks_first(server: ServerProcess, tmp_path: Path, extra: int, code: str) -> None:
+def test_curl_expects_100_continue(server: ServerProcess, tmp_path: Path, extra: int, code: str) -> None:
     (tmp_path / "seven.png").write_bytes(BODY + bytes(extra))
     command = ["curl", "--silent", "--output", "answer.json", "--write-out", "%{http_code}"]
     command += ["--header", "Expect: 100-continue", "--header", "Content-Type: image/png"]

@@ -32,7 +32,7 @@ def where(request: pytest.FixtureRequest, shades: Path) -> list[str]:
     return [*quiet, "--url", server.url]
 
 
-def test_classify_prints_a_line_a_picture(two: Path, where: list[str]) -> None:
+def test_classify_prints_a_line_for_each_image(two: Path, where: list[str]) -> None:
     result = convserve("classify", *where, two / "one.png", two / "two.png")
     assert (result.returncode, result.stderr) == (0, "")
     first, second = result.stdout.splitlines()
@@ -40,7 +40,7 @@ def test_classify_prints_a_line_a_picture(two: Path, where: list[str]) -> None:
     assert second.startswith(f"{two / 'two.png'}: shade 2 (")
 
 
-def test_classify_prints_the_servers_answer_as_json(two: Path, where: list[str]) -> None:
+def test_classify_prints_the_response_as_json(two: Path, where: list[str]) -> None:
     version = ["--model", "shades", "--model-version", "1"]
     result = convserve("classify", *where, "--json", "--top-k", "3", *version, two / "one.png")
     assert (result.returncode, result.stderr) == (0, "")
@@ -51,7 +51,7 @@ def test_classify_prints_the_servers_answer_as_json(two: Path, where: list[str])
     assert len(prediction["top_k"]) == 3
 
 
-def test_classify_names_what_it_cannot_read_and_goes_on(two: Path, where: list[str]) -> None:
+def test_classify_names_unreadable_files_and_continues(two: Path, where: list[str]) -> None:
     (two / "text.png").write_text("no picture")
     result = convserve("classify", *where, two / "text.png", two / "missing.png", two / "two.png")
     assert result.returncode == 1
@@ -61,20 +61,20 @@ def test_classify_names_what_it_cannot_read_and_goes_on(two: Path, where: list[s
     assert result.stdout.startswith(f"{two / 'two.png'}: shade 2 (")
 
 
-def test_classify_by_a_model_that_is_not_there(two: Path, server: ServerProcess) -> None:
+def test_classify_rejects_an_unknown_model(two: Path, server: ServerProcess) -> None:
     result = convserve("classify", "--url", server.url, "--model", "hues", two / "one.png")
     assert (result.returncode, result.stdout) == (1, "")
     assert "no model 'hues' is served; available: shades" in result.stderr
 
 
-def test_classify_by_a_version_that_is_not_there(two: Path, shades: Path) -> None:
+def test_classify_rejects_an_unknown_version(two: Path, shades: Path) -> None:
     asked = ["--model", "shades", "--model-version", "7"]
     result = convserve("classify", "--models", shades, *asked, two / "one.png")
     assert (result.returncode, result.stdout) == (1, "")
     assert "shades has no version '7'" in result.stderr
 
 
-def test_classify_by_a_server_that_is_not_there(two: Path) -> None:
+def test_classify_reports_an_unreachable_server(two: Path) -> None:
     with socket.socket() as unheard:  # bound, so that nobody else listens there, and not listening
         unheard.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unheard.getsockname()[1]}"
@@ -92,26 +92,26 @@ def test_classify_by_a_server_that_is_not_there(two: Path) -> None:
         (2, ["--top-k", "0"], "--top-k"),
     ],
 )
-def test_classify_called_wrongly(two: Path, code: int, arguments: list[str], word: str) -> None:
+def test_classify_rejects_invalid_arguments(two: Path, code: int, arguments: list[str], word: str) -> None:
     wrong = arguments or [word]
     result = convserve("classify", *wrong, two / "one.png")
     assert (result.returncode, result.stdout) == (code, "")
     assert word in result.stderr.splitlines()[-1]
 
 
-def test_classify_without_a_model_to_ask(two: Path) -> None:
+def test_classify_needs_a_model(two: Path) -> None:
     result = convserve("classify", "--models", two, two / "one.png")
     assert (result.returncode, result.stdout) == (3, "")
     assert "nothing to serve" in result.stderr
 
 
-def test_check_tells_what_would_be_served(shades: Path) -> None:
+def test_check_lists_the_models(shades: Path) -> None:
     result = convserve("check", "--models", shades, "--log-level", "warning")
     assert (result.returncode, result.stderr) == (0, "")
     assert "shades version 1: accuracy 100.00% on drawn greys" in result.stdout
 
 
-def test_check_fails_where_something_would_not_be_served(tmp_path: Path) -> None:
+def test_check_fails_if_a_version_is_broken(tmp_path: Path) -> None:
     publish_shades(tmp_path)
     change_the_graph(publish_shades(tmp_path))
     result = convserve("check", "--models", tmp_path)
@@ -120,9 +120,9 @@ def test_check_fails_where_something_would_not_be_served(tmp_path: Path) -> None
     assert "shades version 2: NOT SERVED: model.onnx is not the file that was published" in result.stdout
 
 
-def test_the_version() -> None:
+def test_the_version_is_printed() -> None:
     assert convserve("--version").stdout == f"convserve {__version__}\n"
 
 
-def test_no_command_is_called_wrongly() -> None:
+def test_a_missing_command_is_a_usage_error() -> None:
     assert convserve().returncode == 2

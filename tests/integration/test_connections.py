@@ -86,7 +86,7 @@ def assert_refused(client: socket.socket, status: int) -> HttpResponse:
     ids=["long", "long-in-all", "many"],
 )
 @pytest.mark.parametrize("whole", [True, False])
-def test_a_large_head(
+def test_a_large_head_is_rejected(
     strict: ServerProcess, refused: Callable[[str], None], lines: list[bytes], whole: bool
 ) -> None:
     data = b"\r\n".join([b"GET /models HTTP/1.1", b"Host: localhost", *lines, b"", b""])
@@ -97,14 +97,14 @@ def test_a_large_head(
     refused("large_head")
 
 
-def test_a_head_without_an_end(strict: ServerProcess, refused: Callable[[str], None]) -> None:
+def test_an_endless_head_is_rejected(strict: ServerProcess, refused: Callable[[str], None]) -> None:
     with connected(strict) as client:
         client.sendall(b"GET /" + b"x" * MAX_HEAD)
         assert_refused(client, 431)
     refused("large_head")
 
 
-def test_a_head_of_the_size_that_is_let_in_before_a_large_body(strict: ServerProcess) -> None:
+def test_a_head_of_the_allowed_size_may_precede_a_large_body(strict: ServerProcess) -> None:
     rest = 3 * MAX_HEAD
     with connected(strict) as client:
         client.sendall(head(f"Content-Length: {len(BODY) + rest}") + BODY + bytes(rest))
@@ -124,14 +124,14 @@ def assert_each_refused_as_slow(server: ServerProcess, reason: str, *sent: bytes
     assert page.total("convserve_connection_rejections_total", reason=reason) == counted + len(sent)
 
 
-def test_a_head_that_does_not_come(strict: ServerProcess, refused: Callable[[str], None]) -> None:
+def test_a_connection_without_a_request_times_out(
+    strict: ServerProcess, refused: Callable[[str], None]
+) -> None:
     assert_each_refused_as_slow(strict, "slow_head", b"", b"POST /clas", REQUEST[:60], b"\r\n\r\n")
     refused("slow_head")
 
 
-def test_a_head_that_does_not_come_behind_an_answer(
-    strict: ServerProcess, refused: Callable[[str], None]
-) -> None:
+def test_an_incomplete_second_head_times_out(strict: ServerProcess, refused: Callable[[str], None]) -> None:
     with connected(strict) as client:
         client.sendall(REQUEST)
         assert read_response(client).status == 200
@@ -140,7 +140,7 @@ def test_a_head_that_does_not_come_behind_an_answer(
     refused("slow_head")
 
 
-def test_a_head_that_never_stops_coming(strict: ServerProcess, refused: Callable[[str], None]) -> None:
+def test_a_slow_head_times_out(strict: ServerProcess, refused: Callable[[str], None]) -> None:
     """A byte now and then does not help."""
     with connected(strict) as client:
         client.settimeout(0.2)
@@ -157,13 +157,13 @@ def test_a_head_that_never_stops_coming(strict: ServerProcess, refused: Callable
     refused("slow_head")
 
 
-def test_a_body_that_does_not_come(strict: ServerProcess, refused: Callable[[str], None]) -> None:
+def test_a_missing_body_times_out(strict: ServerProcess, refused: Callable[[str], None]) -> None:
     chunked = head("Transfer-Encoding: chunked") + chunk(BODY)
     assert_each_refused_as_slow(strict, "slow_body", REQUEST[:-10], chunked)
     refused("slow_body")
 
 
-def test_a_client_that_goes_on_sending_after_its_last_answer(
+def test_bytes_after_the_last_response_are_discarded_until_a_limit(
     strict: ServerProcess, refused: Callable[[str], None]
 ) -> None:
     """What it sends is passed over, but not for ever."""
@@ -183,7 +183,9 @@ def test_a_client_that_goes_on_sending_after_its_last_answer(
     refused("slow_body")
 
 
-def test_a_client_that_reads_nothing(strict: ServerProcess, refused: Callable[[str], None]) -> None:
+def test_a_client_that_does_not_read_is_disconnected(
+    strict: ServerProcess, refused: Callable[[str], None]
+) -> None:
     """It asks for more than fits the buffers between them, and never takes it."""
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -193,7 +195,7 @@ def test_a_client_that_reads_nothing(strict: ServerProcess, refused: Callable[[s
         refused("slow_reader")
 
 
-def test_an_idle_connection_is_closed_whenever_its_answer_came(shades: Path) -> None:
+def test_an_idle_connection_is_closed_after_an_early_response_too(shades: Path) -> None:
     """An answer that does not wait for the body leaves before what is then still to come."""
     with ServerProcess(shades, "--keep-alive-s", "1", "--max-body-bytes", str(len(BODY))) as server:
         with connected(server) as early, connected(server) as late:
@@ -207,7 +209,9 @@ def test_an_idle_connection_is_closed_whenever_its_answer_came(shades: Path) -> 
         assert server.stderr.text == ""
 
 
-def test_more_connections_than_there_may_be(strict: ServerProcess, refused: Callable[[str], None]) -> None:
+def test_connections_over_the_limit_are_rejected(
+    strict: ServerProcess, refused: Callable[[str], None]
+) -> None:
     with ExitStack() as stack:
         clients = [stack.enter_context(connected(strict)) for _ in range(MAX_CONNECTIONS)]
         for client in clients:
@@ -221,7 +225,9 @@ def test_more_connections_than_there_may_be(strict: ServerProcess, refused: Call
     refused("too_many_connections")
 
 
-def test_more_bytes_than_may_be_held(strict: ServerProcess, refused: Callable[[str], None]) -> None:
+def test_buffered_bytes_over_the_limit_are_rejected(
+    strict: ServerProcess, refused: Callable[[str], None]
+) -> None:
     half = MAX_BODIES // 2 + 1
     with connected(strict) as first, connected(strict) as second:
         first.sendall(head(f"Content-Length: {half + 1}") + bytes(half))
@@ -244,14 +250,16 @@ def test_more_bytes_than_may_be_held(strict: ServerProcess, refused: Callable[[s
         head("Transfer-Encoding: chunked") + b"x\r\n",
     ],
 )
-def test_what_is_no_http(strict: ServerProcess, refused: Callable[[str], None], sent: bytes) -> None:
+def test_malformed_http_is_rejected(
+    strict: ServerProcess, refused: Callable[[str], None], sent: bytes
+) -> None:
     with connected(strict) as client:
         client.sendall(sent)
         assert_refused(client, 400)
     refused("malformed")
 
 
-def test_what_is_no_http_behind_a_request_takes_nothing_from_it(strict: ServerProcess) -> None:
+def test_malformed_http_after_a_request_keeps_its_response(strict: ServerProcess) -> None:
     with connected(strict) as client:
         client.sendall(REQUEST + b"NONSENSE\r\n\r\n")
         answer = read_response(client)
@@ -260,7 +268,7 @@ def test_what_is_no_http_behind_a_request_takes_nothing_from_it(strict: ServerPr
         see_end(client)
 
 
-def test_an_offer_to_speak_http_2_is_passed_over(strict: ServerProcess) -> None:
+def test_an_upgrade_to_http_2_is_ignored(strict: ServerProcess) -> None:
     """As Java's client makes it with its first request."""
     fields = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAEAAEAAAAIAAAAB")
     with connected(strict) as client:

@@ -22,7 +22,7 @@ DEPARTURES = 500
 RESET = struct.pack("ii", 1, 0)
 
 
-def test_a_request_cut_off_in_its_body_is_counted_as_such(server: ServerProcess) -> None:
+def test_a_request_interrupted_in_its_body_is_counted(server: ServerProcess) -> None:
     before = MetricsPage.scrape(server.url).total("convserve_requests_total", code="499")
     with connected(server) as client:
         client.sendall(REQUEST[:-10])
@@ -33,7 +33,7 @@ def test_a_request_cut_off_in_its_body_is_counted_as_such(server: ServerProcess)
     assert post(f"{server.url}/classify", BODY).status == 200
 
 
-def test_a_request_cut_off_in_its_head_is_none(server: ServerProcess) -> None:
+def test_a_request_interrupted_in_its_head_is_not_counted(server: ServerProcess) -> None:
     before = MetricsPage.scrape(server.url).total("convserve_requests_total")
     with connected(server) as client:
         client.sendall(REQUEST[:20])
@@ -41,7 +41,7 @@ def test_a_request_cut_off_in_its_head_is_none(server: ServerProcess) -> None:
     assert MetricsPage.scrape(server.url).total("convserve_requests_total") == before + 1
 
 
-def test_nobody_waits_in_place_of_a_client_that_has_left(shades: Path) -> None:
+def test_a_disconnected_client_frees_its_place_in_the_queue(shades: Path) -> None:
     """Its rows would wait a minute for company."""
     with ServerProcess(shades, "--max-queue-delay-ms", "60000") as server:
         with connected(server) as client:
@@ -54,7 +54,7 @@ def test_nobody_waits_in_place_of_a_client_that_has_left(shades: Path) -> None:
 
 
 @pytest.mark.parametrize("reset", [False, True])
-def test_hundreds_that_do_not_wait_for_their_answer(server: ServerProcess, reset: bool) -> None:
+def test_hundreds_of_clients_may_disconnect_early(server: ServerProcess, reset: bool) -> None:
     before = MetricsPage.scrape(server.url).total("convserve_requests_total")
     for _ in range(DEPARTURES):
         with connected(server) as client:

@@ -24,13 +24,13 @@ def complaint(code: int, *arguments: str | Path, own: dict[str, str] | None = No
     return line
 
 
-def test_an_empty_repository(tmp_path: Path) -> None:
+def test_an_empty_repository_prevents_the_start(tmp_path: Path) -> None:
     line = complaint(3, "--models", tmp_path, "--workers", "2")
     assert line.startswith(f"convserve: nothing to serve: {tmp_path} holds")
 
 
 @one_or_two_workers
-def test_nothing_but_broken_versions(tmp_path: Path, workers: str) -> None:
+def test_only_broken_versions_prevent_the_start(tmp_path: Path, workers: str) -> None:
     change_the_graph(publish_shades(tmp_path, "changed"))
     remove_the_manifest(publish_shades(tmp_path, "no-manifest"))
     line = complaint(3, "--models", tmp_path, "--workers", workers)
@@ -38,27 +38,27 @@ def test_nothing_but_broken_versions(tmp_path: Path, workers: str) -> None:
     assert "no-manifest version 1: manifest.json cannot be read" in line
 
 
-def test_a_repository_that_does_not_exist(tmp_path: Path) -> None:
+def test_a_missing_repository_prevents_the_start(tmp_path: Path) -> None:
     line = complaint(2, "--models", tmp_path / "nowhere", "--workers", "2")
     assert f"{tmp_path / 'nowhere'} cannot be read" in line
 
 
 @one_or_two_workers
-def test_a_port_that_is_taken(shades: Path, workers: str) -> None:
+def test_a_port_in_use_is_an_error(shades: Path, workers: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])
         line = complaint(2, "--models", shades, "--port", port, "--workers", workers)
     assert f"cannot listen on 127.0.0.1 port {port}" in line
 
 
-def test_a_port_that_another_server_shares_among_its_workers(shades: Path) -> None:
+def test_a_port_shared_by_another_servers_workers_is_an_error(shades: Path) -> None:
     with socket.create_server(("127.0.0.1", 0), reuse_port=True) as other:
         port = str(other.getsockname()[1])
         line = complaint(2, "--models", shades, "--port", port, "--workers", "2")
     assert f"cannot listen on 127.0.0.1 port {port}" in line
 
 
-def test_an_address_that_is_not_this_machines(shades: Path) -> None:
+def test_a_foreign_address_is_an_error(shades: Path) -> None:
     assert "cannot listen on 192.0.2.1 port 0" in complaint(2, "--models", shades, "--host", "192.0.2.1")
 
 
@@ -69,18 +69,18 @@ def test_an_address_that_is_not_this_machines(shades: Path) -> None:
         ("CONVSERVE_PROVIDER", "abacus"),
     ],
 )
-def test_a_variable_that_cannot_be_understood(name: str, value: str) -> None:
+def test_an_invalid_variable_is_an_error(name: str, value: str) -> None:
     assert name in complaint(2, own={name: value})
 
 
-def test_a_port_that_is_no_number() -> None:
+def test_a_port_that_is_not_a_number_is_an_error() -> None:
     result = convserve("serve", own={"CONVSERVE_PORT": "abc"})
     assert result.returncode == 2
     (line,) = result.stderr.splitlines()
     assert "CONVSERVE_PORT" in line
 
 
-def test_settings_that_contradict_each_other(shades: Path) -> None:
+def test_contradictory_settings_are_an_error(shades: Path) -> None:
     assert "queue_limit (8) is below max_images (256)" in complaint(
         2, "--models", shades, "--queue-limit", "8"
     )

@@ -101,7 +101,7 @@ class GrpcLoad:
 
 
 @one_or_two_workers
-def test_it_is_announced_and_answers(shades: Path, workers_wanted: str) -> None:
+def test_the_grpc_port_is_announced_and_serves(shades: Path, workers_wanted: str) -> None:
     with (
         ServerProcess(shades, *FREE_PORT, "--workers", workers_wanted) as server,
         connected(server) as channel,
@@ -113,7 +113,7 @@ def test_it_is_announced_and_answers(shades: Path, workers_wanted: str) -> None:
         assert server.stderr.text == ""
 
 
-def test_it_tells_tools_what_it_speaks(shades: Path) -> None:
+def test_reflection_lists_the_services(shades: Path) -> None:
     with ServerProcess(shades, *FREE_PORT) as server, connected(server) as channel:
         database = ProtoReflectionDescriptorDatabase(channel)
         assert set(database.get_services()) == {
@@ -127,14 +127,14 @@ def test_it_tells_tools_what_it_speaks(shades: Path) -> None:
 
 
 @needs_procfs
-def test_where_it_is_turned_off_nothing_of_it_is_in_memory(shades: Path) -> None:
+def test_grpc_is_not_imported_when_turned_off(shades: Path) -> None:
     with ServerProcess(shades, "--grpc-port", "0") as server:
         assert "grpc" not in server.stdout.text
         assert "cygrpc" not in (PROC / str(server.pid) / "maps").read_text()
 
 
 @one_or_two_workers
-def test_a_port_that_is_taken(shades: Path, workers_wanted: str) -> None:
+def test_a_port_in_use_is_an_error(shades: Path, workers_wanted: str) -> None:
     with socket.create_server(("127.0.0.1", 0), reuse_port=True) as other:
         port = str(other.getsockname()[1])
         ports = ("--port", "0", "--grpc-port", port)
@@ -146,7 +146,7 @@ def test_a_port_that_is_taken(shades: Path, workers_wanted: str) -> None:
 
 
 @needs_procfs
-def test_each_worker_gets_connections_and_one_page_counts_all(shades: Path) -> None:
+def test_all_workers_get_connections_and_one_page_counts_them(shades: Path) -> None:
     with ServerProcess(shades, *FREE_PORT, "--workers", "2") as server:
         with ExitStack() as stack:
             for _ in range(CONNECTIONS):
@@ -162,7 +162,7 @@ def test_each_worker_gets_connections_and_one_page_counts_all(shades: Path) -> N
 
 
 @one_or_two_workers
-def test_under_load_no_answer_is_cut_off(shades: Path, workers_wanted: str) -> None:
+def test_shutdown_under_load_interrupts_no_response(shades: Path, workers_wanted: str) -> None:
     with ServerProcess(shades, *FREE_PORT, "--workers", workers_wanted) as server:
         load = GrpcLoad(server)
         assert server.stop() == -signal.SIGTERM
@@ -172,7 +172,7 @@ def test_under_load_no_answer_is_cut_off(shades: Path, workers_wanted: str) -> N
         assert server.stderr.text == ""
 
 
-def test_what_was_admitted_is_answered(shades: Path) -> None:
+def test_shutdown_finishes_admitted_calls(shades: Path) -> None:
     """It waits for company when the signal comes."""
     with (
         ServerProcess(shades, *FREE_PORT, "--max-queue-delay-ms", A_WHILE_MS) as server,
@@ -185,7 +185,7 @@ def test_what_was_admitted_is_answered(shades: Path) -> None:
         assert server.wait() == -signal.SIGTERM
 
 
-def test_load_balancers_are_told_before_the_port_closes(shades: Path) -> None:
+def test_health_fails_before_the_port_closes(shades: Path) -> None:
     with ServerProcess(shades, *FREE_PORT, "--drain-delay-s", "3600") as server, connected(server) as channel:
         watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=DEADLINE)
         assert next(watch).status == SERVING
@@ -196,7 +196,7 @@ def test_load_balancers_are_told_before_the_port_closes(shades: Path) -> None:
         assert server.stop(signal.SIGINT) == -signal.SIGTERM
 
 
-def test_clients_that_only_listen_do_not_hold_up_the_end(shades: Path) -> None:
+def test_open_watches_do_not_delay_shutdown(shades: Path) -> None:
     with ServerProcess(shades, *FREE_PORT, "--shutdown-timeout-s", "3600") as server:
         with connected(server) as channel:
             watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())

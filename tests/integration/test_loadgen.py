@@ -49,7 +49,7 @@ def pictures(tmp_path: Path) -> list[Path]:
 
 @pytest.mark.parametrize("protocol", ["native", "open-inference", "tensorflow-serving"])
 @pytest.mark.parametrize("images", ["1", "3"])
-def test_every_answer_is_counted_and_right(
+def test_every_response_is_counted_and_correct(
     server: ServerProcess, tmp_path: Path, pictures: list[Path], protocol: str, images: str
 ) -> None:
     flags = ("--protocol", protocol, "--images-per-request", images, "--connections", "4")
@@ -60,7 +60,7 @@ def test_every_answer_is_counted_and_right(
 
 
 @pytest.mark.parametrize("images", ["1", "500"])
-def test_grpc_is_asked_too(shades: Path, tmp_path: Path, images: str) -> None:
+def test_grpc_is_measured(shades: Path, tmp_path: Path, images: str) -> None:
     """500 pictures fill more than the 64 KiB that HTTP/2 lets a client send unasked."""
     flags = ("--protocol", "grpc", "--connections", "2", "--images-per-request", images)
     own = ("--models", shades, "--max-images", "500", "--workers", "2")
@@ -69,7 +69,7 @@ def test_grpc_is_asked_too(shades: Path, tmp_path: Path, images: str) -> None:
     assert measurement["statuses"] == {"OK": measurement["answered"]}
 
 
-def test_refusals_over_grpc_are_told_by_their_code(shades: Path, tmp_path: Path) -> None:
+def test_grpc_rejections_are_counted_by_code(shades: Path, tmp_path: Path) -> None:
     report = tmp_path / "bench.json"
     flags = ("--protocol", "grpc", "--images-per-request", "9")
     result = convserve("bench", *flags, "--models", shades, "--max-images", "8", *BRIEFLY, "--json", report)
@@ -79,14 +79,14 @@ def test_refusals_over_grpc_are_told_by_their_code(shades: Path, tmp_path: Path)
     assert result.returncode == 1, "nothing was answered"
 
 
-def test_without_a_url_the_shipped_models_are_measured(tmp_path: Path) -> None:
+def test_the_shipped_models_are_measured_without_a_url(tmp_path: Path) -> None:
     measurement = measured(tmp_path, "--rate", "40", "--generators", "2")
     assert measurement["rate"] == 40
     assert measurement["offered"] == measurement["answered"]
     assert measurement["server_cpu"] is not None
 
 
-def test_the_largest_rate_is_searched(server: ServerProcess, tmp_path: Path) -> None:
+def test_the_maximum_rate_is_found(server: ServerProcess, tmp_path: Path) -> None:
     report = tmp_path / "bench.json"
     flags = ("--find-max-rate", "--p99", "1ms", "--rate", "4", "--duration", "0.05", "--warm-up", "0.01")
     result = convserve("bench", server.url, *flags, "--json", report)
@@ -105,7 +105,7 @@ def test_the_largest_rate_is_searched(server: ServerProcess, tmp_path: Path) -> 
         (("--image", "nowhere.png"), "nowhere.png: No such file"),
     ],
 )
-def test_what_cannot_be_measured_is_told_in_a_sentence(arguments: tuple[str, ...], complaint: str) -> None:
+def test_a_failed_measurement_is_reported_in_one_line(arguments: tuple[str, ...], complaint: str) -> None:
     result = convserve("bench", *arguments)
     assert result.returncode in (1, 2)
     assert complaint in result.stderr
@@ -113,7 +113,7 @@ def test_what_cannot_be_measured_is_told_in_a_sentence(arguments: tuple[str, ...
 
 
 @needs_procfs
-def test_a_servers_processes_are_found_by_its_port(shades: Path) -> None:
+def test_the_processes_of_a_server_are_found_by_its_port(shades: Path) -> None:
     with ServerProcess(shades, "--workers", "2") as server:
         own = process_tree([server.pid])
         assert listeners(server.address[1]) < own
@@ -169,7 +169,7 @@ def at_once(plan: Plan) -> Plan:
 
 
 @pytest.mark.parametrize("rate", [None, 200.0])
-def test_refusals_are_kept_apart(rate: float | None) -> None:
+def test_rejections_are_counted_separately(rate: float | None) -> None:
     def behave(client: socket.socket) -> None:
         while client.recv(65536):
             client.sendall(reply("429 Too Many Requests"))
@@ -181,7 +181,7 @@ def test_refusals_are_kept_apart(rate: float | None) -> None:
     assert tally.completed == 0
 
 
-def test_answers_in_pieces_and_chunks_are_put_together() -> None:
+def test_fragmented_and_chunked_responses_are_joined() -> None:
     chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (
         len(ANSWER),
         ANSWER,
@@ -216,7 +216,7 @@ def test_a_broken_connection_is_counted_and_replaced(answer: bytes) -> None:
     assert len(connections) > 2
 
 
-def test_a_server_that_closes_after_each_answer_is_asked_anew() -> None:
+def test_a_server_that_closes_each_connection_is_measured() -> None:
     def behave(client: socket.socket) -> None:
         client.recv(65536)
         client.sendall(reply("200 OK", ANSWER, "Connection: close"))
@@ -227,7 +227,7 @@ def test_a_server_that_closes_after_each_answer_is_asked_anew() -> None:
     assert tally.lost == 0
 
 
-def test_labels_of_the_server_are_those_of_the_model(server: ServerProcess) -> None:
+def test_the_labels_of_the_server_equal_those_of_the_model(server: ServerProcess) -> None:
     address = Address(*server.address)
     data = tuple(post(address, "/classify", image(level(shade)), {}) for shade in (1, 8))
     load = Plan(Requests(address, data, partial(native, 1)), 2, None, 0.0, 0.7)

@@ -10,7 +10,7 @@ from tests.support.models.gray_classifier import image, level
 from tests.support.server.server_process import ServerProcess
 
 
-def test_it_writes_to_no_folder_of_the_user(shades: Path, tmp_path: Path) -> None:
+def test_the_server_writes_nothing_to_the_home_folder(shades: Path, tmp_path: Path) -> None:
     """ONNX Runtime would keep an identity and a queue of reports there, and send them."""
     homes = {name: str(tmp_path) for name in ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME")}
     with ServerProcess(shades, "--workers", "2", own=homes) as server:

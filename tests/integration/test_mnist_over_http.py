@@ -56,7 +56,7 @@ def encoded(digits: NDArray[np.uint8]) -> list[bytes]:
     return [png(digit) for digit in digits]
 
 
-def test_its_accuracy_is_what_its_manifest_promises(
+def test_the_accuracy_equals_that_of_the_manifest(
     convnet: Path, answers: list[int], truth: NDArray[np.uint8]
 ) -> None:
     right = int(np.sum(np.array(answers) == truth))
@@ -65,7 +65,7 @@ def test_its_accuracy_is_what_its_manifest_promises(
     assert abs(right - promised * len(truth)) <= 1
 
 
-def test_dark_on_light_is_read_exactly_as_light_on_dark(
+def test_inverted_digits_have_the_same_labels(
     shipped: ServerProcess, answers: list[int], digits: NDArray[np.uint8]
 ) -> None:
     assert classify(shipped, "convnet", encoded(255 - digits)) == answers

@@ -68,7 +68,7 @@ def undated(headers: Mapping[str, str]) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("protocol", "path"), DIALECTS.items())
-def test_the_next_are_told_and_counted_like_the_first(full: ServerProcess, protocol: str, path: str) -> None:
+def test_later_rejections_equal_the_first(full: ServerProcess, protocol: str, path: str) -> None:
     before = MetricsPage.scrape(full.url)
     url = f"{full.url}{path}"
     first, *others = [post(url, BODY) for _ in range(4)]
@@ -86,7 +86,7 @@ def test_the_next_are_told_and_counted_like_the_first(full: ServerProcess, proto
     assert after.total("convserve_inflight_requests") == 1  # the one that waits
 
 
-def test_a_connection_goes_on_after_refusals(full: ServerProcess) -> None:
+def test_a_connection_continues_after_rejections(full: ServerProcess) -> None:
     with connected(full) as client:
         for _ in range(3):
             client.sendall(REQUEST)
@@ -95,7 +95,7 @@ def test_a_connection_goes_on_after_refusals(full: ServerProcess) -> None:
         assert read_response(client).status == 200
 
 
-def test_a_refusal_waits_for_no_body_and_skips_it(full: ServerProcess) -> None:
+def test_a_rejection_does_not_wait_for_the_body(full: ServerProcess) -> None:
     refused(post(f"{full.url}/classify", BODY))
     with connected(full) as client:
         client.sendall(head(f"Content-Length: {1_000_000}"))
@@ -105,7 +105,7 @@ def test_a_refusal_waits_for_no_body_and_skips_it(full: ServerProcess) -> None:
         refused(read_response(client))
 
 
-def test_requests_that_stand_behind_each_other(full: ServerProcess) -> None:
+def test_pipelined_requests_are_rejected_in_order(full: ServerProcess) -> None:
     refused(post(f"{full.url}/classify", BODY))
     last = REQUEST.replace(b"Host:", b"Connection: close\r\nHost:")
     with connected(full) as client, closing(client.makefile("rb")) as answers:
@@ -113,7 +113,7 @@ def test_requests_that_stand_behind_each_other(full: ServerProcess) -> None:
         assert answers.read().count(b"HTTP/1.1 429 Too Many Requests\r\n") == 5
 
 
-def test_what_is_not_for_the_door_to_judge(full: ServerProcess) -> None:
+def test_other_requests_bypass_the_overload_cache(full: ServerProcess) -> None:
     url = f"{full.url}/classify"
     refused(post(url, BODY))
     assert send_request("POST", url, BODY, {"X-Request-Timeout-Ms": "soon"}).status == 400
@@ -123,7 +123,7 @@ def test_what_is_not_for_the_door_to_judge(full: ServerProcess) -> None:
     refused(send_request("POST", url, BODY, {"Connection": "close"}))
 
 
-def test_who_comes_when_there_is_room_is_let_in(shades: Path) -> None:
+def test_requests_are_accepted_once_there_is_room(shades: Path) -> None:
     with ServerProcess(shades, *ARGUMENTS) as server:
         url = f"{server.url}/classify"
         with filled(server):
@@ -134,7 +134,7 @@ def test_who_comes_when_there_is_room_is_let_in(shades: Path) -> None:
         assert post(url, b"no picture").status == 400
 
 
-def test_more_urls_than_are_remembered(full: ServerProcess) -> None:
+def test_the_overload_cache_is_bounded(full: ServerProcess) -> None:
     with connected(full) as client:
         for number in range(1100):
             url = f"/classify?number={number:0{number // 4}}"
@@ -142,7 +142,7 @@ def test_more_urls_than_are_remembered(full: ServerProcess) -> None:
             refused(read_response(client))
 
 
-def test_keys_are_asked_for_all_the_same(shades: Path) -> None:
+def test_an_overload_does_not_bypass_authentication(shades: Path) -> None:
     own = {"CONVSERVE_API_KEYS": f"one infer,metrics {KEY}"}
     bearer = f"Authorization: Bearer {KEY}"
     with ServerProcess(shades, *ARGUMENTS, own=own) as server, filled(server, bearer):

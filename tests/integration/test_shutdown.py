@@ -31,7 +31,9 @@ def readiness(server: ServerProcess) -> tuple[int, str]:
 @pytest.mark.parametrize(
     ("number", "workers"), [(signal.SIGTERM, "1"), (signal.SIGINT, "1"), (signal.SIGTERM, "2")]
 )
-def test_under_load_no_answer_is_cut_off(shades: Path, number: signal.Signals, workers: str) -> None:
+def test_shutdown_under_load_interrupts_no_response(
+    shades: Path, number: signal.Signals, workers: str
+) -> None:
     with ServerProcess(shades, "--workers", workers) as server:
         with Load(server.url, BODY, clients=CLIENTS) as load:
             assert server.stop(number) == -number
@@ -43,7 +45,7 @@ def test_under_load_no_answer_is_cut_off(shades: Path, number: signal.Signals, w
 
 
 @both_signals
-def test_what_was_begun_is_answered(shades: Path, number: signal.Signals) -> None:
+def test_shutdown_finishes_requests_in_progress(shades: Path, number: signal.Signals) -> None:
     with ServerProcess(shades) as server:
         with half_sent(server, BODY) as connection:
             server.send(number)
@@ -55,14 +57,14 @@ def test_what_was_begun_is_answered(shades: Path, number: signal.Signals) -> Non
         assert server.wait() == -number
 
 
-def test_a_client_that_never_ends_its_request_holds_nobody_up(shades: Path) -> None:
+def test_an_unfinished_request_does_not_delay_shutdown(shades: Path) -> None:
     with ServerProcess(shades, "--shutdown-timeout-s", "1") as server, half_sent(server, BODY) as connection:
         assert server.stop() == -signal.SIGTERM
         assert connection.getresponse().status == 503
         assert "Traceback" not in server.stderr.text
 
 
-def test_load_balancers_are_told_before_workers_close_the_port(shades: Path) -> None:
+def test_readiness_fails_before_workers_close_the_port(shades: Path) -> None:
     with ServerProcess(shades, "--drain-delay-s", "3600", "--workers", "2") as server:
         assert readiness(server) == (200, "ready")
         assert MetricsPage.scrape(server.url).total("convserve_ready_workers") == 2
@@ -72,24 +74,24 @@ def test_load_balancers_are_told_before_workers_close_the_port(shades: Path) -> 
         assert post(f"{server.url}/classify", BODY).status == 200
 
 
-def test_an_interrupt_of_workers_waits_for_no_load_balancer(shades: Path) -> None:
+def test_an_interrupt_of_workers_skips_the_drain(shades: Path) -> None:
     with ServerProcess(shades, "--drain-delay-s", "3600", "--workers", "2") as server:
         assert server.stop(signal.SIGINT) == -signal.SIGINT
 
 
-def test_an_interrupt_cuts_the_drain_of_workers_short(shades: Path) -> None:
+def test_an_interrupt_ends_the_drain_of_workers(shades: Path) -> None:
     with ServerProcess(shades, "--drain-delay-s", "3600", "--workers", "2") as server:
         server.send(signal.SIGTERM)
         eventually(lambda: readiness(server) == (503, "draining"))
         assert server.stop(signal.SIGINT) == -signal.SIGTERM
 
 
-def test_after_the_drain_delay_it_ends_by_itself(shades: Path) -> None:
+def test_the_server_ends_after_the_drain_delay(shades: Path) -> None:
     with ServerProcess(shades, "--drain-delay-s", "0.2") as server:
         assert server.stop() == -signal.SIGTERM
 
 
-def test_load_balancers_are_told_before_the_port_closes_unless_interrupted(shades: Path) -> None:
+def test_readiness_fails_before_the_port_closes_unless_interrupted(shades: Path) -> None:
     with ServerProcess(shades, "--drain-delay-s", "3600") as server:
         server.send(signal.SIGTERM)
         eventually(lambda: readiness(server) == (503, "draining"))
@@ -98,7 +100,7 @@ def test_load_balancers_are_told_before_the_port_closes_unless_interrupted(shade
 
 
 @both_signals
-def test_workers_answer_what_was_begun_when_all_get_the_signal(shades: Path, number: signal.Signals) -> None:
+def test_workers_finish_their_requests_when_all_get_the_signal(shades: Path, number: signal.Signals) -> None:
     with ServerProcess(shades, "--workers", "2") as server:
         with half_sent(server, BODY) as connection:
             server.send(number, to_group=True)
@@ -109,7 +111,7 @@ def test_workers_answer_what_was_begun_when_all_get_the_signal(shades: Path, num
         assert server.stderr.text == ""
 
 
-def test_whoever_waits_for_company_waits_no_longer(shades: Path) -> None:
+def test_shutdown_flushes_pending_batches(shades: Path) -> None:
     arguments = ["--max-queue-delay-ms", "60000", "--shutdown-timeout-s", "1"]
     with ServerProcess(shades, *arguments) as server, ThreadPoolExecutor(1) as pool:
         answer = pool.submit(post, f"{server.url}/classify", BODY)

@@ -54,7 +54,9 @@ def converse(server: ServerProcess, sent: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("sent", CONVERSATIONS.values(), ids=CONVERSATIONS.keys())
-def test_to_the_byte(direct: ServerProcess, watched: ServerProcess, sent: bytes) -> None:
+def test_the_response_equals_uvicorns_to_the_byte(
+    direct: ServerProcess, watched: ServerProcess, sent: bytes
+) -> None:
     expected = converse(watched, sent)
     assert expected.count(b"HTTP/1.1 200 OK\r\n") + expected.count(b"HTTP/1.1 400 Bad Request\r\n") >= 1
     assert converse(direct, sent) == expected

@@ -13,20 +13,20 @@ from tests.support.server.output_lines import DEADLINE
 from tests.support.server.server_process import ServerProcess, environment
 
 
-def test_it_names_the_address_the_models_with_their_accuracy_and_the_docs(server: ServerProcess) -> None:
+def test_the_banner_names_the_address_models_and_docs(server: ServerProcess) -> None:
     first, model, _, docs = server.stdout.text.splitlines()
     assert first == f"convserve listens on {server.url}"
     assert model.startswith("  shades version 1: accuracy 100.00% on drawn greys; CPU, 1 thread")
     assert docs == f"  docs: {server.url}/docs"
 
 
-def test_it_listens_when_it_says_so(server: ServerProcess) -> None:
+def test_the_server_listens_when_the_banner_appears(server: ServerProcess) -> None:
     assert get(f"{server.url}/readyz").json["status"] == "ready"
     assert get(f"{server.url}/docs").status == 200
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-def test_the_curl_line_works_as_it_stands(server: ServerProcess) -> None:
+def test_the_curl_command_works(server: ServerProcess) -> None:
     line = server.stdout.wait_for(r"^  try:  (curl .*)$")[1]
     answer = subprocess.run(
         line,
@@ -42,5 +42,5 @@ def test_the_curl_line_works_as_it_stands(server: ServerProcess) -> None:
     assert prediction["label"] == "shade 7"
 
 
-def test_nothing_else_is_said_while_all_is_well(server: ServerProcess) -> None:
+def test_normal_operation_logs_nothing_else(server: ServerProcess) -> None:
     assert server.stderr.text == ""

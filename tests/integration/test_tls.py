@@ -98,7 +98,7 @@ def serial(server: ServerProcess, context: ssl.SSLContext) -> str:
         return str(shown["serialNumber"])
 
 
-def test_it_is_announced_and_spoken(secured: ServerProcess, authority: Authority) -> None:
+def test_tls_is_announced_and_used(secured: ServerProcess, authority: Authority) -> None:
     assert secured.url.startswith("https://")
     answer = classify(secured.address, trusting(authority))
     assert answer.json["predictions"][0]["label"] == "shade 7"
@@ -106,7 +106,7 @@ def test_it_is_announced_and_spoken(secured: ServerProcess, authority: Authority
     assert health(secured, authority) == grpc.StatusCode.OK
 
 
-def test_who_does_not_speak_it_gets_nothing(secured: ServerProcess, authority: Authority) -> None:
+def test_plain_http_gets_no_response(secured: ServerProcess, authority: Authority) -> None:
     with socket.create_connection(secured.address, timeout=DEADLINE) as client:
         client.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert b"200" not in client.recv(1024)
@@ -114,7 +114,7 @@ def test_who_does_not_speak_it_gets_nothing(secured: ServerProcess, authority: A
     assert secured.stderr.text == ""
 
 
-def test_the_shell_speaks_it(secured: ServerProcess, authority: Authority, tmp_path: Path) -> None:
+def test_the_commands_use_tls(secured: ServerProcess, authority: Authority, tmp_path: Path) -> None:
     (tmp_path / "seven.png").write_bytes(BODY)
     own = {"SSL_CERT_FILE": str(authority.certificate)}
     asked = convserve("classify", "--url", secured.url, tmp_path / "seven.png", own=own)
@@ -122,7 +122,7 @@ def test_the_shell_speaks_it(secured: ServerProcess, authority: Authority, tmp_p
     assert "shade 7" in asked.stdout
 
 
-def test_a_renewed_certificate_is_shown(secured: ServerProcess, authority: Authority) -> None:
+def test_a_renewed_certificate_is_used(secured: ServerProcess, authority: Authority) -> None:
     context = trusting(authority)
     before = serial(secured, context)
     whole = authority.folder.joinpath("server.pem").read_bytes()
@@ -135,7 +135,7 @@ def test_a_renewed_certificate_is_shown(secured: ServerProcess, authority: Autho
     assert health(secured, authority) == grpc.StatusCode.OK
 
 
-def test_clients_need_a_certificate_where_theirs_are_asked_for(
+def test_mutual_tls_requires_a_client_certificate(
     mutual: ServerProcess, authority: Authority, client_pair: Pair
 ) -> None:
     assert classify(mutual.address, trusting(authority, client_pair)).status == 200
@@ -148,14 +148,14 @@ def test_clients_need_a_certificate_where_theirs_are_asked_for(
     assert health(mutual, authority) == grpc.StatusCode.UNAVAILABLE
 
 
-def test_probes_need_none_on_the_port_for_operations(mutual: ServerProcess, authority: Authority) -> None:
+def test_probes_need_no_certificate_on_the_admin_port(mutual: ServerProcess, authority: Authority) -> None:
     url = mutual.stdout.wait_for(r"^  admin: (https://\S+)$")[1]
     assert page(url, "/readyz", trusting(authority)).status == 200
     assert page(url, "/metrics", trusting(authority)).status == 200
     assert page(url, "/models", trusting(authority)).status == 404
 
 
-def test_workers_speak_it(shades: Path, authority: Authority, arguments: list[str]) -> None:
+def test_workers_use_tls(shades: Path, authority: Authority, arguments: list[str]) -> None:
     with ServerProcess(shades, *arguments, "--workers", "2") as server:
         for _ in range(8):
             assert classify(server.address, trusting(authority)).status == 200
@@ -170,7 +170,7 @@ def test_workers_speak_it(shades: Path, authority: Authority, arguments: list[st
         ({"cert": "server.pem", "key": "nowhere"}, "the files for TLS cannot be used"),
     ],
 )
-def test_files_that_do_not_fit_are_an_error_at_the_start(
+def test_mismatched_files_prevent_the_start(
     shades: Path, authority: Authority, client_pair: Pair, files: dict[str, str], complaint: str
 ) -> None:
     authority.sign("server")

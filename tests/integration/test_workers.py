@@ -58,7 +58,7 @@ def several(request: pytest.FixtureRequest) -> ServerProcess:
     return server
 
 
-def test_none_listens_before_all_have_loaded_their_models(shades: Path) -> None:
+def test_no_worker_listens_before_all_have_loaded(shades: Path) -> None:
     """Who did would get every connection that is opened meanwhile."""
     with ServerProcess(shades, "--workers", "2", until_announced=False) as server:
         eventually(lambda: len(workers(server.pid)) == 2)
@@ -92,7 +92,7 @@ def both_have_loaded(page: MetricsPage) -> bool:
     return page.total("convserve_queue_limit") == 2 * QUEUE_LIMIT
 
 
-def test_each_gets_connections(several: ServerProcess) -> None:
+def test_all_workers_get_connections(several: ServerProcess) -> None:
     with ExitStack() as stack:
         open_connections(several, stack)
         shares = [connections(pid, several.address[1]) for pid in workers(several.pid)]
@@ -100,7 +100,7 @@ def test_each_gets_connections(several: ServerProcess) -> None:
     assert all(shares), shares
 
 
-def test_the_metrics_are_the_sum_of_all(several: ServerProcess) -> None:
+def test_the_metrics_are_the_sum_over_workers(several: ServerProcess) -> None:
     before = MetricsPage.scrape(several.url)
     for _ in range(CONNECTIONS):
         classify_once(several)
@@ -114,7 +114,7 @@ def test_the_metrics_are_the_sum_of_all(several: ServerProcess) -> None:
         assert page.total("convserve_ready_workers") == len(workers(several.pid))
 
 
-def test_while_one_is_dead_the_others_answer(pair: ServerProcess) -> None:
+def test_other_workers_serve_while_one_is_dead(pair: ServerProcess) -> None:
     before = MetricsPage.scrape(pair.url).total("convserve_requests_total")
     first, _ = workers(pair.pid)
     pair.send(signal.SIGSTOP)  # nobody can take its place meanwhile
@@ -130,7 +130,7 @@ def test_while_one_is_dead_the_others_answer(pair: ServerProcess) -> None:
     assert len(workers(pair.pid) - {first}) == 2
 
 
-def test_no_counter_ever_falls(pair: ServerProcess) -> None:
+def test_counters_never_decrease(pair: ServerProcess) -> None:
     with Load(pair.url, BODY, clients=4, reconnect=True) as load:
         page = scrape_often(pair, MetricsPage.scrape(pair.url))
         first, _ = workers(pair.pid)
@@ -146,7 +146,7 @@ def test_no_counter_ever_falls(pair: ServerProcess) -> None:
 
 
 @pytest.mark.parametrize("name", ["counts-0-0", "gauges-0-0", "statistics-0-0"])
-def test_a_file_that_has_just_been_made_spoils_no_page(pair: ServerProcess, name: str) -> None:
+def test_a_new_metrics_file_does_not_break_the_page(pair: ServerProcess, name: str) -> None:
     """A page may be asked for while a worker makes its files, and a worker may be killed meanwhile."""
     (folder,) = pair.temporary.glob("convserve-metrics-*")
     (folder / name).touch()
@@ -157,7 +157,7 @@ def test_a_file_that_has_just_been_made_spoils_no_page(pair: ServerProcess, name
         (folder / name).unlink()
 
 
-def test_they_end_with_their_supervisor_once_they_have_answered(shades: Path) -> None:
+def test_workers_end_with_their_supervisor_after_their_requests(shades: Path) -> None:
     with ServerProcess(shades, "--workers", "2") as server:
         with half_sent(server, BODY) as request:
             server.send(signal.SIGKILL)
@@ -168,7 +168,7 @@ def test_they_end_with_their_supervisor_once_they_have_answered(shades: Path) ->
         assert server.wait() == -signal.SIGKILL
 
 
-def test_they_leave_interrupts_to_their_supervisor(shades: Path) -> None:
+def test_workers_ignore_interrupts(shades: Path) -> None:
     """A terminal sends them to the whole group."""
     with ServerProcess(shades, "--workers", "2", until_announced=False) as server:
         eventually(lambda: any(is_importing(pid) for pid in workers(server.pid)))
@@ -178,7 +178,7 @@ def test_they_leave_interrupts_to_their_supervisor(shades: Path) -> None:
         assert server.stderr.text == ""
 
 
-def test_a_supervisor_that_is_told_to_end_starts_none(shades: Path) -> None:
+def test_a_terminated_supervisor_starts_no_workers(shades: Path) -> None:
     """What they share is imported before the first of them is there."""
     with ServerProcess(shades, "--workers", "2", until_announced=False) as server:
         eventually(lambda: is_importing(server.pid))
