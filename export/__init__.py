@@ -1,1 +1,1 @@
-"""The workshop: trains convolutional networks in Keras and publishes them as verified ONNX models."""
+"""Trains convolutional networks with Keras and publishes them as verified ONNX models."""

@@ -1,43 +1,43 @@
-"""What can go wrong in the workshop, each told in one sentence meant for the person at the keyboard.
+"""Errors of the export; each message is one sentence for the command line.
 
 ExportError
-├── DatasetError           the data set is missing, incomplete or not what it should be
-├── BackendError           what Keras is asked to compute with is not there
-├── CheckpointError        the state of a training could not be kept or found again
-├── ConversionError        the network could not be written as the graph that was asked for
-├── VerificationError      the graph is not the network: nothing is published
-├── ManifestError          what is to be published contradicts itself
-└── PublishError           the model repository could not be written
+├── DatasetError           the data set is missing, incomplete or invalid
+├── BackendError           the Keras backend is unknown or not installed
+├── CheckpointError        a checkpoint cannot be written, read or resumed
+├── ConversionError        a graph cannot be converted, loaded or run
+├── VerificationError      the ONNX graph does not match the Keras network, or is not accurate enough
+├── ManifestError          the manifest is invalid or contradicts the files
+└── PublishError           the model repository cannot be read or written
 """
 
 
 class ExportError(Exception):
-    """The root: everything that ends an export with a sentence and no stack trace."""
+    """Base class: the command prints the message without a traceback."""
 
 
 class DatasetError(ExportError):
-    """The data set is missing, incomplete or not what it should be."""
+    """The data set is missing, incomplete or invalid."""
 
 
 class BackendError(ExportError):
-    """What Keras is asked to compute with is not there, or no network is trained with it."""
+    """The Keras backend is unknown or not installed."""
 
 
 class CheckpointError(ExportError):
-    """The state of a training could not be kept, or is not that of this training."""
+    """A checkpoint cannot be written, read or resumed."""
 
 
 class ConversionError(ExportError):
-    """The network could not be written as the graph that was asked for."""
+    """A graph cannot be converted, loaded or run."""
 
 
 class VerificationError(ExportError):
-    """The graph is not the network: nothing is published."""
+    """The ONNX graph does not match the Keras network, or is not accurate enough."""
 
 
 class ManifestError(ExportError):
-    """What is to be published contradicts itself."""
+    """The manifest is invalid or contradicts the files."""
 
 
 class PublishError(ExportError):
-    """The model repository could not be written."""
+    """The model repository cannot be read or written."""

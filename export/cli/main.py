@@ -1,40 +1,45 @@
-"""The command: `convserve-export NETWORK`, or `python -m export NETWORK` in a clone; see commands.py too.
+"""The command line of `convserve-export`, or `python -m export` in a clone.
 
-Exit codes: 0 published, or trained where no more was asked, 1 not (one sentence on stderr says why), 2 wrong
-usage, 130 interrupted.
+Exit codes: 0 success, 1 error (one line on stderr), 2 wrong usage, 130 interrupted.
 """
 
 from __future__ import annotations
 
-# Only what is quick to import stands up here, so that Ctrl-C finds `main` already running.
+# Only modules with a short import time are imported here, so that `main` handles Ctrl-C from the start.
 import argparse
 import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO
 
 from . import subcommands
+from .arguments import add_data, add_models, integer_from
 
 if TYPE_CHECKING:
     from ..pipelines.recipes import Recipe
 
 DATA_VARIABLE: Final = "CONVSERVE_DATA"
-INTERRUPTED: Final = 130
+EXIT_INTERRUPTED: Final = 130
+
+_EPILOG: Final = (
+    "Run 'convserve-export COMMAND --help' for the options of a command. "
+    f"The environment variable {DATA_VARIABLE} sets the default of --data."
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Export what the arguments ask for (None: those of the process) and return the exit code."""
+    """Run the command line and return the exit code; `argv` defaults to the arguments of the process."""
     try:
         return _run(argv)
     except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not disturb the leaving
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not interrupt the exit
         if sys.stderr.isatty():
             print(file=sys.stderr)  # below the progress bar
         print("convserve-export: interrupted, nothing published", file=sys.stderr)
-        return INTERRUPTED
+        return EXIT_INTERRUPTED
 
 
 def _run(argv: Sequence[str] | None) -> int:
@@ -44,27 +49,43 @@ def _run(argv: Sequence[str] | None) -> int:
 
     arguments = _parser(RECIPES).parse_args(argv)
     if not vars(arguments).get("train_only"):
-        os.environ[BACKEND_VARIABLE] = "tensorflow"  # it alone converts
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # it greets with pages on what it was built for
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # off where AVX-512 is not: a quarter slower
+        os.environ[BACKEND_VARIABLE] = "tensorflow"  # tf2onnx converts TensorFlow graphs only
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # off by default without AVX-512; a quarter slower
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # it would report to its makers
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
     try:
-        published = arguments.work(arguments, sys.stderr)
+        result = arguments.run(arguments, sys.stderr)
     except ExportError as error:
         print(f"convserve-export: {error}", file=sys.stderr)
         return 1
-    print(published)
+    print(result)
     return 0
 
 
-def _train(arguments: argparse.Namespace, report: TextIO) -> Path:
-    from ..pipelines.export_options import Order
-    from ..pipelines.pipeline import export, learn
+def _parser(recipes: Mapping[str, Recipe]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="convserve-export",
+        description="Train a network with Keras and publish it as a verified ONNX model.",
+        epilog=_EPILOG,
+    )
+    commands = parser.add_subparsers(dest="network", metavar="COMMAND", title="commands", required=True)
+    data = os.environ.get(DATA_VARIABLE) or None
+    for name, recipe in recipes.items():
+        command = commands.add_parser(name, help=recipe.description, description=recipe.description)
+        _add_network_options(command, recipe, data)
+        command.set_defaults(run=_export_network)
+    subcommands.add(commands, data)
+    return parser
+
+
+def _export_network(arguments: argparse.Namespace, report: TextIO) -> Path:
+    from ..pipelines.export_options import ExportOptions
+    from ..pipelines.pipeline import export_network, train_only
     from ..pipelines.recipes import RECIPES
 
-    order = Order(
+    options = ExportOptions(
         data=arguments.data,
         models=arguments.models,
         seed=arguments.seed,
@@ -72,97 +93,103 @@ def _train(arguments: argparse.Namespace, report: TextIO) -> Path:
         batch_size=arguments.batch_size,
         limit=arguments.limit,
         classes=arguments.classes,
-        columns=arguments.columns,
+        members=arguments.members,
         checkpoints=arguments.checkpoints,
         resume=arguments.resume,
         mixed_precision=arguments.mixed_precision,
         distribute=arguments.distribute,
-        random=arguments.weights == "random",
+        random_weights=arguments.weights == "random",
     )
-    work = learn if arguments.train_only else export
-    return work(arguments.network, RECIPES[arguments.network], order, report)
+    run = train_only if arguments.train_only else export_network
+    return run(arguments.network, RECIPES[arguments.network], options, report)
 
 
-def _parser(recipes: Mapping[str, Recipe]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="convserve-export",
-        description="Train a network in Keras and publish it as a verified ONNX model.",
-    )
-    networks = parser.add_subparsers(dest="network", metavar="COMMAND", required=True)
-    for name, recipe in recipes.items():
-        command = networks.add_parser(name, help=recipe.description, description=recipe.description)
-        _add_options(command, recipe)
-        command.set_defaults(work=_train)
-    subcommands.add(networks, os.environ.get(DATA_VARIABLE) or None)
-    return parser
+def _add_network_options(command: argparse.ArgumentParser, recipe: Recipe, data: str | None) -> None:
+    _add_data_options(command.add_argument_group("data"), data)
+    _add_training_options(command.add_argument_group("training"), recipe)
+    _add_output_options(command.add_argument_group("output"))
 
 
-def _add_options(command: argparse.ArgumentParser, recipe: Recipe) -> None:
-    command.add_argument(
-        "--data",
-        type=Path,
-        metavar="DIR",
-        default=os.environ.get(DATA_VARIABLE) or None,
-        help=f"folder of the data set (else {DATA_VARIABLE}, else it is downloaded where that can be done)",
+def _add_data_options(group: argparse._ArgumentGroup, data: str | None) -> None:
+    add_data(group, data, "folder of the data set; MNIST is downloaded if not set")
+    group.add_argument(
+        "--limit",
+        type=integer_from(2),
+        metavar="N",
+        help="use at most N training images per class, for a quick trial (default: all)",
     )
-    command.add_argument(
-        "--models",
-        type=Path,
-        metavar="DIR",
-        default=Path("models"),
-        help="model repository (default: models)",
+    group.add_argument(
+        "--classes",
+        type=integer_from(2),
+        metavar="N",
+        help="require a data set with N classes; with --weights random, build N (default: any)",
     )
-    plan = recipe.course.plan
-    for option, smallest, meaning in (
-        ("--epochs", 1, f"times over the training pictures (default: {plan.epochs})"),
-        ("--batch-size", 1, f"pictures a step (default: {plan.batch_size})"),
-        ("--limit", 2, "keep N training pictures a class, for a quick trial"),
-        ("--classes", 2, "insist on a data set of N classes (default: as many as it has)"),
-        ("--columns", 1, f"networks to train and seat in a committee (default: {recipe.columns})"),
-    ):
-        command.add_argument(option, type=_at_least(smallest), metavar="N", help=meaning)
-    command.add_argument(
+
+
+def _add_training_options(group: argparse._ArgumentGroup, recipe: Recipe) -> None:
+    plan = recipe.schedule.plan
+    group.add_argument(
+        "--epochs",
+        type=integer_from(1),
+        metavar="N",
+        help=f"passes over the training images (default: {plan.epochs})",
+    )
+    group.add_argument(
+        "--batch-size",
+        type=integer_from(1),
+        metavar="N",
+        help=f"images per training step (default: {plan.batch_size})",
+    )
+    group.add_argument(
+        "--members",
+        type=integer_from(1),
+        metavar="N",
+        help=f"networks to train and combine into an ensemble (default: {recipe.members})",
+    )
+    # The former name of --members.
+    group.add_argument("--columns", type=integer_from(1), dest="members", help=argparse.SUPPRESS)
+    group.add_argument(
         "--seed",
-        type=_at_least(0),
+        type=integer_from(0),
         metavar="N",
         default=0,
-        help="the same seed, the same weights (default: 0)",
+        help="random seed; the same seed gives the same weights (default: %(default)s)",
     )
-    command.add_argument(
+    group.add_argument(
         "--checkpoints",
         type=Path,
         metavar="DIR",
-        help="where the state of the training is kept after every epoch (default: a folder in .checkpoints)",
+        help="folder of the checkpoints, written after each epoch (default: a new folder in .checkpoints)",
     )
-    command.add_argument(
-        "--resume", action="store_true", help="go on after the last epoch that was kept, or from the start"
+    group.add_argument(
+        "--resume",
+        action="store_true",
+        help="continue from the last checkpoint, or start without one (default: start)",
     )
-    command.add_argument(
-        "--mixed-precision", action="store_true", help="multiply in 16 bits; what is published has 32"
+    group.add_argument(
+        "--mixed-precision",
+        action="store_true",
+        help="compute in 16 bits during training; the published graph computes in 32 (default: 32 bits)",
     )
-    ending = command.add_mutually_exclusive_group()
-    ending.add_argument(
+    group.add_argument(
+        "--distribute",
+        action="store_true",
+        help="distribute each batch over all visible GPUs (default: one device)",
+    )
+
+
+def _add_output_options(group: argparse._ArgumentGroup) -> None:
+    add_models(group)
+    exclusive = group.add_mutually_exclusive_group()
+    exclusive.add_argument(
         "--train-only",
         action="store_true",
-        help="leave the trained network in its checkpoints, for --resume to publish: KERAS_BACKEND may then "
-        "be jax or torch, and the machine another than the one that publishes",
+        help="train without publishing; publish later with --resume, also on another machine. "
+        "The environment variable KERAS_BACKEND may be tensorflow, jax or torch",
     )
-    ending.add_argument(
+    exclusive.add_argument(
         "--weights",
         choices=["trained", "random"],
         default="trained",
-        help="random: publish the network untrained, without data, to measure speed with",
+        help="publish trained weights, or random ones for benchmarks, without data (default: %(default)s)",
     )
-    command.add_argument(
-        "--distribute", action="store_true", help="share every batch out over all visible GPUs"
-    )
-
-
-def _at_least(smallest: int) -> Callable[[str], int]:
-    def number(text: str) -> int:
-        value = int(text)
-        if value < smallest:
-            raise argparse.ArgumentTypeError(f"{value} is less than {smallest}")
-        return value
-
-    return number

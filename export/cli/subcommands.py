@@ -1,160 +1,164 @@
-"""The commands that train nothing: fixed kernels, int8, graphs made elsewhere, and a profile."""
+"""The commands that do not train: `filters`, `quantize`, `import` and `profile`.
+
+The parser of each command has the default `run`, a function of the parsed arguments and a stream for
+progress. Its return value is printed.
+"""
 
 from __future__ import annotations
 
-# As in cli.py, only what is quick to import stands up here.
+# Only modules with a short import time are imported here, as in main.py.
 import argparse
-from collections.abc import Callable
-from fractions import Fraction
 from pathlib import Path
 from typing import TextIO
 
-Work = Callable[[argparse.Namespace, TextIO], object]
+from .arguments import (
+    add_data,
+    add_models,
+    add_published_model,
+    image_size,
+    integer_from,
+    number,
+    numbers,
+)
+
+_FILTERS = "Publish four fixed kernels of image processing; nothing is learned."
+_QUANTIZE = "Publish an int8 or float16 version of a published model."
+_IMPORT = "Publish an ONNX classifier from another source."
+_PROFILE = "Show the time of each node of a published model."
+
+_QUANTIZE_DETAILS = (
+    "The version is published only if its accuracy on the test set drops by at most half a percentage point. "
+    "A model with random weights needs no data set."
+)
+_IMPORT_DETAILS = (
+    "The graph must have one uint8 or float32 input with four axes and one float32 output, [batch, classes]. "
+    "What is not given is inferred from the graph."
+)
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], data: str | None) -> None:
-    """Each has `work`, which does what its arguments ask for and returns what is to be printed.
-
-    `data` is the folder of the data set where --data is not given.
-    """
-    _filters(
-        commands.add_parser("filters", help="Four fixed kernels of image processing; nothing is learned.")
+    """Add the parsers of all commands; `data` is the default of --data."""
+    _add_filters(commands.add_parser("filters", help=_FILTERS, description=_FILTERS))
+    _add_quantize(
+        commands.add_parser("quantize", help=_QUANTIZE, description=f"{_QUANTIZE} {_QUANTIZE_DETAILS}"), data
     )
-    _quantize(
-        commands.add_parser("quantize", help="Publish an int8 or float16 version of a published model."), data
-    )
-    _import(commands.add_parser("import", help="Publish an ONNX classifier that was made elsewhere."))
-    _profile(commands.add_parser("profile", help="Tell where a published model spends its time."))
+    _add_import(commands.add_parser("import", help=_IMPORT, description=f"{_IMPORT} {_IMPORT_DETAILS}"))
+    _add_profile(commands.add_parser("profile", help=_PROFILE, description=_PROFILE))
 
 
-def _filters(command: argparse.ArgumentParser) -> None:
-    def work(arguments: argparse.Namespace, report: TextIO) -> Path:
-        from ..pipelines.fixed_filters import export
+def _add_filters(command: argparse.ArgumentParser) -> None:
+    def run(arguments: argparse.Namespace, report: TextIO) -> Path:
+        from ..pipelines.fixed_filters import export_filters
         from ..training.backend import start_tensorflow
 
         start_tensorflow()
-        return export(arguments.models, arguments.seed)
+        return export_filters(arguments.models, arguments.seed)
 
-    _add_models(command)
-    command.add_argument(
-        "--seed", type=int, metavar="N", default=0, help="of the golden pictures (default: 0)"
+    output = command.add_argument_group("output")
+    add_models(output)
+    output.add_argument(
+        "--seed",
+        type=integer_from(0),
+        metavar="N",
+        default=0,
+        help="random seed of the golden inputs (default: %(default)s)",
     )
-    command.set_defaults(work=work)
+    command.set_defaults(run=run)
 
 
-def _quantize(command: argparse.ArgumentParser, data: str | None) -> None:
-    def work(arguments: argparse.Namespace, report: TextIO) -> Path:
-        from ..pipelines.reduce_precision import Order, export
+def _add_quantize(command: argparse.ArgumentParser, data: str | None) -> None:
+    def run(arguments: argparse.Namespace, report: TextIO) -> Path:
+        from ..pipelines.reduce_precision import ReducePrecisionOptions, reduce_precision
 
-        order = Order(
+        options = ReducePrecisionOptions(
             models=arguments.models,
             name=arguments.model,
             version=arguments.model_version,
             precision=arguments.precision,
             data=arguments.data,
         )
-        return export(order, report)
+        return reduce_precision(options, report)
 
-    command.add_argument("model", metavar="MODEL", help="its name in the model repository")
-    _add_version(command)
-    _add_models(command)
-    command.add_argument(
-        "--data", type=Path, metavar="DIR", default=data, help="folder of the data set it was trained on"
-    )
-    command.add_argument(
+    add_published_model(command.add_argument_group("model"))
+    add_data(command.add_argument_group("data"), data, "folder of the data set that the model was trained on")
+    command.add_argument_group("output").add_argument(
         "--precision",
         choices=["int8", "float16"],
         default="int8",
-        help="int8 is for processors (default), float16 for devices that multiply in it",
+        help="int8 for CPUs, float16 for devices with float16 arithmetic (default: %(default)s)",
     )
-    command.set_defaults(work=work)
+    command.set_defaults(run=run)
 
 
-def _import(command: argparse.ArgumentParser) -> None:
-    def work(arguments: argparse.Namespace, report: TextIO) -> Path:
-        from ..pipelines.import_onnx import Order, export
+def _add_import(command: argparse.ArgumentParser) -> None:
+    def run(arguments: argparse.Namespace, report: TextIO) -> Path:
+        from ..pipelines.import_onnx import ImportOptions, import_onnx
 
-        names = Order.__dataclass_fields__
-        return export(Order(**{key: value for key, value in vars(arguments).items() if key in names}), report)
+        fields = ImportOptions.__dataclass_fields__
+        options = ImportOptions(**{name: value for name, value in vars(arguments).items() if name in fields})
+        return import_onnx(options, report)
 
-    command.add_argument("graph", type=Path, metavar="FILE", help="the ONNX file")
-    command.add_argument(
-        "--labels", type=Path, metavar="FILE", required=True, help="one label a line, in order"
+    model = command.add_argument_group("model")
+    model.add_argument("graph", type=Path, metavar="FILE", help="the ONNX file")
+    model.add_argument(
+        "--labels",
+        type=Path,
+        metavar="FILE",
+        required=True,
+        help="text file with one label per line, in the order of the classes (required)",
     )
-    _add_models(command)
-    command.add_argument("--name", metavar="NAME", help="the model's name (default: the file's)")
-    command.add_argument("--description", metavar="TEXT", help="one sentence on it")
-    command.add_argument("--layout", choices=["NHWC", "NCHW"], help="(default: found out)")
-    command.add_argument(
-        "--dtype", choices=["uint8", "float32"], help="(default: the graph's; any other fails)"
+    model.add_argument("--name", metavar="NAME", help="name of the model (default: the name of the file)")
+    model.add_argument("--description", metavar="TEXT", help="one sentence (default: the name of the file)")
+    _add_import_input(command.add_argument_group("input"))
+    output = command.add_argument_group("output")
+    output.add_argument(
+        "--output", choices=["probabilities", "logits"], help="what the graph returns (default: inferred)"
     )
-    command.add_argument(
-        "--size", type=_size, metavar="HxW", help="of the input, where the graph takes any height and width"
+    add_models(output)
+    command.set_defaults(run=run)
+
+
+def _add_import_input(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--layout", choices=["NHWC", "NCHW"], help="order of the input axes (default: inferred)"
     )
-    command.add_argument(
+    group.add_argument(
+        "--dtype",
+        choices=["uint8", "float32"],
+        help="dtype of the input; another one in the graph is an error (default: that of the graph)",
+    )
+    group.add_argument(
+        "--size",
+        type=image_size,
+        metavar="HxW",
+        help="height and width of the input (default: those of the graph; required if they are dynamic)",
+    )
+    group.add_argument(
         "--resize",
         choices=["fit", "stretch", "crop"],
         default="crop",
-        help="how pictures of another size are brought in (default: crop)",
+        help="how images of another size are resized (default: %(default)s)",
     )
-    command.add_argument(
-        "--scale",
-        type=_number,
-        metavar="X",
-        help="pixels from 0 to 255 are multiplied by this, such as 1/255",
+    group.add_argument(
+        "--scale", type=number, metavar="X", help="multiply pixels from 0 to 255 by X, such as 1/255"
     )
-    command.add_argument("--mean", type=_numbers, metavar="R,G,B", help="then this is subtracted")
-    command.add_argument("--std", type=_numbers, metavar="R,G,B", help="then it is divided by this")
-    command.add_argument(
-        "--output", choices=["probabilities", "logits"], help="what the graph gives (default: found out)"
-    )
-    command.set_defaults(work=work)
+    group.add_argument("--mean", type=numbers, metavar="R,G,B", help="then subtract these")
+    group.add_argument("--std", type=numbers, metavar="R,G,B", help="then divide by these")
 
 
-def _profile(command: argparse.ArgumentParser) -> None:
-    def work(arguments: argparse.Namespace, report: TextIO) -> str:
-        from ..graph.profile import profile, told
+def _add_profile(command: argparse.ArgumentParser) -> None:
+    def run(arguments: argparse.Namespace, report: TextIO) -> str:
+        from ..graph.profile import format_profile, profile
 
         nodes = profile(arguments.models, arguments.model, arguments.model_version, arguments.batch)
-        return "\n".join(told(nodes))
+        return "\n".join(format_profile(nodes))
 
-    command.add_argument("model", metavar="MODEL", help="its name in the model repository")
-    _add_version(command)
-    _add_models(command)
-    command.add_argument("--batch", type=int, metavar="N", default=1, help="pictures at once (default: 1)")
-    command.set_defaults(work=work)
-
-
-def _add_models(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--models",
-        type=Path,
-        metavar="DIR",
-        default=Path("models"),
-        help="model repository (default: models)",
+    add_published_model(command.add_argument_group("model"))
+    command.add_argument_group("measurement").add_argument(
+        "--batch",
+        type=integer_from(1),
+        metavar="N",
+        default=1,
+        help="images per run (default: %(default)s)",
     )
-
-
-def _add_version(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--model-version", metavar="N", help="its version (default: the highest that is not quantised)"
-    )
-
-
-def _number(text: str) -> float:
-    """Such as 0.5 or 1/255."""
-    try:
-        return float(Fraction(text.strip()))
-    except (ValueError, ZeroDivisionError) as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number") from error
-
-
-def _numbers(text: str) -> tuple[float, ...]:
-    return tuple(map(_number, text.split(",")))
-
-
-def _size(text: str) -> tuple[int, int]:
-    height, cross, width = text.partition("x")
-    if not (cross and height.isdecimal() and width.isdecimal() and int(height) and int(width)):
-        raise argparse.ArgumentTypeError(f"{text!r} is no size such as 224x224")
-    return int(height), int(width)
+    command.set_defaults(run=run)

@@ -1,4 +1,4 @@
-"""Labelled pictures, in memory or read from files when they are wanted."""
+"""Labelled images, in memory or in files."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DatasetError
-from .image_files import Faults, Location, Size, decode
+from .image_files import ImageErrors, Location, Size, decode
 
-# As many bytes of pixels as are decoded once and kept; beyond, pictures are read again in every epoch.
-IN_MEMORY: Final = 2**29
+# Larger sets of images are read again in every epoch.
+MAX_CACHED_BYTES: Final = 2**29
 
 _CHUNK = 256
 
@@ -23,10 +23,12 @@ Indices = NDArray[np.intp]
 
 
 class Examples(ABC):
-    """Pictures of one size, and the index of each one's class.
+    """Images of one size with labels.
 
-    Pictures of one group, where there are groups, are near copies of each other, such as the frames of one
-    film: what is held out for validation must be whole groups, or it tells nothing.
+    Attributes:
+        labels: the index of the class of each image, [images].
+        groups: the group of each image, [images]; None without groups. Images of a group, such as the frames
+            of a video, are near duplicates, so validation holds out whole groups.
     """
 
     labels: NDArray[np.int64]
@@ -38,27 +40,33 @@ class Examples(ABC):
     @property
     @abstractmethod
     def shape(self) -> tuple[int, int, int]:
-        """Height, width and channels."""
+        """Height, width and channels of each image."""
 
     @abstractmethod
     def read(self, indices: Indices) -> tuple[Pixels, Indices]:
-        """The pixels of these examples, [examples, height, width, channels], and which of `indices` they are:
-        those that cannot be read are left out.
+        """Read the pixels of some examples.
+
+        Returns:
+            The pixels, uint8 [examples, height, width, channels], and the indices that could be read.
 
         Raises:
-            DatasetError: too many cannot be read.
+            DatasetError: too many images cannot be read.
         """
 
     @abstractmethod
     def take(self, indices: Indices) -> Self:
-        """These examples, in this order."""
+        """Return the examples at these indices, in this order."""
 
     @abstractmethod
     def sized(self, size: Size) -> Examples:
-        """The same pictures in another size, where they can be had."""
+        """Return the same images in another size.
+
+        Raises:
+            DatasetError: images in memory have another size.
+        """
 
     def limit(self, per_class: int) -> Self:
-        """At most `per_class` examples of each class, evenly spread over it, in their order."""
+        """Return at most `per_class` examples of each class, evenly spaced, in their order."""
         kept = []
         for label in np.unique(self.labels):
             (members,) = np.nonzero(self.labels == label)
@@ -67,9 +75,10 @@ class Examples(ABC):
         return self.take(np.sort(np.concatenate(kept)))
 
     def hold_out(self, fraction: float, seed: int) -> tuple[Self, Self]:
-        """Set a fraction aside, drawn by the seed, at least one: (the rest, what was set aside).
+        """Split off a random fraction of the examples or, with groups, of the groups; at least one.
 
-        Where there are groups, a fraction of the groups.
+        Returns:
+            The remaining and the held-out examples.
         """
         units = (
             np.arange(len(self)) if self.groups is None else np.unique(self.groups, return_inverse=True)[1]
@@ -79,13 +88,13 @@ class Examples(ABC):
         return self.take(np.flatnonzero(~held)), self.take(np.flatnonzero(held))
 
     def batches(self, size: int) -> Sequence[Indices]:
-        """All indices in order, `size` at a time."""
+        """Return all indices in order, in batches of `size`."""
         return [np.arange(start, min(start + size, len(self))) for start in range(0, len(self), size)]
 
 
 @dataclass(frozen=True, eq=False)
-class Split(Examples):
-    """Examples in memory: `images` is uint8, [examples, height, width, channels], `labels` int64."""
+class InMemoryExamples(Examples):
+    """Examples in memory; `images` is uint8, [examples, height, width, channels]."""
 
     images: Pixels
     labels: NDArray[np.int64]
@@ -106,20 +115,20 @@ class Split(Examples):
     def sized(self, size: Size) -> Examples:
         if self.shape != (size.height, size.width, size.channels):
             raise DatasetError(
-                f"the pictures are {'x'.join(map(str, self.shape))}, "
-                f"not {size.height}x{size.width}x{size.channels}"
+                f"the images are {'x'.join(map(str, self.shape))}, "
+                f"expected {size.height}x{size.width}x{size.channels}"
             )
         return self
 
 
 @dataclass(frozen=True, eq=False)
-class Streamed(Examples):
-    """Examples in files, decoded to `size` whenever they are read. `faults` notes those that cannot be."""
+class FileExamples(Examples):
+    """Examples in files, decoded to `size` on every read; `image_errors` records unreadable files."""
 
     locations: Sequence[Location]
     labels: NDArray[np.int64]
     size: Size
-    faults: Faults
+    image_errors: ImageErrors
     groups: NDArray[np.int64] | None = None
 
     @property
@@ -134,7 +143,7 @@ class Streamed(Examples):
                 pixels.append(decode(location.read(), self.size))
                 kept.append(index)
             except DatasetError as error:
-                self.faults.note(location.name, str(error))
+                self.image_errors.record(location.name, str(error))
         stack = np.stack(pixels) if pixels else np.zeros((0, *self.shape), np.uint8)
         return stack, np.array(kept, np.intp)
 
@@ -147,13 +156,16 @@ class Streamed(Examples):
         return replace(self, size=size)
 
 
-def settled(examples: Examples) -> Examples:
-    """These examples decoded once and kept in memory, if they are few and small enough for that.
+def cache_in_memory(examples: Examples) -> Examples:
+    """Decode the examples into memory, unless they need more than `MAX_CACHED_BYTES`.
 
     Raises:
-        DatasetError: too many cannot be read.
+        DatasetError: too many images cannot be read.
     """
-    if isinstance(examples, Split) or len(examples) * int(np.prod(examples.shape)) > IN_MEMORY:
+    if (
+        isinstance(examples, InMemoryExamples)
+        or len(examples) * int(np.prod(examples.shape)) > MAX_CACHED_BYTES
+    ):
         return examples
     images = np.empty((len(examples), *examples.shape), np.uint8)
     kept: list[Indices] = []
@@ -163,17 +175,22 @@ def settled(examples: Examples) -> Examples:
         images[filled : filled + len(found)] = pixels
         filled += len(found)
         kept.append(found)
-    which = np.concatenate(kept) if kept else np.zeros(0, np.intp)
-    groups = None if examples.groups is None else examples.groups[which]
-    return Split(images[:filled], examples.labels[which], groups)
+    readable = np.concatenate(kept) if kept else np.zeros(0, np.intp)
+    groups = None if examples.groups is None else examples.groups[readable]
+    return InMemoryExamples(images[:filled], examples.labels[readable], groups)
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A data set as it was found: `labels` names the classes in order, `sha256` tells its content.
+    """A data set.
 
-    `photographs` says that pictures may be mirrored and keep their shape; signs and digits are not and do
-    not. `faults` are the pictures that could not be read so far.
+    Attributes:
+        name: its name.
+        labels: the names of the classes, in order.
+        train, test: the training and the test set.
+        sha256: identifies its content, in hexadecimal.
+        photographs: True if images may be mirrored and cropped, unlike signs and digits.
+        image_errors: the images that could not be read so far.
     """
 
     name: str
@@ -182,4 +199,4 @@ class Dataset:
     test: Examples
     sha256: str
     photographs: bool = False
-    faults: Faults | None = None
+    image_errors: ImageErrors | None = None

@@ -1,12 +1,12 @@
 """GTSRB, the German Traffic Sign Recognition Benchmark: 39,209 and 12,630 photographs of 43 kinds of sign.
 
 J. Stallkamp, M. Schlipsing, J. Salmen, C. Igel, Man vs. computer: benchmarking machine learning algorithms
-for traffic sign recognition, Neural Networks 32, 2012. The pictures of a track are frames of one physical
-sign that a car approached, and near copies of each other.
+for traffic sign recognition, Neural Networks 32, 2012. The images of a track are video frames of one physical
+sign, and near duplicates.
 
-Two forms are read. One is a folder with train.tar and test.tar, or what is in them: a CSV file each that
-names the pictures (columns path and class_id). The other is that of the benchmark's own archives: PPM
-pictures in Final_Training/Images/<class>/ with a GT-<class>.csv each, and in Final_Test/Images/ with
+Two formats are read. The packed format is train.tar and test.tar, or their content: each contains a CSV file
+that lists the images (columns path and class_id). The original format is that of the benchmark's archives:
+PPM images in Final_Training/Images/<class>/ with a GT-<class>.csv each, and in Final_Test/Images/ with
 GT-final_test.csv (semicolons, columns Filename and ClassId).
 """
 
@@ -23,9 +23,9 @@ from typing import Final
 import numpy as np
 
 from ..errors import DatasetError
-from .archive_index import tree
-from .dataset import Dataset, Streamed
-from .image_files import Faults, Location, Size
+from .archive_index import list_files
+from .dataset import Dataset, FileExamples
+from .image_files import ImageErrors, Location, Size
 
 LABELS: Final = (
     "speed limit 20", "speed limit 30", "speed limit 50", "speed limit 60", "speed limit 70",
@@ -39,12 +39,12 @@ LABELS: Final = (
     "end of no overtaking", "end of no overtaking by lorries",
 )  # fmt: skip
 
-_FORMS = "either train.tar and test.tar, or Final_Training and Final_Test"
+_FORMATS = "either train.tar and test.tar, or Final_Training and Final_Test"
 
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """A line of a CSV file. `track` is the one of the picture's class, -1 where there are no tracks."""
+    """A row of a CSV file; `track` is unique within the class, and -1 in the test set."""
 
     label: int
     track: int
@@ -52,45 +52,45 @@ class _Row:
     location: Location
 
 
-def found_in(folder: Path) -> bool:
-    """Whether a folder looks like this data set, whole or in part."""
+def is_gtsrb(folder: Path) -> bool:
+    """Return True if the folder contains the data set or a part of it."""
     names = ("train.tar", "test.tar", "train.csv", "test.csv", "Final_Training", "Final_Test", "GTSRB")
     return any((folder / name).exists() for name in names)
 
 
 def load(folder: Path, size: Size) -> Dataset:
-    """The data set in `folder`, its pictures to be read in `size`.
+    """Load the data set from `folder`, with images decoded to `size`.
 
-    The digest is that of the classes and files of all pictures, in order, training set first.
+    The digest covers the class and the file of each image, in order, training set first.
 
     Raises:
-        DatasetError: something is missing or not what it should be.
+        DatasetError: files are missing or invalid.
     """
     if not folder.is_dir():
-        raise DatasetError(f"{folder} is not a folder: --data takes the one with {_FORMS}")
-    if not found_in(folder):
-        raise DatasetError(f"{folder} does not hold GTSRB: {_FORMS}")
-    home = folder / "GTSRB" if (folder / "GTSRB").is_dir() else folder
-    original = any((home / name).is_dir() for name in ("Final_Training", "Final_Test"))
-    read = _original if original else _packed
-    train, test = read(home, "train"), read(home, "test")
+        raise DatasetError(f"{folder} is not a folder; expected one with {_FORMATS}")
+    if not is_gtsrb(folder):
+        raise DatasetError(f"{folder} does not contain GTSRB; expected {_FORMATS}")
+    root = folder / "GTSRB" if (folder / "GTSRB").is_dir() else folder
+    original = any((root / name).is_dir() for name in ("Final_Training", "Final_Test"))
+    read_rows = _read_original if original else _read_packed
+    train, test = read_rows(root, "train"), read_rows(root, "test")
     sha256 = _digest([*train, *test])
-    faults = Faults(len(train) + len(test), str(folder))
+    image_errors = ImageErrors(len(train) + len(test), str(folder))
     return Dataset(
-        name="GTSRB" if (len(train), len(test)) == (39_209, 12_630) else "signs in the form of GTSRB",
+        name="GTSRB" if (len(train), len(test)) == (39_209, 12_630) else "signs in the format of GTSRB",
         labels=LABELS,
-        train=_examples(train, size, faults),
-        test=_examples(test, size, faults),
+        train=_examples(train, size, image_errors),
+        test=_examples(test, size, image_errors),
         sha256=sha256,
-        faults=faults,
+        image_errors=image_errors,
     )
 
 
-def _packed(home: Path, part: str) -> Sequence[_Row]:
-    files = tree(home, part)
+def _read_packed(root: Path, part: str) -> Sequence[_Row]:
+    files = list_files(root, part)
     listing = f"{part}.csv"
     if listing not in files:
-        raise DatasetError(f"{home / part}.tar does not hold {listing}: was it downloaded whole?")
+        raise DatasetError(f"{root / part}.tar does not contain {listing}; was the download complete?")
     rows = []
     missing = []
     for line in _lines(files[listing], ",", ("path", "class_id")):
@@ -99,32 +99,34 @@ def _packed(home: Path, part: str) -> Sequence[_Row]:
             missing.append(name)
             continue
         rows.append(_row(name, line["class_id"], files[name], tracked=part == "train"))
-    return _complete(rows, missing, f"{home / listing}")
+    return _checked(rows, missing, f"{root / listing}")
 
 
-def _original(home: Path, part: str) -> Sequence[_Row]:
-    folder = home / {"train": "Final_Training", "test": "Final_Test"}[part] / "Images"
-    listings = sorted(folder.rglob("GT-*.csv")) if part == "train" else _test_listing(home, folder)
+def _read_original(root: Path, part: str) -> Sequence[_Row]:
+    folder = root / {"train": "Final_Training", "test": "Final_Test"}[part] / "Images"
+    listings = sorted(folder.rglob("GT-*.csv")) if part == "train" else _test_listing(root, folder)
     if not listings:
-        raise DatasetError(f"{folder} holds no GT-….csv, which tells the classes: was it unpacked whole?")
+        raise DatasetError(
+            f"{folder} contains no GT-….csv with the classes; was the archive unpacked completely?"
+        )
     rows = []
     missing = []
     for listing in listings:
-        where = folder if part == "test" else listing.parent
+        directory = folder if part == "test" else listing.parent
         for line in _lines(Location(listing, str(listing)), ";", ("Filename", "ClassId")):
-            path = where / line["Filename"]
+            path = directory / line["Filename"]
             if not path.is_file():
-                missing.append(str(path.relative_to(home)))
+                missing.append(str(path.relative_to(root)))
                 continue
-            location = Location(path, str(path.relative_to(home)))
+            location = Location(path, str(path.relative_to(root)))
             rows.append(_row(path.name, line["ClassId"], location, tracked=part == "train"))
-    return _complete(rows, missing, f"the CSV file of {folder}")
+    return _checked(rows, missing, f"the CSV file of {folder}")
 
 
-def _test_listing(home: Path, folder: Path) -> Sequence[Path]:
-    """It comes in an archive of its own; the one among the pictures does not tell the classes."""
+def _test_listing(root: Path, folder: Path) -> Sequence[Path]:
+    """Find the list of the test classes, which has an archive of its own."""
     name = "GT-final_test.csv"
-    return [path for path in (folder / name, home / name, home.parent / name) if path.is_file()][:1]
+    return [path for path in (folder / name, root / name, root.parent / name) if path.is_file()][:1]
 
 
 def _lines(location: Location, delimiter: str, columns: Sequence[str]) -> Sequence[Mapping[str, str]]:
@@ -139,28 +141,28 @@ def _lines(location: Location, delimiter: str, columns: Sequence[str]) -> Sequen
     lines = list(reader)
     for number, line in enumerate(lines, start=2):
         if any(not line[column] for column in columns):
-            raise DatasetError(f"{location.name} is truncated: line {number} is not whole")
+            raise DatasetError(f"{location.name} is truncated: line {number} is incomplete")
     return lines
 
 
 def _row(name: str, label: str, location: Location, tracked: bool) -> _Row:
     if not label.isascii() or not label.isdigit() or int(label) >= len(LABELS):
-        raise DatasetError(f"{name} has the class {label}: they go from 0 to {len(LABELS) - 1}")
+        raise DatasetError(f"{name} has the class {label}; expected 0 to {len(LABELS) - 1}")
     stem = Path(name).stem
     track = stem.partition("_")[0]
     if tracked and not track.isdigit():
-        raise DatasetError(f"{name} does not tell its track: training pictures are called <track>_<frame>")
+        raise DatasetError(f"{name} does not name its track; expected <track>_<frame>")
     return _Row(int(label), int(track) if tracked else -1, stem, location)
 
 
-def _complete(rows: list[_Row], missing: Sequence[str], listing: str) -> Sequence[_Row]:
+def _checked(rows: list[_Row], missing: Sequence[str], listing: str) -> Sequence[_Row]:
     if missing:
         raise DatasetError(
-            f"{len(missing):,} of the {len(rows) + len(missing):,} pictures that {listing} names "
-            f"are missing, such as {missing[0]}: was the data set downloaded and unpacked whole?"
+            f"{len(missing):,} of the {len(rows) + len(missing):,} images in {listing} are missing, "
+            f"such as {missing[0]}; was the data set downloaded and unpacked completely?"
         )
     if not rows:
-        raise DatasetError(f"{listing} names no picture")
+        raise DatasetError(f"{listing} lists no images")
     return sorted(rows, key=lambda row: (row.label, row.track, row.name))
 
 
@@ -176,13 +178,13 @@ def _digest(rows: Sequence[_Row]) -> str:
     return digest.hexdigest()
 
 
-def _examples(rows: Sequence[_Row], size: Size, faults: Faults) -> Streamed:
+def _examples(rows: Sequence[_Row], size: Size, image_errors: ImageErrors) -> FileExamples:
     tracks = {pair: number for number, pair in enumerate(sorted({(row.label, row.track) for row in rows}))}
     tracked = rows[0].track >= 0
-    return Streamed(
+    return FileExamples(
         [row.location for row in rows],
         np.array([row.label for row in rows], np.int64),
         size,
-        faults,
+        image_errors,
         np.array([tracks[row.label, row.track] for row in rows], np.int64) if tracked else None,
     )

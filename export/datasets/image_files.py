@@ -1,7 +1,7 @@
-"""Picture files of a data set: where they lie, how they are decoded, and which of them cannot be.
+"""Locates and decodes image files, and records unreadable ones.
 
-Sizes are made exactly as the server makes them, so that a network is trained on what it will be served:
-bicubic, reducing by whole numbers first while three times the target remains.
+Images are resized exactly as in the server, so that training and serving see the same pixels: bicubic, after
+a reduction by an integer factor to no less than three times the target size.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from ..errors import DatasetError
 from ..repository.io_spec import InputSpec
 
-# The part of a data set that may be unreadable before it counts as damaged.
-TOLERATED: Final = 0.01
+# A larger fraction of unreadable images is an error.
+MAX_UNREADABLE: Final = 0.01
 
 _FILTER = Image.Resampling.BICUBIC
 _REDUCING_GAP = 3.0
@@ -29,7 +29,13 @@ _REDUCING_GAP = 3.0
 
 @dataclass(frozen=True)
 class Size:
-    """What a picture is made into. "stretch" ignores its shape, "crop" fills and cuts the middle."""
+    """The size that images are decoded to.
+
+    Attributes:
+        height, width, channels: the shape of the result; channels is 1 or 3.
+        resize: "crop" keeps the aspect ratio and the centre; "fit" and "stretch" ignore the aspect ratio
+            here.
+    """
 
     height: int
     width: int
@@ -38,7 +44,7 @@ class Size:
 
     @classmethod
     def of(cls, spec: InputSpec) -> Self:
-        """What the graph with this input takes, whose height and width are not free."""
+        """Return the size of a graph's input, whose height and width must be fixed."""
         assert spec.height is not None
         assert spec.width is not None
         return cls(spec.height, spec.width, spec.channels, spec.resize)
@@ -46,7 +52,14 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """Where a picture's bytes lie: a file, or a part of one. `name` is how it is called in a message."""
+    """The location of an image: a file or a part of a file.
+
+    Attributes:
+        path: the file.
+        name: the name in messages.
+        offset: the first byte.
+        length: the number of bytes; -1 for the rest of the file.
+    """
 
     path: Path
     name: str
@@ -54,7 +67,11 @@ class Location:
     length: int = -1
 
     def read(self) -> bytes:
-        """Raises DatasetError where the file cannot be read or ends too early."""
+        """Read the bytes.
+
+        Raises:
+            DatasetError: the file cannot be read or is too short.
+        """
         try:
             with self.path.open("rb") as file:
                 file.seek(self.offset)
@@ -62,63 +79,77 @@ class Location:
         except OSError as error:
             raise DatasetError(error.strerror or str(error)) from error
         if self.length >= 0 and len(content) != self.length:
-            raise DatasetError("it ends too early")
+            raise DatasetError("the file is too short")
         return content
 
 
 @dataclass
-class Faults:
-    """The pictures out of `total` that could not be read, by name, with the reason of each."""
+class ImageErrors:
+    """Unreadable images of a data set; thread-safe.
+
+    Attributes:
+        total: the number of images in the data set.
+        folder: the folder in messages.
+        reasons: the reason for each unreadable image, by name.
+    """
 
     total: int
-    where: str
-    names: dict[str, str] = field(default_factory=dict)
+    folder: str
+    reasons: dict[str, str] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def note(self, name: str, reason: str) -> None:
-        """Raises DatasetError when more than `TOLERATED` of all are unreadable."""
+    def record(self, name: str, reason: str) -> None:
+        """Record an unreadable image.
+
+        Raises:
+            DatasetError: more than `MAX_UNREADABLE` of all images are unreadable.
+        """
         with self._lock:
-            self.names[name] = reason
+            self.reasons[name] = reason
         self.check()
 
     def check(self) -> None:
-        """Raises DatasetError when more than `TOLERATED` of all are unreadable."""
-        if len(self.names) > self.total * TOLERATED:
+        """Check the number of unreadable images.
+
+        Raises:
+            DatasetError: more than `MAX_UNREADABLE` of all images are unreadable.
+        """
+        if len(self.reasons) > self.total * MAX_UNREADABLE:
             raise DatasetError(
-                f"{self.where} is damaged: {len(self.names):,} of its {self.total:,} pictures cannot be read "
-                f"so far, and {TOLERATED:.0%} is allowed; {self._some()}"
+                f"{self.folder} is damaged: {len(self.reasons):,} of its {self.total:,} images are "
+                f"unreadable so far, the limit is {MAX_UNREADABLE:.0%}: {self._list()}"
             )
 
-    def told(self) -> str | None:
-        """One sentence that names them, or None where there are none."""
-        if not self.names:
+    def summary(self) -> str | None:
+        """Return one sentence about the unreadable images, or None without any."""
+        if not self.reasons:
             return None
-        return f"{len(self.names):,} of {self.total:,} pictures in {self.where} are skipped: {self._some()}"
+        return f"{len(self.reasons):,} of {self.total:,} images in {self.folder} are skipped: {self._list()}"
 
-    def _some(self, most: int = 5) -> str:
+    def _list(self, max_names: int = 5) -> str:
         with self._lock:
-            named = [f"{name} ({reason})" for name, reason in sorted(self.names.items())]
-        rest = len(named) - most
-        return ", ".join(named[:most]) + (f" and {rest:,} more" if rest > 0 else "")
+            named = [f"{name} ({reason})" for name, reason in sorted(self.reasons.items())]
+        rest = len(named) - max_names
+        return ", ".join(named[:max_names]) + (f" and {rest:,} more" if rest > 0 else "")
 
 
 def decode(content: bytes, size: Size) -> NDArray[np.uint8]:
-    """A picture's file as uint8 of [height, width, channels].
+    """Decode an image file to uint8, [height, width, channels].
 
     Raises:
-        DatasetError: it is none, or damaged.
+        DatasetError: the content is not an image, or damaged.
     """
     try:
         with Image.open(io.BytesIO(content)) as opened:
             upright = ImageOps.exif_transpose(opened)
-            image = _coloured(upright, "L" if size.channels == 1 else "RGB")
-    except Exception as error:  # Pillow's plugins raise a dozen kinds on damaged bytes
+            image = _convert_mode(upright, "L" if size.channels == 1 else "RGB")
+    except Exception as error:  # Pillow's plugins raise many types for damaged files
         raise DatasetError(_reason(error)) from error
-    return np.asarray(_sized(image, size)).reshape(size.height, size.width, size.channels)
+    return np.asarray(_resize(image, size)).reshape(size.height, size.width, size.channels)
 
 
-def _coloured(image: Image.Image, mode: str) -> Image.Image:
-    """What is transparent lies over white, as it does when it is served."""
+def _convert_mode(image: Image.Image, mode: str) -> Image.Image:
+    """Convert the mode, with transparent pixels over white, as in the server."""
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         image = Image.new("RGB", layer.size, (255, 255, 255))
@@ -126,23 +157,23 @@ def _coloured(image: Image.Image, mode: str) -> Image.Image:
     return image.convert(mode)
 
 
-def _sized(image: Image.Image, size: Size) -> Image.Image:
+def _resize(image: Image.Image, size: Size) -> Image.Image:
     target = size.width, size.height
     if image.size == target:
         return image
-    box = _centre(image.size, target) if size.resize == "crop" else None
+    box = _centre_crop(image.size, target) if size.resize == "crop" else None
     return image.resize(target, _FILTER, box, reducing_gap=_REDUCING_GAP)
 
 
-def _centre(size: Sequence[int], target: Sequence[int]) -> tuple[float, float, float, float]:
-    """The largest box of the target's shape in the middle of a picture."""
+def _centre_crop(size: Sequence[int], target: Sequence[int]) -> tuple[float, float, float, float]:
+    """Return the largest centred box with the aspect ratio of the target."""
     width, height = size
-    shape = min(width / target[0], height / target[1])
-    left, top = (width - target[0] * shape) / 2, (height - target[1] * shape) / 2
+    scale = min(width / target[0], height / target[1])
+    left, top = (width - target[0] * scale) / 2, (height - target[1] * scale) / 2
     return left, top, width - left, height - top
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
-        return "not a picture"
+        return "not an image"
     return str(error) if isinstance(error, OSError) and str(error) else "damaged"

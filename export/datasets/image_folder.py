@@ -1,6 +1,7 @@
-"""Any folder of class folders: train/<label>/<picture>, and test/ or val/ likewise, else a part is held out.
+"""Loads image folders: train/<label>/<image>, and test/ or val/ in the same structure.
 
-Nothing is decoded and nothing kept but the names, so a data set may be as large as the disk.
+Without test/ and val/, a part of train/ is held out. Only names are kept in memory, so the data set can be of
+any size.
 """
 
 from __future__ import annotations
@@ -14,47 +15,48 @@ from typing import Final
 import numpy as np
 
 from ..errors import DatasetError
-from .dataset import Dataset, Streamed
-from .image_files import Faults, Location, Size
+from .dataset import Dataset, FileExamples
+from .image_files import ImageErrors, Location, Size
 
 _SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm"})
 
-# Of the training pictures, where there is no folder to test with.
-_TESTED: Final = 0.1
+# The fraction of train/ that is held out without test/ and val/.
+_HELD_OUT: Final = 0.1
 
 _Entry = tuple[int, str, int]  # class, name below the folder, bytes
 
 
 def load(folder: Path, size: Size) -> Dataset:
-    """The pictures below `folder`, one class a folder of train/, in the order of their names.
+    """Load an image folder, with one class per folder in train/, sorted by name.
 
-    The digest is that of the names and lengths of all picture files, not of their contents, which may be more
-    than one wants to read twice.
+    The digest covers the names and lengths of the files, not their content, which may be too large to read
+    twice.
 
     Raises:
-        DatasetError: there is no class, a class without a picture, or a test class that is not trained.
+        DatasetError: there are fewer than two classes, a class has no images, or a test class is not in
+            train/.
     """
     if not (folder / "train").is_dir():
-        raise DatasetError(f"{folder} holds no folder train with a folder of pictures for each class")
+        raise DatasetError(f"{folder} does not contain a folder train with one folder of images per class")
     labels = _classes(folder / "train")
     if len(labels) < 2:
         raise DatasetError(
-            f"{folder / 'train'} holds {len(labels)} classes, that is, folders: at least 2 are needed"
+            f"{folder / 'train'} contains {len(labels)} classes (folders); expected at least 2"
         )
     train = [entry for index, label in enumerate(labels) for entry in _entries(folder, "train", index, label)]
     empty = [label for index, label in enumerate(labels) if index not in {entry[0] for entry in train}]
     if empty:
         raise DatasetError(
-            f"{len(empty)} of the {len(labels)} classes in {folder / 'train'} hold no picture "
+            f"{len(empty)} of the {len(labels)} classes in {folder / 'train'} contain no images "
             f"({', '.join(sorted(_SUFFIXES))}), such as {empty[0]}"
         )
     test = _test(folder, labels)
-    faults = Faults(len(train) + len(test), str(folder))
-    training = _examples(folder, train, size, faults)
+    image_errors = ImageErrors(len(train) + len(test), str(folder))
+    training = _examples(folder, train, size, image_errors)
     if test:
-        testing = _examples(folder, test, size, faults)
+        testing = _examples(folder, test, size, image_errors)
     else:
-        training, testing = training.hold_out(_TESTED, seed=0)
+        training, testing = training.hold_out(_HELD_OUT, seed=0)
     return Dataset(
         name=folder.resolve().name,
         labels=tuple(labels),
@@ -62,7 +64,7 @@ def load(folder: Path, size: Size) -> Dataset:
         test=testing,
         sha256=_digest([*train, *test]),
         photographs=True,
-        faults=faults,
+        image_errors=image_errors,
     )
 
 
@@ -84,12 +86,12 @@ def _test(folder: Path, labels: Sequence[str]) -> list[_Entry]:
         unknown = sorted(set(found) - set(labels))
         if unknown:
             raise DatasetError(
-                f"{folder / part} holds the class {unknown[0]}, and {folder / 'train'} does not"
+                f"{folder / part} contains the class {unknown[0]}, which is not in {folder / 'train'}"
             )
         index = {label: number for number, label in enumerate(labels)}
         entries = [entry for label in found for entry in _entries(folder, part, index[label], label)]
         if not entries:
-            raise DatasetError(f"{folder / part} holds no picture in a folder of its class")
+            raise DatasetError(f"{folder / part} contains no images")
         return entries
     return []
 
@@ -110,9 +112,9 @@ def _entries(folder: Path, part: str, index: int, label: str) -> Iterator[_Entry
         yield index, f"{part}/{label}/{name}", length
 
 
-def _examples(folder: Path, entries: Sequence[_Entry], size: Size, faults: Faults) -> Streamed:
+def _examples(folder: Path, entries: Sequence[_Entry], size: Size, image_errors: ImageErrors) -> FileExamples:
     locations = [Location(folder / name, name) for _, name, _ in entries]
-    return Streamed(locations, np.array([index for index, _, _ in entries], np.int64), size, faults)
+    return FileExamples(locations, np.array([index for index, _, _ in entries], np.int64), size, image_errors)
 
 
 def _digest(entries: Sequence[_Entry]) -> str:

@@ -1,6 +1,6 @@
-"""Pictures drawn by code: digits as MNIST has them (28x28, light on dark, smooth, centred by mass), signs.
+"""Draws synthetic digits, in the style of MNIST, and traffic signs.
 
-They stand in for data-set pictures wherever a picture is committed.
+They are published as golden inputs and example images in place of images of the data sets.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from PIL import Image, ImageDraw, ImageFilter
 
 SIDE: Final = 28
 
-_BOX = 20  # MNIST fits its digits into the middle 20x20
-_SAMPLES = 8  # drawn so many times larger, then averaged
-_SMOOTH = 0.45  # of the blur, in pixels
+_BOX = 20  # MNIST fits its digits into the central 20x20 pixels
+_SAMPLES = 8  # the supersampling factor
+_BLUR_RADIUS = 0.45  # in pixels
 
 _Point = tuple[float, float]
 _Stroke = Sequence[_Point]
 _Colour = tuple[int, int, int]
 
-# Where the pen goes, in a square from (0, 0) top left to (1, 1); corners are rounded, and a point that stands
-# twice keeps its corner.
+# The strokes of each digit in a square from (0, 0) at the top left to (1, 1). Corners are rounded, except at
+# points that are repeated.
 _STROKES: Final[Sequence[Sequence[_Stroke]]] = (
     [[(0.5, 0), (0.2, 0.05), (0.15, 0.5), (0.2, 0.95), (0.5, 1), (0.8, 0.95), (0.85, 0.5), (0.8, 0.05),
       (0.5, 0)]],
@@ -49,8 +49,8 @@ _STROKES: Final[Sequence[Sequence[_Stroke]]] = (
 
 
 @dataclass(frozen=True)
-class Hand:
-    """How somebody writes: `width` of the pen in pixels, `slant` and `turn` in degrees, relative `size`."""
+class Handwriting:
+    """A style of handwriting: pen `width` in pixels, `slant` and `turn` in degrees, relative `size`."""
 
     width: float = 2.2
     slant: float = 8.0
@@ -58,68 +58,66 @@ class Hand:
     size: float = 1.0
 
 
-PLAIN: Final = Hand()
+PLAIN: Final = Handwriting()
 
 
-def digit(value: int, hand: Hand = PLAIN) -> NDArray[np.uint8]:
-    """One digit: uint8, [28, 28, 1]."""
+def digit(value: int, style: Handwriting = PLAIN) -> NDArray[np.uint8]:
+    """Draw a digit, uint8 [28, 28, 1]."""
     canvas = Image.new("L", (SIDE * _SAMPLES, SIDE * _SAMPLES))
     pen = ImageDraw.Draw(canvas)
-    radius = hand.width * _SAMPLES / 2
+    radius = style.width * _SAMPLES / 2
     for stroke in _STROKES[value]:
-        points = [_place(point, hand) for point in _rounded(stroke)]
+        points = [_to_canvas(point, style) for point in _rounded(stroke)]
         pen.line(points, fill=255, width=round(2 * radius), joint="curve")
         for x, y in points:
             pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=255)
-    smooth = canvas.filter(ImageFilter.GaussianBlur(_SMOOTH * _SAMPLES))
-    return np.asarray(_centred(smooth).resize((SIDE, SIDE), Image.Resampling.BOX))[..., np.newaxis]
+    smooth = canvas.filter(ImageFilter.GaussianBlur(_BLUR_RADIUS * _SAMPLES))
+    return np.asarray(_centre_mass(smooth).resize((SIDE, SIDE), Image.Resampling.BOX))[..., np.newaxis]
 
 
-def png(picture: NDArray[np.uint8]) -> bytes:
-    """A picture, uint8 of [height, width, channels], as a PNG file: grey of one channel, RGB of three."""
+def png(image: NDArray[np.uint8]) -> bytes:
+    """Encode an image, uint8 [height, width, channels], as a greyscale or RGB PNG file."""
     buffer = io.BytesIO()
-    Image.fromarray(picture.squeeze(-1) if picture.shape[-1] == 1 else picture).save(
+    Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image).save(
         buffer, format="PNG", optimize=True
     )
     return buffer.getvalue()
 
 
-def digits_and_none(seed: int) -> NDArray[np.uint8]:
-    """All ten digits in two hands, then black, white and noise: uint8, [23, 28, 28, 1]."""
+def golden_digits(seed: int) -> NDArray[np.uint8]:
+    """Draw all digits in two styles, then black, white and noise: uint8 [23, 28, 28, 1]."""
     random = np.random.default_rng(seed)
-    pictures = [digit(value) for value in range(10)]
+    images = [digit(value) for value in range(10)]
     for value in range(10):
         width, slant, turn, size = random.uniform((1.6, -10, -8, 0.85), (3.2, 20, 8, 1.05))
-        pictures.append(digit(value, Hand(width, slant, turn, size)))
-    shape = pictures[0].shape
-    pictures.append(np.zeros(shape, np.uint8))
-    pictures.append(np.full(shape, 255, np.uint8))
-    pictures.append(random.integers(0, 256, shape, np.uint8))
-    return np.stack(pictures)
+        images.append(digit(value, Handwriting(width, slant, turn, size)))
+    shape = images[0].shape
+    images.append(np.zeros(shape, np.uint8))
+    images.append(np.full(shape, 255, np.uint8))
+    images.append(random.integers(0, 256, shape, np.uint8))
+    return np.stack(images)
 
 
 def no_entry(side: int) -> NDArray[np.uint8]:
-    """The sign that forbids entry, in front of a grey wall: uint8, [side, side, 3]."""
+    """Draw a no-entry sign on a grey background, uint8 [side, side, 3]."""
     return sign((190, 20, 30), "disc", (235, 235, 235), "bar", (120, 125, 130), side)
 
 
-def signs_and_none(seed: int, side: int) -> NDArray[np.uint8]:
-    """Shapes and colours of signs in front of various grounds, then black, white and noise:
-    uint8, [23, side, side, 3].
-    """
+def golden_signs(seed: int, side: int) -> NDArray[np.uint8]:
+    """Draw 20 signs of various shapes, then black, white and noise: uint8 [23, side, side, 3]."""
     random = np.random.default_rng(seed)
     colours = [(190, 20, 30), (20, 70, 160), (240, 200, 30), (235, 235, 235), (30, 30, 30)]
-    pictures = [no_entry(side)]
+    images = [no_entry(side)]
     for shape in ("disc", "triangle", "diamond", "octagon"):
         for mark in ("none", "bar", "dot", "pole", "rim"):
             board, ink = random.choice(len(colours), 2, replace=False)
-            ground: list[int] = random.integers(20, 220, 3).tolist()
-            pictures.append(sign(colours[board], shape, colours[ink], mark, tuple(ground), side))
-    pictures = pictures[:20]
-    pictures.append(np.zeros((side, side, 3), np.uint8))
-    pictures.append(np.full((side, side, 3), 255, np.uint8))
-    pictures.append(random.integers(0, 256, (side, side, 3), np.uint8))
-    return np.stack(pictures)
+            background: list[int] = random.integers(20, 220, 3).tolist()
+            images.append(sign(colours[board], shape, colours[ink], mark, tuple(background), side))
+    images = images[:20]
+    images.append(np.zeros((side, side, 3), np.uint8))
+    images.append(np.full((side, side, 3), 255, np.uint8))
+    images.append(random.integers(0, 256, (side, side, 3), np.uint8))
+    return np.stack(images)
 
 
 _SHAPES: Final[Mapping[str, Sequence[_Point]]] = {
@@ -138,13 +136,20 @@ _MARKS: Final[Mapping[str, tuple[float, float, float, float]]] = {
 
 
 def sign(
-    colour: _Colour, shape: str, ink: _Colour, mark: str, ground: tuple[int, ...], side: int
+    colour: _Colour, shape: str, ink: _Colour, mark: str, background: tuple[int, ...], side: int
 ) -> NDArray[np.uint8]:
-    """A shape ("disc", "triangle", "diamond", "octagon") with a mark on it ("none", "bar", "pole", "dot",
-    "rim"), before a ground: uint8, [side, side, 3].
+    """Draw a sign, uint8 [side, side, 3].
+
+    Args:
+        colour: the colour of the board.
+        shape: "disc", "triangle", "diamond" or "octagon".
+        ink: the colour of the mark.
+        mark: "none", "bar", "pole", "dot" or "rim".
+        background: the colour behind the sign.
+        side: height and width in pixels.
     """
     large = side * _SAMPLES
-    canvas = Image.new("RGB", (large, large), (ground[0], ground[1], ground[2]))
+    canvas = Image.new("RGB", (large, large), (background[0], background[1], background[2]))
     pen = ImageDraw.Draw(canvas)
     if shape == "disc":
         pen.ellipse([value * large for value in _DISC], fill=colour)
@@ -158,7 +163,7 @@ def sign(
 
 
 def _rounded(stroke: _Stroke) -> Sequence[_Point]:
-    """Cut the corners four times over (G. Chaikin, An algorithm for high-speed curve generation, 1974)."""
+    """Round the corners (G. Chaikin, An algorithm for high-speed curve generation, 1974)."""
     for _ in range(4):
         cut = [
             (p[0] + (q[0] - p[0]) * part, p[1] + (q[1] - p[1]) * part)
@@ -169,17 +174,17 @@ def _rounded(stroke: _Stroke) -> Sequence[_Point]:
     return stroke
 
 
-def _place(point: _Point, hand: Hand) -> _Point:
-    """From the unit square to the canvas."""
+def _to_canvas(point: _Point, style: Handwriting) -> _Point:
+    """Map a point of the unit square to the canvas."""
     x, y = (point[0] - 0.5) * 0.8, point[1] - 0.5
-    x -= y * tan(radians(hand.slant))
-    turn = radians(hand.turn)
+    x -= y * tan(radians(style.slant))
+    turn = radians(style.turn)
     x, y = x * cos(turn) - y * sin(turn), x * sin(turn) + y * cos(turn)
-    scale = (_BOX - hand.width) * hand.size * _SAMPLES
+    scale = (_BOX - style.width) * style.size * _SAMPLES
     return x * scale + SIDE * _SAMPLES / 2, y * scale + SIDE * _SAMPLES / 2
 
 
-def _centred(canvas: Image.Image) -> Image.Image:
+def _centre_mass(canvas: Image.Image) -> Image.Image:
     mass = np.asarray(canvas, dtype=np.float64)
     y, x = (np.indices(mass.shape) * mass).sum(axis=(1, 2)) / mass.sum()
     middle = (SIDE * _SAMPLES - 1) / 2

@@ -1,4 +1,4 @@
-"""How good a classifier's answers are: probabilities, [examples, classes], against the true classes."""
+"""Metrics of a classifier: probabilities, [examples, classes], against true classes, [examples]."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ Labels = NDArray[np.integer[Any]]
 
 
 def accuracy(probabilities: Probabilities, labels: Labels) -> float:
-    """The part of the examples whose most probable class is the true one."""
+    """Return the fraction of examples with the true class as the most probable one."""
     return float(np.mean(probabilities.argmax(axis=1) == labels))
 
 
 def top_k_accuracy(probabilities: Probabilities, labels: Labels, k: int) -> float:
-    """The part of the examples whose true class is among the `k` most probable."""
+    """Return the fraction of examples with the true class among the `k` most probable ones."""
     best = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
     return float(np.mean(np.any(best == labels[:, np.newaxis], axis=1)))
 
 
 def calibration_error(probabilities: Probabilities, labels: Labels, bins: int = 15) -> float:
-    """How far, on average, the confidence lies from the accuracy (expected calibration error).
+    """Return the expected calibration error, from 0 to 1.
 
-    C. Guo, G. Pleiss, Y. Sun, K. Weinberger, On calibration of modern neural networks, ICML 2017, section 2,
-    equation 3: answers are grouped by their highest probability into `bins` of equal width.
+    It is the mean distance between confidence and accuracy over `bins` of equal width (C. Guo, G. Pleiss,
+    Y. Sun, K. Weinberger, On calibration of modern neural networks, ICML 2017, section 2, equation 3).
     """
     confidence = probabilities.max(axis=1).astype(np.float64)
     correct = probabilities.argmax(axis=1) == labels
@@ -36,7 +36,7 @@ def calibration_error(probabilities: Probabilities, labels: Labels, bins: int = 
 
 
 def confusion(probabilities: Probabilities, labels: Labels) -> NDArray[np.int64]:
-    """How often each class (row) was taken for each class (column)."""
+    """Return the confusion matrix, [true class, predicted class], in examples."""
     classes = probabilities.shape[1]
     pairs = labels * classes + probabilities.argmax(axis=1)
     return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)

@@ -1,4 +1,4 @@
-"""Writes a Keras network as an ONNX graph."""
+"""Converts Keras networks to ONNX graphs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from onnx.shape_inference import InferenceError
 
 from ..errors import ConversionError
 from ..networks.preprocessing import INPUT
-from .graph_cleanup import tidy
+from .graph_cleanup import clean_up
 
 if TYPE_CHECKING:
     import keras
@@ -21,60 +21,61 @@ if TYPE_CHECKING:
 
 OUTPUT: Final = "probabilities"
 
-# The newest that tf2onnx 1.17 writes.
+# The newest one that tf2onnx 1.17 supports.
 OPSET: Final = 18
 
-# Weights of at least so many values are not shown to tf2onnx, which copies all it sees dozens of times: with
-# them, AlexNet took three minutes and not half a minute.
-_LARGE: Final = 1 << 20
+# tf2onnx copies all weights many times. Weights of at least this many values are replaced by inputs during
+# the conversion, which takes AlexNet from three minutes to half a minute.
+_MIN_LARGE_WEIGHT: Final = 1 << 20
 _LARGE_INPUT: Final = "large_weight_"
 
 
 def convert(network: keras.Model) -> bytes:
-    """The ONNX file of a network whose input are pixels (see `architectures.pixels`).
+    """Convert a network from `preprocessing.from_pixels`; the same weights give the same bytes.
 
-    The graph takes `pixels`, uint8 of [batch, height, width, channels], and gives `probabilities`, float32 of
-    [batch, classes]; the batch is free. The same weights give the same bytes.
+    Returns:
+        The ONNX file. Its input `pixels` is uint8, [batch, height, width, channels], its output
+        `probabilities` is float32, [batch, classes]. The batch axis is dynamic.
 
     Raises:
-        ConversionError: an operation has no ONNX form, or the result is not a valid graph.
+        ConversionError: an operation has no ONNX equivalent, or the result is not a valid graph.
     """
     import tensorflow as tf
     import tf2onnx
 
-    large = [weight for weight in network.weights if np.prod(weight.shape) >= _LARGE]
+    large = [weight for weight in network.weights if np.prod(weight.shape) >= _MIN_LARGE_WEIGHT]
     signature = [
         tf.TensorSpec([None, *network.input_shape[1:]], tf.uint8, name=INPUT),
-        *(tf.TensorSpec(weight.shape, name=f"{_LARGE_INPUT}{place}") for place, weight in enumerate(large)),
+        *(tf.TensorSpec(weight.shape, name=f"{_LARGE_INPUT}{index}") for index, weight in enumerate(large)),
     ]
     function = tf.function(_with_weights(network, large), signature, autograph=False)
     try:
         model, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)
-        _bind(model, large)
-        tidy(model, name=network.name, inputs=[INPUT], outputs=[OUTPUT])
+        _inline_weights(model, large)
+        clean_up(model, name=network.name, inputs=[INPUT], outputs=[OUTPUT])
         model.producer_name, model.producer_version = "tf2onnx", tf2onnx.__version__
         check_model(model, full_check=True)
     except (ValueError, SchemaError, ValidationError, InferenceError) as error:
-        raise ConversionError(f"{network.name} does not convert to ONNX: {error}") from error
+        raise ConversionError(f"{network.name} cannot be converted to ONNX: {error}") from error
     return bytes(model.SerializeToString(deterministic=True))
 
 
 def _with_weights(network: keras.Model, weights: Sequence[keras.Variable]) -> Callable[..., tf.Tensor]:
-    """The network as a function of the pixels and of the values of these weights of its own."""
+    """Return the network as a function of the pixels and the values of some of its weights."""
     import keras
 
-    def answer(pixels: tf.Tensor, *values: tf.Tensor) -> tf.Tensor:
+    def predict(pixels: tf.Tensor, *values: tf.Tensor) -> tf.Tensor:
         with keras.StatelessScope(state_mapping=list(zip(weights, values, strict=True))):
             return network(pixels, training=False)
 
-    return answer
+    return predict
 
 
-def _bind(model: ModelProto, weights: Sequence[keras.Variable]) -> None:
-    """Make the inputs that stand for these weights constants."""
+def _inline_weights(model: ModelProto, weights: Sequence[keras.Variable]) -> None:
+    """Replace the inputs for the large weights by constants."""
     graph = model.graph
-    places = {value.name: value for value in graph.input}
-    for place, weight in enumerate(weights):
-        name = next(name for name in places if name.partition(":")[0] == f"{_LARGE_INPUT}{place}")
-        graph.input.remove(places.pop(name))
+    inputs = {value.name: value for value in graph.input}
+    for index, weight in enumerate(weights):
+        name = next(name for name in inputs if name.partition(":")[0] == f"{_LARGE_INPUT}{index}")
+        graph.input.remove(inputs.pop(name))
         graph.initializer.append(numpy_helper.from_array(np.asarray(weight), name))

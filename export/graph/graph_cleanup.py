@@ -1,8 +1,8 @@
-"""Puts an ONNX graph in order after conversion: the same numbers, nothing left over, names one can read.
+"""Simplifies an ONNX graph after conversion and gives it readable, reproducible names.
 
-tf2onnx computes the shape for Flatten at run time (Shape, Gather, Slice, Concat), since it does not know the
-batch; all axes but the batch are known, so the shape is a constant with -1 in it. Its names carry traces of
-TensorFlow that change from one process to the next; here they follow from the graph alone.
+tf2onnx computes the shape for Flatten at run time (Shape, Gather, Slice, Concat), because it does not know
+the batch size. All other axes are known, so the shape is a constant with -1. The names of tf2onnx differ
+between processes; the new names depend on the graph alone.
 """
 
 from __future__ import annotations
@@ -14,13 +14,23 @@ import numpy as np
 import onnx
 from onnx import numpy_helper, shape_inference
 
-# Bytes of weights that shape inference need not see.
-_LARGE: Final = 1 << 20
+# In bytes; shape inference does not need the values of larger weights.
+_MIN_LARGE_WEIGHT: Final = 1 << 20
 
 
-def tidy(model: onnx.ModelProto, name: str, inputs: Sequence[str], outputs: Sequence[str]) -> None:
-    """Give it constant shapes, only the nodes and weights the outputs need, and new names throughout."""
-    tell_shapes(model)
+def clean_up(model: onnx.ModelProto, name: str, inputs: Sequence[str], outputs: Sequence[str]) -> None:
+    """Simplify a graph in place: constant shapes, no unused nodes and weights, new names.
+
+    Args:
+        model: the model.
+        name: the name of the graph.
+        inputs: the names of its inputs, in order.
+        outputs: the names of its outputs, in order.
+
+    Raises:
+        ValueError: the shape of a Reshape depends on more than the batch size.
+    """
+    infer_shapes(model)
     graph = model.graph
     _fix_reshapes(graph)
     _drop_unused(graph)
@@ -33,23 +43,25 @@ def tidy(model: onnx.ModelProto, name: str, inputs: Sequence[str], outputs: Sequ
         model.opset_import.remove(opset)
 
 
-def tell_shapes(model: onnx.ModelProto) -> None:
-    """Note the shapes of all values, as far as they can be inferred.
+def infer_shapes(model: onnx.ModelProto) -> None:
+    """Store the inferred shapes of all values in the model.
 
-    Large weights are left out meanwhile: only their shapes matter, and the inference copies what it is given.
+    The values of large weights are removed during the inference, which copies the model.
     """
-    held = {
-        tensor.name: tensor.raw_data for tensor in model.graph.initializer if len(tensor.raw_data) > _LARGE
+    removed = {
+        tensor.name: tensor.raw_data
+        for tensor in model.graph.initializer
+        if len(tensor.raw_data) > _MIN_LARGE_WEIGHT
     }
     for tensor in model.graph.initializer:
-        if tensor.name in held:
+        if tensor.name in removed:
             tensor.ClearField("raw_data")
-    informed = shape_inference.infer_shapes(model, data_prop=True)
+    inferred = shape_inference.infer_shapes(model, data_prop=True)
     del model.graph.value_info[:]
-    model.graph.value_info.extend(informed.graph.value_info)
+    model.graph.value_info.extend(inferred.graph.value_info)
     for tensor in model.graph.initializer:
-        if tensor.name in held:
-            tensor.raw_data = held[tensor.name]
+        if tensor.name in removed:
+            tensor.raw_data = removed[tensor.name]
 
 
 def _fix_reshapes(graph: onnx.GraphProto) -> None:
@@ -60,7 +72,7 @@ def _fix_reshapes(graph: onnx.GraphProto) -> None:
             continue
         sizes = [axis.dim_value or -1 for axis in shapes.get(node.output[0], ())]
         if not sizes or sizes.count(-1) > 1:
-            raise ValueError(f"more than the batch is unknown in the shape of {node.output[0]}")
+            raise ValueError(f"the shape of {node.output[0]} has more unknown axes than the batch")
         shape = numpy_helper.from_array(np.array(sizes, dtype=np.int64), name=f"{node.name}/shape")
         graph.initializer.append(shape)
         node.input[1] = shape.name
@@ -75,32 +87,34 @@ def _drop_unused(graph: onnx.GraphProto) -> None:
             nodes.append(node)
     del graph.node[:]
     graph.node.extend(reversed(nodes))
-    for place in reversed(range(len(graph.initializer))):
-        if graph.initializer[place].name not in needed:
-            del graph.initializer[place]
+    for index in reversed(range(len(graph.initializer))):
+        if graph.initializer[index].name not in needed:
+            del graph.initializer[index]
 
 
 def _rename(model: onnx.ModelProto, inputs: Sequence[str], outputs: Sequence[str]) -> None:
-    """Nodes by their kind and place, results likewise, weights by the node and the part they play in it."""
+    """Name nodes and their outputs by operator and index, and weights by their node and parameter."""
     graph = model.graph
-    names = {"": ""}  # an optional input that is not given
-    for values, given in ((graph.input, inputs), (graph.output, outputs)):
-        for value, name in zip(values, given, strict=True):
+    names = {"": ""}  # an omitted optional input
+    for values, new_names in ((graph.input, inputs), (graph.output, outputs)):
+        for value, name in zip(values, new_names, strict=True):
             names[value.name] = value.name = name
             value.type.tensor_type.shape.dim[0].dim_param = "batch"
     versions = {opset.domain: opset.version for opset in model.opset_import}
-    for place, node in enumerate(graph.node):
-        node.name = f"{node.op_type}_{place}"
+    for index, node in enumerate(graph.node):
+        node.name = f"{node.op_type}_{index}"
         schema = onnx.defs.get_schema(node.op_type, versions[node.domain], node.domain)
-        parts = [part.name for part in schema.inputs]
-        parts += [f"{parts[-1]}.{position}" for position in range(len(parts), len(node.input))]  # Concat
-        for taken, part in zip(node.input, parts, strict=False):
-            names.setdefault(taken, f"{node.name}.{part}")
-        for position, given in enumerate(node.output):
-            names.setdefault(given, f"{node.name}.{position}" if position else node.name)  # Split
+        parameters = [parameter.name for parameter in schema.inputs]
+        parameters += [f"{parameters[-1]}.{i}" for i in range(len(parameters), len(node.input))]  # Concat
+        for source, parameter in zip(node.input, parameters, strict=False):
+            names.setdefault(source, f"{node.name}.{parameter}")
+        for position, result in enumerate(node.output):
+            names.setdefault(result, f"{node.name}.{position}" if position else node.name)  # Split
         node.input[:] = [names[value] for value in node.input]
         node.output[:] = [names[value] for value in node.output]
     for tensor in graph.initializer:
         tensor.name = names[tensor.name]
-    use = {value: place for place, value in enumerate(value for node in graph.node for value in node.input)}
-    graph.initializer.sort(key=lambda tensor: use[tensor.name])
+    last_use = {
+        value: index for index, value in enumerate(value for node in graph.node for value in node.input)
+    }
+    graph.initializer.sort(key=lambda tensor: last_use[tensor.name])

@@ -1,8 +1,9 @@
-"""An ONNX graph opened for a trial: its ports, and its answers. One input, one output, on the CPU."""
+"""ONNX Runtime sessions on the CPU, for graphs with one input and one output."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -11,66 +12,94 @@ from numpy.typing import NDArray
 
 from ..errors import ConversionError
 
-TYPES: Final = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}
+DTYPES: Final = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}
+BATCH_SIZE: Final = 100
+
+_LOG_FATAL_ONLY: Final = 4
+_MAX_MESSAGE: Final = 300
 
 
 @dataclass(frozen=True)
-class Port:
-    """A named input or output; `axes` holds None where one is free. `dtype` is as ONNX Runtime names it if it
-    is neither uint8 nor float32.
+class TensorSpec:
+    """Describes the input or the output of a graph.
+
+    Attributes:
+        name: the name in the graph.
+        dtype: "uint8", "float32", or the name that ONNX Runtime gives to any other type.
+        shape: the size of each axis, batch first; None for a dynamic axis.
     """
 
     name: str
     dtype: str
-    axes: tuple[int | None, ...]
+    shape: tuple[int | None, ...]
 
 
-class Session:
-    """The graph in `model`, with so many threads; 0 are as many as there are cores.
+class OrtSession:
+    """Runs an ONNX graph on the CPU.
+
+    Args:
+        graph: the ONNX file.
+        threads: threads of one operator; 0 for one per core.
+        profile_prefix: the path prefix of a profile file; None disables profiling.
 
     Raises:
-        ConversionError: ONNX Runtime cannot open it, or it has more inputs or outputs than one.
+        ConversionError: ONNX Runtime cannot load the graph, or it does not have exactly one input and output.
     """
 
-    def __init__(self, model: bytes, threads: int = 0) -> None:
+    def __init__(self, graph: bytes, *, threads: int = 0, profile_prefix: Path | None = None) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
-        options.log_severity_level = 4
-        self._session = opened(model, options)
-        self.input = _only(self._session.get_inputs(), "input")
-        self.output = _only(self._session.get_outputs(), "output")
+        options.log_severity_level = _LOG_FATAL_ONLY
+        if profile_prefix is not None:
+            options.enable_profiling = True
+            options.profile_file_prefix = str(profile_prefix)
+        try:
+            self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime's exceptions share no other base class
+            raise ConversionError(f"ONNX Runtime cannot load the graph: {_first_line(error)}") from error
+        self.input = _single(self._session.get_inputs(), "input")
+        self.output = _single(self._session.get_outputs(), "output")
 
     def run(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
-        """
+        """Run the graph once.
+
+        Args:
+            inputs: one batch, in the dtype and shape of `input`.
+
+        Returns:
+            The output, batch first.
+
         Raises:
-            ConversionError: ONNX Runtime cannot run the graph on this.
+            ConversionError: ONNX Runtime cannot run the graph on this batch.
         """
         try:
-            answers: NDArray[np.float32] = self._session.run([self.output.name], {self.input.name: inputs})[0]
+            outputs: NDArray[np.float32] = self._session.run([self.output.name], {self.input.name: inputs})[0]
         except Exception as error:
-            raise ConversionError(f"ONNX Runtime cannot run the graph: {first_line(error)}") from error
-        return answers
+            raise ConversionError(f"ONNX Runtime cannot run the graph: {_first_line(error)}") from error
+        return outputs
+
+    def run_batches(self, inputs: NDArray[Any], batch_size: int = BATCH_SIZE) -> NDArray[np.float32]:
+        """Run the graph on any number of inputs, at most `batch_size` at a time.
+
+        Raises:
+            ConversionError: ONNX Runtime cannot run the graph on one of the batches.
+        """
+        starts = range(0, len(inputs), batch_size)
+        return np.concatenate([self.run(inputs[start : start + batch_size]) for start in starts])
+
+    def end_profiling(self) -> Path:
+        """Stop profiling and return the path of the profile, a JSON file of ONNX Runtime."""
+        return Path(self._session.end_profiling())
 
 
-def opened(model: bytes, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
-    """
-    Raises:
-        ConversionError: ONNX Runtime cannot open the graph.
-    """
-    try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # its exceptions share no base but Exception
-        raise ConversionError(f"ONNX Runtime cannot open the graph: {first_line(error)}") from error
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n", 1)[0][:_MAX_MESSAGE]
 
 
-def first_line(error: Exception) -> str:
-    return str(error).strip().split("\n", 1)[0][:300]
-
-
-def _only(nodes: list[Any], what: str) -> Port:
+def _single(nodes: list[Any], kind: str) -> TensorSpec:
     if len(nodes) != 1:
         names = ", ".join(node.name for node in nodes)
-        raise ConversionError(f"the graph has {len(nodes)} {what}s ({names}), and a model here has one")
+        raise ConversionError(f"the graph has {len(nodes)} {kind}s ({names}); a model must have exactly one")
     (node,) = nodes
-    axes = tuple(axis if isinstance(axis, int) else None for axis in node.shape)
-    return Port(node.name, TYPES.get(node.type, node.type), axes)
+    shape = tuple(axis if isinstance(axis, int) else None for axis in node.shape)
+    return TensorSpec(node.name, DTYPES.get(node.type, node.type), shape)

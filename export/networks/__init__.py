@@ -1,4 +1,4 @@
-"""The networks, one file each, as their authors published them.
+"""The network architectures, one module each, as their authors published them.
 
-Each takes float32 pictures with values from 0 to 1, height by width by channels, and ends in a softmax.
+Each network takes preprocessed float32 images, [batch, height, width, channels], and ends in a softmax.
 """

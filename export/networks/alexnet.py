@@ -1,7 +1,8 @@
 """A. Krizhevsky, I. Sutskever, G. Hinton: ImageNet Classification with Deep Convolutional Neural Networks.
 
-NIPS 2012, sections 3.1 to 3.5 and 4.2. Layers 2, 4 and 5 are in two groups, as they lay on two GPUs. The
-figure's 224x224 pixels are 227x227 in the authors' code, for only these make the 55x55 of the first layer.
+NIPS 2012, sections 3.1 to 3.5 and 4.2. Layers 2, 4 and 5 have two groups, one per GPU of the authors. The
+input is 227x227 as in the authors' code, since the 224x224 of the figure do not give the 55x55 of the first
+layer.
 """
 
 from __future__ import annotations
@@ -17,14 +18,13 @@ CLASSES: Final = 1000
 
 
 @dataclass(frozen=True)
-class Start:
-    """What the weights are before the first step.
+class Initialisation:
+    """The initial weights.
 
     Attributes:
-        deviation: of the normal distribution from which kernels are drawn; None has each follow from the
-            number of its inputs.
-        bias: of the layers that the paper starts positive: the second, fourth and fifth convolution and the
-            hidden dense ones.
+        deviation: the standard deviation of the kernels; None for He initialization.
+        bias: the bias of the layers with a positive bias in the paper: the second, fourth and fifth
+            convolution and the hidden dense layers.
     """
 
     deviation: float | None
@@ -38,46 +38,48 @@ class Start:
         return initializers.RandomNormal(stddev=self.deviation)
 
 
-PUBLISHED: Final = Start(deviation=0.01, bias=1.0)
-RECTIFIED: Final = Start(deviation=None, bias=0.0)
+PAPER_INITIALISATION: Final = Initialisation(deviation=0.01, bias=1.0)
+HE_INITIALISATION: Final = Initialisation(deviation=None, bias=0.0)
 
 
 def parameters(classes: int = CLASSES) -> int:
-    """The trained values of the network with so many classes: 60,965,224 with ImageNet's 1000."""
+    """Return the number of trained values: 60,965,224 with the 1000 classes of ImageNet."""
     return 56_868_224 + 4_097 * classes
 
 
 def build(classes: int = CLASSES) -> keras.Model:
-    """The untrained network: pictures of 227x227x3 in, one probability a class out.
+    """Build the untrained network, from [batch, 227, 227, 3] to probabilities, [batch, classes].
 
-    Its weights are drawn as in section 5, for pixels whose deviation is some 60 grey levels.
+    The weights are initialized as in section 5, for pixels with a standard deviation of about 60.
     """
-    return _build(classes, PUBLISHED)
+    return _build(classes, PAPER_INITIALISATION)
 
 
 def build_for_standardised(classes: int = CLASSES) -> keras.Model:
-    """The same for pixels of deviation 1, with weights drawn so that no layer shrinks what differs between
-    pictures (K. He et al., Delving Deep into Rectifiers, ICCV 2015, section 2.2).
+    """Build the network for pixels with a standard deviation of 1.
+
+    He initialization keeps the variance of each layer (K. He et al., Delving Deep into Rectifiers, ICCV 2015,
+    section 2.2).
     """
-    return _build(classes, RECTIFIED)
+    return _build(classes, HE_INITIALISATION)
 
 
-def _build(classes: int, start: Start) -> keras.Model:
+def _build(classes: int, initialisation: Initialisation) -> keras.Model:
     from keras import Input, Model, layers
 
     inputs = Input(shape=(SIDE, SIDE, 3))
-    x = _convolution(inputs, 96, 11, start, strides=4, padding="valid")
-    x = layers.MaxPooling2D(pool_size=3, strides=2)(normalised(x))
-    x = _convolution(x, 256, 5, start, groups=2, bias=start.bias)
-    x = layers.MaxPooling2D(pool_size=3, strides=2)(normalised(x))
-    x = _convolution(x, 384, 3, start)
-    x = _convolution(x, 384, 3, start, groups=2, bias=start.bias)
-    x = _convolution(x, 256, 3, start, groups=2, bias=start.bias)
+    x = _convolution(inputs, 96, 11, initialisation, strides=4, padding="valid")
+    x = layers.MaxPooling2D(pool_size=3, strides=2)(response_normalisation(x))
+    x = _convolution(x, 256, 5, initialisation, groups=2, bias=initialisation.bias)
+    x = layers.MaxPooling2D(pool_size=3, strides=2)(response_normalisation(x))
+    x = _convolution(x, 384, 3, initialisation)
+    x = _convolution(x, 384, 3, initialisation, groups=2, bias=initialisation.bias)
+    x = _convolution(x, 256, 3, initialisation, groups=2, bias=initialisation.bias)
     x = layers.MaxPooling2D(pool_size=3, strides=2)(x)
     x = layers.Flatten()(x)
     for _ in range(2):
-        x = layers.Dropout(0.5)(_dense(x, 4096, start, "relu", bias=start.bias))
-    outputs = layers.Activation("softmax", dtype="float32")(_dense(x, classes, start))
+        x = layers.Dropout(0.5)(_dense(x, 4096, initialisation, "relu", bias=initialisation.bias))
+    outputs = layers.Activation("softmax", dtype="float32")(_dense(x, classes, initialisation))
     return Model(inputs, outputs, name="alexnet")
 
 
@@ -85,14 +87,14 @@ def _convolution(
     x: keras.KerasTensor,
     filters: int,
     size: int,
-    start: Start,
+    initialisation: Initialisation,
     *,
     groups: int = 1,
     strides: int = 1,
     padding: str = "same",
     bias: float = 0,
 ) -> keras.KerasTensor:
-    """A convolution whose groups stand side by side, for Keras's own grouped one does not convert to ONNX."""
+    """Build one convolution per group, because Keras's grouped convolution does not convert to ONNX."""
     from keras import initializers, layers, ops
 
     parts = [
@@ -102,7 +104,7 @@ def _convolution(
             strides=strides,
             padding=padding,
             activation="relu",
-            kernel_initializer=start.kernel(),
+            kernel_initializer=initialisation.kernel(),
             bias_initializer=initializers.Constant(bias),
         )(part)
         for part in (ops.split(x, groups, axis=-1) if groups > 1 else [x])
@@ -110,18 +112,18 @@ def _convolution(
     return layers.Concatenate()(parts) if groups > 1 else parts[0]
 
 
-def normalised(x: keras.KerasTensor) -> keras.KerasTensor:
-    """Section 3.3: each value divided by (2 + 1e-4 times the squares of five channels round it) ^ 0.75.
+def response_normalisation(x: keras.KerasTensor) -> keras.KerasTensor:
+    """Apply local response normalization, section 3.3: x / (2 + 1e-4 * sum of squares of 5 channels) ^ 0.75.
 
-    TensorFlow's alpha is the paper's: it is not divided by the number of channels, as ONNX's is. It is
-    computed in 32 bits whatever the layers round it are, for on a CPU there is no kernel of bfloat16.
+    TensorFlow's alpha is that of the paper; ONNX's is divided by the number of channels. The layer always
+    computes in float32, because TensorFlow has no bfloat16 kernel for CPUs.
     """
     import keras
     from keras import layers
 
     def normalise(values: keras.KerasTensor) -> keras.KerasTensor:
         if keras.backend.backend() != "tensorflow":
-            return normalised_anywhere(values)
+            return portable_response_normalisation(values)
         import tensorflow as tf
 
         return tf.nn.local_response_normalization(values, depth_radius=2, bias=2.0, alpha=1e-4, beta=0.75)
@@ -129,23 +131,27 @@ def normalised(x: keras.KerasTensor) -> keras.KerasTensor:
     return layers.Lambda(normalise, output_shape=x.shape[1:], dtype="float32")(x)
 
 
-def normalised_anywhere(values: keras.KerasTensor) -> keras.KerasTensor:
-    """What TensorFlow's operator gives, for backends that have none."""
+def portable_response_normalisation(values: keras.KerasTensor) -> keras.KerasTensor:
+    """Compute the same as TensorFlow's operator on any backend."""
     from keras import ops
 
     squares = ops.pad(ops.square(values), [(0, 0), (0, 0), (0, 0), (2, 2)])
-    near = sum(squares[..., place : place + values.shape[-1]] for place in range(5))
-    return values / (2 + 1e-4 * near) ** 0.75
+    sums = sum(squares[..., first : first + values.shape[-1]] for first in range(5))
+    return values / (2 + 1e-4 * sums) ** 0.75
 
 
 def _dense(
-    x: keras.KerasTensor, units: int, start: Start, activation: str | None = None, bias: float = 0
+    x: keras.KerasTensor,
+    units: int,
+    initialisation: Initialisation,
+    activation: str | None = None,
+    bias: float = 0,
 ) -> keras.KerasTensor:
     from keras import initializers, layers
 
     return layers.Dense(
         units,
         activation=activation,
-        kernel_initializer=start.kernel(),
+        kernel_initializer=initialisation.kernel(),
         bias_initializer=initializers.Constant(bias),
     )(x)

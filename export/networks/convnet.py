@@ -11,12 +11,12 @@ PARAMETERS: Final = 104_202
 
 
 def parameters(classes: int) -> int:
-    """How many values are trained: `PARAMETERS` with ten classes."""
+    """Return the number of trained values, `PARAMETERS` with ten classes."""
     return PARAMETERS + (1152 + 1) * (classes - 10)
 
 
 def build(classes: int = 10) -> keras.Model:
-    """The untrained network: pictures of 28x28x1 in, a probability a class out."""
+    """Build the untrained network, from [batch, 28, 28, 1] to probabilities, [batch, classes]."""
     from keras import Input, Model, layers
 
     inputs = Input(shape=(28, 28, 1))

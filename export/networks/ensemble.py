@@ -1,7 +1,7 @@
-"""Several columns that vote: the mean of their probabilities.
+"""Averages the probabilities of several networks.
 
 D. Cireşan, U. Meier, J. Schmidhuber, Multi-column deep neural networks for image classification, CVPR 2012,
-section 2: each column is trained alone, on pictures prepared in its own way.
+section 2: each member is trained alone, on images preprocessed in its own way.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     import keras
 
 
-def committee(columns: Sequence[keras.Model], name: str) -> keras.Model:
-    """One network of columns that take the same pixels; of one column, that column itself.
+def average_ensemble(members: Sequence[keras.Model], name: str) -> keras.Model:
+    """Return one network with the mean probabilities of members that take the same pixels.
 
-    The weights are shared with the columns.
+    The weights are shared with the members. A single member is returned as it is, under its own name.
     """
     from keras import Input, Model, layers
 
-    if len(columns) == 1:
-        return columns[0]
-    pixels = Input(shape=columns[0].input_shape[1:], dtype="uint8", name=INPUT)
-    return Model(pixels, layers.Average()([column(pixels) for column in columns]), name=name)
+    if len(members) == 1:
+        return members[0]
+    pixels = Input(shape=members[0].input_shape[1:], dtype="uint8", name=INPUT)
+    return Model(pixels, layers.Average()([member(pixels) for member in members]), name=name)

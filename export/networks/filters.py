@@ -1,7 +1,7 @@
-"""Four kernels of image processing, fixed and not learned: each gives a map as large as the grey picture.
+"""Four fixed kernels of image processing; each turns a greyscale image into a map of the same size.
 
-At the border the outermost pixels are repeated outwards, so that a flat picture has no edges. Nothing is
-clipped: the edge detector's map goes from -2040 to 2040, the sharpened picture beyond black and white.
+At the border the outermost pixels are repeated, so that a uniform image has no edges. Maps are not clipped:
+the edge map ranges from -2040 to 2040, and the sharpened image exceeds 0 to 255.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import keras
 
-# Beyond this many pixels no kernel sees.
+# The largest distance, in pixels, that a kernel reaches.
 REACH: Final = 2
 
 KERNELS: Final = {
@@ -27,24 +27,24 @@ _BLURS = ("gaussian", "smoothed")
 
 
 def weights() -> NDArray[np.float32]:
-    """All kernels as one convolution's: [5, 5, 1, 4]. Those that blur sum to one, and so do not darken."""
+    """Return all kernels as the weights of one convolution, [5, 5, 1, 4]; the blur kernels sum to 1."""
     stacked = np.zeros((2 * REACH + 1, 2 * REACH + 1, 1, len(KERNELS)), np.float32)
-    for place, (name, kernel) in enumerate(KERNELS.items()):
+    for index, (name, kernel) in enumerate(KERNELS.items()):
         values = np.array(kernel, np.float64)
         if name in _BLURS:
             values /= values.sum()
         edge = REACH - len(values) // 2
-        stacked[edge : edge + len(values), edge : edge + len(values), 0, place] = values
+        stacked[edge : edge + len(values), edge : edge + len(values), 0, index] = values
     return stacked
 
 
 def build() -> keras.Model:
-    """The network: pictures of [any height, any width, 1] with values from 0 to 255 in, four maps out."""
+    """Build the network, from pixels, [batch, height, width, 1], to maps, [batch, height, width, 4]."""
     from keras import Input, Model, initializers, layers, ops
 
-    pictures = Input(shape=(None, None, 1))
-    x = pictures
-    for _ in range(REACH):  # repeating the outermost pixels is mirroring them at the border, one at a time
+    images = Input(shape=(None, None, 1))
+    x = images
+    for _ in range(REACH):  # symmetric padding by one pixel repeats the outermost one
         x = ops.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="symmetric")
     maps = layers.Conv2D(
         len(KERNELS),
@@ -53,4 +53,4 @@ def build() -> keras.Model:
         kernel_initializer=initializers.Constant(weights()),
         trainable=False,
     )(x)
-    return Model(pictures, maps, name="filters")
+    return Model(images, maps, name="filters")

@@ -1,8 +1,8 @@
 """LeNet-5 of Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, Gradient-based learning applied to document
 recognition, Proceedings of the IEEE 86(11), 1998, section II.B.
 
-As it is mostly built today: C3 sees all maps of S2 (the paper leaves some connections out), pooling is a
-plain mean without weights of its own, and a softmax stands where the paper has radial basis functions.
+This is the common modern variant: C3 is connected to all maps of S2, average pooling has no weights, and a
+softmax replaces the radial basis functions.
 """
 
 from __future__ import annotations
@@ -16,12 +16,15 @@ PARAMETERS: Final = 61_706
 
 
 def parameters(classes: int) -> int:
-    """How many values are trained: `PARAMETERS` with ten classes."""
+    """Return the number of trained values, `PARAMETERS` with ten classes."""
     return PARAMETERS + (84 + 1) * (classes - 10)
 
 
 def build(classes: int = 10) -> keras.Model:
-    """The untrained network: pictures of 28x28x1 in, padded to 32x32, probabilities out."""
+    """Build the untrained network, from [batch, 28, 28, 1] to probabilities, [batch, classes].
+
+    Images are padded to 32x32.
+    """
     from keras import Input, Model, layers
 
     inputs = Input(shape=(28, 28, 1))

@@ -1,6 +1,7 @@
-"""The way in: what is done to pixels before the first layer, inside the graph.
+"""Preprocessing inside the graph, before the first layer.
 
-Each takes and gives float32 of [batch, height, width, channels]. What comes in lies between 0 and 255.
+Each function maps float32 pixels from 0 to 255, [batch, height, width, channels], to float32 of the same
+shape.
 """
 
 from __future__ import annotations
@@ -17,51 +18,52 @@ INPUT: Final = "pixels"
 
 Preparation = Callable[["keras.KerasTensor"], "keras.KerasTensor"]
 
-# The mean colour of ImageNet's training pictures, from 0 to 255. AlexNet's authors subtract the mean picture,
-# which they did not publish; its colour is what those who trained the network again take for it.
+# The mean colour of ImageNet's training images, from 0 to 255. AlexNet's authors subtract the mean image,
+# which is not published; reimplementations use its mean colour.
 IMAGENET_MEAN: Final = (123.68, 116.78, 103.94)
 
-# Below this many grey levels, contrast is noise and is not amplified to the full.
+# In grey levels: added to standard deviations, so that noise in uniform images is not amplified.
 _NOISE = 1.0
 _LOCAL_NOISE = 4.0
 
 
 def rescaled(pixels: keras.KerasTensor) -> keras.KerasTensor:
-    """From 0 to 1."""
+    """Scale to 0 to 1."""
     return pixels / 255
 
 
 def centred(pixels: keras.KerasTensor) -> keras.KerasTensor:
-    """Less the mean colour of ImageNet, from about -124 to 151 (AlexNet, section 2)."""
+    """Subtract the mean colour of ImageNet (AlexNet, section 2)."""
     return pixels - np.array(IMAGENET_MEAN, np.float32)
 
 
 def standardised(pixels: keras.KerasTensor) -> keras.KerasTensor:
-    """Each picture with mean 0 and deviation 1: neither the light nor the contrast of the scene matters."""
+    """Standardize each image to mean 0 and deviation 1, which removes brightness and contrast."""
     return _standard(pixels, axis=(1, 2, 3))
 
 
 def colour_balanced(pixels: keras.KerasTensor) -> keras.KerasTensor:
-    """Each channel of each picture with mean 0 and deviation 1: nor does the colour of the light."""
+    """Standardize each channel of each image to mean 0 and deviation 1, which removes colour casts too."""
     return _standard(pixels, axis=(1, 2))
 
 
 def locally_normalised(pixels: keras.KerasTensor) -> keras.KerasTensor:
-    """Each pixel against its surroundings of 13x13: mean 0 and deviation 1 there, so that shadows across the
-    picture go too (local contrast normalisation, K. Jarrett et al., ICCV 2009, section 2, but with a flat
-    window).
+    """Standardize each pixel by its 13x13 neighbourhood, which also removes shadows.
+
+    Local contrast normalization, K. Jarrett et al., ICCV 2009, section 2, with a uniform window.
     """
     from keras import ops
 
-    level = _surroundings(pixels)
+    level = _local_mean(pixels)
     centred = pixels - level
-    variance = ops.mean(_surroundings(ops.square(centred)), axis=-1, keepdims=True)
+    variance = ops.mean(_local_mean(ops.square(centred)), axis=-1, keepdims=True)
     return centred / (ops.sqrt(variance) + _LOCAL_NOISE)
 
 
 def stretched(pixels: keras.KerasTensor) -> keras.KerasTensor:
-    """Dark and pale parts pressed together and the middle spread, about as histogram equalisation does it
-    where grey levels are normally distributed: the hyperbolic tangent of the standardised picture.
+    """Apply the hyperbolic tangent to the standardized image.
+
+    This approximates histogram equalization for normally distributed grey levels.
     """
     from keras import ops
 
@@ -71,9 +73,12 @@ def stretched(pixels: keras.KerasTensor) -> keras.KerasTensor:
 def from_pixels(
     network: keras.Model, prepare: Preparation = rescaled, name: str | None = None
 ) -> keras.Model:
-    """The same network, sharing its weights, for pixels as they lie in a picture: uint8 from 0 to 255.
+    """Return a network for uint8 pixels that includes the preprocessing and shares the weights.
 
-    The preparation becomes a part of the graph, so there is nothing to keep equal on the other side.
+    Args:
+        network: the network for preprocessed pixels.
+        prepare: the preprocessing.
+        name: the name of the new network; None for that of `network`.
     """
     from keras import Input, Model, ops
 
@@ -90,8 +95,9 @@ def _standard(pixels: keras.KerasTensor, axis: tuple[int, ...]) -> keras.KerasTe
 
 
 def _mean(values: keras.KerasTensor, axis: tuple[int, ...]) -> keras.KerasTensor:
-    """One axis after the other. ONNX Runtime adds up the thousands of values of two strided axes one by one,
-    and what is lost in rounding moved probabilities by 5e-5.
+    """Average one axis at a time.
+
+    ONNX Runtime sums two strided axes sequentially; the rounding error changed probabilities by 5e-5.
     """
     from keras import ops
 
@@ -100,8 +106,8 @@ def _mean(values: keras.KerasTensor, axis: tuple[int, ...]) -> keras.KerasTensor
     return values
 
 
-def _surroundings(pixels: keras.KerasTensor) -> keras.KerasTensor:
-    """The mean of the 13x13 pixels around each, of those there are: along one axis, then along the other."""
+def _local_mean(pixels: keras.KerasTensor) -> keras.KerasTensor:
+    """Return the mean of the 13x13 neighbourhood inside the image, one axis at a time."""
     from keras import ops
 
     for window in ((13, 1), (1, 13)):

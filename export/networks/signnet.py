@@ -1,12 +1,11 @@
 """The DNN of D. Cireşan, U. Meier, J. Masci, J. Schmidhuber, A committee of neural networks for traffic sign
 classification, IJCNN 2011, table I, and Multi-column deep neural network for traffic sign classification,
-Neural Networks 32, 2012: the winner of the German traffic-sign competition. With 3,755 classes the same won
-the ICDAR 2011 competition for handwritten Chinese characters.
+Neural Networks 32, 2012: the winner of the German traffic-sign competition. With 3,755 classes it won the
+ICDAR 2011 competition for handwritten Chinese characters.
 
-Two things are of a later date, for they train in a tenth of the epochs: rectifiers in place of the scaled
-hyperbolic tangent, and dropout before the dense layers. Neither has weights. The rectifier stands after the
-pooling and not before it: it rises with its argument, and so does the maximum, so that either order gives the
-same, and this one computes a quarter of the values.
+Two changes reduce the number of epochs to a tenth: ReLU in place of the scaled hyperbolic tangent, and
+dropout before the dense layers. Neither has weights. ReLU follows the pooling: both orders give the same
+result, because ReLU is monotonic, and this one computes a quarter of the values.
 """
 
 from __future__ import annotations
@@ -21,12 +20,12 @@ SIDE: Final = 48
 
 
 def parameters(classes: int) -> int:
-    """How many values are trained: `PARAMETERS` with 43 classes."""
+    """Return the number of trained values, `PARAMETERS` with 43 classes."""
     return PARAMETERS + (300 + 1) * (classes - 43)
 
 
 def build(classes: int = 43) -> keras.Model:
-    """One untrained column: pictures of 48x48x3 in, probabilities out."""
+    """Build one untrained ensemble member, from [batch, 48, 48, 3] to probabilities, [batch, classes]."""
     from keras import Input, Model, layers
 
     inputs = Input(shape=(SIDE, SIDE, 3))

@@ -1,1 +1,1 @@
-"""Complete jobs, from a data set or a file to a published model version."""
+"""Complete exports, from a data set or a file to a published model version."""

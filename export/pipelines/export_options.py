@@ -1,4 +1,4 @@
-"""What is asked of the workshop for one network."""
+"""Options of one export."""
 
 from __future__ import annotations
 
@@ -7,10 +7,23 @@ from pathlib import Path
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
-    """What was asked for on the command line; None is what the recipe says, or what the data set has.
+class ExportOptions:
+    """The command-line options of an export; None stands for the default of the recipe or the data set.
 
-    `limit` keeps so many training pictures a class; `random` publishes weights as they were drawn.
+    Attributes:
+        data: the folder of the data set; None downloads it where possible.
+        models: the model repository.
+        seed: determines the weights, the order of the images, their augmentation and the golden inputs.
+        epochs: passes over the training images.
+        batch_size: images per step.
+        limit: the maximum number of training images per class.
+        classes: the required number of classes.
+        members: networks to train and combine into an ensemble.
+        checkpoints: the folder of the checkpoints.
+        resume: continues from existing checkpoints.
+        mixed_precision: computes in 16 bits during training.
+        distribute: distributes each batch over all visible GPUs.
+        random_weights: publishes the untrained network.
     """
 
     data: Path | None
@@ -20,9 +33,9 @@ class Order:
     batch_size: int | None = None
     limit: int | None = None
     classes: int | None = None
-    columns: int | None = None
+    members: int | None = None
     checkpoints: Path | None = None
     resume: bool = False
     mixed_precision: bool = False
     distribute: bool = False
-    random: bool = False
+    random_weights: bool = False

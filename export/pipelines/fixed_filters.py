@@ -1,7 +1,7 @@
-"""Publishes the network of fixed kernels: nothing is trained, and any height and width goes in.
+"""Publishes a network of fixed kernels, which accepts images of any height and width.
 
-Its graph is written down here and not converted: tf2onnx makes channels first of channels last by a reshape,
-for which the height and width would have to be known.
+The graph is built node by node: tf2onnx changes the layout with a reshape, which needs a known height and
+width.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from onnx.checker import check_model
 from ..datasets import synthetic_images
 from ..errors import VerificationError
 from ..graph.convert import OPSET
-from ..graph.ort_session import Session
+from ..graph.ort_session import OrtSession
 from ..networks import filters
 from ..networks.preprocessing import INPUT
 from ..repository.manifest import InputSpec, Manifest, OutputSpec
@@ -27,21 +27,26 @@ NAME: Final = "filters"
 DESCRIPTION: Final = "Four fixed kernels of image processing: edges, sharpening, Gaussian and mean smoothing."
 OUTPUT: Final = "maps"
 
-# Sums of up to 25 products of pixels and weights, in float32.
+# For sums of up to 25 products of pixels and weights in float32.
 _TOLERANCE: Final = 1e-3
 
 
-def export(models: Path, seed: int) -> Path:
-    """Write, verify and publish the network as the next version of `filters`; return its directory.
+def export_filters(models: Path, seed: int) -> Path:
+    """Build, verify and publish the network as the next version of `filters`.
+
+    `seed` determines the golden inputs.
+
+    Returns:
+        The folder of the new version.
 
     Raises:
-        ExportError: a step failed, and nothing is published.
+        ExportError: a step failed; nothing is published.
     """
     check_writable(models)
-    network, model = filters.build(), graph()
-    pixels = synthetic_images.digits_and_none(seed)[:, 2:-2]  # higher is not wide: the axes are told apart
+    network, model = filters.build(), build_graph()
+    pixels = synthetic_images.golden_digits(seed)[:, 2:-2]  # not square, so that swapped axes are detected
     expected = np.asarray(network.predict(pixels.astype(np.float32), verbose=0))
-    _check(expected, Session(model).run(pixels))
+    _check_parity(expected, OrtSession(model).run(pixels))
     manifest = Manifest(
         name=NAME,
         description=DESCRIPTION,
@@ -57,8 +62,12 @@ def export(models: Path, seed: int) -> Path:
     return publish(models, manifest, model, pixels, expected)
 
 
-def graph() -> bytes:
-    """uint8 of [batch, height, width, 1] in, float32 of [batch, height, width, 4] out: three free axes."""
+def build_graph() -> bytes:
+    """Return the ONNX file.
+
+    Its input is uint8, [batch, height, width, 1], its output float32, [batch, height, width, 4]; batch,
+    height and width are dynamic.
+    """
     reach = filters.REACH
     constants = {
         "border": np.array([0, reach, reach, 0, 0, reach, reach, 0]),
@@ -88,7 +97,9 @@ def graph() -> bytes:
     return bytes(model.SerializeToString(deterministic=True))
 
 
-def _check(expected: NDArray[np.float32], found: NDArray[np.float32]) -> None:
+def _check_parity(expected: NDArray[np.float32], found: NDArray[np.float32]) -> None:
     difference = float(np.max(np.abs(expected - found)))
     if not difference <= _TOLERANCE:
-        raise VerificationError(f"the graph is not the network: its maps differ by up to {difference:.1e}")
+        raise VerificationError(
+            f"the ONNX graph does not match the Keras network: the maps differ by up to {difference:.1e}"
+        )

@@ -1,4 +1,4 @@
-"""The road of one network: data, training, graph, evidence, model repository. Told in order."""
+"""Trains, converts, verifies and publishes one network."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from ..datasets import synthetic_images
 from ..datasets.dataset import Dataset, Examples
 from ..evaluation import metrics, verify
 from ..graph.convert import OPSET, OUTPUT, convert
+from ..graph.ort_session import OrtSession
 from ..graph.rewrites import rewrite
 from ..report import report_files
 from ..repository.manifest import (
@@ -25,132 +26,147 @@ from ..repository.manifest import (
     Manifest,
     OutputSpec,
     Parity,
-    Training,
+    TrainingRecord,
 )
 from ..repository.publish import check_writable, publish
 from ..training.backend import check_backend
-from ..training.ensemble import Seated, seat, train_columns, uncalibrated
-from .export_options import Order
-from .random_weights import EXAMPLE_FILE, publish_untrained
+from ..training.ensemble import Ensemble, build_ensemble, train_members
+from .export_options import ExportOptions
+from .random_weights import EXAMPLE_FILE, publish_random_weights
 from .recipes import Recipe
-from .training_job import Study, planned
+from .training_job import TrainingJob, create_training_job
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A calibrated network, what it was trained on, and what the manifest will say of it."""
+class TrainedNetwork:
+    """A calibrated network, its data set and the manifest's record of the training."""
 
-    seated: Seated
+    ensemble: Ensemble
     dataset: Dataset
     input: InputSpec
-    record: Training
+    record: TrainingRecord
 
 
 @dataclass(frozen=True)
-class Verified:
-    """A graph that is its network, with its answers to the test pictures and what they are worth."""
+class VerifiedGraph:
+    """A graph that matches its network.
+
+    Attributes:
+        graph: the ONNX file.
+        rewrites: the rewrites that changed it, in order.
+        test: the test examples that could be read.
+        probabilities: the graph's outputs for them, [examples, classes].
+        parity, evaluation, calibration: the sections of the manifest.
+    """
 
     graph: bytes
     rewrites: tuple[str, ...]
     test: Examples
-    answers: NDArray[np.float32]
+    probabilities: NDArray[np.float32]
     parity: Parity
     evaluation: Evaluation
     calibration: Calibration
 
 
-def export(name: str, recipe: Recipe, order: Order, report: TextIO) -> Path:
-    """Train, calibrate, convert, verify and publish a network as the next version of `name`; return its
-    directory.
+def export_network(name: str, recipe: Recipe, options: ExportOptions, report: TextIO) -> Path:
+    """Train, calibrate, convert, verify and publish a network as the next version of `name`.
 
-    What happens is told on `report`.
+    Progress is written to `report`. Nothing is published after an error or an interrupt.
+
+    Returns:
+        The folder of the new version.
 
     Raises:
-        ExportError: a step failed. Then, as after Ctrl-C, nothing is published.
+        ExportError: a step failed.
     """
-    check_writable(order.models)
-    if order.random:
-        return publish_untrained(name, recipe, order.models, order.classes, order.seed, report)
-    trained = _train(planned(name, recipe, order, report), recipe, report)
+    check_writable(options.models)
+    if options.random_weights:
+        return publish_random_weights(name, recipe, options.models, options.classes, options.seed, report)
+    trained = _train(create_training_job(name, recipe, options, report), recipe, report)
     verified = _verify(trained, report)
     example = recipe.example()
-    golden = recipe.golden(order.seed)
+    golden = recipe.golden(options.seed)
     manifest = _manifest(name, recipe, trained, verified, example)
     return publish(
-        order.models,
+        options.models,
         manifest,
         verified.graph,
         golden,
-        verify.keras_answers(trained.seated.network, golden),
+        verify.predict_keras(trained.ensemble.network, golden),
         {
             EXAMPLE_FILE: synthetic_images.png(example),
-            **report_files.files(manifest, trained.seated.columns, verified.answers, verified.test),
+            **report_files.build(manifest, trained.ensemble.members, verified.probabilities, verified.test),
         },
     )
 
 
-def learn(name: str, recipe: Recipe, order: Order, report: TextIO) -> Path:
-    """Train a network and leave it in its checkpoints, whose folder is returned, for an export that resumes.
+def train_only(name: str, recipe: Recipe, options: ExportOptions, report: TextIO) -> Path:
+    """Train a network and keep only its checkpoints, for a later export with `resume`.
 
-    Keras may have another backend than TensorFlow for that.
+    Keras may use another backend than TensorFlow here.
+
+    Returns:
+        The folder of the checkpoints.
 
     Raises:
         ExportError: a step failed.
     """
     check_backend()
-    study = planned(name, recipe, order, report)
-    train_columns(study.lesson, study.columns, report)
-    return study.lesson.folder
+    job = create_training_job(name, recipe, options, report)
+    train_members(job.ensemble, job.members, report)
+    return job.ensemble.folder
 
 
-def _train(study: Study, recipe: Recipe, report: TextIO) -> Trained:
-    lesson, found = study.lesson, study.dataset
-    columns = train_columns(lesson, study.columns, report)
-    seated = seat(columns, lesson.validation, lesson.name, half_weights=recipe.half_weights)
-    record = Training(
-        dataset=found.name,
-        dataset_sha256=found.sha256,
-        examples=len(lesson.training),
-        epochs=lesson.plan.epochs,
-        seed=lesson.seed,
-        seconds=round(sum(column.seconds for column in columns), 1),
-        libraries=_libraries(),
-        trainer="; ".join(dict.fromkeys(column.trainer for column in columns)),
+def _train(job: TrainingJob, recipe: Recipe, report: TextIO) -> TrainedNetwork:
+    options, dataset = job.ensemble, job.dataset
+    members = train_members(options, job.members, report)
+    ensemble = build_ensemble(
+        members, options.validation, options.name, float16_weights=recipe.float16_weights
     )
-    return Trained(seated, found, study.input, record)
+    record = TrainingRecord(
+        dataset=dataset.name,
+        dataset_sha256=dataset.sha256,
+        examples=len(options.training),
+        epochs=options.plan.epochs,
+        seed=options.seed,
+        seconds=round(sum(member.seconds for member in members), 1),
+        libraries=_libraries(),
+        trainer="; ".join(dict.fromkeys(member.trainer for member in members)),
+    )
+    return TrainedNetwork(ensemble, dataset, job.input, record)
 
 
-def _verify(trained: Trained, report: TextIO) -> Verified:
-    seated, dataset = trained.seated, trained.dataset
-    graph, rewrites = rewrite(convert(seated.network))
-    columns = [verify.keras_answerer(column.whole) for column in seated.columns]
-    (found, *parts), test = verify.answers([verify.onnx_answerer(graph), *columns], dataset.test)
-    if dataset.faults and (skipped := dataset.faults.told()):
+def _verify(trained: TrainedNetwork, report: TextIO) -> VerifiedGraph:
+    ensemble, dataset = trained.ensemble, trained.dataset
+    graph, rewrites = rewrite(convert(ensemble.network))
+    members = [verify.keras_predictor(member.full_model) for member in ensemble.members]
+    (found, *parts), test = verify.predict([OrtSession(graph).run, *members], dataset.test)
+    if dataset.image_errors and (skipped := dataset.image_errors.summary()):
         print(skipped, file=report, flush=True)
     expected: NDArray[np.float32] = np.stack(parts).mean(axis=0)
     parity = verify.check_parity(expected, found)
     evaluation = verify.evaluate(found, test, dataset.name)
     calibration = Calibration(
-        examples=seated.examples,
-        temperature=seated.temperature,
-        error_before=metrics.calibration_error(uncalibrated(seated, parts), test.labels),
+        examples=ensemble.examples,
+        temperature=ensemble.temperature,
+        error_before=metrics.calibration_error(ensemble.uncalibrated_probabilities(parts), test.labels),
         error_after=evaluation.calibration_error,
     )
     print(
-        f"ONNX graph of {len(graph):,} bytes, at most {parity.max_abs_difference:.1e} from Keras; "
-        f"{report_files.score(evaluation)}, top-5 {evaluation.top5:.2%}, "
-        f"calibration error {evaluation.calibration_error:.2%} at temperature {seated.temperature:.2f} "
+        f"ONNX graph of {len(graph):,} bytes, within {parity.max_abs_difference:.1e} of Keras; "
+        f"{report_files.format_accuracy(evaluation)}, top-5 {evaluation.top5:.2%}, "
+        f"calibration error {evaluation.calibration_error:.2%} at temperature {ensemble.temperature:.2f} "
         f"({calibration.error_before:.2%} before)",
         file=report,
         flush=True,
     )
-    return Verified(graph, rewrites, test, found, parity, evaluation, calibration)
+    return VerifiedGraph(graph, rewrites, test, found, parity, evaluation, calibration)
 
 
 def _manifest(
-    name: str, recipe: Recipe, trained: Trained, verified: Verified, example: NDArray[np.uint8]
+    name: str, recipe: Recipe, trained: TrainedNetwork, verified: VerifiedGraph, example: NDArray[np.uint8]
 ) -> Manifest:
-    guess = int(verify.onnx_answers(verified.graph, example[np.newaxis]).argmax())
+    predicted = int(verify.predict_onnx(verified.graph, example[np.newaxis]).argmax())
     return Manifest(
         name=name,
         description=recipe.description,
@@ -159,9 +175,9 @@ def _manifest(
         labels=trained.dataset.labels,
         max_batch_size=recipe.max_batch_size,
         opset=OPSET,
-        parameters=trained.seated.network.count_params(),
+        parameters=trained.ensemble.network.count_params(),
         tolerance=recipe.tolerance,
-        example=Example(EXAMPLE_FILE, trained.dataset.labels[guess]),
+        example=Example(EXAMPLE_FILE, trained.dataset.labels[predicted]),
         training=trained.record,
         evaluation=verified.evaluation,
         parity=verified.parity,

@@ -1,4 +1,4 @@
-"""Publishes a network as it was built: it has learned nothing, and is there to measure speed with."""
+"""Publishes a network with random weights, for benchmarks."""
 
 from __future__ import annotations
 
@@ -21,29 +21,43 @@ from .recipes import Recipe
 EXAMPLE_FILE: Final = "example.png"
 
 
-def publish_untrained(
+def publish_random_weights(
     name: str, recipe: Recipe, models: Path, classes: int | None, seed: int, report: TextIO
 ) -> Path:
-    """Build, convert, verify on drawn pictures and publish; return the version's directory. The seed decides
-    the weights.
+    """Build, convert, verify and publish an untrained network as the next version of `name`.
+
+    Verification uses the golden inputs, since there is no data set.
+
+    Args:
+        name: the model's name.
+        recipe: the network.
+        models: the model repository.
+        classes: the number of classes; None for that of the publication.
+        seed: determines the weights and the golden inputs.
+        report: receives one line about the graph.
+
+    Returns:
+        The folder of the new version.
 
     Raises:
-        ExportError: a step failed, and nothing is published.
+        ExportError: a step failed; nothing is published.
     """
     start_tensorflow()
     import keras
 
     keras.utils.set_random_seed(seed)
-    number = classes or recipe.classes
-    network = recipe.build(number)
-    verify.check_parameters(network, recipe.parameters(number))
-    whole = from_pixels(network, recipe.preparations[0])
-    graph, rewrites = rewrite(convert(whole))
+    count = classes or recipe.classes
+    network = recipe.build(count)
+    verify.check_parameters(network, recipe.parameters(count))
+    full_model = from_pixels(network, recipe.preparations[0])
+    graph, rewrites = rewrite(convert(full_model))
     golden, example = recipe.golden(seed), recipe.example()
-    expected = verify.keras_answers(whole, golden)
-    parity = verify.check_parity(expected, verify.onnx_answers(graph, golden))
-    labels = recipe.labels if len(recipe.labels) == number else tuple(f"class {i}" for i in range(number))
-    guess = int(verify.onnx_answers(graph, example[np.newaxis]).argmax())
+    expected = verify.predict_keras(full_model, golden)
+    parity = verify.check_parity(expected, verify.predict_onnx(graph, golden))
+    labels = (
+        recipe.labels if len(recipe.labels) == count else tuple(f"class {index}" for index in range(count))
+    )
+    predicted = int(verify.predict_onnx(graph, example[np.newaxis]).argmax())
     manifest = Manifest(
         name=name,
         description=recipe.description,
@@ -54,14 +68,14 @@ def publish_untrained(
         opset=OPSET,
         parameters=network.count_params(),
         tolerance=recipe.tolerance,
-        example=Example(EXAMPLE_FILE, labels[guess]),
+        example=Example(EXAMPLE_FILE, labels[predicted]),
         parity=parity,
         weights="random",
         rewrites=rewrites,
     )
-    report.write(f"ONNX graph of {len(graph):,} bytes with random weights, for measuring speed\n")
+    report.write(f"ONNX graph of {len(graph):,} bytes with random weights, for benchmarks\n")
     files = {
         EXAMPLE_FILE: synthetic_images.png(example),
-        model_card.FILE: model_card.written(manifest, []).encode(),
+        model_card.FILE: model_card.render(manifest, []).encode(),
     }
     return publish(models, manifest, graph, golden, expected, files)

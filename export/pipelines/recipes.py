@@ -1,4 +1,4 @@
-"""What can be trained and exported: one row a network, with its data set and how it is trained on it."""
+"""Recipes: for each network its builder, data set and training schedule."""
 
 from __future__ import annotations
 
@@ -28,21 +28,24 @@ from ..networks.preprocessing import (
 from ..repository.manifest import InputSpec
 from ..training.augment import Affine, Augmentation
 from ..training.optimizers import Adam, Momentum
-from ..training.train import Plan
+from ..training.train import TrainingPlan
 
 if TYPE_CHECKING:
     import keras
 
 
 @dataclass(frozen=True, kw_only=True)
-class Course:
-    """How a network is trained on one kind of pictures.
+class TrainingSchedule:
+    """A training plan for one kind of images.
 
-    `size` is what they are read in for training, where it is not that of the input: a random part of them is
-    then cut out. `build` and `preparations` are there where they are not those of the recipe.
+    Attributes:
+        plan: the hyperparameters.
+        size: the size of the training images before random crops; None for the size of the input.
+        build: builds the network from the number of classes; None for the recipe's builder.
+        preparations: the preprocessing of each ensemble member; None for that of the recipe.
     """
 
-    plan: Plan
+    plan: TrainingPlan
     size: Size | None = None
     build: Callable[[int], keras.Model] | None = None
     preparations: tuple[Preparation, ...] | None = None
@@ -50,15 +53,26 @@ class Course:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """All that tells one network's export from another's.
+    """Everything that distinguishes the export of one network from another.
 
-    `build` and `parameters` take the number of classes, `classes` is that of the publication. `columns` are
-    the ways in which the columns of a committee prepare their pictures, as many as are trained unless another
-    number is asked for; `half_weights` has their weights published as numbers of 16 bits. `load` takes the
-    folder of --data, or None; `held_out` is the part of the training pictures kept for validation. On
-    photographs the training takes its own course, if there is one.
-    `golden` makes from the seed the inputs whose answers are published with the model, and `example` the
-    picture to try, [height, width, channels].
+    Attributes:
+        description: one sentence for the manifest.
+        build: builds the untrained network from the number of classes.
+        parameters: the number of parameters for a number of classes.
+        classes: the number of classes in the publication.
+        labels: the labels in the publication; empty if unknown.
+        input: the input of the published graph.
+        load: loads the data set from the folder of --data, or None, at a size.
+        held_out: the fraction of the training images that is held out for validation.
+        schedule: the training schedule.
+        photo_schedule: the training schedule on photographs; None for `schedule`.
+        preparations: the preprocessing of each ensemble member.
+        members: the default number of ensemble members.
+        float16_weights: rounds the published weights to float16.
+        golden: creates the golden inputs, [images, height, width, channels], from a seed.
+        example: creates the example image, [height, width, channels].
+        max_batch_size: the largest batch of the published graph.
+        tolerance: the tolerance of the golden outputs.
     """
 
     description: str
@@ -69,36 +83,36 @@ class Recipe:
     input: InputSpec
     load: Callable[[Path | None, Size], Dataset]
     held_out: float
-    course: Course
-    photographs: Course | None = None
+    schedule: TrainingSchedule
+    photo_schedule: TrainingSchedule | None = None
     preparations: tuple[Preparation, ...] = (rescaled,)
-    columns: int = 1
-    half_weights: bool = False
+    members: int = 1
+    float16_weights: bool = False
     golden: Callable[[int], NDArray[np.uint8]]
     example: Callable[[], NDArray[np.uint8]]
     max_batch_size: int
     tolerance: float
 
 
-def pictures(where: Path | None, size: Size) -> Dataset:
-    """GTSRB, or else the class folders in a folder.
+def load_images(folder: Path | None, size: Size) -> Dataset:
+    """Load GTSRB or any image folder.
 
     Raises:
-        DatasetError: there is no folder, or it holds neither.
+        DatasetError: `folder` is None, or contains neither.
     """
-    if where is None:
+    if folder is None:
         raise DatasetError(
-            "pictures are not downloaded: pass --data DIR (or set CONVSERVE_DATA) with a folder that holds "
-            "GTSRB, or train/<label>/ with the pictures of each class"
+            "this data set is not downloaded: pass --data DIR (or set CONVSERVE_DATA) with a folder that "
+            "contains GTSRB, or train/<label>/ with the images of each class"
         )
-    return gtsrb.load(where, size) if gtsrb.found_in(where) else image_folder.load(where, size)
+    return gtsrb.load(folder, size) if gtsrb.is_gtsrb(folder) else image_folder.load(folder, size)
 
 
-def _digits(where: Path | None, size: Size) -> Dataset:
-    return mnist.load(where)
+def _load_digits(folder: Path | None, size: Size) -> Dataset:
+    return mnist.load(folder)
 
 
-_DIGIT: Final = InputSpec(
+_DIGIT_INPUT: Final = InputSpec(
     name=INPUT,
     dtype="uint8",
     layout="NHWC",
@@ -110,8 +124,8 @@ _DIGIT: Final = InputSpec(
 )
 
 
-def _photograph(side: int) -> InputSpec:
-    return replace(_DIGIT, height=side, width=side, channels=3, resize="stretch", polarity=None)
+def _rgb_input(side: int) -> InputSpec:
+    return replace(_DIGIT_INPUT, height=side, width=side, channels=3, resize="stretch", polarity=None)
 
 
 _CONVNET: Final = Recipe(
@@ -120,18 +134,18 @@ _CONVNET: Final = Recipe(
     parameters=convnet.parameters,
     classes=10,
     labels=mnist.LABELS,
-    input=_DIGIT,
-    load=_digits,
+    input=_DIGIT_INPUT,
+    load=_load_digits,
     held_out=1 / 12,
-    course=Course(
-        plan=Plan(
+    schedule=TrainingSchedule(
+        plan=TrainingPlan(
             epochs=40,
             batch_size=128,
-            descent=Adam(2e-3),
+            optimizer=Adam(2e-3),
             augmentation=Augmentation(warp=Affine(rotation=10, scale=0.1, shear=8, translation=2)),
         )
     ),
-    golden=synthetic_images.digits_and_none,
+    golden=synthetic_images.golden_digits,
     example=lambda: synthetic_images.digit(7),
     max_batch_size=64,
     tolerance=1e-4,
@@ -144,11 +158,11 @@ RECIPES: Final[Mapping[str, Recipe]] = {
         description="Handwritten digits: LeNet-5 (LeCun et al., 1998) on MNIST.",
         build=lenet5.build,
         parameters=lenet5.parameters,
-        course=Course(
-            plan=Plan(
+        schedule=TrainingSchedule(
+            plan=TrainingPlan(
                 epochs=24,
                 batch_size=128,
-                descent=Adam(3e-3),
+                optimizer=Adam(3e-3),
                 augmentation=Augmentation(warp=Affine(rotation=8, scale=0.1, shear=6, translation=1.5)),
             )
         ),
@@ -160,23 +174,23 @@ RECIPES: Final[Mapping[str, Recipe]] = {
         parameters=signnet.parameters,
         classes=43,
         labels=gtsrb.LABELS,
-        input=_photograph(signnet.SIDE),
-        load=pictures,
+        input=_rgb_input(signnet.SIDE),
+        load=load_images,
         held_out=0.04,
-        course=Course(
-            plan=Plan(
+        schedule=TrainingSchedule(
+            plan=TrainingPlan(
                 epochs=20,
                 batch_size=64,
-                descent=Adam(1e-3, warmup=0.1),
+                optimizer=Adam(1e-3, warmup=0.1),
                 augmentation=Augmentation(
                     warp=Affine(rotation=10, scale=0.12, shear=5, translation=3, border="nearest")
                 ),
             )
         ),
         preparations=(standardised, locally_normalised, colour_balanced, stretched),
-        columns=5,
-        half_weights=True,
-        golden=lambda seed: synthetic_images.signs_and_none(seed, signnet.SIDE),
+        members=5,
+        float16_weights=True,
+        golden=lambda seed: synthetic_images.golden_signs(seed, signnet.SIDE),
         example=lambda: synthetic_images.no_entry(signnet.SIDE),
         max_batch_size=64,
         tolerance=1e-4,
@@ -187,14 +201,14 @@ RECIPES: Final[Mapping[str, Recipe]] = {
         parameters=alexnet.parameters,
         classes=alexnet.CLASSES,
         labels=(),
-        input=_photograph(alexnet.SIDE),
-        load=pictures,
+        input=_rgb_input(alexnet.SIDE),
+        load=load_images,
         held_out=0.04,
-        course=Course(
-            plan=Plan(
+        schedule=TrainingSchedule(
+            plan=TrainingPlan(
                 epochs=8,
                 batch_size=32,
-                descent=Adam(2e-4, warmup=0.1),
+                optimizer=Adam(2e-4, warmup=0.1),
                 augmentation=Augmentation(
                     warp=Affine(rotation=8, scale=0.1, shear=5, translation=14, border="nearest")
                 ),
@@ -202,19 +216,19 @@ RECIPES: Final[Mapping[str, Recipe]] = {
             build=alexnet.build_for_standardised,
             preparations=(standardised,),
         ),
-        photographs=Course(
-            plan=Plan(
+        photo_schedule=TrainingSchedule(
+            plan=TrainingPlan(
                 epochs=90,
                 batch_size=128,
-                descent=Momentum(0.01, drops=(0.33, 0.66, 0.9)),
+                optimizer=Momentum(0.01, drops=(0.33, 0.66, 0.9)),
                 augmentation=Augmentation(crop=(alexnet.SIDE, alexnet.SIDE), mirror=True, colour=0.1),
             ),
             size=Size(256, 256, 3, "crop"),
         ),
         preparations=(centred,),
-        golden=lambda seed: synthetic_images.signs_and_none(seed, alexnet.SIDE),
+        golden=lambda seed: synthetic_images.golden_signs(seed, alexnet.SIDE),
         example=lambda: synthetic_images.no_entry(alexnet.SIDE),
-        # A processor gains nothing by more, and each picture of a batch takes ten megabytes for good.
+        # Larger batches are no faster on a CPU, and each image of a batch keeps ten megabytes allocated.
         max_batch_size=16,
         tolerance=1e-4,
     ),

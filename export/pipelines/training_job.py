@@ -1,84 +1,93 @@
-"""What a network is to learn, and from what: an order and a recipe, made out on a data set."""
+"""Resolves command-line options and a recipe into a training job."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TextIO
 
-from ..datasets.dataset import Dataset, settled
+from ..datasets.dataset import Dataset, cache_in_memory
 from ..datasets.image_files import Size
 from ..errors import DatasetError
 from ..evaluation import verify
 from ..repository.manifest import InputSpec
-from ..training.backend import start_tensorflow, strategy
-from ..training.ensemble import Training
-from .export_options import Order
-from .recipes import Course, Recipe
+from ..training.backend import distribution_strategy, start_tensorflow
+from ..training.ensemble import EnsembleOptions
+from .export_options import ExportOptions
+from .recipes import Recipe, TrainingSchedule
 
 if TYPE_CHECKING:
     import keras
 
 
 @dataclass(frozen=True)
-class Study:
-    """What is to be learned, from what, and what the inputs of the network will be."""
+class TrainingJob:
+    """Everything that a training needs.
 
-    lesson: Training
-    columns: int
+    Attributes:
+        ensemble: the options that all ensemble members share.
+        members: the number of members.
+        dataset: the data set; its test images have the size of the input.
+        input: the input of the network.
+    """
+
+    ensemble: EnsembleOptions
+    members: int
     dataset: Dataset
     input: InputSpec
 
 
-def planned(name: str, recipe: Recipe, order: Order, report: TextIO) -> Study:
-    """Read the data set of a network and settle how it will be trained.
+def create_training_job(name: str, recipe: Recipe, options: ExportOptions, report: TextIO) -> TrainingJob:
+    """Load the data set and resolve the options of the training.
 
     Raises:
-        DatasetError: there is no such data, or it is not what was asked for.
+        DatasetError: the data set is missing, invalid, or has another number of classes than required.
     """
-    found = recipe.load(order.data, Size.of(recipe.input))
-    _check_classes(found, order.classes)
-    course = recipe.photographs if found.photographs and recipe.photographs else recipe.course
-    spec = replace(recipe.input, resize="crop") if course is recipe.photographs else recipe.input
-    examples = found.train if order.limit is None else found.train.limit(order.limit)
-    training, validation = examples.hold_out(recipe.held_out, order.seed)
+    dataset = recipe.load(options.data, Size.of(recipe.input))
+    _check_classes(dataset, options.classes)
+    schedule = recipe.schedule
+    spec = recipe.input
+    if dataset.photographs and recipe.photo_schedule:
+        schedule = recipe.photo_schedule
+        spec = replace(recipe.input, resize="crop")
+    examples = dataset.train if options.limit is None else dataset.train.limit(options.limit)
+    training, validation = examples.hold_out(recipe.held_out, options.seed)
     print(
-        f"{found.name}: {len(training):,} pictures to train on, {len(validation):,} to validate, "
-        f"{len(found.test):,} to test",
+        f"{dataset.name}: {len(training):,} training images, {len(validation):,} validation images, "
+        f"{len(dataset.test):,} test images",
         file=report,
         flush=True,
     )
     start_tensorflow()
-    plan = replace(
-        course.plan,
-        epochs=order.epochs or course.plan.epochs,
-        batch_size=order.batch_size or course.plan.batch_size,
-        mixed_precision=order.mixed_precision,
-    )
-    lesson = Training(
+    ensemble = EnsembleOptions(
         name=name,
-        build=lambda: _build(recipe, course, len(found.labels)),
-        preparations=course.preparations or recipe.preparations,
-        dataset=found,
-        training=settled(training.sized(course.size or Size.of(spec))),
-        validation=settled(validation.sized(Size.of(spec))),
-        plan=plan,
-        seed=order.seed,
-        checkpoints=order.checkpoints,
-        resume=order.resume,
-        strategy=strategy(report) if order.distribute else None,
+        build=lambda: _build(recipe, schedule, len(dataset.labels)),
+        preparations=schedule.preparations or recipe.preparations,
+        dataset=dataset,
+        training=cache_in_memory(training.sized(schedule.size or Size.of(spec))),
+        validation=cache_in_memory(validation.sized(Size.of(spec))),
+        plan=replace(
+            schedule.plan,
+            epochs=options.epochs or schedule.plan.epochs,
+            batch_size=options.batch_size or schedule.plan.batch_size,
+            mixed_precision=options.mixed_precision,
+        ),
+        seed=options.seed,
+        checkpoints=options.checkpoints,
+        resume=options.resume,
+        strategy=distribution_strategy(report) if options.distribute else None,
     )
-    found = replace(found, test=found.test.sized(Size.of(spec)))
-    return Study(lesson, order.columns or recipe.columns, found, spec)
+    sized = replace(dataset, test=dataset.test.sized(Size.of(spec)))
+    return TrainingJob(ensemble, options.members or recipe.members, sized, spec)
 
 
 def _check_classes(dataset: Dataset, expected: int | None) -> None:
     if expected is not None and expected != len(dataset.labels):
         raise DatasetError(
-            f"{dataset.name} has {len(dataset.labels):,} classes, not the {expected:,} of --classes"
+            f"{dataset.name} has {len(dataset.labels):,} classes, but --classes requires {expected:,}"
         )
 
 
-def _build(recipe: Recipe, course: Course, classes: int) -> keras.Model:
-    network = (course.build or recipe.build)(classes)
+def _build(recipe: Recipe, schedule: TrainingSchedule, classes: int) -> keras.Model:
+    network = (schedule.build or recipe.build)(classes)
     verify.check_parameters(network, recipe.parameters(classes))
     return network

@@ -1,1 +1,1 @@
-"""Evidence that is published with a model: plots, tables and the model card."""
+"""Plots and the model card that are published with a model."""

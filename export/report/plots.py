@@ -1,6 +1,4 @@
-"""What people look at beside a model: the course of its training, its confusions, its worst mistakes, and
-what its first layer looks for. All are PNG files.
-"""
+"""Plots learning curves, confusion matrices, mistakes and first-layer kernels as PNG files."""
 
 from __future__ import annotations
 
@@ -20,38 +18,37 @@ from ..training.checkpoint import Curves
 
 _TRAINING: Final = "#1f77b4"
 _VALIDATION: Final = "#d62728"
-# So many classes fit a table with their names and counts, and so many cells a picture.
-_LEGIBLE: Final = 60
-_PIXELS: Final = 250
+_MAX_TABLE_CLASSES: Final = 60
+_MAX_CELLS: Final = 250
 _STYLES: Final = (".-", "x--", "+:", "1-.")
 
 
-def curves(columns: Sequence[Curves], title: str) -> bytes:
-    """Loss and accuracy over the epochs, of training and of validation, a line a column, as a PNG file."""
+def curves(members: Sequence[Curves], title: str) -> bytes:
+    """Plot training and validation loss and accuracy per epoch, with one line per ensemble member."""
     figure = Figure(figsize=(10, 4), layout="constrained")
     figure.suptitle(title)
     loss, accuracy = figure.subplots(1, 2)
-    for number, curve in enumerate(columns):
+    for number, curve in enumerate(members):
         epochs = range(1, len(curve) + 1)
         for axes, training, validation in (
             (loss, curve.loss, curve.validation_loss),
             (accuracy, curve.accuracy, curve.validation_accuracy),
         ):
             style = _STYLES[number % len(_STYLES)]
-            named = number == 0  # the columns share their colours
+            first = number == 0  # all members have the same colours and one legend
             axes.plot(
                 epochs,
                 training,
                 style,
                 color=_TRAINING,
-                label="training (changed pictures)" if named else None,
+                label="training (augmented images)" if first else None,
             )
             axes.plot(
                 epochs,
                 validation,
                 style,
                 color=_VALIDATION,
-                label="validation (pictures as they are)" if named else None,
+                label="validation (unchanged images)" if first else None,
             )
     for axes in (loss, accuracy):
         axes.set_xlabel("epoch")
@@ -65,20 +62,29 @@ def curves(columns: Sequence[Curves], title: str) -> bytes:
     loss.legend(loc="upper right")
     accuracy.set_ylabel("accuracy")
     accuracy.legend(loc="lower right")
-    later = [value for curve in columns for value in curve.accuracy[1:] + curve.validation_accuracy[1:]]
-    if max(map(len, columns)) > 5:  # else the first epoch presses all that follows against the top
+    later = [value for curve in members for value in curve.accuracy[1:] + curve.validation_accuracy[1:]]
+    if max(map(len, members)) > 5:  # leave out the first epoch, whose low values would compress the scale
         accuracy.set_ylim(bottom=min(later) - 0.005, top=1)
     accuracy.yaxis.set_major_formatter(PercentFormatter(xmax=1))
     return _png(figure)
 
 
 def confusion(counts: NDArray[np.int64], labels: Sequence[str], title: str) -> bytes:
-    """How often each class (row) was taken for each class (column), as a PNG file.
+    """Plot a confusion matrix.
 
-    Up to `_LEGIBLE` classes have their names and every count; of more, the picture shows where the confusions
-    lie, and names the most frequent.
+    Up to 60 classes are shown with labels and counts. For more classes, counts are colours, and the most
+    frequent confusions are listed.
+
+    Args:
+        counts: [true class, predicted class].
+        labels: the names of the classes.
+        title: the title of the plot.
     """
-    return _table(counts, labels, title) if len(labels) <= _LEGIBLE else _overview(counts, labels, title)
+    return (
+        _table(counts, labels, title)
+        if len(labels) <= _MAX_TABLE_CLASSES
+        else _overview(counts, labels, title)
+    )
 
 
 def _table(counts: NDArray[np.int64], labels: Sequence[str], title: str) -> bytes:
@@ -92,7 +98,7 @@ def _table(counts: NDArray[np.int64], labels: Sequence[str], title: str) -> byte
     font = 10 if cell > 0.5 else 7
     for (row, column), count in np.ndenumerate(counts):
         if count:
-            dark = count**2 > largest  # beyond the middle of the logarithmic scale
+            dark = count**2 > largest  # in the upper half of the logarithmic scale
             color = "white" if dark else "black"
             axes.text(column, row, str(count), ha="center", va="center", color=color, fontsize=font)
     axes.set_xticks(range(len(labels)), labels, rotation=90 if longest > 3 else 0, fontsize=font)
@@ -100,15 +106,15 @@ def _table(counts: NDArray[np.int64], labels: Sequence[str], title: str) -> byte
     axes.set_xlabel("predicted label")
     axes.set_ylabel("true label")
     axes.set_title(title)
-    figure.colorbar(shown, label="pictures (logarithmic scale)", shrink=0.85)
+    figure.colorbar(shown, label="images (logarithmic scale)", shrink=0.85)
     return _png(figure)
 
 
-def _overview(counts: NDArray[np.int64], labels: Sequence[str], title: str, most: int = 30) -> bytes:
+def _overview(counts: NDArray[np.int64], labels: Sequence[str], title: str, max_pairs: int = 30) -> bytes:
     figure = Figure(figsize=(13, 8), layout="constrained")
     axes, beside = figure.subplots(1, 2, width_ratios=(8, 5))
     largest = max(2, int(counts.max()))
-    cells = max(1, -(-len(labels) // _PIXELS))
+    cells = max(1, -(-len(labels) // _MAX_CELLS))
     shown = axes.imshow(
         np.ma.masked_equal(_pooled(counts, cells), 0),
         cmap="Blues",
@@ -119,9 +125,11 @@ def _overview(counts: NDArray[np.int64], labels: Sequence[str], title: str, most
     axes.set_xlabel("predicted class, by its number")
     axes.set_ylabel("true class, by its number")
     axes.set_title(title)
-    figure.colorbar(shown, label="pictures (logarithmic scale)", shrink=0.7)
+    figure.colorbar(shown, label="images (logarithmic scale)", shrink=0.7)
     wrong = counts * (1 - np.eye(len(labels), dtype=np.int64))
-    pairs = [divmod(int(place), len(labels)) for place in np.argsort(-wrong, axis=None, kind="stable")[:most]]
+    pairs = [
+        divmod(int(place), len(labels)) for place in np.argsort(-wrong, axis=None, kind="stable")[:max_pairs]
+    ]
     lines = [f"{wrong[pair]:>5}  {labels[pair[0]]} → {labels[pair[1]]}" for pair in pairs if wrong[pair]]
     beside.axis("off")
     beside.text(0, 1, "\n".join(["most frequent confusions", *lines]), va="top", fontsize=8)
@@ -129,7 +137,7 @@ def _overview(counts: NDArray[np.int64], labels: Sequence[str], title: str, most
 
 
 def _pooled(counts: NDArray[np.int64], cells: int) -> NDArray[np.int64]:
-    """The largest of each square of so many cells, so that a single confusion among 1,000 classes is seen."""
+    """Max-pool squares of `cells` cells, so that a single confusion among 1,000 classes stays visible."""
     pad = -len(counts) % cells
     padded = np.pad(counts, (0, pad))
     rows = len(padded) // cells
@@ -137,28 +145,29 @@ def _pooled(counts: NDArray[np.int64], cells: int) -> NDArray[np.int64]:
     return pooled
 
 
-def mistakes(pictures: NDArray[np.uint8], captions: Sequence[str], title: str) -> bytes:
-    """A contact sheet: pictures, uint8 of [pictures, height, width, channels], with a line under each."""
-    across = min(8, len(pictures))
-    down = -(-len(pictures) // across)
+def mistakes(images: NDArray[np.uint8], captions: Sequence[str], title: str) -> bytes:
+    """Plot a contact sheet of images, uint8 [images, height, width, channels], with a caption each."""
+    across = min(8, len(images))
+    down = -(-len(images) // across)
     figure = Figure(figsize=(1.75 * across, 1.8 * down + 0.5), layout="constrained")
     figure.suptitle(title)
     grid = figure.subplots(down, across, squeeze=False).ravel()
     for axes in grid:
         axes.axis("off")
-    for axes, picture, caption in zip(grid, pictures, captions, strict=False):
-        if picture.shape[-1] == 1:
-            axes.imshow(picture[..., 0], cmap="gray", vmin=0, vmax=255)
+    for axes, image, caption in zip(grid, images, captions, strict=False):
+        if image.shape[-1] == 1:
+            axes.imshow(image[..., 0], cmap="gray", vmin=0, vmax=255)
         else:
-            axes.imshow(picture)
+            axes.imshow(image)
         axes.set_title(caption, fontsize=6)
     return _png(figure, colours=0)
 
 
 def kernels(weights: Sequence[NDArray[np.float32]], title: str) -> bytes:
-    """The kernels of first layers, [height, width, channels, kernels] each: a row of blocks, one a column.
+    """Plot the kernels of first layers, [height, width, channels, kernels], one block per ensemble member.
 
-    Those of three channels are shown in colour, grey being 0; of one channel blue is below 0 and red above.
+    Kernels with three channels are shown in RGB, with grey for 0; kernels with one channel in blue for
+    negative and red for positive values.
     """
     figure = Figure(figsize=(4.5 * len(weights), 5), layout=ConstrainedLayoutEngine(wspace=0.06))
     figure.suptitle(title)
@@ -167,7 +176,7 @@ def kernels(weights: Sequence[NDArray[np.float32]], title: str) -> bytes:
     ):
         axes.axis("off")
         if len(weights) > 1:
-            axes.set_title(f"column {number}", fontsize=9)
+            axes.set_title(f"member {number}", fontsize=9)
         mosaic = _mosaic(values / np.abs(values).max(axis=(0, 1, 2), keepdims=True))
         if mosaic.shape[-1] == 3:
             axes.imshow((mosaic + 1) / 2, interpolation="nearest")
@@ -177,7 +186,7 @@ def kernels(weights: Sequence[NDArray[np.float32]], title: str) -> bytes:
 
 
 def _mosaic(kernels: NDArray[np.float32]) -> NDArray[np.float32]:
-    """All kernels side by side, about as many down as across, one blank line between."""
+    """Arrange the kernels in an approximately square grid with a gap of one pixel."""
     height, width, channels, count = kernels.shape
     across = int(np.ceil(np.sqrt(count)))
     down = -(-count // across)
@@ -191,7 +200,7 @@ def _mosaic(kernels: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _png(figure: Figure, colours: int = 64) -> bytes:
-    """Few colours, for a picture that lies beside every model; 0 keeps them all."""
+    """Encode a figure with a palette of `colours` colours, to keep the file small; 0 keeps all colours."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     if not colours:

@@ -1,4 +1,4 @@
-"""What lies beside a model for people to look at, all made from what its manifest says and its answers."""
+"""Builds the plots and the model card that are published next to a model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..datasets.dataset import Examples
 from ..evaluation import metrics
 from ..repository.manifest import Evaluation, Manifest
-from ..training.ensemble import Column
+from ..training.ensemble import EnsembleMember
 from . import model_card, plots
 
 if TYPE_CHECKING:
@@ -20,62 +20,74 @@ if TYPE_CHECKING:
 CURVES_FILE: Final = "curves.png"
 CONFUSION_FILE: Final = "confusion.png"
 KERNELS_FILE: Final = "kernels.png"
-MISTAKES_FILE: Final = "mistakes.png"  # shows pictures of the data set, so git ignores it
+MISTAKES_FILE: Final = "mistakes.png"  # shows images of the data set, so git ignores it
 
-_WORST: Final = 40
+_MAX_MISTAKES: Final = 40
 
 
-def files(
-    manifest: Manifest, columns: Sequence[Column], answers: NDArray[np.float32], test: Examples
+def build(
+    manifest: Manifest,
+    members: Sequence[EnsembleMember],
+    probabilities: NDArray[np.float32],
+    test: Examples,
 ) -> Mapping[str, bytes]:
-    """All of it by the names of the files."""
+    """Return the content of each file by its name.
+
+    Args:
+        manifest: a manifest with the sections `training` and `evaluation`.
+        members: the members of the ensemble.
+        probabilities: the graph's outputs for the test set, [examples, classes].
+        test: the test set.
+
+    Raises:
+        DatasetError: too many images cannot be read.
+    """
     assert manifest.training is not None
     assert manifest.evaluation is not None
     title = f"{manifest.name} on {manifest.training.dataset}"
     plotted = {
         CURVES_FILE: plots.curves(
-            [column.curves for column in columns],
-            f"{title}, {manifest.training.examples:,} training pictures",
+            [member.curves for member in members],
+            f"{title}, {manifest.training.examples:,} training images",
         ),
         CONFUSION_FILE: plots.confusion(
-            metrics.confusion(answers, test.labels),
+            metrics.confusion(probabilities, test.labels),
             manifest.labels,
-            f"{title}: {score(manifest.evaluation)}",
+            f"{title}: {format_accuracy(manifest.evaluation)}",
         ),
         KERNELS_FILE: plots.kernels(
-            [_first_kernels(column.network) for column in columns], f"{title}: kernels of the first layer"
+            [_first_kernels(member.network) for member in members], f"{title}: kernels of the first layer"
         ),
-        **_mistakes(manifest, answers, test, title),
+        **_mistakes(manifest, probabilities, test, title),
     }
     shown = [name for name in plotted if name != MISTAKES_FILE]
-    return {**plotted, model_card.FILE: model_card.written(manifest, shown, len(columns)).encode()}
+    return {**plotted, model_card.FILE: model_card.render(manifest, shown, len(members)).encode()}
 
 
-def score(evaluation: Evaluation) -> str:
-    """Accuracy and on how many pictures, as part of a sentence."""
-    return f"accuracy {evaluation.accuracy:.2%} on {evaluation.examples:,} test pictures"
+def format_accuracy(evaluation: Evaluation) -> str:
+    return f"accuracy {evaluation.accuracy:.2%} on {evaluation.examples:,} test images"
 
 
 def _mistakes(
-    manifest: Manifest, answers: NDArray[np.float32], test: Examples, title: str
+    manifest: Manifest, probabilities: NDArray[np.float32], test: Examples, title: str
 ) -> Mapping[str, bytes]:
-    """The wrong answers that were given with the least doubt, worst first; nothing where none is."""
-    (wrong,) = np.nonzero(answers.argmax(axis=1) != test.labels)
+    """Plot the wrong predictions with the highest probability; empty without mistakes."""
+    (wrong,) = np.nonzero(probabilities.argmax(axis=1) != test.labels)
     if not len(wrong):
         return {}
-    worst = wrong[np.argsort(-answers[wrong].max(axis=1), kind="stable")][:_WORST]
+    worst = wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")][:_MAX_MISTAKES]
     pixels, kept = test.read(worst)
     captions = [
-        f"{_short(manifest.labels[int(test.labels[index])])}\n"
-        f"→ {_short(manifest.labels[int(answers[index].argmax())])} {answers[index].max():.0%}"
+        f"{_shorten(manifest.labels[int(test.labels[index])])}\n"
+        f"→ {_shorten(manifest.labels[int(probabilities[index].argmax())])} {probabilities[index].max():.0%}"
         for index in kept
     ]
     heading = f"{title}: the worst {len(kept)} of {len(wrong):,} mistakes, true label → predicted"
     return {MISTAKES_FILE: plots.mistakes(pixels, captions, heading)}
 
 
-def _short(label: str, most: int = 26) -> str:
-    return label if len(label) <= most else label[: most - 1] + "…"
+def _shorten(label: str, max_length: int = 26) -> str:
+    return label if len(label) <= max_length else label[: max_length - 1] + "…"
 
 
 def _first_kernels(network: keras.Model) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""What a graph takes and what it gives, as the manifest says it."""
+"""Input and output of a graph in the manifest."""
 
 from __future__ import annotations
 
@@ -10,10 +10,20 @@ from ..errors import ManifestError
 
 @dataclass(frozen=True)
 class InputSpec:
-    """What the graph takes, and what must be done to a picture before it.
+    """The input of a graph and the preprocessing of the server.
 
-    Height and width are both None where the graph takes any; then a picture keeps its size, whatever
-    `resize` says.
+    Attributes:
+        name: the name in the graph.
+        dtype: the type; a uint8 graph rescales pixels itself.
+        layout: the order of the axes, batch first.
+        height, width: the size; both None if the graph accepts any size, and images keep theirs.
+        channels: 1 (greyscale) or 3 (RGB).
+        resize: how images of another size are resized.
+        polarity: the polarity of the training images; the server inverts images of the other polarity.
+        scale, mean, std: the preprocessing of float32 inputs, `(pixel * scale - mean) / std`.
+
+    Raises:
+        ManifestError: the values contradict each other.
     """
 
     name: str
@@ -30,17 +40,17 @@ class InputSpec:
 
     def __post_init__(self) -> None:
         if (self.height is None) != (self.width is None):
-            raise ManifestError("height and width are free together or not at all")
+            raise ManifestError("height and width must both be set or both be None")
         if any(side is not None and side < 1 for side in (self.height, self.width)) or (
             self.channels not in (1, 3)
         ):
             raise ManifestError(
-                f"an input of {self.height}x{self.width}x{self.channels} is no picture: "
-                "height and width are at least 1, channels 1 or 3"
+                f"the input size {self.height}x{self.width}x{self.channels} is invalid: "
+                "height and width must be at least 1, channels 1 or 3"
             )
         if self.dtype == "uint8" and any(value is not None for value in (self.scale, self.mean, self.std)):
             raise ManifestError(
-                "scale, mean and std are for float32 inputs: a uint8 graph rescales by itself"
+                "scale, mean and std require a float32 input: a uint8 graph rescales pixels itself"
             )
         for field, values in (("mean", self.mean), ("std", self.std)):
             if values is not None and len(values) != self.channels:
@@ -48,15 +58,15 @@ class InputSpec:
 
     @property
     def free(self) -> bool:
-        """Whether the graph takes pictures of any height and width."""
+        """True if the graph accepts images of any height and width."""
         return self.height is None
 
     def shape(self) -> tuple[int | None, ...]:
-        """The axes after the batch, in the order of the layout; None where one is free."""
+        """Return the axes after the batch, in the order of the layout; None for a dynamic axis."""
         return self.axes(self.channels)
 
     def axes(self, depth: int) -> tuple[int | None, ...]:
-        """The axes after the batch of a tensor of this height and width and so many channels or maps."""
+        """Return the axes after the batch of a tensor of this size with `depth` channels or maps."""
         if self.layout == "NHWC":
             return (self.height, self.width, depth)
         return (depth, self.height, self.width)
@@ -64,9 +74,12 @@ class InputSpec:
 
 @dataclass(frozen=True)
 class OutputSpec:
-    """What the graph gives: float32 of [batch, classes], or, of a graph that is no classifier, maps.
+    """The output of a graph, float32.
 
-    Maps are as high and wide as the input and stand in its layout, one a label where the channels are.
+    Attributes:
+        name: the name in the graph.
+        kind: "probabilities" or "logits", [batch, classes], or "maps": one map per label, in the layout,
+            height and width of the input.
     """
 
     name: str

@@ -1,7 +1,7 @@
-"""What a model version says of itself: the fields of models/README.md, as the export fills them in.
+"""The manifest of a model version, in the format of models/README.md.
 
-The caller of `publish` writes a `Manifest`; the version, the digest and the names of the files are known only
-when it is published, and come in with `Manifest.document`.
+The caller of `publish` creates a `Manifest`. The version, the digest and the names of the files are known
+only at publication; `Manifest.document` adds them.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Final
 
 from ..errors import ManifestError
 from .io_spec import InputSpec, OutputSpec
-from .manifest_sections import Calibration, Evaluation, Parity, Quantization, Training, Weights
+from .manifest_sections import Calibration, Evaluation, Parity, Quantization, TrainingRecord, Weights
 
-# Its parts come with it: who fills one in needs no more than this file.
+# Re-exports the sections, so that callers need one import.
 __all__ = [
     "FORMAT",
     "GOLDEN_FILE",
@@ -29,7 +29,7 @@ __all__ = [
     "OutputSpec",
     "Parity",
     "Quantization",
-    "Training",
+    "TrainingRecord",
     "Weights",
 ]
 
@@ -44,7 +44,7 @@ _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 @dataclass(frozen=True)
 class Example:
-    """A picture to try, and the label the model gives it."""
+    """The example image and the label that the model predicts for it."""
 
     file: str
     label: str
@@ -52,11 +52,24 @@ class Example:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """Everything a version says of itself but what publishing decides (version, digest, file names).
+    """The manifest without the fields that are set at publication (version, digest, file names).
 
-    `opset` is that of the default domain, `parameters` the number of trained values, `tolerance` the largest
-    absolute difference from the golden answers that the server lets pass, `weights` where those come from,
-    `rewrites` the names of what was done to the graph after its conversion, in order.
+    Attributes:
+        name: the model's name.
+        description: one sentence.
+        input, output: the tensors of the graph.
+        labels: one label per class or map, in the order of the output.
+        max_batch_size: the largest batch.
+        opset: the opset of the default domain.
+        parameters: the number of trained values.
+        tolerance: the largest absolute difference from the golden outputs that the server accepts.
+        example: the example image.
+        training, evaluation, parity, calibration, quantization: see `manifest_sections`.
+        weights: the origin of the weights.
+        rewrites: the names of the rewrites applied to the graph, in order.
+
+    Raises:
+        ManifestError: a value is invalid, or values contradict each other.
     """
 
     name: str
@@ -69,7 +82,7 @@ class Manifest:
     parameters: int
     tolerance: float
     example: Example | None = None
-    training: Training | None = None
+    training: TrainingRecord | None = None
     evaluation: Evaluation | None = None
     parity: Parity | None = None
     weights: Weights = "trained"
@@ -80,33 +93,33 @@ class Manifest:
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise ManifestError(
-                f"{self.name!r} cannot be a model's name: letters, digits, '.', '_' and '-', at most 64, "
-                "beginning with a letter or digit"
+                f"{self.name!r} is not a valid model name: expected at most 64 letters, digits, '.', '_' and "
+                "'-', starting with a letter or digit"
             )
         if not self.labels:
-            raise ManifestError(f"model {self.name} has no labels: a classifier has one a class")
+            raise ManifestError(f"model {self.name} has no labels; expected one per class")
         if self.input.free and self.output.kind != "maps":
             raise ManifestError(
-                f"model {self.name} is a classifier, and a classifier's height and width are fixed"
+                f"model {self.name} is a classifier; its input must have a fixed height and width"
             )
         if min(self.max_batch_size, self.opset) < 1 or self.parameters < 0:
             raise ManifestError(
                 f"max_batch_size {self.max_batch_size} and opset {self.opset} must be at least 1, "
-                f"parameters {self.parameters} at least 0"
+                f"and parameters {self.parameters} at least 0"
             )
         if not 0 < self.tolerance < math.inf:
-            raise ManifestError(f"tolerance is {self.tolerance}: it must be a positive number")
+            raise ManifestError(f"tolerance {self.tolerance} must be a positive number")
         if self.example is not None and not _FILE.fullmatch(self.example.file):
-            raise ManifestError(f"{self.example.file!r} cannot be the name of a file beside the model")
+            raise ManifestError(f"{self.example.file!r} is not a valid file name for the example")
 
     def output_shape(self) -> tuple[int | None, ...]:
-        """The axes of the output after the batch; None where one is free."""
+        """Return the axes of the output after the batch; None for a dynamic axis."""
         if self.output.kind == "maps":
             return self.input.axes(len(self.labels))
         return (len(self.labels),)
 
     def document(self, version: int, sha256: str) -> dict[str, object]:
-        """The content of manifest.json for this version, whose graph has this digest (hexadecimal)."""
+        """Return the content of manifest.json for a version whose graph has this hexadecimal digest."""
         fields = asdict(self)
         return {
             "format": FORMAT,

@@ -1,4 +1,4 @@
-"""Where a version's weights come from and what was found of them, as the manifest says it."""
+"""Sections of the manifest: training, evaluation, calibration, quantization and parity."""
 
 from __future__ import annotations
 
@@ -16,9 +16,21 @@ Weights = Literal["trained", "random", "fixed", "imported"]
 
 
 @dataclass(frozen=True)
-class Training:
-    """Where the weights come from. `examples` counts the pictures trained on, `seconds` is wall time,
-    `trainer` what Keras computed with and on what; None in what was published before it was recorded.
+class TrainingRecord:
+    """The training of the weights.
+
+    Attributes:
+        dataset: the name of the data set.
+        dataset_sha256: the digest of its content, in hexadecimal.
+        examples: the number of training images.
+        epochs: passes over the training images.
+        seed: the random seed.
+        seconds: the wall-clock time.
+        libraries: the version of each library.
+        trainer: the Keras backend and its device; None in manifests of earlier versions.
+
+    Raises:
+        ManifestError: a value is out of range.
     """
 
     dataset: str
@@ -32,20 +44,28 @@ class Training:
 
     def __post_init__(self) -> None:
         if not _DIGEST.fullmatch(self.dataset_sha256):
-            raise ManifestError(f"{self.dataset_sha256!r} is no SHA-256 digest in hexadecimal")
+            raise ManifestError(f"{self.dataset_sha256!r} is not a SHA-256 digest in hexadecimal")
         if self.examples < 1 or self.epochs < 0 or not 0 <= self.seconds < math.inf:
             raise ManifestError(
-                f"a training of {self.examples} examples, {self.epochs} epochs and {self.seconds} seconds "
-                "cannot have been"
+                f"the training record is invalid: {self.examples} examples, {self.epochs} epochs, "
+                f"{self.seconds} seconds"
             )
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Of the ONNX file itself on the test set; accuracies and error lie between 0 and 1.
+    """The metrics of the ONNX graph on the test set.
 
-    `predicted` counts the examples by the label they were given, in the order of the labels: what traffic
-    like the test set would be answered with.
+    Attributes:
+        dataset: the name of the data set.
+        examples: the number of test images.
+        accuracy, top5: from 0 to 1.
+        calibration_error: the expected calibration error, from 0 to 1.
+        predicted: the number of examples per predicted label, in the order of the labels; the server compares
+            its traffic with it.
+
+    Raises:
+        ManifestError: a value is out of range.
     """
 
     dataset: str
@@ -56,21 +76,29 @@ class Evaluation:
     predicted: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        shares = (self.accuracy, self.top5, self.calibration_error)
-        if self.examples < 1 or not all(0 <= share <= 1 for share in shares):
+        metrics = (self.accuracy, self.top5, self.calibration_error)
+        if self.examples < 1 or not all(0 <= metric <= 1 for metric in metrics):
             raise ManifestError(
-                f"an evaluation of {self.examples} examples with {shares} cannot have been: accuracy, "
-                "top-5 and calibration error lie between 0 and 1"
+                f"the evaluation is invalid: {self.examples} examples with {metrics}; accuracy, top-5 and "
+                "calibration error must be between 0 and 1"
             )
         if self.predicted is not None and sum(self.predicted) != self.examples:
-            raise ManifestError(f"{sum(self.predicted)} of {self.examples} examples were given a label")
+            raise ManifestError(
+                f"the predicted counts sum to {sum(self.predicted)}, expected {self.examples} examples"
+            )
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """The temperature that the logits are divided by inside the graph, fitted on pictures held out.
+    """Temperature scaling inside the graph.
 
-    `error_before` and `error_after` are the expected calibration error on the test set.
+    Attributes:
+        examples: the number of held-out images that the temperature was fitted on.
+        temperature: the temperature that the logits are divided by.
+        error_before, error_after: the expected calibration error on the test set.
+
+    Raises:
+        ManifestError: a value is out of range.
     """
 
     examples: int
@@ -79,19 +107,26 @@ class Calibration:
     error_after: float
 
     def __post_init__(self) -> None:
-        possible = self.examples >= 1 and 0 < self.temperature < math.inf
-        if not possible or not all(0 <= error <= 1 for error in (self.error_before, self.error_after)):
+        valid = self.examples >= 1 and 0 < self.temperature < math.inf
+        if not valid or not all(0 <= error <= 1 for error in (self.error_before, self.error_after)):
             raise ManifestError(
-                f"a calibration on {self.examples} examples with temperature {self.temperature} and errors "
-                f"{self.error_before} and {self.error_after} cannot have been"
+                f"the calibration is invalid: {self.examples} examples, temperature {self.temperature}, "
+                f"errors {self.error_before} and {self.error_after}"
             )
 
 
 @dataclass(frozen=True)
 class Quantization:
-    """How an int8 graph came from the version `parent`, and the parent's accuracy on the same test set.
+    """The quantization of another version.
 
-    The accuracy is None where the parent's weights are random: there is nothing to lose.
+    Attributes:
+        parent: the version that was quantized.
+        method: the quantization method.
+        calibration_examples: the number of calibration images.
+        parent_accuracy: the parent's accuracy on the same test set; None if its weights are random.
+
+    Raises:
+        ManifestError: a value is out of range.
     """
 
     parent: str
@@ -103,14 +138,14 @@ class Quantization:
         accuracy = 0.0 if self.parent_accuracy is None else self.parent_accuracy
         if not self.parent.isdigit() or self.calibration_examples < 0 or not 0 <= accuracy <= 1:
             raise ManifestError(
-                f"a quantization of version {self.parent!r} with {self.calibration_examples} examples, "
-                f"whose accuracy was {self.parent_accuracy}, cannot have been"
+                f"the quantization is invalid: parent {self.parent!r}, {self.calibration_examples} "
+                f"calibration examples, parent accuracy {self.parent_accuracy}"
             )
 
 
 @dataclass(frozen=True)
 class Parity:
-    """Keras against ONNX Runtime on real pictures."""
+    """The comparison of Keras with ONNX Runtime on the same images."""
 
     examples: int
     max_abs_difference: float

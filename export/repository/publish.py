@@ -1,7 +1,8 @@
-"""Writes a model version into the model repository: whole, or not at all.
+"""Publishes model versions atomically.
 
-models/.incoming-<random>/    everything is written and synced here, then renamed to
-models/<name>/<version>/      the next free number; whoever loses a race takes the number after it
+The files are written and synced in models/.incoming-<random>/, which is then renamed to
+models/<name>/<version>/ with the next free version. If another process takes that version first, the next
+one is used.
 """
 
 from __future__ import annotations
@@ -34,15 +35,24 @@ def publish(
     golden_outputs: NDArray[Any],
     files: Mapping[str, bytes] = {},
 ) -> Path:
-    """Publish a graph as the next version of `manifest.name` and return the version's directory.
+    """Publish a graph as the next version of `manifest.name`.
 
-    `golden_inputs` have the shape and dtype of the manifest's input, `golden_outputs` are float32 of
-    [inputs, labels], or the maps of the inputs; `files` are further files by name, such as the example and
-    the plots.
+    After an error or an interrupt, no files remain.
+
+    Args:
+        models: the model repository.
+        manifest: the manifest.
+        graph: the ONNX file.
+        golden_inputs: test inputs in the dtype and shape of the manifest's input, batch first.
+        golden_outputs: the expected outputs, float32 [inputs, labels], or maps.
+        files: further files by name, such as the example and the plots.
+
+    Returns:
+        The folder of the new version.
 
     Raises:
-        ManifestError: these contradict the manifest.
-        PublishError: the repository cannot be written. After either, as after Ctrl-C, nothing is left behind.
+        ManifestError: the arrays or the files contradict the manifest.
+        PublishError: the repository cannot be written.
     """
     _check_golden(manifest, golden_inputs, golden_outputs)
     _check_files(manifest, files)
@@ -54,11 +64,13 @@ def publish(
     with _staging(models) as staging:
         for name, content in contents.items():
             _write(staging / name, content)
-        return _place(staging, models / manifest.name, manifest, hashlib.sha256(graph).hexdigest())
+        return _rename_to_version(
+            staging, models / manifest.name, manifest, hashlib.sha256(graph).hexdigest()
+        )
 
 
 def check_writable(models: Path) -> None:
-    """Find out now, rather than after an hour of training.
+    """Check that the repository can be written, before a long training.
 
     Raises:
         PublishError: `models` cannot be written.
@@ -69,7 +81,7 @@ def check_writable(models: Path) -> None:
 
 @contextmanager
 def _staging(models: Path) -> Iterator[Path]:
-    """A new folder the server does not look at; gone at the end unless it was renamed."""
+    """Create a folder that the server ignores, and remove it at the end unless it was renamed."""
     staging = models / f".incoming-{secrets.token_hex(8)}"
     try:
         models.mkdir(parents=True, exist_ok=True)
@@ -83,29 +95,31 @@ def _staging(models: Path) -> Iterator[Path]:
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def _place(staging: Path, home: Path, manifest: Manifest, sha256: str) -> Path:
-    home.mkdir(exist_ok=True)
+def _rename_to_version(staging: Path, model_folder: Path, manifest: Manifest, sha256: str) -> Path:
+    model_folder.mkdir(exist_ok=True)
     try:
         while True:
-            version = _next_version(home)
+            version = _next_version(model_folder)
             document = json.dumps(manifest.document(version, sha256), indent=2, ensure_ascii=False) + "\n"
             _write(staging / MANIFEST_FILE, document.encode())
             _sync_directory(staging)
             try:
-                staging.rename(home / str(version))
+                staging.rename(model_folder / str(version))
             except OSError as error:
                 if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
                     raise
-                continue  # another publisher was faster
-            _sync_directory(home)
-            return home / str(version)
+                continue  # another process published this version first
+            _sync_directory(model_folder)
+            return model_folder / str(version)
     finally:
-        with suppress(OSError):  # only an empty folder can be removed: a first version that came to nothing
-            home.rmdir()
+        with suppress(OSError):  # removes the folder only if it is empty, after a failed first version
+            model_folder.rmdir()
 
 
-def _next_version(home: Path) -> int:
-    taken = [int(entry.name) for entry in home.iterdir() if entry.name.isascii() and entry.name.isdigit()]
+def _next_version(model_folder: Path) -> int:
+    taken = [
+        int(entry.name) for entry in model_folder.iterdir() if entry.name.isascii() and entry.name.isdigit()
+    ]
     return max(taken, default=0) + 1
 
 
@@ -117,7 +131,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _sync_directory(path: Path) -> None:
-    if os.name == "nt":  # Windows opens no directories, and keeps their entries by itself
+    if os.name == "nt":  # Windows cannot open directories
         return
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -133,37 +147,40 @@ def _npz(**arrays: NDArray[Any]) -> bytes:
 
 
 def _check_golden(manifest: Manifest, inputs: NDArray[Any], outputs: NDArray[Any]) -> None:
-    picture, answer = manifest.input.shape(), manifest.output_shape()
-    if inputs.dtype != manifest.input.dtype or not _fits(inputs.shape[1:], picture):
+    input_shape, output_shape = manifest.input.shape(), manifest.output_shape()
+    if inputs.dtype != manifest.input.dtype or not _matches(inputs.shape[1:], input_shape):
         raise ManifestError(
             f"the golden inputs are {inputs.dtype} {list(inputs.shape)}, "
-            f"but the graph takes {manifest.input.dtype} pictures of {list(picture)}"
+            f"expected {manifest.input.dtype} with the shape {list(input_shape)} after the batch"
         )
     if len(inputs) == 0:
-        raise ManifestError("there are no golden inputs: the server has nothing to check the graph by")
+        raise ManifestError("there are no golden inputs; the server needs at least one")
     if manifest.output.kind == "maps":
         height, width = inputs.shape[1:3] if manifest.input.layout == "NHWC" else inputs.shape[2:4]
-        answer = replace(manifest.input, height=height, width=width).axes(len(manifest.labels))
-    if outputs.shape != (len(inputs), *answer):
+        output_shape = replace(manifest.input, height=height, width=width).axes(len(manifest.labels))
+    if outputs.shape != (len(inputs), *output_shape):
         raise ManifestError(
             f"the golden outputs are {list(outputs.shape)}, "
-            f"but {len(inputs)} inputs and {len(manifest.labels)} labels need {[len(inputs), *answer]}"
+            f"expected {[len(inputs), *output_shape]} for {len(inputs)} inputs and "
+            f"{len(manifest.labels)} labels"
         )
 
 
-def _fits(shape: tuple[int, ...], axes: tuple[int | None, ...]) -> bool:
+def _matches(shape: tuple[int, ...], axes: tuple[int | None, ...]) -> bool:
     return len(shape) == len(axes) and all(
         axis in (None, size) for axis, size in zip(axes, shape, strict=True)
     )
 
 
 def _check_files(manifest: Manifest, files: Mapping[str, bytes]) -> None:
-    taken = (GRAPH_FILE, GOLDEN_FILE, MANIFEST_FILE)
+    reserved = (GRAPH_FILE, GOLDEN_FILE, MANIFEST_FILE)
     for name in files:
-        if not name or name in taken or name.startswith(".") or Path(name).name != name:
-            raise ManifestError(f"{name!r} cannot stand beside a model: it is taken, hidden or no plain name")
+        if not name or name in reserved or name.startswith(".") or Path(name).name != name:
+            raise ManifestError(
+                f"{name!r} is not a valid file name next to a model: it is reserved, hidden or a path"
+            )
     example = manifest.example
     if example is not None and example.file not in files:
-        raise ManifestError(f"the manifest names the example {example.file}, which is not among the files")
+        raise ManifestError(f"the example {example.file} of the manifest is not among the files")
     if example is not None and example.label not in manifest.labels:
         raise ManifestError(f"the example's label {example.label!r} is not one of the model's labels")

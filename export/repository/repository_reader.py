@@ -1,4 +1,4 @@
-"""A published version, read back from the model repository."""
+"""Reads published versions from the model repository."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from .manifest import (
     OutputSpec,
     Parity,
     Quantization,
-    Training,
+    TrainingRecord,
 )
 
-_PARTS = {
+_SECTIONS = {
     "example": Example,
-    "training": Training,
+    "training": TrainingRecord,
     "evaluation": Evaluation,
     "parity": Parity,
     "calibration": Calibration,
@@ -39,8 +39,16 @@ _PARTS = {
 
 
 @dataclass(frozen=True, eq=False)
-class Published:
-    """`graph` is the ONNX file, `golden_inputs` the pictures whose answers were published with it."""
+class PublishedVersion:
+    """A version in the model repository.
+
+    Attributes:
+        folder: its folder.
+        version: its number.
+        manifest: its manifest.
+        graph: the ONNX file.
+        golden_inputs: the inputs of the golden outputs, batch first.
+    """
 
     folder: Path
     version: str
@@ -49,48 +57,50 @@ class Published:
     golden_inputs: NDArray[Any]
 
 
-def read(models: Path, name: str, version: str | None = None) -> Published:
-    """A version of `name`; without a number the highest that is not quantised.
+def read_version(models: Path, name: str, version: str | None = None) -> PublishedVersion:
+    """Read a version of `name`; None for the highest one that is not quantized.
 
     Raises:
-        PublishError: there is none, it cannot be read, or its graph is not the one that was published.
-        ManifestError: its manifest is not of the format.
+        PublishError: the version does not exist or cannot be read, or the digest of its graph does not match.
+        ManifestError: its manifest is invalid.
     """
     if version is not None:
         return _read(models / name / version)
     for folder in _versions(models, name):
         if _document(folder).get("quantization") is None:
             return _read(folder)
-    raise PublishError(f"every version of {name} in {models} is quantised already")
+    raise PublishError(f"all versions of {name} in {models} are quantized")
 
 
 def _versions(models: Path, name: str) -> list[Path]:
-    """The folders of all versions, highest first."""
+    """Return the folders of all versions, highest first."""
     try:
         entries = [entry for entry in (models / name).iterdir() if entry.name.isdigit()]
     except OSError as error:
-        raise PublishError(f"there is no model {name} in {models}: {error.strerror}") from error
+        raise PublishError(f"cannot read model {name} in {models}: {error.strerror}") from error
     if not entries:
-        raise PublishError(f"there is no version of {name} in {models}")
+        raise PublishError(f"model {name} in {models} has no version")
     return sorted(entries, key=lambda entry: int(entry.name), reverse=True)
 
 
-def _read(folder: Path) -> Published:
+def _read(folder: Path) -> PublishedVersion:
     document = _document(folder)
     try:
         manifest = _manifest(document)
         expected = document["onnx"]["sha256"]
     except (KeyError, TypeError) as error:
-        raise ManifestError(f"{folder / MANIFEST_FILE} is not of the format: {error}") from error
+        raise ManifestError(
+            f"{folder / MANIFEST_FILE} does not match the manifest format: {error}"
+        ) from error
     try:
         graph = (folder / GRAPH_FILE).read_bytes()
         with np.load(folder / GOLDEN_FILE, allow_pickle=False) as arrays:
             golden = arrays["inputs"]
-    except Exception as error:  # zipfile, zlib and numpy each raise their own on a damaged archive
+    except Exception as error:  # zipfile, zlib and numpy raise many types for a damaged archive
         raise PublishError(f"{folder} cannot be read: {error}") from error
     if hashlib.sha256(graph).hexdigest() != expected:
-        raise PublishError(f"{folder / GRAPH_FILE} is not the file that was published")
-    return Published(folder, folder.name, manifest, graph, golden)
+        raise PublishError(f"{folder / GRAPH_FILE} does not have the digest of its manifest")
+    return PublishedVersion(folder, folder.name, manifest, graph, golden)
 
 
 def _document(folder: Path) -> dict[str, Any]:
@@ -99,16 +109,18 @@ def _document(folder: Path) -> dict[str, Any]:
     except OSError as error:
         raise PublishError(f"{folder / MANIFEST_FILE} cannot be read: {error.strerror}") from error
     except ValueError as error:
-        raise ManifestError(f"{folder / MANIFEST_FILE} is no JSON: {error}") from error
+        raise ManifestError(f"{folder / MANIFEST_FILE} is not JSON: {error}") from error
     if not isinstance(document, dict):
-        raise ManifestError(f"{folder / MANIFEST_FILE} is not of the format: it is no object")
+        raise ManifestError(
+            f"{folder / MANIFEST_FILE} does not match the manifest format: expected an object"
+        )
     return document
 
 
 def _manifest(document: Mapping[str, Any]) -> Manifest:
     parts = {
         name: None if document.get(name) is None else kind(**_frozen(document[name]))
-        for name, kind in _PARTS.items()
+        for name, kind in _SECTIONS.items()
     }
     return Manifest(
         name=document["name"],
@@ -127,5 +139,5 @@ def _manifest(document: Mapping[str, Any]) -> Manifest:
 
 
 def _frozen(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """With tuples for lists, as the fields of a frozen class are."""
+    """Replace lists by tuples."""
     return {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}

@@ -1,4 +1,4 @@
-"""TensorFlow itself, and what a training runs on: Keras's backend and its devices."""
+"""Checks and starts the Keras backend, and names its device."""
 
 from __future__ import annotations
 
@@ -17,36 +17,37 @@ BACKEND_VARIABLE: Final = "KERAS_BACKEND"
 
 
 def check_backend() -> None:
-    """
+    """Check that the backend in `KERAS_BACKEND` can train networks.
+
     Raises:
-        BackendError: Keras cannot train with what the environment names.
+        BackendError: the backend is unknown or not installed.
     """
     name = os.environ.get(BACKEND_VARIABLE) or "tensorflow"
     if name not in _DEVICES:
-        raise BackendError(f"{BACKEND_VARIABLE} is {name!r}: networks are trained by {', '.join(_DEVICES)}")
+        raise BackendError(f"{BACKEND_VARIABLE} is {name!r}; expected one of {', '.join(_DEVICES)}")
     if importlib.util.find_spec(name) is None:
         raise BackendError(f"{BACKEND_VARIABLE} is {name!r}, which is not installed")
 
 
 def start_tensorflow() -> None:
-    """Import it without its greetings, which are written past Python before anything could be asked of it."""
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    """Import TensorFlow without the messages that its C++ code writes to stderr on import."""
+    stderr, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, 2)
+        os.dup2(null, 2)
         import keras
         import tensorflow as tf
 
         if keras.backend.backend() != "tensorflow":
-            # It reads the pictures alone, and would take a GPU's memory for itself.
+            # TensorFlow only reads the images then, but would allocate all GPU memory.
             tf.config.set_visible_devices([], "GPU")
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(null)
 
 
-def trainer() -> str:
-    """The backend of Keras, its version, and the device that its layers are computed on."""
+def trainer_name() -> str:
+    """Return the Keras backend, its version and its device, such as "jax 0.5.0 on CPU"."""
     import keras
 
     name = keras.backend.backend()
@@ -81,17 +82,21 @@ _DEVICES: Final[Mapping[str, Callable[[], str | None]]] = {
 }
 
 
-def strategy(report: TextIO) -> tf.distribute.Strategy | None:
-    """Every batch shared out evenly over all visible GPUs; None, and a sentence, where that cannot be."""
+def distribution_strategy(report: TextIO) -> tf.distribute.Strategy | None:
+    """Return a strategy that distributes each batch evenly over all visible GPUs.
+
+    Returns:
+        None if there is no GPU or the backend is not TensorFlow; a line on `report` says so.
+    """
     import keras
     import tensorflow as tf
 
     if (backend := keras.backend.backend()) != "tensorflow":
-        report.write(f"--distribute changes nothing: {backend} trains on one device\n")
+        report.write(f"--distribute has no effect: {backend} trains on one device\n")
         return None
     gpus = tf.config.list_logical_devices("GPU")
     if not gpus:
-        report.write("no GPU is visible, so --distribute changes nothing: training on the CPU\n")
+        report.write("--distribute has no effect: no GPU is visible, training on the CPU\n")
         return None
     report.write(f"training on {len(gpus)} GPU{'s' if len(gpus) > 1 else ''}\n")
     return tf.distribute.MirroredStrategy([device.name for device in gpus])

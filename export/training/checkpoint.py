@@ -1,6 +1,6 @@
-"""The state of a training after an epoch, in one file, so that it can go on after whatever ended it.
+"""Saves the state of a training after each epoch in one file, and loads it to resume the training.
 
-The file is written beside its place, synced and renamed: it is always that of a whole epoch.
+The file is written under a temporary name, synced and renamed, so it always contains a complete epoch.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from ..errors import CheckpointError
 
 @dataclass(frozen=True)
 class Curves:
-    """One value an epoch: the mean cross-entropy, and the accuracy from 0 to 1.
+    """The learning curves: the mean cross-entropy and the accuracy, from 0 to 1, of each epoch.
 
-    Those of training are taken on changed pictures while the weights still move, those of validation on
-    pictures as they are, after the epoch: validation may well look better.
+    The training values are averaged over the epoch, on augmented images. The validation values are measured
+    after the epoch on unchanged images, and can therefore be better.
     """
 
     loss: tuple[float, ...] = ()
@@ -40,10 +40,14 @@ class Curves:
 
 
 @dataclass(frozen=True, eq=False)
-class State:
-    """What a training needs to go on: `values` are all variables of the network, then of the optimizer, in
-    their order. `seconds` have been spent, one epoch for each point of the curves, by `trainer`: what Keras
-    computed with, and on what.
+class TrainingState:
+    """The state of a training after an epoch.
+
+    Attributes:
+        values: the variables of the network, then those of the optimizer, in order.
+        curves: the learning curves so far, with one value per completed epoch.
+        seconds: the training time so far.
+        trainer: the Keras backend and its device.
     """
 
     values: Sequence[NDArray[Any]]
@@ -53,19 +57,23 @@ class State:
 
 
 def fingerprint(*parts: object) -> str:
-    """Tells one training from another by all that decides its weights: 16 hexadecimal digits."""
+    """Return a digest, 16 hexadecimal digits, of the `repr` of everything that determines the weights."""
     return hashlib.sha256("\n".join(map(repr, parts)).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The file `path`, kept by the training with this fingerprint and by no other."""
+    """A checkpoint file that belongs to the training with a fingerprint."""
 
     path: Path
     fingerprint: str
 
-    def save(self, state: State) -> None:
-        """Raises CheckpointError if it cannot be written; what was there before stays then."""
+    def save(self, state: TrainingState) -> None:
+        """Write the state, replacing the previous one.
+
+        Raises:
+            CheckpointError: the file cannot be written; the previous state is kept.
+        """
         record = {
             "fingerprint": self.fingerprint,
             "curves": asdict(state.curves),
@@ -73,27 +81,27 @@ class Checkpoint:
             "trainer": state.trainer,
         }
         arrays = {f"value{number}": value for number, value in enumerate(state.values)}
-        scratch = self.path.with_name(f".{self.path.name}-{secrets.token_hex(4)}")
+        temporary = self.path.with_name(f".{self.path.name}-{secrets.token_hex(4)}")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             try:
-                with scratch.open("wb") as file:
+                with temporary.open("wb") as file:
                     np.savez(file, allow_pickle=False, record=np.array(json.dumps(record)), **arrays)
                     file.flush()
                     os.fsync(file.fileno())
-                scratch.replace(self.path)
+                temporary.replace(self.path)
             finally:
-                scratch.unlink(missing_ok=True)
+                temporary.unlink(missing_ok=True)
         except OSError as error:
             raise CheckpointError(
                 f"cannot write the checkpoint {self.path}: {error.strerror or error}"
             ) from error
 
-    def load(self) -> State | None:
-        """The state that was saved, None if none was.
+    def load(self) -> TrainingState | None:
+        """Return the saved state, or None if there is none.
 
         Raises:
-            CheckpointError: the file is damaged, or that of another training.
+            CheckpointError: the file cannot be read, is damaged, or belongs to another training.
         """
         try:
             content = self.path.read_bytes()
@@ -108,12 +116,12 @@ class Checkpoint:
                 record = json.loads(str(archive["record"]))
                 values = [archive[f"value{number}"] for number in range(len(archive.files) - 1)]
             curves = Curves(*(tuple(record["curves"][field.name]) for field in fields(Curves)))
-            state = State(values, curves, float(record["seconds"]), str(record["trainer"]))
+            state = TrainingState(values, curves, float(record["seconds"]), str(record["trainer"]))
             owner = record["fingerprint"]
         except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
             raise CheckpointError(f"the checkpoint {self.path} is damaged: {error}") from error
         if owner != self.fingerprint:
             raise CheckpointError(
-                f"the checkpoint {self.path} is of another training: its data, plan or seed were different"
+                f"the checkpoint {self.path} belongs to another training: its data, plan or seed differ"
             )
         return state

@@ -1,6 +1,7 @@
-"""Trains the columns of a network one after the other, each with its checkpoint, and seats them together.
+"""Trains the members of an ensemble one after the other and combines them into one calibrated network.
 
-A network that is no committee is one of a single column.
+D. Cireşan, U. Meier, J. Schmidhuber, Multi-column deep neural networks for image classification, CVPR 2012,
+calls a member a column. A single network is an ensemble with one member.
 """
 
 from __future__ import annotations
@@ -15,23 +16,37 @@ from numpy.typing import NDArray
 
 from ..datasets.dataset import Dataset, Examples
 from ..evaluation import temperature_scaling, verify
-from ..networks.ensemble import committee
+from ..networks.ensemble import average_ensemble
 from ..networks.preprocessing import Preparation, from_pixels
 from .checkpoint import Checkpoint, Curves, fingerprint
-from .mixed_precision import round_to_half
-from .progress import Bar, keras_callback
-from .train import Keeping, Plan, train
+from .mixed_precision import round_to_float16
+from .progress import ProgressBar, progress_callback
+from .train import Checkpointing, TrainingPlan, train
 
 if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
-CHECKPOINTS: Final = Path(".checkpoints")
+DEFAULT_CHECKPOINTS: Final = Path(".checkpoints")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Training:
-    """What every column of a network has in common."""
+class EnsembleOptions:
+    """The training options that all members of an ensemble share.
+
+    Attributes:
+        name: the name of the combined network.
+        build: builds one untrained member.
+        preparations: the preprocessing of the members, repeated where there are more members.
+        dataset: the data set that `training` and `validation` come from.
+        training: the examples to train on.
+        validation: the held-out examples for validation and calibration.
+        plan: the hyperparameters.
+        seed: the seed of the first member; each further member adds one.
+        checkpoints: the folder of the checkpoints; None for one below `DEFAULT_CHECKPOINTS`.
+        resume: continues from existing checkpoints.
+        strategy: distributes each batch over several GPUs.
+    """
 
     name: str
     build: Callable[[], keras.Model]
@@ -39,7 +54,7 @@ class Training:
     dataset: Dataset
     training: Examples
     validation: Examples
-    plan: Plan
+    plan: TrainingPlan
     seed: int
     checkpoints: Path | None
     resume: bool
@@ -47,12 +62,12 @@ class Training:
 
     @property
     def folder(self) -> Path:
-        """Where the checkpoints of all columns are kept."""
-        return self.checkpoints or CHECKPOINTS / f"{self.name}-{self.fingerprint}"
+        """The folder of the checkpoints of all members."""
+        return self.checkpoints or DEFAULT_CHECKPOINTS / f"{self.name}-{self.fingerprint}"
 
     @property
     def fingerprint(self) -> str:
-        """Tells it from others by what decides the weights of every column."""
+        """Identifies everything that determines the weights of every member."""
         return fingerprint(
             self.name,
             self.dataset.sha256,
@@ -66,76 +81,108 @@ class Training:
 
 
 @dataclass(frozen=True)
-class Column:
-    """A trained column: the network behind the preparation of its pixels, the whole, and how it got there."""
+class EnsembleMember:
+    """A trained member of an ensemble.
+
+    Attributes:
+        network: the network without its preprocessing.
+        full_model: the network with its preprocessing; takes uint8 pixels.
+        curves: the learning curves.
+        seconds: the training time.
+        trainer: the Keras backend and the device of the training.
+    """
 
     network: keras.Model
-    whole: keras.Model
+    full_model: keras.Model
     curves: Curves
     seconds: float
     trainer: str
 
 
 @dataclass(frozen=True)
-class Seated:
-    """Columns in one network whose temperature is `temperature`, fitted on so many held-out examples."""
+class Ensemble:
+    """A calibrated network that averages the probabilities of its members.
+
+    Attributes:
+        network: the combined network; takes uint8 pixels.
+        members: its members, calibrated as well.
+        temperature: the temperature that their logits are divided by.
+        examples: the number of held-out examples that the temperature was fitted on.
+    """
 
     network: keras.Model
-    columns: Sequence[Column]
+    members: Sequence[EnsembleMember]
     temperature: float
     examples: int
 
-
-def train_columns(course: Training, number: int, report: TextIO) -> Sequence[Column]:
-    """Train so many columns, or go on with them where a checkpoint says so."""
-    columns = []
-    for place in range(number):
-        if number > 1:
-            report.write(f"column {place + 1} of {number}\n")
-        columns.append(_train(course, place, report))
-    return columns
+    def uncalibrated_probabilities(self, calibrated: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
+        """Return the probabilities without calibration, from the calibrated ones of each member."""
+        return temperature_scaling.soften(calibrated, 1 / self.temperature)
 
 
-def seat(columns: Sequence[Column], validation: Examples, name: str, *, half_weights: bool) -> Seated:
-    """Put the columns together and calibrate them on pictures that none has been trained on."""
-    answers, held = verify.answers([verify.keras_answerer(column.whole) for column in columns], validation)
-    temperature = temperature_scaling.fit(answers, held.labels)
-    for column in columns:
-        temperature_scaling.fold(column.network, temperature)
-        if half_weights:
-            round_to_half(column.network)
-    return Seated(committee([column.whole for column in columns], name), columns, temperature, len(held))
+def train_members(options: EnsembleOptions, count: int, report: TextIO) -> Sequence[EnsembleMember]:
+    """Train `count` members, or resume their training from checkpoints.
+
+    Raises:
+        DatasetError: too many images cannot be read.
+        CheckpointError: a checkpoint cannot be written, or belongs to another training.
+    """
+    members = []
+    for index in range(count):
+        if count > 1:
+            report.write(f"member {index + 1} of {count}\n")
+        members.append(_train_member(options, index, report))
+    return members
 
 
-def _train(course: Training, place: int, report: TextIO) -> Column:
-    prepare = course.preparations[place % len(course.preparations)]
-    seed = course.seed + place
-    keeping = Keeping(checkpoint=_checkpoint(course, prepare, seed, place), resume=course.resume)
+def build_ensemble(
+    members: Sequence[EnsembleMember], validation: Examples, name: str, *, float16_weights: bool
+) -> Ensemble:
+    """Combine the members and calibrate them on held-out examples.
+
+    `float16_weights` rounds each weight to the nearest float16 number.
+
+    Raises:
+        DatasetError: too many images cannot be read.
+    """
+    predictors = [verify.keras_predictor(member.full_model) for member in members]
+    probabilities, examples = verify.predict(predictors, validation)
+    temperature = temperature_scaling.fit(probabilities, examples.labels)
+    for member in members:
+        temperature_scaling.fold(member.network, temperature)
+        if float16_weights:
+            round_to_float16(member.network)
+    network = average_ensemble([member.full_model for member in members], name)
+    return Ensemble(network, members, temperature, len(examples))
+
+
+def _train_member(options: EnsembleOptions, index: int, report: TextIO) -> EnsembleMember:
+    prepare = options.preparations[index % len(options.preparations)]
+    seed = options.seed + index
+    checkpointing = Checkpointing(
+        checkpoint=_checkpoint(options, prepare, seed, index), resume=options.resume
+    )
     networks: list[keras.Model] = []
 
     def build() -> keras.Model:
-        networks.append(course.build())
-        return from_pixels(networks[-1], prepare, course.name if place == 0 else f"{course.name}-{place + 1}")
+        networks.append(options.build())
+        name = options.name if index == 0 else f"{options.name}-{index + 1}"
+        return from_pixels(networks[-1], prepare, name)
 
-    whole, state = train(
+    full_model, state = train(
         build,
-        course.training,
-        course.validation,
-        course.plan,
+        options.training,
+        options.validation,
+        options.plan,
         seed,
-        keeping,
-        [keras_callback(Bar(report))],
-        course.strategy,
+        checkpointing,
+        [progress_callback(ProgressBar(report))],
+        options.strategy,
     )
-    return Column(networks[-1], whole, state.curves, state.seconds, state.trainer)
+    return EnsembleMember(networks[-1], full_model, state.curves, state.seconds, state.trainer)
 
 
-def _checkpoint(course: Training, prepare: Preparation, seed: int, place: int) -> Checkpoint:
-    """A column is told from others by all that decides its weights, and not by how many there are."""
-    owner = fingerprint(course.fingerprint, prepare.__name__, seed)
-    return Checkpoint(course.folder / f"column-{place + 1}.npz", owner)
-
-
-def uncalibrated(seated: Seated, answers: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
-    """What the network would answer without its calibration, from what its columns answer with it."""
-    return temperature_scaling.soften(answers, 1 / seated.temperature)
+def _checkpoint(options: EnsembleOptions, prepare: Preparation, seed: int, index: int) -> Checkpoint:
+    # The number of members is not part of the fingerprint, so that more can be added later.
+    owner = fingerprint(options.fingerprint, prepare.__name__, seed)
+    return Checkpoint(options.folder / f"member-{index + 1}.npz", owner)

@@ -1,4 +1,4 @@
-"""Arithmetic of 16 bits in training, networks of 32 bits out of it, and weights that 16 bits can say."""
+"""Mixed-precision training, and conversion of its result to float32."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def mixed_precision() -> Iterator[None]:
-    """Layers built inside multiply in 16 bits (float16 on a GPU, else bfloat16) and keep weights of 32."""
+    """Make layers built inside compute in float16 (on a GPU) or bfloat16, with float32 weights."""
     import keras
     import tensorflow as tf
 
@@ -28,15 +28,15 @@ def mixed_precision() -> Iterator[None]:
 
 
 def full_precision(network: keras.Model, build: Callable[[], keras.Model]) -> keras.Model:
-    """The same network with the same weights, in 32 bits throughout."""
+    """Rebuild a network outside of `mixed_precision`, with the same weights, to compute in float32."""
     full = build()
     full.set_weights(network.get_weights())
     return full
 
 
-def round_to_half(network: keras.Model) -> None:
-    """Make each weight the nearest number of float16, so that the file needs half the room.
+def round_to_float16(network: keras.Model) -> None:
+    """Round each weight to the nearest float16 number, so that it can be stored in half the space.
 
-    The network goes on to compute in 32 bits. A weight changes by a two-thousandth of itself at the most.
+    The network still computes in float32. A weight changes by at most 1/2000 of its value.
     """
     network.set_weights([weight.astype(np.float16).astype(np.float32) for weight in network.get_weights()])

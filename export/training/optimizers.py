@@ -1,4 +1,4 @@
-"""How the weights go down the slope: the optimizer and the course of its learning rate."""
+"""Optimizers with their learning-rate schedules."""
 
 from __future__ import annotations
 
@@ -11,17 +11,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Adam:
-    """Adam whose learning rate falls from `learning_rate` to nothing along half a cosine over all epochs.
+    """Adam with a cosine learning-rate schedule over all epochs.
 
-    The cosine is that of I. Loshchilov, F. Hutter, SGDR, ICLR 2017, section 3, without restarts. For the
-    first `warmup` part of all steps the rate rises evenly from nothing.
+    I. Loshchilov, F. Hutter, SGDR, ICLR 2017, section 3, without restarts.
+
+    Attributes:
+        learning_rate: the highest learning rate; it decays to 0.
+        warmup: the fraction of all steps with a linear warmup from 0.
     """
 
     learning_rate: float
     warmup: float = 0.0
 
-    def optimizer(self, steps: int) -> keras.optimizers.Optimizer:
-        """For so many steps in all."""
+    def build(self, steps: int) -> keras.optimizers.Optimizer:
+        """Build the Keras optimizer for a training of `steps` steps."""
         import keras
 
         return keras.optimizers.Adam(_cosine(self.learning_rate, steps, self.warmup))
@@ -29,9 +32,13 @@ class Adam:
 
 @dataclass(frozen=True)
 class Momentum:
-    """Stochastic gradient descent with momentum and weight decay, as AlexNet was trained (section 5).
+    """Stochastic gradient descent with momentum and weight decay, as in section 5 of the AlexNet paper.
 
-    The learning rate is divided by 10 after each of the `drops`, parts of all steps.
+    Attributes:
+        learning_rate: the first learning rate.
+        momentum: the momentum.
+        weight_decay: the weight decay of the paper.
+        drops: fractions of all steps; the learning rate is divided by 10 at each.
     """
 
     learning_rate: float
@@ -39,8 +46,8 @@ class Momentum:
     weight_decay: float = 5e-4
     drops: tuple[float, ...] = (0.5, 0.75, 0.9)
 
-    def optimizer(self, steps: int) -> keras.optimizers.Optimizer:
-        """For so many steps in all."""
+    def build(self, steps: int) -> keras.optimizers.Optimizer:
+        """Build the Keras optimizer for a training of `steps` steps."""
         import keras
 
         return keras.optimizers.SGD(
@@ -49,21 +56,21 @@ class Momentum:
                 [self.learning_rate / 10**drop for drop in range(len(self.drops) + 1)],
             ),
             momentum=self.momentum,
-            # Keras takes the decay from the weights themselves. The paper's passes through the momentum,
+            # Keras applies the decay to the weights directly. In the paper it passes through the momentum,
             # which sums it up to this.
             weight_decay=self.weight_decay / (1 - self.momentum),
         )
 
 
-Descent = Adam | Momentum
+OptimizerConfig = Adam | Momentum
 
 
 def _cosine(rate: float, steps: int, warmup: float) -> keras.optimizers.schedules.LearningRateSchedule:
     import keras
 
-    rising = round(warmup * steps)
-    if rising:
+    warmup_steps = round(warmup * steps)
+    if warmup_steps:
         return keras.optimizers.schedules.CosineDecay(
-            0.0, decay_steps=max(1, steps - rising), warmup_target=rate, warmup_steps=rising
+            0.0, decay_steps=max(1, steps - warmup_steps), warmup_target=rate, warmup_steps=warmup_steps
         )
     return keras.optimizers.schedules.CosineDecay(rate, decay_steps=steps)

@@ -1,4 +1,4 @@
-"""A progress bar over the whole of a training, with the time that is left."""
+"""Shows the progress of a training with the estimated remaining time."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     import keras
 
 _WIDTH = 24
-_SECONDS_BETWEEN_DRAWINGS = 0.2
+_REDRAW_SECONDS = 0.2
 
 
-class Bar:
-    """Draws to a terminal as often as the eye wants it, and to anything else one line an epoch."""
+class ProgressBar:
+    """Draws a moving bar on a terminal, and one line per epoch on any other stream."""
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream = stream
@@ -23,14 +23,14 @@ class Bar:
         self._started = self._drawn = clock()
 
     def step(self, done: int, total: int, text: str) -> None:
-        """After `done` of `total` steps."""
-        if self._live and self._clock() - self._drawn >= _SECONDS_BETWEEN_DRAWINGS:
+        """Redraw the bar after `done` of `total` steps, at most every 0.2 seconds."""
+        if self._live and self._clock() - self._drawn >= _REDRAW_SECONDS:
             self._drawn = self._clock()
             self._stream.write(f"\r{self._line(done, total, text)}\x1b[K")
             self._stream.flush()
 
     def milestone(self, done: int, total: int, text: str) -> None:
-        """After a step worth a line of its own that stays."""
+        """Write a permanent line after `done` of `total` steps."""
         start, end = ("\r", "\x1b[K\n") if self._live else ("", "\n")
         self._stream.write(f"{start}{self._line(done, total, text)}{end}")
         self._stream.flush()
@@ -47,8 +47,8 @@ def _duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def keras_callback(bar: Bar) -> keras.callbacks.Callback:
-    """What `fit` calls to drive the bar."""
+def progress_callback(bar: ProgressBar) -> keras.callbacks.Callback:
+    """Return a Keras callback that updates the bar during `fit`."""
     import keras
 
     class Progress(keras.callbacks.Callback):  # type: ignore[misc]

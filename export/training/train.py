@@ -1,7 +1,7 @@
-"""Fits a network to a data set: changed pictures on the fly, a checkpoint after every epoch.
+"""Trains a network, with augmentation on the fly and a checkpoint after each epoch.
 
-What a step sees follows from the seed, the epoch and the step alone, and every variable is in the checkpoint:
-a training that goes on after a kill ends with the same weights, bit for bit, as one that was left alone.
+The data of a step depends only on the seed, the epoch and the step, and checkpoints contain all variables. A
+resumed training therefore ends with the same weights, bit for bit, as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..datasets.dataset import Examples, Split
+from ..datasets.dataset import Examples, InMemoryExamples
 from ..errors import DatasetError
 from .augment import Augmentation, principal_colours
-from .backend import trainer
-from .checkpoint import Checkpoint, Curves, State
+from .backend import trainer_name
+from .checkpoint import Checkpoint, Curves, TrainingState
 from .mixed_precision import full_precision, mixed_precision
-from .optimizers import Descent
+from .optimizers import OptimizerConfig
 
 if TYPE_CHECKING:
     import keras
@@ -33,19 +33,19 @@ _COLOUR_SAMPLE: Final = 500
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
-    """How a network is trained. Its `repr` is a part of what tells one training from another."""
+class TrainingPlan:
+    """The hyperparameters of a training. The `repr` is part of the fingerprint of checkpoints."""
 
     epochs: int
     batch_size: int
-    descent: Descent
+    optimizer: OptimizerConfig
     augmentation: Augmentation
     mixed_precision: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
-class Keeping:
-    """Where a training's state is kept, and whether it begins with what is there."""
+class Checkpointing:
+    """The checkpoint of a training; `resume` continues from its state."""
 
     checkpoint: Checkpoint
     resume: bool
@@ -55,20 +55,33 @@ def train(
     build: Callable[[], keras.Model],
     training: Examples,
     validation: Examples,
-    plan: Plan,
+    plan: TrainingPlan,
     seed: int,
-    keeping: Keeping | None = None,
+    checkpointing: Checkpointing | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     strategy: tf.distribute.Strategy | None = None,
-) -> tuple[keras.Model, State]:
-    """Build a network and fit it: (the network after the last epoch, its state then).
+) -> tuple[keras.Model, TrainingState]:
+    """Build and train a network.
 
-    The seed decides the first weights, the order of the pictures and their changes; on the same machine with
-    the same libraries it gives the same weights, bit for bit.
+    The seed determines the initial weights, the order of the images and their augmentation. On the same
+    machine with the same libraries, it gives the same weights, bit for bit.
+
+    Args:
+        build: builds the untrained network; takes uint8 pixels.
+        training: the examples to train on.
+        validation: the examples to validate on after each epoch.
+        plan: the hyperparameters.
+        seed: the random seed.
+        checkpointing: saves the state after each epoch; None keeps it in memory only.
+        callbacks: further Keras callbacks.
+        strategy: distributes each batch over several GPUs.
+
+    Returns:
+        The network after the last epoch, which computes in float32, and its state.
 
     Raises:
-        DatasetError: too many pictures cannot be read.
-        CheckpointError: the checkpoint cannot be written, or is not of this training.
+        DatasetError: too many images cannot be read.
+        CheckpointError: the checkpoint cannot be read or written, or belongs to another training.
     """
     import keras
     import tensorflow as tf
@@ -82,70 +95,76 @@ def train(
         with mixed_precision() if plan.mixed_precision else nullcontext():
             network = build()
         network.compile(
-            plan.descent.optimizer(steps * plan.epochs),
+            plan.optimizer.build(steps * plan.epochs),
             "sparse_categorical_crossentropy",
             metrics=["accuracy"],
         )
         network.optimizer.build(network.trainable_variables)
-        state = keeping.checkpoint.load() if keeping and keeping.resume else None
+        state = checkpointing.checkpoint.load() if checkpointing and checkpointing.resume else None
         if state is not None:
-            _restore(network, state)
-    keeper = _Keeper(state, keeping)
-    done = len(keeper.state.curves)
-    if done < plan.epochs:
+            _set_variables(network, state)
+    recorder = _StateRecorder(state, checkpointing)
+    completed = len(recorder.state.curves)
+    if completed < plan.epochs:
         try:
             network.fit(
-                _batches(training, batch_size, plan, seed, done),
+                _training_batches(training, batch_size, plan, seed, completed),
                 steps_per_epoch=steps,
                 epochs=plan.epochs,
-                initial_epoch=done,
-                validation_data=_in_order(validation),
-                shuffle=False,  # _batches has done it
+                initial_epoch=completed,
+                validation_data=_validation_batches(validation),
+                shuffle=False,  # _training_batches shuffles
                 verbose=0,
-                callbacks=[keeper.callback(), *callbacks],
+                callbacks=[recorder.callback(), *callbacks],
             )
         except tf.errors.OpError as error:
-            _blame_pictures(training, validation, error)
+            _raise_image_errors(training, validation, error)
             raise
-    return full_precision(network, build) if plan.mixed_precision else network, keeper.state
+    return full_precision(network, build) if plan.mixed_precision else network, recorder.state
 
 
-class _Keeper:
-    """Keeps the state of a network after each epoch, in memory and in the checkpoint."""
+class _StateRecorder:
+    """Records the state after each epoch, in memory and in the checkpoint."""
 
-    def __init__(self, state: State | None, keeping: Keeping | None) -> None:
-        self.state = state or State([], Curves(), 0.0, trainer())
-        self._keeping = keeping
+    def __init__(self, state: TrainingState | None, checkpointing: Checkpointing | None) -> None:
+        self.state = state or TrainingState([], Curves(), 0.0, trainer_name())
+        self._keeping = checkpointing
 
     def callback(self) -> keras.callbacks.Callback:
         import keras
 
-        began, before = time.monotonic(), self.state
-        by = _with(before.trainer, trainer())
+        started, initial = time.monotonic(), self.state
+        trainer = _append_trainer(initial.trainer, trainer_name())
 
-        def keep(epoch: int, logs: dict[str, float]) -> None:
+        def record(epoch: int, logs: dict[str, float]) -> None:
             curves = Curves(
                 *(
-                    (*past, float(logs[name]))
-                    for past, name in zip(vars(self.state.curves).values(), _METRICS, strict=True)
+                    (*values, float(logs[name]))
+                    for values, name in zip(vars(self.state.curves).values(), _METRICS, strict=True)
                 )
             )
-            seconds = before.seconds + time.monotonic() - began
-            self.state = State(_values(callback.model), curves, seconds, by)
+            seconds = initial.seconds + time.monotonic() - started
+            self.state = TrainingState(_values(callback.model), curves, seconds, trainer)
             if self._keeping:
                 self._keeping.checkpoint.save(self.state)
 
-        # It asks the callback for the network, for some backends keep variables elsewhere until it is asked.
-        callback = keras.callbacks.LambdaCallback(on_epoch_end=keep)
+        # `callback.model` writes back the variables that the JAX backend keeps elsewhere during `fit`.
+        callback = keras.callbacks.LambdaCallback(on_epoch_end=record)
         return callback
 
 
 def _variables(network: keras.Model) -> list[Any]:
-    """All that changes in a training: weights, the states of random generators, those of the optimizer."""
+    """Return all variables of a training: weights, random generators and the optimizer."""
     metrics = {id(variable) for variable in network.metrics_variables}
     own = [variable for variable in network.variables if id(variable) not in metrics]
-    rate = network.optimizer._learning_rate  # a schedule: computed from the step
-    return [*own, *(variable for variable in network.optimizer.variables if variable is not rate)]
+    return [*own, *_optimizer_variables(network.optimizer)]
+
+
+def _optimizer_variables(optimizer: keras.optimizers.Optimizer) -> list[Any]:
+    # With a schedule, the learning rate is computed from the step and must not be restored. It is one of the
+    # optimizer's variables, but no public attribute identifies it, so this reads a private one of Keras.
+    learning_rate = optimizer._learning_rate
+    return [variable for variable in optimizer.variables if variable is not learning_rate]
 
 
 def _values(network: keras.Model) -> list[NDArray[Any]]:
@@ -155,23 +174,25 @@ def _values(network: keras.Model) -> list[NDArray[Any]]:
     return [ops.convert_to_numpy(ops.copy(variable.value)) for variable in _variables(network)]
 
 
-def _with(before: str, now: str) -> str:
-    """Who has trained a network, where one began and another goes on."""
-    return before if now in before.split(", then ") else f"{before}, then {now}"
+def _append_trainer(recorded: str, current: str) -> str:
+    """Add the current trainer to the recorded ones, unless it is among them."""
+    return recorded if current in recorded.split(", then ") else f"{recorded}, then {current}"
 
 
-def _restore(network: keras.Model, state: State) -> None:
+def _set_variables(network: keras.Model, state: TrainingState) -> None:
     for variable, value in zip(_variables(network), state.values, strict=True):
         variable.assign(value)
 
 
-def _batches(examples: Examples, batch_size: int, plan: Plan, seed: int, first_epoch: int) -> tf.data.Dataset:
-    """Batches of changed pictures and their labels for all epochs from the first, each in its own order."""
+def _training_batches(
+    examples: Examples, batch_size: int, plan: TrainingPlan, seed: int, first_epoch: int
+) -> tf.data.Dataset:
+    """Return batches of augmented images and labels for all remaining epochs, each shuffled anew."""
     import tensorflow as tf
 
     steps = len(examples) // batch_size
-    read = _reader(examples, fill=True)
-    components = tf.constant(_colours(examples, plan.augmentation))
+    read = _tensor_reader(examples, fill=True)
+    components = tf.constant(_colour_components(examples, plan.augmentation))
 
     def order(epoch: tf.Tensor) -> tf.data.Dataset:
         seeds = tf.stack([tf.constant(seed, tf.int64), epoch])
@@ -188,21 +209,22 @@ def _batches(examples: Examples, batch_size: int, plan: Plan, seed: int, first_e
     return batches.map(load, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
 
-def _in_order(examples: Examples) -> tf.data.Dataset:
+def _validation_batches(examples: Examples) -> tf.data.Dataset:
     import tensorflow as tf
 
     batches = tf.data.Dataset.range(len(examples), output_type=tf.int32).batch(_VALIDATION_BATCH)
-    read = _reader(examples, fill=False)
+    read = _tensor_reader(examples, fill=False)
     return batches.map(read, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
 
-def _reader(examples: Examples, fill: bool) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
-    """From indices to pictures and labels. In place of pictures that cannot be read come others of the same
-    batch, if it is to be filled.
+def _tensor_reader(examples: Examples, fill: bool) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+    """Return a function from indices to images and labels.
+
+    Unreadable images are left out or, with `fill`, replaced by other images of the batch.
     """
     import tensorflow as tf
 
-    if isinstance(examples, Split):
+    if isinstance(examples, InMemoryExamples):
         images, labels = tf.constant(examples.images), tf.constant(examples.labels)
         return lambda indices: (tf.gather(images, indices), tf.gather(labels, indices))
 
@@ -210,20 +232,20 @@ def _reader(examples: Examples, fill: bool) -> Callable[[tf.Tensor], tuple[tf.Te
         pixels, kept = examples.read(indices.astype(np.intp))
         if fill and len(kept) < len(indices):
             if not len(kept):
-                raise DatasetError("a whole batch of pictures cannot be read")
+                raise DatasetError("all images of a batch are unreadable")
             rows = np.arange(len(indices)) % len(kept)
             pixels, kept = pixels[rows], kept[rows]
         return pixels, examples.labels[kept]
 
-    def loaded(indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def load(indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         pixels, labels = tf.numpy_function(read, [indices], (tf.uint8, tf.int64), stateful=False)
         count = indices.shape[0] if fill else None
         return tf.ensure_shape(pixels, [count, *examples.shape]), tf.ensure_shape(labels, [count])
 
-    return loaded
+    return load
 
 
-def _colours(examples: Examples, augmentation: Augmentation) -> NDArray[np.float32]:
+def _colour_components(examples: Examples, augmentation: Augmentation) -> NDArray[np.float32]:
     if not augmentation.colour:
         return np.zeros((3, 3), np.float32)
     count = min(len(examples), _COLOUR_SAMPLE)
@@ -231,11 +253,11 @@ def _colours(examples: Examples, augmentation: Augmentation) -> NDArray[np.float
     return principal_colours(pixels)
 
 
-def _blame_pictures(training: Examples, validation: Examples, error: Exception) -> None:
-    """What is raised while TensorFlow reads comes out as an error of its own."""
+def _raise_image_errors(training: Examples, validation: Examples, error: Exception) -> None:
+    """Raise the DatasetError behind an error of TensorFlow, which wraps all exceptions of a data set."""
     for examples in (training, validation):
-        faults = getattr(examples, "faults", None)
-        if faults is not None:
-            faults.check()
+        image_errors = getattr(examples, "image_errors", None)
+        if image_errors is not None:
+            image_errors.check()
     if DatasetError.__name__ in str(error):
-        raise DatasetError("a whole batch of pictures cannot be read") from error
+        raise DatasetError("all images of a batch are unreadable") from error

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from export.errors import ManifestError
-from export.pipelines.fixed_filters import graph as maps_graph
+from export.pipelines.fixed_filters import build_graph as maps_graph
 from export.repository.manifest import (
     Calibration,
     Evaluation,
@@ -28,7 +28,7 @@ from export.repository.manifest import (
     OutputSpec,
     Parity,
     Quantization,
-    Training,
+    TrainingRecord,
 )
 from export.repository.publish import publish
 from service.asgi.app import create_app
@@ -39,7 +39,9 @@ from tests.support.models.gray_classifier import LABELS, graph, image, level, ro
 from tests.support.models.linear_model import HEIGHT, WIDTH, Linear
 
 PARTS: dict[str, Any] = {
-    "training": Training("drawn greys", "0" * 64, 10, 0, 7, 0.5, {"numpy": np.__version__}, "jax 1 on a GPU"),
+    "training": TrainingRecord(
+        "drawn greys", "0" * 64, 10, 0, 7, 0.5, {"numpy": np.__version__}, "jax 1 on a GPU"
+    ),
     "evaluation": Evaluation("drawn greys", 10, accuracy=1, top5=0.995, calibration_error=0.0),
     "parity": Parity(10, 0.0, argmax_equal=True),
     "calibration": Calibration(10, 1.25, 0.02, 0.01),
@@ -85,7 +87,7 @@ def served(models: Path) -> Iterator[TestClient]:
 
 
 def post(client: TestClient, pixels: NDArray[np.uint8]) -> list[dict[str, Any]]:
-    """The classes of one picture, `(height, width)` or `(height, width, 3)`, best first."""
+    """The classes of one image, `(height, width)` or `(height, width, 3)`, best first."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     answer = client.post("/classify", content=buffer.getvalue(), headers={"Content-Type": "image/png"})
@@ -96,7 +98,7 @@ def post(client: TestClient, pixels: NDArray[np.uint8]) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("kind", ["probabilities", "logits"])
 @pytest.mark.parametrize("spec", list(inputs()), ids=describe)
-def test_answers_are_those_of_plain_numpy(
+def test_server_outputs_match_numpy(
     tmp_path: Path, spec: InputSpec, kind: Literal["probabilities", "logits"]
 ) -> None:
     model = Linear(spec, kind)
@@ -116,7 +118,7 @@ def test_answers_are_those_of_plain_numpy(
             np.testing.assert_allclose(answered, -np.sort(-expected), rtol=0, atol=1e-6)
 
 
-def test_a_grey_model_sees_the_luma_of_colours(tmp_path: Path) -> None:
+def test_greyscale_model_gets_the_luma_of_rgb(tmp_path: Path) -> None:
     model = Linear(InputSpec("pixels", "uint8", "NHWC", HEIGHT, WIDTH, 1, "fit"), "logits")
     model.publish(tmp_path)
     pixels = np.random.default_rng(3).integers(0, 256, (HEIGHT, WIDTH, 3)).astype(np.uint8)
@@ -126,7 +128,7 @@ def test_a_grey_model_sees_the_luma_of_colours(tmp_path: Path) -> None:
     assert best["probability"] == pytest.approx(model.probabilities(luma[..., np.newaxis]).max(), abs=1e-2)
 
 
-def test_a_colour_model_sees_grey_in_each_channel(tmp_path: Path) -> None:
+def test_rgb_model_gets_grey_in_each_channel(tmp_path: Path) -> None:
     model = Linear(InputSpec("pixels", "uint8", "NCHW", HEIGHT, WIDTH, 3, "fit"), "probabilities")
     model.publish(tmp_path)
     pixels = np.random.default_rng(4).integers(0, 256, (HEIGHT, WIDTH)).astype(np.uint8)
@@ -144,7 +146,7 @@ def test_a_colour_model_sees_grey_in_each_channel(tmp_path: Path) -> None:
         ("fit", "shade 1"),  # a third of white on three lines of eight
     ],
 )
-def test_another_size_is_brought_in_as_the_manifest_says(
+def test_resize_follows_the_manifest(
     tmp_path: Path, resize: Literal["crop", "stretch", "fit"], label: str
 ) -> None:
     publish_greys(tmp_path, replace(SHADES, input=replace(SHADES.input, resize=resize)))
@@ -162,7 +164,7 @@ def test_another_size_is_brought_in_as_the_manifest_says(
         ("dark-on-light", "shade 7", "shade 7"),
     ],
 )
-def test_ink_and_paper_are_brought_in_as_the_manifest_says(
+def test_polarity_follows_the_manifest(
     tmp_path: Path, polarity: Literal["light-on-dark", "dark-on-light"] | None, on_light: str, on_dark: str
 ) -> None:
     publish_greys(tmp_path, replace(SHADES, input=replace(SHADES.input, polarity=polarity)))
@@ -180,7 +182,7 @@ def plain(part: Any) -> Any:
     return part if isinstance(part, str) else asdict(part)
 
 
-def test_an_older_manifest_without_the_optional_fields_is_served(tmp_path: Path) -> None:
+def test_manifest_without_optional_fields_is_served(tmp_path: Path) -> None:
     publish_greys(tmp_path, SHADES)
     path = tmp_path / "shades" / "1" / "manifest.json"
     document = json.loads(path.read_text())
@@ -207,7 +209,7 @@ def test_maps_are_published_and_served_at_free_and_fixed_sizes(
 
 
 @pytest.mark.parametrize("wrong", [np.s_[:, :5], np.s_[..., :3], np.s_[:1]])
-def test_maps_that_are_not_as_large_as_their_pictures_are_not_published(tmp_path: Path, wrong: Any) -> None:
+def test_maps_of_another_size_than_their_images_are_rejected(tmp_path: Path, wrong: Any) -> None:
     pixels = images(2, 6, 9)
     spec = InputSpec("pixels", "uint8", "NHWC", None, None, 1, "fit")
     manifest = replace(SHADES, input=spec, output=OutputSpec("maps", "maps"), labels=NAMES)
@@ -221,7 +223,7 @@ def publish_greys(models: Path, manifest: Manifest, files: dict[str, bytes] | No
 
 
 @pytest.mark.parametrize("there", [[], *([part] for part in PARTS), list(PARTS)], ids="+".join)
-def test_what_is_known_of_a_model_is_passed_on(tmp_path: Path, there: list[str]) -> None:
+def test_manifest_sections_are_served(tmp_path: Path, there: list[str]) -> None:
     parts: dict[str, Any] = {part: PARTS[part] for part in there}
     publish_greys(tmp_path, replace(SHADES, **parts))
     with served(tmp_path) as client:
@@ -233,7 +235,7 @@ def test_what_is_known_of_a_model_is_passed_on(tmp_path: Path, there: list[str])
     assert model["accuracy"] == (1 if "evaluation" in parts else None)
 
 
-def test_the_example_is_in_the_description(tmp_path: Path) -> None:
+def test_example_appears_in_the_openapi_document(tmp_path: Path) -> None:
     manifest = replace(SHADES, example=Example("seven.png", LABELS[7]))
     publish_greys(tmp_path, manifest, {"seven.png": image(level(7)), "plot.png": b"for people"})
     with served(tmp_path) as client:
@@ -249,19 +251,19 @@ WRONG: dict[str, Callable[[], Manifest]] = {
     "parameters": lambda: replace(SHADES, parameters=-1),
     "percent": lambda: replace(SHADES, evaluation=Evaluation("greys", 10, 99.5, 1.0, 0.0)),
     "accuracy of nothing": lambda: replace(SHADES, evaluation=Evaluation("greys", 0, float("nan"), 1.0, 0.0)),
-    "digest": lambda: replace(SHADES, training=Training("greys", "unknown", 10, 0, 7, 0.5, {})),
-    "file name": lambda: replace(SHADES, example=Example("a picture.png", LABELS[7])),
+    "digest": lambda: replace(SHADES, training=TrainingRecord("greys", "unknown", 10, 0, 7, 0.5, {})),
+    "file name": lambda: replace(SHADES, example=Example("an image.png", LABELS[7])),
 }
 
 
 @pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
-def test_what_the_server_would_refuse_is_not_published(tmp_path: Path, wrong: Callable[[], Manifest]) -> None:
+def test_invalid_manifest_is_not_published(tmp_path: Path, wrong: Callable[[], Manifest]) -> None:
     with pytest.raises(ManifestError):
-        publish_greys(tmp_path, wrong(), {"a picture.png": image(level(7))})
+        publish_greys(tmp_path, wrong(), {"an image.png": image(level(7))})
     assert not (tmp_path / SHADES.name).exists()
 
 
-def test_without_golden_answers_nothing_is_published(tmp_path: Path) -> None:
+def test_golden_outputs_are_required(tmp_path: Path) -> None:
     none = rows(0)[:0]
     with pytest.raises(ManifestError):
         publish(tmp_path, SHADES, graph(), none, np.empty((0, len(LABELS)), np.float32))

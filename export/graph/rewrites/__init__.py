@@ -1,5 +1,23 @@
-"""Rewrites of a converted graph: each computes the same function, with fewer or faster nodes."""
+"""Graph rewrites: each computes the same function with fewer or faster nodes."""
 
-from .rewrite import CHANNELS_LAST, FASTER, PIXELS, REWRITES, WHOLE, Rewrite, Rewritten, rewrite
+from .rewrite import (
+    CHANNELS_LAST,
+    FLOAT32_WEIGHTS,
+    REWRITES,
+    SPEEDUPS,
+    UINT8_INPUT,
+    Rewrite,
+    RewriteResult,
+    rewrite,
+)
 
-__all__ = ["CHANNELS_LAST", "FASTER", "PIXELS", "REWRITES", "WHOLE", "Rewrite", "Rewritten", "rewrite"]
+__all__ = [
+    "CHANNELS_LAST",
+    "FLOAT32_WEIGHTS",
+    "REWRITES",
+    "SPEEDUPS",
+    "UINT8_INPUT",
+    "Rewrite",
+    "RewriteResult",
+    "rewrite",
+]

@@ -1,4 +1,4 @@
-"""Keeps values channels first: what TensorFlow turns to channels last between layers is not turned at all."""
+"""Removes the transposes between channels first and channels last that TensorFlow inserts between layers."""
 
 from __future__ import annotations
 
@@ -8,77 +8,79 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from .graph_index import View, attribute
+from .graph_index import GraphIndex, attribute
 
 
-def cancel(view: View) -> bool:
-    """Transpose after Transpose: one, or none where the second undoes the first."""
-    for second in view.nodes:
-        first = view.maker(second.input[0], "Transpose") if second.op_type == "Transpose" else None
+def cancel_pairs(index: GraphIndex) -> bool:
+    """Merge two consecutive Transpose nodes, or remove both if they cancel out."""
+    for second in index.nodes:
+        first = index.producer(second.input[0], "Transpose") if second.op_type == "Transpose" else None
         if first is None:
             continue
         inner, outer = attribute(first, "perm", None), attribute(second, "perm", None)
         order = [inner[axis] for axis in outer]
-        if order == sorted(order) and view.bypass(second, first.input[0]):
+        if order == sorted(order) and index.bypass(second, first.input[0]):
             return True
-        turn = helper.make_node("Transpose", [first.input[0]], list(second.output), perm=order)
-        view.replace([second], [turn])
+        merged = helper.make_node("Transpose", [first.input[0]], list(second.output), perm=order)
+        index.replace([second], [merged])
         return True
     return False
 
 
-def pass_split(view: View) -> bool:
-    """Transpose, then Split: Split along the axis the other came from, then a Transpose a part."""
-    for split in view.nodes:
-        turn = view.sole_maker(split.input[0], "Transpose") if split.op_type == "Split" else None
-        if turn is None:
+def move_after_split(index: GraphIndex) -> bool:
+    """Move a Transpose behind a Split: split along the original axis, then transpose each part."""
+    for split in index.nodes:
+        transpose = index.sole_producer(split.input[0], "Transpose") if split.op_type == "Split" else None
+        if transpose is None:
             continue
-        order = attribute(turn, "perm", None)
+        order = attribute(transpose, "perm", None)
         axis = order[attribute(split, "axis", 0) % len(order)]
-        parts = [view.new_value("part") for _ in split.output]
-        earlier = helper.make_node("Split", [turn.input[0], *split.input[1:]], parts, axis=axis)
-        earlier.attribute.extend(each for each in split.attribute if each.name != "axis")
-        turns = [
-            helper.make_node("Transpose", [part], [given], perm=order)
-            for part, given in zip(parts, split.output, strict=True)
+        parts = [index.new_value("part") for _ in split.output]
+        earlier = helper.make_node("Split", [transpose.input[0], *split.input[1:]], parts, axis=axis)
+        earlier.attribute.extend(item for item in split.attribute if item.name != "axis")
+        transposes = [
+            helper.make_node("Transpose", [part], [output], perm=order)
+            for part, output in zip(parts, split.output, strict=True)
         ]
-        view.replace([turn, split], [earlier, *turns])
+        index.replace([transpose, split], [earlier, *transposes])
         return True
     return False
 
 
-def into_dense(view: View) -> bool:
-    """Transpose, then Reshape to rows, then MatMul: the rows of the matrix in another order instead."""
-    for product in view.nodes:
-        found = _flattened(view, product) if product.op_type == "MatMul" else None
-        if found is None:
+def fold_into_matmul(index: GraphIndex) -> bool:
+    """Replace Transpose, Reshape and MatMul by Reshape and MatMul with reordered rows of the matrix."""
+    for product in index.nodes:
+        match = _match_flatten(index, product) if product.op_type == "MatMul" else None
+        if match is None:
             continue
-        turn, flatten, sizes = found
-        matrix = view.constant(product.input[1])
+        transpose, flatten, sizes = match
+        matrix = index.constant(product.input[1])
         if matrix is None or len(matrix) != math.prod(sizes):
             continue
-        order = attribute(turn, "perm", None)
-        # `order` tells where each axis of the turned picture came from; its inverse turns the rows back.
+        order = attribute(transpose, "perm", None)
+        # `order` maps the axes after the transpose to those before it; its inverse reorders the rows.
         rows = matrix.reshape(*(sizes[axis - 1] for axis in order[1:]), -1)
-        back = np.argsort(order[1:])
-        turned = rows.transpose(*back, len(order) - 1).reshape(matrix.shape)
-        straight = helper.make_node("Reshape", [turn.input[0], flatten.input[1]], list(flatten.output))
-        weights = view.new_constant("dense", turned)
-        again = helper.make_node("MatMul", [flatten.output[0], weights], list(product.output))
-        view.replace([turn, flatten, product], [straight, again])
+        inverse = np.argsort(order[1:])
+        reordered = rows.transpose(*inverse, len(order) - 1).reshape(matrix.shape)
+        new_flatten = helper.make_node(
+            "Reshape", [transpose.input[0], flatten.input[1]], list(flatten.output)
+        )
+        weights = index.new_constant("dense", reordered)
+        new_product = helper.make_node("MatMul", [flatten.output[0], weights], list(product.output))
+        index.replace([transpose, flatten, product], [new_flatten, new_product])
         return True
     return False
 
 
-def _flattened(
-    view: View, product: onnx.NodeProto
+def _match_flatten(
+    index: GraphIndex, product: onnx.NodeProto
 ) -> tuple[onnx.NodeProto, onnx.NodeProto, list[int]] | None:
-    """The Transpose and the Reshape before a product, and the axes before the Transpose without the batch."""
-    flatten = view.sole_maker(product.input[0], "Reshape")
-    turn = None if flatten is None else view.sole_maker(flatten.input[0], "Transpose")
-    if flatten is None or turn is None or attribute(turn, "perm", [1])[0] != 0:
+    """Return the Transpose and the Reshape before a MatMul, and the shape before them without the batch."""
+    flatten = index.sole_producer(product.input[0], "Reshape")
+    transpose = None if flatten is None else index.sole_producer(flatten.input[0], "Transpose")
+    if flatten is None or transpose is None or attribute(transpose, "perm", [1])[0] != 0:
         return None
-    target, sizes = view.constant(flatten.input[1]), view.axes(turn.input[0])
+    target, sizes = index.constant(flatten.input[1]), index.shape(transpose.input[0])
     if (
         target is None
         or target.tolist()[:1] != [-1]
@@ -87,4 +89,4 @@ def _flattened(
         or not all(sizes[1:])
     ):
         return None
-    return turn, flatten, sizes[1:]
+    return transpose, flatten, sizes[1:]

@@ -1,6 +1,6 @@
-"""Large weights that 16 bits can say are kept in 16 bits: half the file, the same numbers.
+"""Stores large weights in float16 if this loses no precision, which halves the file.
 
-ONNX Runtime makes 32 bits of them as it opens the file, where it computes what follows from constants alone.
+ONNX Runtime converts them to float32 when it loads the graph, by constant folding.
 """
 
 from __future__ import annotations
@@ -11,40 +11,40 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from .graph_index import View, attribute
+from .graph_index import GraphIndex, attribute
 
-# Values; fewer are not worth a node.
-_LARGE: Final = 4096
+# In values; smaller weights do not justify an additional node.
+_MIN_LARGE_WEIGHT: Final = 4096
 
 
-def keep(view: View) -> bool:
-    """A constant of 32 bits: one of 16, and a Cast."""
-    for node in view.nodes:
-        for place, name in enumerate(node.input):
-            values = view.constant(name)
-            if values is None or values.size < _LARGE or not fits(values):
+def store_as_float16(index: GraphIndex) -> bool:
+    """Replace a float32 constant by a float16 constant and a Cast."""
+    for node in index.nodes:
+        for position, name in enumerate(node.input):
+            values = index.constant(name)
+            if values is None or values.size < _MIN_LARGE_WEIGHT or not is_exact_in_float16(values):
                 continue
-            half = view.new_constant("half", values.astype(np.float16))
-            cast = helper.make_node("Cast", [half], [view.new_value("whole")], to=TensorProto.FLOAT)
-            node.input[place] = cast.output[0]
-            view.replace([node], [cast, node])
+            half = index.new_constant("half", values.astype(np.float16))
+            cast = helper.make_node("Cast", [half], [index.new_value("whole")], to=TensorProto.FLOAT)
+            node.input[position] = cast.output[0]
+            index.replace([node], [cast, node])
             return True
     return False
 
 
-def restore(view: View) -> bool:
-    """The reverse, for those who look for the weights among the constants."""
-    for node in view.nodes:
-        values = view.constant(node.input[0]) if node.op_type == "Cast" else None
+def restore_float32(index: GraphIndex) -> bool:
+    """Replace a float16 constant and its Cast by a float32 constant."""
+    for node in index.nodes:
+        values = index.constant(node.input[0]) if node.op_type == "Cast" else None
         if values is None or values.dtype != np.float16 or attribute(node, "to", None) != TensorProto.FLOAT:
             continue
-        if view.bypass(node, view.new_constant("whole", values.astype(np.float32))):
+        if index.bypass(node, index.new_constant("whole", values.astype(np.float32))):
             return True
     return False
 
 
-def fits(values: NDArray[Any]) -> bool:
-    """Whether these are float32, and each of them a number of float16."""
+def is_exact_in_float16(values: NDArray[Any]) -> bool:
+    """Return True for float32 values that float16 represents exactly."""
     if values.dtype != np.float32:
         return False
     with np.errstate(over="ignore"):

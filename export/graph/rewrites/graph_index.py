@@ -1,4 +1,4 @@
-"""An ONNX graph as one who rewrites it sees it: who makes a value, who uses it, what is constant."""
+"""Indexes an ONNX graph for rewriting: producers, consumers and constants of values."""
 
 from __future__ import annotations
 
@@ -11,61 +11,61 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 
-class View:
-    """An index over `model.graph`, good until the graph is changed by other means than these methods."""
+class GraphIndex:
+    """An index of a model's graph; create a new one after each change to the graph."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
         self._model = model
         self._tensors = {tensor.name: tensor for tensor in model.graph.initializer}
-        self._makers: dict[str, onnx.NodeProto] = {}
-        self._users: dict[str, list[onnx.NodeProto]] = {}
+        self._producers: dict[str, onnx.NodeProto] = {}
+        self._consumers: dict[str, list[onnx.NodeProto]] = {}
         self._outputs = {value.name for value in model.graph.output}
-        self._fresh = 0
+        self._new_values = 0
         for node in model.graph.node:
-            self._makers.update(dict.fromkeys(node.output, node))
+            self._producers.update(dict.fromkeys(node.output, node))
             for value in node.input:
-                self._users.setdefault(value, []).append(node)
+                self._consumers.setdefault(value, []).append(node)
 
     @property
     def nodes(self) -> Sequence[onnx.NodeProto]:
         return list(self._model.graph.node)
 
-    def maker(self, value: str, kind: str) -> onnx.NodeProto | None:
-        """The node of this kind that makes a value; None if it is made otherwise."""
-        node = self._makers.get(value)
-        return node if node is not None and node.op_type == kind else None
+    def producer(self, value: str, op_type: str) -> onnx.NodeProto | None:
+        """Return the node that computes a value, or None if its operator is another one."""
+        node = self._producers.get(value)
+        return node if node is not None and node.op_type == op_type else None
 
-    def sole_maker(self, value: str, kind: str) -> onnx.NodeProto | None:
-        """The same, if nobody else uses the value, so that the node may go when its user does."""
-        return self.maker(value, kind) if self._is_private(value) else None
+    def sole_producer(self, value: str, op_type: str) -> onnx.NodeProto | None:
+        """Return the producer if the value has one consumer, so that both can be replaced together."""
+        return self.producer(value, op_type) if self._has_one_consumer(value) else None
 
-    def users(self, value: str) -> Sequence[onnx.NodeProto]:
-        return self._users.get(value, [])
+    def consumers(self, value: str) -> Sequence[onnx.NodeProto]:
+        return self._consumers.get(value, [])
 
-    def _is_private(self, value: str) -> bool:
-        return value not in self._outputs and len(self._users.get(value, [])) == 1
+    def _has_one_consumer(self, value: str) -> bool:
+        return value not in self._outputs and len(self._consumers.get(value, [])) == 1
 
     def constant(self, value: str) -> NDArray[Any] | None:
         tensor = self._tensors.get(value)
         return None if tensor is None else numpy_helper.to_array(tensor)
 
-    def axes(self, value: str) -> list[int] | None:
-        """The sizes of a value's axes as far as the graph tells them, 0 for those that are free."""
-        for known in (*self._model.graph.value_info, *self._model.graph.input, *self._model.graph.output):
-            if known.name == value:
-                return [axis.dim_value for axis in known.type.tensor_type.shape.dim]
+    def shape(self, value: str) -> list[int] | None:
+        """Return the known shape of a value, with 0 for dynamic axes, or None."""
+        for info in (*self._model.graph.value_info, *self._model.graph.input, *self._model.graph.output):
+            if info.name == value:
+                return [axis.dim_value for axis in info.type.tensor_type.shape.dim]
         return None
 
-    def is_pixels(self, value: str) -> bool:
-        """Whether this is an input of the graph, of uint8."""
+    def is_uint8_input(self, value: str) -> bool:
+        """Return True for a uint8 input of the graph."""
         return any(
-            port.name == value and port.type.tensor_type.elem_type == onnx.TensorProto.UINT8
-            for port in self._model.graph.input
+            tensor.name == value and tensor.type.tensor_type.elem_type == onnx.TensorProto.UINT8
+            for tensor in self._model.graph.input
         )
 
     def new_value(self, stem: str) -> str:
-        self._fresh += 1
-        return f"{stem}/{len(self._model.graph.node)}.{self._fresh}"
+        self._new_values += 1
+        return f"{stem}/{len(self._model.graph.node)}.{self._new_values}"
 
     def new_constant(self, stem: str, array: NDArray[Any]) -> str:
         name = self.new_value(stem)
@@ -73,33 +73,33 @@ class View:
         return name
 
     def replace(self, old: Sequence[onnx.NodeProto], new: Sequence[onnx.NodeProto]) -> None:
-        """Put `new` where the last of `old` stood. What has no user left goes when the graph is tidied."""
+        """Remove the `old` nodes and insert the `new` ones at the position of the last of them."""
         nodes = self.nodes
-        gone = {id(node) for node in old}
-        last = max(place for place, node in enumerate(nodes) if id(node) in gone)
-        kept = [node for node in nodes[: last + 1] if id(node) not in gone]
+        removed = {id(node) for node in old}
+        last = max(position for position, node in enumerate(nodes) if id(node) in removed)
+        kept = [node for node in nodes[: last + 1] if id(node) not in removed]
         del self._model.graph.node[:]
         self._model.graph.node.extend([*kept, *new, *nodes[last + 1 :]])
 
     def bypass(self, node: onnx.NodeProto, value: str) -> bool:
-        """Take a node of one output out, and give its users `value`; False if the graph gives it out."""
+        """Remove a node and give its consumers `value`; return False if it is an output of the graph."""
         if node.output[0] in self._outputs:
             return False
-        for user in self.users(node.output[0]):
-            user.input[:] = [value if each == node.output[0] else each for each in user.input]
+        for consumer in self.consumers(node.output[0]):
+            consumer.input[:] = [value if name == node.output[0] else name for name in consumer.input]
         self._model.graph.node.remove(node)
         return True
 
 
 def attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
-    """The value of a node's attribute; `default` where it is not set."""
-    for each in node.attribute:
-        if each.name == name:
-            return helper.get_attribute_value(each)
+    """Return the value of a node's attribute, or `default`."""
+    for candidate in node.attribute:
+        if candidate.name == name:
+            return helper.get_attribute_value(candidate)
     return default
 
 
-def without_padding(convolution: onnx.NodeProto) -> bool:
-    """Whether a Conv sees nothing but its input."""
-    automatic = attribute(convolution, "auto_pad", b"NOTSET") in (b"NOTSET", b"VALID")
-    return automatic and not any(attribute(convolution, "pads", []))
+def is_unpadded(convolution: onnx.NodeProto) -> bool:
+    """Return True for a Conv without padding."""
+    unpadded = attribute(convolution, "auto_pad", b"NOTSET") in (b"NOTSET", b"VALID")
+    return unpadded and not any(attribute(convolution, "pads", []))

@@ -1,4 +1,4 @@
-"""Applies the rewrites in their order, each wherever it can be, and tells which of them were."""
+"""Applies rewrites in order, each as often as possible."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import onnx
 from onnx.checker import check_model
 
-from ..graph_cleanup import tell_shapes, tidy
+from ..graph_cleanup import clean_up, infer_shapes
 from . import (
     channels_first,
     float16_weights,
@@ -18,57 +18,63 @@ from . import (
     local_response_norm,
     uint8_input,
 )
-from .graph_index import View
+from .graph_index import GraphIndex
 
-Step = Callable[[View], bool]
+Step = Callable[[GraphIndex], bool]
 
 
 @dataclass(frozen=True)
 class Rewrite:
-    """`name` is what the manifest says; each step changes one place of the graph, or returns False."""
+    """A rewrite; `name` appears in the manifest. Each step changes one place, or returns False."""
 
     name: str
     steps: Sequence[Step]
 
 
-class Rewritten(NamedTuple):
-    """A graph, and the names of the rewrites that changed it."""
+class RewriteResult(NamedTuple):
+    """The new ONNX file and the names of the rewrites that changed it, in order."""
 
     graph: bytes
     rewrites: tuple[str, ...]
 
 
-FASTER: Final[Sequence[Rewrite]] = (
-    Rewrite("channels-first", (channels_first.pass_split, channels_first.cancel, channels_first.into_dense)),
-    Rewrite("grouped-convolution", (grouped_conv.join,)),
-    Rewrite("input-scaling", (fold_input_scale.into_convolution,)),
-    Rewrite("response-normalisation", (local_response_norm.unfold,)),
+SPEEDUPS: Final[Sequence[Rewrite]] = (
+    Rewrite(
+        "channels-first",
+        (channels_first.move_after_split, channels_first.cancel_pairs, channels_first.fold_into_matmul),
+    ),
+    Rewrite("grouped-convolution", (grouped_conv.merge_branches,)),
+    Rewrite("input-scaling", (fold_input_scale.fold_into_convolution,)),
+    Rewrite("response-normalisation", (local_response_norm.decompose,)),
 )
-REWRITES: Final[Sequence[Rewrite]] = (*FASTER, Rewrite("weights-in-half", (float16_weights.keep,)))
+REWRITES: Final[Sequence[Rewrite]] = (
+    *SPEEDUPS,
+    Rewrite("weights-in-half", (float16_weights.store_as_float16,)),
+)
 
-# Those of int8 graphs: before the quantisation, and after it.
-WHOLE: Final = Rewrite("weights-whole", (float16_weights.restore,))
+# Rewrites of int8 graphs: the first two before quantization, the last one after it.
+FLOAT32_WEIGHTS: Final = Rewrite("weights-whole", (float16_weights.restore_float32,))
 CHANNELS_LAST: Final = Rewrite("response-normalisation-channels-last", (local_response_norm.channels_last,))
-PIXELS: Final = Rewrite("pixels-as-they-are", (uint8_input.as_they_are,))
+UINT8_INPUT: Final = Rewrite("pixels-as-they-are", (uint8_input.feed_uint8,))
 
 
-def rewrite(graph: bytes, rewrites: Sequence[Rewrite] = REWRITES) -> Rewritten:
-    """The same function as an ONNX file that ONNX Runtime computes faster; the same bytes for the same bytes.
+def rewrite(graph: bytes, rewrites: Sequence[Rewrite] = REWRITES) -> RewriteResult:
+    """Apply rewrites to an ONNX file; the same input gives the same bytes.
 
-    Sums are taken in another order here and there, so answers differ in the last digits.
+    Some sums are computed in another order, so outputs differ in the last digits.
     """
     model = onnx.load_from_string(graph)
-    tell_shapes(model)
+    infer_shapes(model)
     applied = []
-    for each in rewrites:
+    for candidate in rewrites:
         changed = False
-        while any(step(View(model)) for step in each.steps):
+        while any(step(GraphIndex(model)) for step in candidate.steps):
             changed = True
         if changed:
-            applied.append(each.name)
+            applied.append(candidate.name)
     if not applied:
-        return Rewritten(graph, ())
-    ports = [[value.name for value in values] for values in (model.graph.input, model.graph.output)]
-    tidy(model, model.graph.name, *ports)
+        return RewriteResult(graph, ())
+    names = [[value.name for value in values] for values in (model.graph.input, model.graph.output)]
+    clean_up(model, model.graph.name, *names)
     check_model(model, full_check=True)
-    return Rewritten(bytes(model.SerializeToString(deterministic=True)), tuple(applied))
+    return RewriteResult(bytes(model.SerializeToString(deterministic=True)), tuple(applied))

@@ -28,8 +28,8 @@ def drawn(per_class: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint
     random = np.random.default_rng(seed)
     labels = np.tile(np.arange(10, dtype=np.uint8), per_class)
     hands = random.uniform((1.6, -10, -8, 0.85), (3.2, 20, 8, 1.05), (len(labels), 4))
-    pictures = [
-        synthetic_images.digit(label, synthetic_images.Hand(*hand))
+    images = [
+        synthetic_images.digit(label, synthetic_images.Handwriting(*hand))
         for label, hand in zip(labels, hands.tolist(), strict=True)
     ]
-    return np.stack(pictures)[..., 0], labels
+    return np.stack(images)[..., 0], labels

@@ -21,7 +21,7 @@ _COLOURS = ((190, 20, 30), (20, 70, 160), (240, 200, 30))
 
 
 def sign(kind: int, number: int, side: int) -> NDArray[np.uint8]:
-    """The `number`th picture of the `kind`th class."""
+    """The `number`th image of the `kind`th class."""
     random = np.random.default_rng([kind, number])
     wall = (*random.integers(20, 220, 3).tolist(),)
     return synthetic_images.sign(_COLOURS[kind], _SHAPES[kind], (235, 235, 235), "dot", wall, side)
@@ -32,7 +32,7 @@ def png(kind: int, number: int, side: int) -> bytes:
 
 
 def write_folders(folder: Path, train: int = 12, test: int = 3) -> None:
-    """train/<label>/ and test/<label>/, so many pictures each, of many sizes; no test/ for 0."""
+    """train/<label>/ and test/<label>/, so many images each, of many sizes; no test/ for 0."""
     for part, count, first in (("train", train, 0), ("test", test, 1000)):
         for kind, label in enumerate(("stop", "no entry", "priority")[: len(CLASSES)]):
             for number in range(count):
@@ -42,7 +42,7 @@ def write_folders(folder: Path, train: int = 12, test: int = 3) -> None:
 
 
 def write_packed(folder: Path, tracks: int = 3, frames: int = 4, test: int = 2) -> None:
-    """train.tar and test.tar, as the pictures lie in them."""
+    """train.tar and test.tar, as the images lie in them."""
     for part, rows in (("train", list(_training(tracks, frames))), ("test", list(_testing(test)))):
         lines = ["path,width,height,roi_x1,roi_y1,roi_x2,roi_y2,class_id"]
         with tarfile.open(folder / f"{part}.tar", "w") as archive:
@@ -55,7 +55,7 @@ def write_packed(folder: Path, tracks: int = 3, frames: int = 4, test: int = 2) 
 
 
 def write_original(folder: Path, tracks: int = 3, frames: int = 4, test: int = 2) -> None:
-    """The same pictures in the benchmark's own form."""
+    """The same images in the benchmark's own form."""
     header = "Filename;Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;ClassId"
     images = folder / "Final_Training" / "Images"
     listings: dict[Path, list[str]] = {}

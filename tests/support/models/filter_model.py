@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.networks.filters import KERNELS, REACH, weights
-from export.pipelines.fixed_filters import OUTPUT, graph
+from export.pipelines.fixed_filters import OUTPUT, build_graph
 from export.repository.manifest import InputSpec, Manifest, OutputSpec
 from export.repository.publish import publish
 
@@ -22,7 +22,7 @@ def images(count: int, height: int, width: int) -> NDArray[np.uint8]:
 
 
 def feature_maps(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """What the kernels make of pictures: float32 of [count, height, width, 4]."""
+    """What the kernels make of images: float32 of [count, height, width, 4]."""
     edges = ((0, 0), (REACH, REACH), (REACH, REACH), (0, 0))
     padded = np.pad(pixels.astype(np.float64), edges, mode="edge")
     height, width = pixels.shape[1:3]
@@ -50,4 +50,4 @@ def publish_filters(models: Path, name: str = "filters", *, max_batch_size: int 
         weights="fixed",
     )
     golden = images(2, 6, 9)
-    return publish(models, manifest, graph(), golden, feature_maps(golden))
+    return publish(models, manifest, build_graph(), golden, feature_maps(golden))

@@ -58,7 +58,7 @@ class Linear:
         return logits if self.kind == "logits" else softmax(logits)
 
     def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """Of one picture, `(height, width, channels)`."""
+        """Of one image, `(height, width, channels)`."""
         values = pixels.astype(np.float64)
         values *= 1 if self.input.scale is None else self.input.scale
         values -= self.input.mean or 0

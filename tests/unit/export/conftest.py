@@ -96,7 +96,7 @@ def exported(start: Command, digits: Path, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture
 def manifest() -> Manifest:
-    """Of a model that could be: two classes of pictures of 2x2."""
+    """Of a model that could be: two classes of images of 2x2."""
     return Manifest(
         name="tiny",
         description="Tells nothing from nothing.",

@@ -32,20 +32,20 @@ def imported_by(code: str) -> set[str]:
     "module",
     ["repository.publish", "repository.manifest", "cli.main", "pipelines.recipes", "pipelines.pipeline"],
 )
-def test_no_tensorflow_before_it_is_needed(module: str) -> None:
+def test_import_does_not_load_tensorflow(module: str) -> None:
     assert not imported_by(f"import export.{module}") & HEAVY
 
 
-def test_publishing_needs_numpy_alone() -> None:
+def test_publish_imports_numpy_only() -> None:
     assert not imported_by("import export.repository.publish") & {"onnx", "onnxruntime", "PIL", "matplotlib"}
 
 
-def test_help_is_quick() -> None:
+def test_help_does_not_load_heavy_libraries() -> None:
     code = "from export.cli.main import main\ntry: main(['--help'])\nexcept SystemExit: pass"
     assert not imported_by(code) & (HEAVY | {"onnx", "onnxruntime", "matplotlib"})
 
 
-def test_the_package_speaks_of_itself_relatively_and_never_of_the_service() -> None:
+def test_imports_are_relative_and_independent_of_the_service() -> None:
     """So that it works as `export` in a clone and as `convserve.export` from the wheel."""
     for path in (ROOT / "export").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):

@@ -15,9 +15,9 @@ from PIL import Image
 
 from export.cli.main import main
 from export.datasets import mnist, synthetic_images
-from export.evaluation.verify import onnx_answers
-from export.pipelines.export_options import Order
-from export.pipelines.pipeline import export
+from export.evaluation.verify import predict_onnx
+from export.pipelines.export_options import ExportOptions
+from export.pipelines.pipeline import export_network
 from export.pipelines.recipes import RECIPES
 from tests.unit.export.conftest import SEED, SMALL, Command, Exported
 
@@ -26,7 +26,7 @@ def document(version: Path) -> Any:
     return json.loads((version / "manifest.json").read_text())
 
 
-def test_it_publishes_version_1_and_prints_where(exported: Exported) -> None:
+def test_export_publishes_version_1_and_prints_its_path(exported: Exported) -> None:
     completed = exported.completed
     assert completed.returncode == 0, completed.stderr
     assert completed.stdout == f"{exported.models / 'convnet' / '1'}\n"
@@ -44,16 +44,18 @@ def test_it_publishes_version_1_and_prints_where(exported: Exported) -> None:
     ]
 
 
-def test_it_tells_what_it_does_and_nothing_else(exported: Exported) -> None:
+def test_export_reports_its_progress_on_stderr(exported: Exported) -> None:
     lines = exported.completed.stderr.splitlines()
-    assert lines[0] == ("digits in the form of MNIST: 275 pictures to train on, 25 to validate, 100 to test")
+    assert lines[0] == (
+        "digits in the format of MNIST: 275 training images, 25 validation images, 100 test images"
+    )
     assert lines[1].startswith("[############............] epoch 1/2  loss ")
     assert lines[2].startswith("[########################] epoch 2/2  loss ")
     assert lines[3].startswith("ONNX graph of ")
     assert len(lines) == 4
 
 
-def test_the_manifest_tells_the_truth(exported: Exported, digits: Path) -> None:
+def test_manifest_matches_the_training_and_the_graph(exported: Exported, digits: Path) -> None:
     version = exported.models / "convnet" / "1"
     manifest, dataset = document(version), mnist.load(digits)
     assert manifest["onnx"]["parameters"] == 104_202
@@ -69,7 +71,7 @@ def test_the_manifest_tells_the_truth(exported: Exported, digits: Path) -> None:
         "python", "keras", "numpy", "onnx", "onnxruntime", "tensorflow", "tf2onnx"
     }  # fmt: skip
 
-    answers = onnx_answers((version / "model.onnx").read_bytes(), dataset.test.read(np.arange(100))[0])
+    answers = predict_onnx((version / "model.onnx").read_bytes(), dataset.test.read(np.arange(100))[0])
     evaluation = manifest["evaluation"]
     assert (evaluation["dataset"], evaluation["examples"]) == (dataset.name, 100)
     assert evaluation["accuracy"] == np.mean(answers.argmax(axis=1) == dataset.test.labels)
@@ -79,31 +81,31 @@ def test_the_manifest_tells_the_truth(exported: Exported, digits: Path) -> None:
     assert manifest["parity"]["argmax_equal"] is True
 
 
-def test_the_golden_answers_are_those_of_keras_to_drawn_pictures(exported: Exported) -> None:
+def test_golden_outputs_are_those_of_keras_for_synthetic_images(exported: Exported) -> None:
     version = exported.models / "convnet" / "1"
     with np.load(version / "golden.npz", allow_pickle=False) as golden:
         inputs, outputs = golden["inputs"], golden["outputs"]
-    np.testing.assert_array_equal(inputs, synthetic_images.digits_and_none(SEED))
-    answers = onnx_answers((version / "model.onnx").read_bytes(), inputs)
+    np.testing.assert_array_equal(inputs, synthetic_images.golden_digits(SEED))
+    answers = predict_onnx((version / "model.onnx").read_bytes(), inputs)
     np.testing.assert_allclose(answers, outputs, atol=document(version)["golden"]["tolerance"] / 10)
 
 
-def test_the_example_gets_the_label_the_manifest_says(exported: Exported) -> None:
+def test_example_label_is_predicted_by_the_graph(exported: Exported) -> None:
     version = exported.models / "convnet" / "1"
     example = document(version)["example"]
     with Image.open(version / example["file"]) as image:
         pixels = np.asarray(image)[np.newaxis, ..., np.newaxis]
-    answer = onnx_answers((version / "model.onnx").read_bytes(), pixels)
+    answer = predict_onnx((version / "model.onnx").read_bytes(), pixels)
     assert example["label"] == str(answer.argmax())
 
 
-def test_the_same_order_again_is_the_next_version_with_the_same_graph(
+def test_second_export_publishes_the_next_version_with_the_same_graph(
     exported: Exported, digits: Path, tmp_path: Path
 ) -> None:
     """In another process, after other work in TensorFlow: the seed alone decides."""
     models = tmp_path / "models"
     shutil.copytree(exported.models, models)
-    order = Order(
+    options = ExportOptions(
         data=digits,
         models=models,
         epochs=2,
@@ -112,7 +114,7 @@ def test_the_same_order_again_is_the_next_version_with_the_same_graph(
         limit=30,
         checkpoints=tmp_path / "kept",
     )
-    version = export("convnet", RECIPES["convnet"], order, io.StringIO())
+    version = export_network("convnet", RECIPES["convnet"], options, io.StringIO())
     assert version == models / "convnet" / "2"
     first, second = document(models / "convnet" / "1"), document(version)
     assert second["version"] == "2"
@@ -120,7 +122,7 @@ def test_the_same_order_again_is_the_next_version_with_the_same_graph(
     assert first["evaluation"] == second["evaluation"]
 
 
-def test_ctrl_c_while_training_leaves_nothing(start: Command, digits: Path, tmp_path: Path) -> None:
+def test_interrupted_training_publishes_nothing(start: Command, digits: Path, tmp_path: Path) -> None:
     process = start(
         "convnet",
         *("--data", digits, "--models", tmp_path / "models", "--checkpoints", tmp_path / "kept"),
@@ -139,7 +141,7 @@ def test_ctrl_c_while_training_leaves_nothing(start: Command, digits: Path, tmp_
 
 
 @pytest.mark.usefixtures("_environment")
-def test_a_killed_training_goes_on_to_the_same_graph(
+def test_resumed_training_gives_the_same_graph(
     start: Command, digits: Path, exported: Exported, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It goes on here, which is another process than both that went before."""
@@ -164,8 +166,8 @@ def test_a_killed_training_goes_on_to_the_same_graph(
     assert graphs[0].read_bytes() == graphs[1].read_bytes()
 
 
-def test_without_network_it_says_what_to_pass(start: Command, tmp_path: Path) -> None:
-    """Port 9 of this machine discards, or refuses: no proxy listens there."""
+def test_failed_download_names_the_data_option(start: Command, tmp_path: Path) -> None:
+    """TensorSpec 9 of this machine discards, or refuses: no proxy listens there."""
     nowhere = "http://127.0.0.1:9"
     process = start(
         "convnet",
@@ -180,7 +182,7 @@ def test_without_network_it_says_what_to_pass(start: Command, tmp_path: Path) ->
     assert stdout == ""
     sentence = stderr.splitlines()[-1]
     assert sentence.startswith(
-        "convserve-export: MNIST could not be downloaded; pass --data DIR (or set CONVSERVE_DATA)"
+        "convserve-export: MNIST cannot be downloaded; pass --data DIR (or set CONVSERVE_DATA)"
     )
     assert list((tmp_path / "models").iterdir()) == []
 
@@ -193,49 +195,47 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_environment")
-class TestRefusals:
+class TestErrorMessages:
     """In this process: they come before TensorFlow does."""
 
-    def refuse(self, capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
+    def error(self, capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
         assert main([str(argument) for argument in arguments]) == 1
         stdout, stderr = capsys.readouterr()
         assert stdout == ""
         (sentence,) = stderr.splitlines()
         return sentence.removeprefix("convserve-export: ")
 
-    def test_an_empty_folder(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_empty_folder_is_rejected(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (tmp_path / "data").mkdir()
-        sentence = self.refuse(
-            capsys, "convnet", "--data", tmp_path / "data", "--models", tmp_path / "models"
-        )
-        assert sentence.startswith(f"{tmp_path / 'data'} holds neither train-images-idx3-ubyte.gz nor ")
+        sentence = self.error(capsys, "convnet", "--data", tmp_path / "data", "--models", tmp_path / "models")
+        assert sentence.startswith(f"{tmp_path / 'data'} contains neither train-images-idx3-ubyte.gz nor ")
         assert list((tmp_path / "models").iterdir()) == []
 
-    def test_the_variable_counts_where_the_option_is_missing(
+    def test_data_variable_is_the_default_of_the_option(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("CONVSERVE_DATA", str(tmp_path / "from the variable"))
-        assert "from the variable is not a folder" in self.refuse(capsys, "convnet", "--models", tmp_path)
-        sentence = self.refuse(
-            capsys, "convnet", "--models", tmp_path, "--data", tmp_path / "from the option"
-        )
+        assert "from the variable is not a folder" in self.error(capsys, "convnet", "--models", tmp_path)
+        sentence = self.error(capsys, "convnet", "--models", tmp_path, "--data", tmp_path / "from the option")
         assert "from the option is not a folder" in sentence
 
-    def test_pictures_without_a_folder(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        sentence = self.refuse(capsys, "signnet", "--models", tmp_path / "models")
-        assert sentence.startswith("pictures are not downloaded: pass --data DIR (or set CONVSERVE_DATA)")
+    def test_image_network_without_a_folder_is_rejected(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        sentence = self.error(capsys, "signnet", "--models", tmp_path / "models")
+        assert sentence.startswith("this data set is not downloaded: pass --data DIR (or set CONVSERVE_DATA)")
 
-    def test_another_number_of_classes(
+    def test_unexpected_number_of_classes_is_rejected(
         self, digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        sentence = self.refuse(capsys, "convnet", "--data", digits, "--models", tmp_path, "--classes", "3755")
-        assert sentence == "digits in the form of MNIST has 10 classes, not the 3,755 of --classes"
+        sentence = self.error(capsys, "convnet", "--data", digits, "--models", tmp_path, "--classes", "3755")
+        assert sentence == "digits in the format of MNIST has 10 classes, but --classes requires 3,755"
 
-    def test_a_repository_that_cannot_be_written(
+    def test_unwritable_repository_is_rejected(
         self, digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         (tmp_path / "models").write_bytes(b"")
-        sentence = self.refuse(capsys, "convnet", "--data", digits, "--models", tmp_path / "models")
+        sentence = self.error(capsys, "convnet", "--data", digits, "--models", tmp_path / "models")
         assert sentence == f"cannot write the model repository {tmp_path / 'models'}: File exists"
 
 
@@ -249,20 +249,23 @@ class TestRefusals:
         ["convnet", "--seed", "-1"],
         ["convnet", "--limit", "1"],
         ["convnet", "--limit", "many"],
+        ["convnet", "--members", "0"],
         ["convnet", "--columns", "0"],
+        ["filters", "--seed", "-1"],
+        ["profile", "convnet", "--batch", "0"],
         ["convnet", "--classes", "1"],
         ["convnet", "--weights", "perfect"],
         ["convnet", "--weights", "random", "--train-only"],
     ],
 )
-def test_wrong_usage_is_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_usage_exits_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as leaving:
         main(arguments)
     assert leaving.value.code == 2
     assert "convserve-export" in capsys.readouterr().err
 
 
-def test_help_names_every_network_and_the_defaults(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_lists_networks_and_defaults(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as leaving:
         main(["--help"])
     assert leaving.value.code == 0
@@ -270,4 +273,34 @@ def test_help_names_every_network_and_the_defaults(capsys: pytest.CaptureFixture
     assert all(name in stdout for name in RECIPES)
     with pytest.raises(SystemExit):
         main(["convnet", "--help"])
-    assert f"(default: {RECIPES['convnet'].course.plan.epochs})" in capsys.readouterr().out
+    assert f"(default: {RECIPES['convnet'].schedule.plan.epochs})" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", [*RECIPES, "filters", "quantize", "import", "profile"])
+def test_command_help_describes_and_groups_every_option(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as leaving:
+        main([command, "--help"])
+    assert leaving.value.code == 0
+    help_text = capsys.readouterr().out
+    assert "--columns" not in help_text
+    assert "(default: " in help_text
+    _, _, ungrouped = help_text.partition("options:\n")
+    own = [line.strip() for line in ungrouped.split("\n\n")[0].splitlines()]
+    assert own == ["-h, --help            show this help message and exit"]
+
+
+@pytest.mark.parametrize("flag", ["--members", "--columns"])
+def test_columns_is_an_alias_of_members(flag: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[int | None] = []
+
+    def export_network(name: str, recipe: object, options: ExportOptions, report: object) -> Path:
+        found.append(options.members)
+        return Path(name)
+
+    monkeypatch.setattr("export.pipelines.pipeline.export_network", export_network)
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
+    assert main(["signnet", flag, "3"]) == 0
+    assert found == [3]

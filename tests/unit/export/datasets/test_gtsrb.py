@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from export.datasets import gtsrb
-from export.datasets.dataset import settled
+from export.datasets.dataset import cache_in_memory
 from export.datasets.image_files import Size
 from export.errors import DatasetError
 from tests.support.images import drawn_signs
@@ -24,23 +24,23 @@ def packed(tmp_path: Path) -> Path:
     return folder
 
 
-def refused(folder: Path) -> str:
-    with pytest.raises(DatasetError) as refusal:
+def rejected(folder: Path) -> str:
+    with pytest.raises(DatasetError) as raised:
         gtsrb.load(folder, SIZE)
-    return str(refusal.value)
+    return str(raised.value)
 
 
-def test_there_are_43_labels_of_their_own() -> None:
+def test_labels_are_43_and_unique() -> None:
     assert len(set(gtsrb.LABELS)) == 43
 
 
-def test_tar_files_and_what_is_in_them_are_the_same_set(packed: Path, tmp_path: Path) -> None:
+def test_tar_files_and_their_content_give_the_same_data_set(packed: Path, tmp_path: Path) -> None:
     for part in ("train", "test"):
         with tarfile.open(packed / f"{part}.tar") as archive:
             archive.extractall(tmp_path / "unpacked", filter="data")
     one, other = gtsrb.load(packed, SIZE), gtsrb.load(tmp_path / "unpacked", SIZE)
     assert one.sha256 == other.sha256
-    assert one.name == "signs in the form of GTSRB"
+    assert one.name == "signs in the format of GTSRB"
     assert (len(one.train), len(one.test)) == (36, 6)
     assert sorted(set(one.train.labels.tolist())) == sorted(drawn_signs.CLASSES)
     np.testing.assert_array_equal(one.train.labels, other.train.labels)
@@ -48,7 +48,7 @@ def test_tar_files_and_what_is_in_them_are_the_same_set(packed: Path, tmp_path: 
 
 
 @pytest.mark.parametrize("below", ["", "GTSRB"])
-def test_the_original_form_has_the_same_pictures(packed: Path, tmp_path: Path, below: str) -> None:
+def test_original_format_has_the_same_images(packed: Path, tmp_path: Path, below: str) -> None:
     (tmp_path / "original" / below).mkdir(parents=True)
     drawn_signs.write_original(tmp_path / "original" / below)
     one, other = gtsrb.load(packed, SIZE), gtsrb.load(tmp_path / "original", SIZE)
@@ -59,65 +59,69 @@ def test_the_original_form_has_the_same_pictures(packed: Path, tmp_path: Path, b
     np.testing.assert_array_equal(one.train.groups, other.train.groups)
 
 
-def test_a_track_is_held_out_whole(packed: Path) -> None:
+def test_hold_out_keeps_tracks_together(packed: Path) -> None:
     train = gtsrb.load(packed, SIZE).train
     rest, held = train.hold_out(0.2, seed=0)
     assert rest.groups is not None
     assert held.groups is not None
     assert not set(rest.groups) & set(held.groups)
     assert (len(rest), len(held)) == (28, 8)  # two of the nine tracks
-    in_memory, kept = (settled(part).hold_out(0.2, seed=0) for part in (train, train))
+    in_memory, kept = (cache_in_memory(part).hold_out(0.2, seed=0) for part in (train, train))
     assert (len(in_memory[0]), len(kept[1])) == (28, 8)
 
 
-def test_a_half_downloaded_archive(packed: Path) -> None:
+def test_truncated_archive_is_rejected(packed: Path) -> None:
     length = (packed / "train.tar").stat().st_size
     for cut in (length // 2, length // 2 // 512 * 512, 100, 0):
         os.truncate(packed / "train.tar", cut)
-        sentence = refused(packed)
+        sentence = rejected(packed)
         assert "train.tar" in sentence or "train.csv" in sentence
-        assert any(word in sentence for word in ("truncated", "downloaded whole", "no tar file")), sentence
+        assert any(word in sentence for word in ("truncated", "download complete", "not a tar file")), (
+            sentence
+        )
 
 
-def test_what_is_missing_is_named(packed: Path, tmp_path: Path) -> None:
-    assert refused(tmp_path / "nowhere").startswith(f"{tmp_path / 'nowhere'} is not a folder")
+def test_missing_files_are_named(packed: Path, tmp_path: Path) -> None:
+    assert rejected(tmp_path / "nowhere").startswith(f"{tmp_path / 'nowhere'} is not a folder")
     (tmp_path / "empty").mkdir()
-    assert "does not hold GTSRB: either train.tar and test.tar, or" in refused(tmp_path / "empty")
+    assert "does not contain GTSRB; expected either train.tar and test.tar, or" in rejected(
+        tmp_path / "empty"
+    )
     (packed / "test.tar").unlink()
-    assert refused(packed) == f"{packed} holds neither test.tar nor a folder test"
+    assert rejected(packed) == f"{packed} contains neither test.tar nor a folder test"
 
 
-def test_pictures_that_a_list_names_and_nobody_has(packed: Path, tmp_path: Path) -> None:
+def test_missing_images_of_a_list_are_named(packed: Path, tmp_path: Path) -> None:
     with tarfile.open(packed / "train.tar") as archive:
         archive.extractall(packed, filter="data")
     (packed / "train.tar").unlink()
     name = "train/14/00000_00001.png"
     (packed / name).unlink()
-    assert refused(packed).startswith(
-        f"1 of the 36 pictures that {packed / 'train.csv'} names are missing, such as {name}"
+    assert rejected(packed).startswith(
+        f"1 of the 36 images in {packed / 'train.csv'} are missing, such as {name}"
     )
     (packed / "train.csv").unlink()
-    assert "does not hold train.csv" in refused(packed)
+    assert "does not contain train.csv" in rejected(packed)
 
 
 @pytest.mark.parametrize(
     ("found", "wrong", "sentence"),
     [
-        (",14\r\n", ",43\r\n", "has the class 43: they go from 0 to 42"),
+        (",14\r\n", ",43\r\n", "has the class 43; expected 0 to 42"),
         ("class_id", "kind", "train.csv has no column class_id"),
         ("path,", "file,", "train.csv has no column path"),
     ],
 )
-def test_a_list_that_says_something_else(packed: Path, found: str, wrong: str, sentence: str) -> None:
+def test_invalid_list_is_rejected(packed: Path, found: str, wrong: str, sentence: str) -> None:
     with tarfile.open(packed / "train.tar") as archive:
         archive.extractall(packed, filter="data")
     (packed / "train.tar").unlink()
     listing = packed / "train.csv"
     listing.write_bytes(listing.read_bytes().replace(found.encode(), wrong.encode()))
-    assert sentence in refused(packed)
+    assert sentence in rejected(packed)
 
 
-def test_the_real_set(real_data: Path) -> None:
+def test_real_data_set_is_complete(real_data: Path) -> None:
     dataset = gtsrb.load(real_data / "gtsrb", SIZE)
     assert dataset.name == "GTSRB"
     assert (len(dataset.train), len(dataset.test)) == (39_209, 12_630)

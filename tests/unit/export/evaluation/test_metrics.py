@@ -28,7 +28,7 @@ def test_calibration_error() -> None:
     assert metrics.calibration_error(PROBABILITIES, LABELS, bins=2) == pytest.approx(0.125)
 
 
-def test_certain_and_right_is_calibrated_and_certain_and_wrong_is_not() -> None:
+def test_calibration_error_of_certain_predictions() -> None:
     certain = np.eye(3)
     assert metrics.calibration_error(certain, np.array([0, 1, 2])) == 0
     assert metrics.calibration_error(certain, np.array([1, 2, 0])) == 1

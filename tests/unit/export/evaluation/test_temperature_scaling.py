@@ -26,7 +26,7 @@ def sure_of_itself(times: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize("times", [0.5, 1.0, 2.5])
-def test_the_temperature_is_what_made_the_network_too_sure(times: float) -> None:
+def test_temperature_recovers_the_scale_of_the_logits(times: float) -> None:
     answers = softmax(sure_of_itself(times)).astype(np.float32)
     temperature = temperature_scaling.fit([answers], LABELS)
     assert temperature == pytest.approx(times, rel=0.08)
@@ -37,7 +37,7 @@ def test_the_temperature_is_what_made_the_network_too_sure(times: float) -> None
         assert metrics.calibration_error(answers, LABELS) > 0.05
 
 
-def test_softening_and_back_again() -> None:
+def test_soften_is_inverted_by_the_reciprocal_temperature() -> None:
     answers = softmax(RANDOM.normal(size=(10, 5)))
     softer = temperature_scaling.soften([answers], 2.0)
     assert np.all(softer.max(axis=1) < answers.max(axis=1))
@@ -45,12 +45,12 @@ def test_softening_and_back_again() -> None:
     np.testing.assert_allclose(temperature_scaling.soften([answers, softer], 1.0), (answers + softer) / 2)
 
 
-def test_a_probability_of_nothing_is_no_trouble() -> None:
+def test_zero_probabilities_are_accepted() -> None:
     answers = np.array([[1, 0], [0, 1], [1, 0]], np.float32)
     assert temperature_scaling.fit([answers], np.array([0, 1, 1])) == pytest.approx(5, rel=0.01)
 
 
-def test_folding_divides_the_logits() -> None:
+def test_fold_divides_the_logits() -> None:
     inputs = keras.Input((4,))
     x = keras.layers.Dense(6, activation="relu")(inputs)
     network = keras.Model(inputs, keras.layers.Activation("softmax")(keras.layers.Dense(3)(x)))

@@ -9,7 +9,7 @@ import pytest
 from keras import layers
 
 from export.errors import ConversionError
-from export.evaluation.verify import keras_answers, onnx_answers
+from export.evaluation.verify import predict_keras, predict_onnx
 from export.graph.convert import OPSET, convert
 from export.graph.rewrites import rewrite
 from export.networks import convnet
@@ -48,7 +48,7 @@ def model(graph: bytes) -> onnx.ModelProto:
     return onnx.load_from_string(graph)
 
 
-def test_pixels_in_probabilities_out_and_a_free_batch(model: onnx.ModelProto) -> None:
+def test_graph_has_pixels_input_probabilities_output_and_dynamic_batch(model: onnx.ModelProto) -> None:
     (pixels,), (probabilities,) = model.graph.input, model.graph.output
     assert (pixels.name, probabilities.name) == ("pixels", "probabilities")
     assert pixels.type.tensor_type.elem_type == onnx.TensorProto.UINT8
@@ -61,7 +61,7 @@ def axes(value: onnx.ValueInfoProto) -> list[str | int]:
     return [axis.dim_param or axis.dim_value for axis in value.type.tensor_type.shape.dim]
 
 
-def test_the_nodes_are_those_of_the_network_and_no_more(model: onnx.ModelProto) -> None:
+def test_graph_has_no_unnecessary_nodes(model: onnx.ModelProto) -> None:
     assert [node.op_type for node in model.graph.node] == [
         "Cast", "Mul", "Reshape",
         "Conv", "Relu", "MaxPool", "Conv", "Relu", "MaxPool", "Conv", "Relu",
@@ -69,13 +69,13 @@ def test_the_nodes_are_those_of_the_network_and_no_more(model: onnx.ModelProto) 
     ]  # fmt: skip
 
 
-def test_flatten_is_a_fixed_shape(model: onnx.ModelProto) -> None:
+def test_flatten_has_a_constant_shape(model: onnx.ModelProto) -> None:
     constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     shapes = [constants[node.input[1]].tolist() for node in model.graph.node if node.op_type == "Reshape"]
     assert shapes == [[-1, 1, 28, 28], [-1, 1152]]
 
 
-def test_every_weight_is_there_once(model: onnx.ModelProto) -> None:
+def test_every_weight_is_stored_once(model: onnx.ModelProto) -> None:
     sizes = Counter[str]()
     for tensor in model.graph.initializer:
         sizes[onnx.TensorProto.DataType.Name(tensor.data_type)] += int(np.prod(tensor.dims))
@@ -83,7 +83,7 @@ def test_every_weight_is_there_once(model: onnx.ModelProto) -> None:
     assert sizes["INT64"] == 6  # the two shapes
 
 
-def test_names_are_clean_and_unique(model: onnx.ModelProto) -> None:
+def test_names_are_readable_and_unique(model: onnx.ModelProto) -> None:
     values = [tensor.name for tensor in model.graph.initializer]
     for node in model.graph.node:
         values.extend(node.output)
@@ -93,7 +93,7 @@ def test_names_are_clean_and_unique(model: onnx.ModelProto) -> None:
     assert all(name.replace("_", "").replace(".", "").isalnum() for name in values + names)
 
 
-def test_the_file_says_what_it_is(model: onnx.ModelProto) -> None:
+def test_model_has_opset_producer_and_no_metadata(model: onnx.ModelProto) -> None:
     assert [(opset.domain, opset.version) for opset in model.opset_import] == [("", OPSET)]
     assert model.graph.name == "convnet"
     assert model.producer_name == "tf2onnx"
@@ -105,7 +105,7 @@ def test_the_file_says_what_it_is(model: onnx.ModelProto) -> None:
     onnx.checker.check_model(model, full_check=True)
 
 
-def test_the_same_weights_give_the_same_bytes(network: keras.Model, graph: bytes) -> None:
+def test_same_weights_give_the_same_bytes(network: keras.Model, graph: bytes) -> None:
     """Whatever Keras has counted up to by now: its names of layers end in a number."""
     again = build()
     again.set_weights(network.get_weights())
@@ -115,14 +115,14 @@ def test_the_same_weights_give_the_same_bytes(network: keras.Model, graph: bytes
 
 
 @pytest.mark.parametrize("count", [1, 16, 501])
-def test_the_graph_answers_as_keras_does(network: keras.Model, graph: bytes, count: int) -> None:
+def test_graph_outputs_match_keras(network: keras.Model, graph: bytes, count: int) -> None:
     pixels = np.random.default_rng(count).integers(0, 256, (count, 28, 28, 1), dtype=np.uint8)
-    found = onnx_answers(graph, pixels)
-    np.testing.assert_allclose(found, keras_answers(network, pixels), atol=1e-5)
+    found = predict_onnx(graph, pixels)
+    np.testing.assert_allclose(found, predict_keras(network, pixels), atol=1e-5)
     np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
 
 
-def test_joins_splits_optional_inputs_and_shared_weights_keep_their_meaning() -> None:
+def test_cleanup_keeps_joins_splits_optional_inputs_and_shared_weights() -> None:
     """What Listing 8.1 has not: the tidying is for every network."""
     inputs = keras.Input((8, 8, 3))
     shared = layers.Dense(4)
@@ -134,11 +134,11 @@ def test_joins_splits_optional_inputs_and_shared_weights_keep_their_meaning() ->
     network = from_pixels(keras.Model(inputs, outputs, name="other"))
     pixels = np.random.default_rng(0).integers(0, 256, (7, 8, 8, 3), dtype=np.uint8)
     graph = convert(network)
-    np.testing.assert_allclose(onnx_answers(graph, pixels), keras_answers(network, pixels), atol=1e-5)
+    np.testing.assert_allclose(predict_onnx(graph, pixels), predict_keras(network, pixels), atol=1e-5)
     assert "Shape" not in {node.op_type for node in onnx.load_from_string(graph).graph.node}
 
 
-def test_large_weights_find_their_places() -> None:
+def test_large_weights_are_inlined_correctly() -> None:
     """They pass the converter by: two of one shape, one of them used twice."""
     inputs = keras.Input((8, 8, 3))
     first, second = (layers.Dense(1100, use_bias=False) for _ in range(2))
@@ -148,17 +148,17 @@ def test_large_weights_find_their_places() -> None:
     network = from_pixels(keras.Model(inputs, outputs, name="large"))
     pixels = np.random.default_rng(0).integers(0, 256, (7, 8, 8, 3), dtype=np.uint8)
     graph = convert(network)
-    np.testing.assert_allclose(onnx_answers(graph, pixels), keras_answers(network, pixels), atol=1e-5)
+    np.testing.assert_allclose(predict_onnx(graph, pixels), predict_keras(network, pixels), atol=1e-5)
     sizes = [int(np.prod(tensor.dims)) for tensor in onnx.load_from_string(graph).graph.initializer]
     assert sizes.count(1100 * 1100) == 2
 
 
-def test_an_operation_without_onnx_form_is_a_sentence() -> None:
+def test_operation_without_onnx_equivalent_is_rejected() -> None:
     """On a CPU Keras compiles a grouped convolution to a call that tf2onnx leaves as it is."""
     inputs = keras.Input((8, 8, 4))
     outputs = layers.Dense(2, activation="softmax")(layers.Flatten()(layers.Conv2D(4, 3, groups=2)(inputs)))
     with pytest.raises(
-        ConversionError, match=r"^grouped does not convert to ONNX: .*StatefulPartitionedCall"
+        ConversionError, match=r"^grouped cannot be converted to ONNX: .*StatefulPartitionedCall"
     ):
         convert(from_pixels(keras.Model(inputs, outputs, name="grouped")))
 
@@ -166,8 +166,8 @@ def test_an_operation_without_onnx_form_is_a_sentence() -> None:
 @pytest.mark.parametrize(
     "prepare", [rescaled, centred, standardised, colour_balanced, locally_normalised, stretched]
 )
-def test_every_way_of_preparing_pixels_converts(prepare: Preparation) -> None:
-    """Also for pictures that are dark, pale, or even in one channel, where little is made much of."""
+def test_every_preparation_converts(prepare: Preparation) -> None:
+    """Also for images that are dark, pale, or even in one channel, where little is made much of."""
     inputs = keras.Input((48, 48, 3))
     x = layers.Conv2D(4, 7, strides=4, kernel_initializer=keras.initializers.HeNormal(seed=1))(inputs)
     outputs = layers.Dense(3, activation="softmax")(layers.Flatten()(x))
@@ -176,5 +176,5 @@ def test_every_way_of_preparing_pixels_converts(prepare: Preparation) -> None:
     pixels[1] //= 64
     pixels[2] = 250 + pixels[2] // 64
     pixels[3, ..., 1] = 7
-    answers = onnx_answers(rewrite(convert(network)).graph, pixels)
-    np.testing.assert_allclose(answers, keras_answers(network, pixels), atol=1e-4)
+    answers = predict_onnx(rewrite(convert(network)).graph, pixels)
+    np.testing.assert_allclose(answers, predict_keras(network, pixels), atol=1e-4)

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from export.graph.ort_session import Session
+from export.graph.ort_session import OrtSession
 
 MAP = [[3, 3, 2, 1, 0], [0, 0, 1, 3, 1], [3, 1, 2, 2, 3], [2, 0, 0, 2, 2], [2, 0, 0, 0, 1]]
 KERNEL = [[0, 1, 2], [2, 2, 0], [0, 1, 2]]
@@ -29,7 +29,7 @@ def run(kind: str, x: NDArray[np.float32], *weights: NDArray[np.float32], **attr
         opset_imports=[helper.make_opsetid("", 18)],
         ir_version=10,
     )
-    return Session(model.SerializeToString()).run(x)
+    return OrtSession(model.SerializeToString()).run(x)
 
 
 def plane(rows: list[list[int]]) -> NDArray[np.float32]:
@@ -54,17 +54,17 @@ def plane(rows: list[list[int]]) -> NDArray[np.float32]:
         ({"pads": [1, 1, 1, 1], "strides": [2, 2]}, [[6, 17, 3], [8, 17, 13], [6, 4, 4]]),
     ],
 )
-def test_a_convolution_turns_no_kernel_round(attributes: dict[str, Any], expected: list[list[int]]) -> None:
+def test_convolution_does_not_flip_the_kernel(attributes: dict[str, Any], expected: list[list[int]]) -> None:
     assert run("Conv", plane(MAP), plane(KERNEL), **attributes)[0, 0].tolist() == expected
 
 
-def test_pooling_takes_the_greatest_or_the_mean() -> None:
+def test_pooling_returns_the_maximum_or_the_mean() -> None:
     window = {"kernel_shape": [2, 2], "strides": [2, 2]}
     assert run("MaxPool", plane(POOLED), **window)[0, 0].tolist() == [[13, 23], [17, 4]]
     assert run("AveragePool", plane(POOLED), **window)[0, 0].tolist() == [[6, 13], [9, 2.5]]
 
 
-def test_a_kernel_as_deep_as_the_picture_gives_one_map() -> None:
+def test_convolution_sums_over_channels() -> None:
     answer = run("Conv", np.ones((1, 3, 6, 6), np.float32), np.ones((1, 3, 3, 3), np.float32))
     assert answer.shape == (1, 1, 4, 4)
     assert (answer == 27).all()

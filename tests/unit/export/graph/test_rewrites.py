@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from export.graph.convert import convert
-from export.graph.rewrites import CHANNELS_LAST, FASTER, REWRITES, WHOLE, rewrite
-from export.networks.alexnet import normalised
+from export.graph.rewrites import CHANNELS_LAST, FLOAT32_WEIGHTS, REWRITES, SPEEDUPS, rewrite
+from export.networks.alexnet import response_normalisation
 from export.networks.preprocessing import from_pixels
 
 RANDOM = np.random.default_rng(0)
@@ -72,7 +72,7 @@ def node(kind: str, inputs: str, outputs: str, **attributes: Any) -> onnx.NodePr
 LAST, FIRST = [0, 2, 3, 1], [0, 3, 1, 2]
 
 
-def test_transposes_that_undo_each_other_go() -> None:
+def test_inverse_transposes_are_removed() -> None:
     nodes = [
         node("Relu", "x", "a"),
         node("Transpose", "a", "b", perm=LAST),
@@ -83,7 +83,7 @@ def test_transposes_that_undo_each_other_go() -> None:
     check(model, floats(2, 3, 4, 5), named="channels-first", nodes=["Relu", "Neg"])
 
 
-def test_a_transpose_whose_value_is_needed_elsewhere_stays() -> None:
+def test_transpose_with_another_consumer_is_kept() -> None:
     nodes = [
         node("Transpose", "x", "b", perm=LAST),
         node("Transpose", "b", "c", perm=FIRST),
@@ -95,12 +95,12 @@ def test_a_transpose_whose_value_is_needed_elsewhere_stays() -> None:
     check(graph(nodes, [2, 3, 4, 5], {}), floats(2, 3, 4, 5), named="channels-first", nodes=left)
 
 
-def test_two_transposes_that_do_not_cancel_become_one() -> None:
+def test_consecutive_transposes_are_merged() -> None:
     nodes = [node("Transpose", "x", "b", perm=LAST), node("Transpose", "b", "y", perm=[0, 2, 1, 3])]
     check(graph(nodes, [2, 3, 4, 5], {}), floats(2, 3, 4, 5), named="channels-first", nodes=["Transpose"])
 
 
-def test_channels_are_split_where_they_are() -> None:
+def test_split_is_moved_before_the_transpose() -> None:
     nodes = [
         node("Transpose", "x", "a", perm=LAST),
         node("Split", "a", "b c", axis=-1, num_outputs=2),
@@ -112,7 +112,7 @@ def test_channels_are_split_where_they_are() -> None:
     check(model, floats(2, 6, 4, 5), named="channels-first", nodes=["Split", "Concat"])
 
 
-def test_a_dense_layer_takes_the_channels_first() -> None:
+def test_transpose_is_folded_into_a_dense_layer() -> None:
     nodes = [
         node("Transpose", "x", "a", perm=LAST),
         node("Reshape", "a rows", "b"),
@@ -141,7 +141,7 @@ def grouped(order: str, *, activated: bool) -> bytes:
 
 
 @pytest.mark.parametrize("activated", [False, True])
-def test_convolutions_side_by_side_are_one_in_groups(activated: bool) -> None:
+def test_parallel_convolutions_become_one_grouped_convolution(activated: bool) -> None:
     model = grouped("left/done right/done", activated=activated)
     left = ["Conv", "Relu"] if activated else ["Conv"]
     check(model, floats(2, 4, 6, 6), named="grouped-convolution", nodes=left)
@@ -149,12 +149,12 @@ def test_convolutions_side_by_side_are_one_in_groups(activated: bool) -> None:
     assert {each.name: each.i for each in conv.attribute}["group"] == 2
 
 
-def test_halves_that_change_places_are_no_groups() -> None:
+def test_swapped_branches_are_not_grouped() -> None:
     assert rewrite(grouped("right/done left/done", activated=True)).rewrites == ()
 
 
 @pytest.mark.parametrize(("size", "bias"), [(5, 2.0), (3, 1.0), (11, 1.0)])
-def test_response_normalisation_is_the_same_function(size: int, bias: float) -> None:
+def test_decomposed_response_normalisation_is_equivalent(size: int, bias: float) -> None:
     nodes = [node("LRN", "x", "y", size=size, alpha=5e-4, beta=0.75, bias=bias)]
     expected = ["Mul", "Conv", "Sqrt", "Sqrt", "Mul", "Div"]
     x = floats(2, 9, 4, 5) * 100
@@ -162,7 +162,7 @@ def test_response_normalisation_is_the_same_function(size: int, bias: float) -> 
 
 
 @pytest.mark.parametrize("pooled", [True, False])
-def test_response_normalisation_with_channels_last_is_the_same_function(pooled: bool) -> None:
+def test_channels_last_response_normalisation_is_equivalent(pooled: bool) -> None:
     """And one pass shorter, as the next convolution takes a factor over."""
     nodes = [
         node("LRN", "x", "a", size=5, alpha=5e-4, beta=0.75, bias=2.0),
@@ -170,7 +170,7 @@ def test_response_normalisation_with_channels_last_is_the_same_function(pooled: 
         node("Conv", "b kernel" if pooled else "a kernel", "y", group=3),
     ]
     model = graph(nodes, ["batch", 9, 4, 5], {"kernel": floats(6, 3, 2, 2)})
-    rewritten = rewrite(model, [*FASTER, CHANNELS_LAST])
+    rewritten = rewrite(model, [*SPEEDUPS, CHANNELS_LAST])
     assert rewritten.rewrites == ("response-normalisation", "response-normalisation-channels-last")
     passes = ["Pow", "AveragePool", "Add", "Sqrt", "Sqrt", "Mul", "Div"]
     assert [kind for kind in kinds(rewritten.graph) if kind in (*passes, "Conv")] == [*passes, "Conv"]
@@ -178,13 +178,13 @@ def test_response_normalisation_with_channels_last_is_the_same_function(pooled: 
     np.testing.assert_allclose(run(rewritten.graph, x), run(model, x), rtol=1e-4, atol=1e-4)
 
 
-def test_response_normalisation_that_no_convolution_follows_keeps_its_channels_first() -> None:
+def test_response_normalisation_without_next_convolution_stays_channels_first() -> None:
     nodes = [node("LRN", "x", "y", size=5, alpha=5e-4, beta=0.75, bias=2.0)]
-    rewritten = rewrite(graph(nodes, ["batch", 9, 4, 5], {}), [*FASTER, CHANNELS_LAST])
+    rewritten = rewrite(graph(nodes, ["batch", 9, 4, 5], {}), [*SPEEDUPS, CHANNELS_LAST])
     assert rewritten.rewrites == ("response-normalisation",)
 
 
-def test_response_normalisation_with_another_exponent_stays() -> None:
+def test_response_normalisation_with_another_exponent_is_kept() -> None:
     nodes = [node("LRN", "x", "y", size=5, alpha=5e-4, beta=0.5, bias=2.0)]
     assert rewrite(graph(nodes, ["batch", 9, 4, 5], {})).rewrites == ()
 
@@ -193,7 +193,7 @@ SCALE = floats(3)
 
 
 @pytest.mark.parametrize("pads", [0, 1])
-def test_the_scale_of_pixels_goes_into_the_first_convolution(pads: int) -> None:
+def test_input_scale_is_folded_into_the_first_convolution(pads: int) -> None:
     """The offset does so only without padding."""
     nodes = [
         node("Mul", "x factor", "a"),
@@ -214,7 +214,7 @@ def test_the_scale_of_pixels_goes_into_the_first_convolution(pads: int) -> None:
     check(model, floats(2, 6, 5, 3) * 255, named="input-scaling", nodes=left)
 
 
-def test_an_offset_without_a_bias_becomes_one() -> None:
+def test_offset_becomes_the_bias() -> None:
     nodes = [node("Sub", "x offset", "a"), node("Conv", "a kernel", "y")]
     constants = {"offset": SCALE.reshape(1, 3, 1, 1), "kernel": floats(4, 3, 3, 3)}
     check(
@@ -225,13 +225,13 @@ def test_an_offset_without_a_bias_becomes_one() -> None:
     )
 
 
-def test_a_constant_along_another_axis_stays() -> None:
+def test_constant_along_another_axis_is_kept() -> None:
     nodes = [node("Mul", "x factor", "a"), node("Conv", "a kernel", "y")]
     constants = {"factor": floats(3), "kernel": floats(4, 3, 3, 3)}
     assert rewrite(graph(nodes, ["batch", 3, 6, 3], constants)).rewrites == ()
 
 
-def test_a_scaled_value_that_is_needed_elsewhere_stays() -> None:
+def test_scaled_value_with_another_consumer_is_kept() -> None:
     nodes = [
         node("Mul", "x factor", "a"),
         node("Conv", "a kernel", "b"),
@@ -241,14 +241,14 @@ def test_a_scaled_value_that_is_needed_elsewhere_stays() -> None:
     assert rewrite(graph(nodes, ["batch", 3, 6, 5], constants)).rewrites == ()
 
 
-def test_a_network_like_alexnet_keeps_its_layers_and_nothing_else() -> None:
+def test_rewrites_reduce_a_network_like_alexnet_to_its_layers() -> None:
     inputs = keras.Input((19, 19, 3))
     x = layers.Rescaling(255.0, offset=[-120.0, -110.0, -100.0])(inputs)
-    x = layers.MaxPooling2D(2)(normalised(layers.Conv2D(8, 4, strides=3, activation="relu")(x)))
+    x = layers.MaxPooling2D(2)(response_normalisation(layers.Conv2D(8, 4, strides=3, activation="relu")(x)))
     halves = [layers.Conv2D(6, 3, padding="same", activation="relu") for _ in range(2)]
     parts = keras.ops.split(x, 2, axis=-1)
     x = layers.Concatenate()([half(part) for half, part in zip(halves, parts, strict=True)])
-    x = layers.Flatten()(normalised(x))
+    x = layers.Flatten()(response_normalisation(x))
     outputs = layers.Dense(5, activation="softmax")(layers.Dense(7, activation="relu")(x))
     network = keras.Model(inputs, outputs, name="like_alexnet")
     for weight in network.weights:  # biases of zero would be folded away
@@ -275,21 +275,21 @@ def dense(matrix: NDArray[np.float32]) -> bytes:
     return graph([node("MatMul", "x matrix", "y")], ["batch", len(matrix)], {"matrix": matrix})
 
 
-def test_weights_of_16_bits_take_half_the_room_and_come_back_whole() -> None:
+def test_float16_weights_are_half_the_size_and_restored_exactly() -> None:
     matrix = floats(100, 64).astype(np.float16).astype(np.float32)
     model, x = dense(matrix), floats(2, 100)
     check(model, x, named="weights-in-half", nodes=["Cast", "MatMul"])
     halved = rewrite(model).graph
     assert len(halved) < 0.55 * len(model)
     np.testing.assert_array_equal(run(halved, x), run(model, x))
-    restored = rewrite(halved, [WHOLE])
+    restored = rewrite(halved, [FLOAT32_WEIGHTS])
     assert restored.rewrites == ("weights-whole",)
     assert kinds(restored.graph) == ["MatMul"]
     np.testing.assert_array_equal(run(restored.graph, x), run(model, x))
 
 
 @pytest.mark.parametrize("weight", [0.1, 1e6], ids=str)
-def test_a_matrix_of_which_16_bits_cannot_say_one_weight_stays(weight: float) -> None:
+def test_weights_that_need_float32_are_kept(weight: float) -> None:
     matrix = np.ones((100, 64), np.float32)
     matrix[3, 5] = weight
     assert rewrite(dense(matrix)).rewrites == ()

@@ -6,7 +6,7 @@ import pytest
 from numpy.typing import NDArray
 
 from export.networks import alexnet, convnet, lenet5, signnet
-from export.networks.ensemble import committee
+from export.networks.ensemble import average_ensemble
 from export.networks.preprocessing import (
     Preparation,
     centred,
@@ -32,7 +32,7 @@ def published_for_signs() -> keras.Model:
     return alexnet.build(classes=43)
 
 
-def test_convnet_is_listing_8_1_layer_by_layer() -> None:
+def test_convnet_has_the_layers_of_listing_8_1() -> None:
     network = convnet.build()
     layers = [(type(layer).__name__, tuple(layer.output.shape[1:])) for layer in network.layers]
     assert layers == [
@@ -51,7 +51,7 @@ def test_convnet_is_listing_8_1_layer_by_layer() -> None:
     assert network.layers[-1].activation is keras.activations.softmax
 
 
-def test_alexnet_is_the_network_of_the_paper(published: keras.Model) -> None:
+def test_alexnet_has_the_layers_of_the_paper(published: keras.Model) -> None:
     network = published
     kernels = [
         tuple(layer.kernel.shape) for layer in network.layers if isinstance(layer, keras.layers.Conv2D)
@@ -75,7 +75,7 @@ def test_alexnet_is_the_network_of_the_paper(published: keras.Model) -> None:
     assert network.output_shape == (None, 1000)
 
 
-def test_alexnet_with_fewer_classes_differs_in_its_last_layer_alone(published_for_signs: keras.Model) -> None:
+def test_alexnet_with_fewer_classes_has_a_smaller_last_layer(published_for_signs: keras.Model) -> None:
     assert published_for_signs.count_params() == alexnet.parameters(43) == 60_965_224 - (1000 - 43) * 4097
 
 
@@ -85,7 +85,7 @@ def kernels_of(network: keras.Model) -> list[tuple[tuple[int, ...], float]]:
     return [(tuple(kernel.shape), float(np.std(kernel))) for kernel in kernels]
 
 
-def test_alexnet_starts_as_published_or_by_the_number_of_inputs_and_is_the_same_network(
+def test_alexnet_initialisation_follows_the_paper_or_he(
     published_for_signs: keras.Model,
 ) -> None:
     published, rectified = published_for_signs, alexnet.build_for_standardised(classes=43)
@@ -100,15 +100,15 @@ def test_alexnet_starts_as_published_or_by_the_number_of_inputs_and_is_the_same_
     assert not any(np.any(layer.bias) for layer in rectified.layers if hasattr(layer, "kernel"))
 
 
-def test_pixels_are_centred_on_the_mean_colour_of_imagenet() -> None:
+def test_centred_subtracts_the_mean_colour_of_imagenet() -> None:
     pixels = np.full((1, 227, 227, 3), 128, np.float32)
     expected = [128 - 123.68, 128 - 116.78, 128 - 103.94]
     np.testing.assert_allclose(np.asarray(centred(pixels))[0, 0, 0], expected, rtol=1e-5)
 
 
-def test_local_response_normalisation_is_the_formula_of_the_paper() -> None:
+def test_response_normalisation_matches_the_formula_of_the_paper() -> None:
     inputs = keras.Input((3, 4, 9))
-    network = keras.Model(inputs, alexnet.normalised(inputs))
+    network = keras.Model(inputs, alexnet.response_normalisation(inputs))
     values = np.random.default_rng(0).normal(0, 100, (2, 3, 4, 9)).astype(np.float32)
     expected = np.empty_like(values)
     for channel in range(9):
@@ -117,21 +117,23 @@ def test_local_response_normalisation_is_the_formula_of_the_paper() -> None:
     np.testing.assert_allclose(network.predict(values, verbose=0), expected, rtol=1e-5)
 
 
-def test_local_response_normalisation_is_the_same_without_tensorflows_operator() -> None:
+def test_portable_response_normalisation_matches_tensorflow() -> None:
     """With fewer channels than neighbours, too."""
     for channels in (9, 3, 1):
         values = np.random.default_rng(channels).normal(0, 100, (2, 3, 4, channels)).astype(np.float32)
         inputs = keras.Input((3, 4, channels))
-        network = keras.Model(inputs, alexnet.normalised(inputs))
-        own = keras.ops.convert_to_numpy(alexnet.normalised_anywhere(keras.ops.convert_to_tensor(values)))
+        network = keras.Model(inputs, alexnet.response_normalisation(inputs))
+        own = keras.ops.convert_to_numpy(
+            alexnet.portable_response_normalisation(keras.ops.convert_to_tensor(values))
+        )
         np.testing.assert_allclose(own, network.predict_on_batch(values), rtol=1e-5)
 
 
-def test_local_response_normalisation_learns_between_layers_of_16_bits() -> None:
+def test_response_normalisation_trains_in_mixed_precision() -> None:
     """No kernel of it knows bfloat16."""
     with mixed_precision():
         inputs = keras.Input((3, 4, 9))
-        outputs = keras.layers.Conv2D(2, 1)(alexnet.normalised(keras.layers.Conv2D(9, 1)(inputs)))
+        outputs = keras.layers.Conv2D(2, 1)(alexnet.response_normalisation(keras.layers.Conv2D(9, 1)(inputs)))
     network = keras.Model(inputs, outputs)
     before = [np.array(weight) for weight in network.get_weights()]
     values = np.random.default_rng(0).normal(0, 100, (2, 3, 4, 9)).astype(np.float32)
@@ -141,9 +143,7 @@ def test_local_response_normalisation_learns_between_layers_of_16_bits() -> None
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_every_network_has_its_published_size_and_takes_what_its_manifest_says(
-    name: str, request: pytest.FixtureRequest
-) -> None:
+def test_network_has_its_published_size_and_input(name: str, request: pytest.FixtureRequest) -> None:
     recipe = RECIPES[name]
     sizes = {"convnet": 104_202, "lenet5": 61_706, "signnet": 1_543_443, "alexnet": 60_965_224}
     assert recipe.parameters(recipe.classes) == sizes[name]
@@ -157,15 +157,15 @@ def test_every_network_has_its_published_size_and_takes_what_its_manifest_says(
     assert recipe.example().shape == recipe.input.shape()
 
 
-def test_pixels_are_rescaled_inside_and_the_weights_are_shared() -> None:
+def test_from_pixels_rescales_and_shares_weights() -> None:
     network = convnet.build()
-    whole = from_pixels(network)
+    full_model = from_pixels(network)
     pixels = np.random.default_rng(0).integers(0, 256, (4, 28, 28, 1), dtype=np.uint8)
     np.testing.assert_allclose(
-        whole.predict(pixels, verbose=0), network.predict(pixels / np.float32(255), verbose=0), atol=1e-6
+        full_model.predict(pixels, verbose=0), network.predict(pixels / np.float32(255), verbose=0), atol=1e-6
     )
-    assert [id(weight) for weight in whole.weights] == [id(weight) for weight in network.weights]
-    assert whole.name == network.name
+    assert [id(weight) for weight in full_model.weights] == [id(weight) for weight in network.weights]
+    assert full_model.name == network.name
 
 
 def shapes(network: keras.Model) -> list[tuple[str, tuple[int, ...]]]:
@@ -175,7 +175,7 @@ def shapes(network: keras.Model) -> list[tuple[str, tuple[int, ...]]]:
     return [(type(layer).__name__, tuple(layer.output.shape[1:])) for layer in layers]
 
 
-def test_lenet5_is_that_of_1998_layer_by_layer() -> None:
+def test_lenet5_has_the_layers_of_1998() -> None:
     network = lenet5.build()
     assert shapes(network) == [
         ("InputLayer", (28, 28, 1)),
@@ -192,7 +192,7 @@ def test_lenet5_is_that_of_1998_layer_by_layer() -> None:
 
 
 @pytest.mark.parametrize("classes", [43, 3755])
-def test_signnet_is_table_1_layer_by_layer(classes: int) -> None:
+def test_signnet_has_the_layers_of_table_1(classes: int) -> None:
     network = signnet.build(classes)
     assert network.count_params() == signnet.parameters(classes)
     assert shapes(network) == [
@@ -210,52 +210,52 @@ def test_signnet_is_table_1_layer_by_layer(classes: int) -> None:
 
 
 @pytest.mark.parametrize("classes", [2, 10, 100])
-def test_parameters_are_counted_for_any_number_of_classes(classes: int) -> None:
+def test_parameter_count_is_correct_for_any_number_of_classes(classes: int) -> None:
     for network in (convnet, lenet5):
         assert network.build(classes).count_params() == network.parameters(classes)
 
 
-PICTURES = np.random.default_rng(1).integers(0, 200, (3, 32, 32, 3)).astype(np.float32)
+IMAGES = np.random.default_rng(1).integers(0, 200, (3, 32, 32, 3)).astype(np.float32)
 
 
-def prepared(prepare: Preparation, pictures: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.asarray(keras.ops.convert_to_numpy(prepare(keras.ops.convert_to_tensor(pictures))))
+def prepared(prepare: Preparation, images: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(keras.ops.convert_to_numpy(prepare(keras.ops.convert_to_tensor(images))))
 
 
-def test_pixels_are_rescaled() -> None:
-    np.testing.assert_allclose(prepared(rescaled, PICTURES), PICTURES / 255, rtol=1e-6)
-
-
-@pytest.mark.parametrize("prepare", [standardised, colour_balanced, locally_normalised, stretched])
-def test_neither_light_nor_contrast_matters(prepare: Preparation) -> None:
-    """Up to the noise that is not amplified, which is small beside pictures of such contrast."""
-    np.testing.assert_allclose(prepared(prepare, PICTURES * 0.8 + 30), prepared(prepare, PICTURES), atol=0.05)
+def test_rescaled_divides_by_255() -> None:
+    np.testing.assert_allclose(prepared(rescaled, IMAGES), IMAGES / 255, rtol=1e-6)
 
 
 @pytest.mark.parametrize("prepare", [standardised, colour_balanced, locally_normalised, stretched])
-def test_an_even_picture_says_nothing(prepare: Preparation) -> None:
+def test_preparation_removes_brightness_and_contrast(prepare: Preparation) -> None:
+    """Up to the noise that is not amplified, which is small beside images of such contrast."""
+    np.testing.assert_allclose(prepared(prepare, IMAGES * 0.8 + 30), prepared(prepare, IMAGES), atol=0.05)
+
+
+@pytest.mark.parametrize("prepare", [standardised, colour_balanced, locally_normalised, stretched])
+def test_uniform_image_becomes_zero(prepare: Preparation) -> None:
     even = np.full((1, 32, 32, 3), 200, np.float32)
     np.testing.assert_allclose(prepared(prepare, even), 0, atol=1e-3)
 
 
-def test_nor_does_the_colour_of_the_light_where_it_is_balanced() -> None:
-    tinted = PICTURES * np.array([1, 0.7, 0.5], np.float32)
+def test_colour_balance_removes_a_colour_cast() -> None:
+    tinted = IMAGES * np.array([1, 0.7, 0.5], np.float32)
     np.testing.assert_allclose(
-        prepared(colour_balanced, tinted), prepared(colour_balanced, PICTURES), atol=0.05
+        prepared(colour_balanced, tinted), prepared(colour_balanced, IMAGES), atol=0.05
     )
-    assert np.abs(prepared(standardised, tinted) - prepared(standardised, PICTURES)).max() > 0.5
+    assert np.abs(prepared(standardised, tinted) - prepared(standardised, IMAGES)).max() > 0.5
 
 
-def test_a_committee_gives_the_mean_of_its_columns() -> None:
+def test_ensemble_averages_its_members() -> None:
     keras.utils.set_random_seed(0)
-    columns = [
-        from_pixels(convnet.build(), prepare, f"column-{number}")
+    members = [
+        from_pixels(convnet.build(), prepare, f"member-{number}")
         for number, prepare in enumerate((rescaled, standardised))
     ]
-    whole = committee(columns, "together")
+    full_model = average_ensemble(members, "together")
     pixels = np.random.default_rng(0).integers(0, 256, (4, 28, 28, 1), dtype=np.uint8)
-    mean = np.mean([column.predict_on_batch(pixels) for column in columns], axis=0)
-    np.testing.assert_allclose(whole.predict_on_batch(pixels), mean, atol=1e-6)
-    assert whole.count_params() == 2 * convnet.PARAMETERS
-    assert whole.name == "together"
-    assert committee(columns[:1], "alone") is columns[0]
+    mean = np.mean([member.predict_on_batch(pixels) for member in members], axis=0)
+    np.testing.assert_allclose(full_model.predict_on_batch(pixels), mean, atol=1e-6)
+    assert full_model.count_params() == 2 * convnet.PARAMETERS
+    assert full_model.name == "together"
+    assert average_ensemble(members[:1], "alone") is members[0]

@@ -17,9 +17,9 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from export.cli.main import main
-from export.graph.ort_session import Session
-from export.pipelines.import_onnx import prepared
-from export.repository.repository_reader import read
+from export.graph.ort_session import OrtSession
+from export.pipelines.import_onnx import preprocess
+from export.repository.repository_reader import read_version
 from tests.support.server.server_process import ServerProcess
 
 LABELS = ("cat", "dog", "stop sign", "Ente", "none of these")
@@ -86,13 +86,13 @@ def noise(height: int = SIDE, width: int = SIDE) -> NDArray[np.uint8]:
     return np.random.default_rng(5).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-def test_an_imagenet_classifier_is_served(bring: Callable[..., int], tmp_path: Path) -> None:
+def test_imported_imagenet_classifier_is_served(bring: Callable[..., int], tmp_path: Path) -> None:
     """NCHW, float32, logits, any batch: the service answers as plain numpy and ONNX Runtime do."""
     model = classifier()
     assert bring(model, "--name", "elsewhere", *IMAGENET) == 0
     pixels = noise()
     values = ((pixels / 255 - MEAN) / STD).astype(np.float32).transpose(2, 0, 1)[np.newaxis]
-    logits = Session(model.SerializeToString()).run(values)[0].astype(np.float64)
+    logits = OrtSession(model.SerializeToString()).run(values)[0].astype(np.float64)
     expected = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
@@ -108,9 +108,9 @@ def test_an_imagenet_classifier_is_served(bring: Callable[..., int], tmp_path: P
     np.testing.assert_allclose(told, -np.sort(-expected), atol=1e-5)
 
 
-def test_what_the_graph_tells_need_not_be_said(bring: Callable[..., int], tmp_path: Path) -> None:
+def test_properties_are_inferred_from_the_graph(bring: Callable[..., int], tmp_path: Path) -> None:
     assert bring(classifier(activation="Softmax", answer="probs")) == 0
-    manifest = read(tmp_path / "models", "my-model").manifest
+    manifest = read_version(tmp_path / "models", "my-model").manifest
     assert (manifest.input.layout, manifest.input.dtype, manifest.input.name) == ("NCHW", "float32", "data")
     assert (manifest.input.height, manifest.input.width, manifest.input.channels) == (SIDE, SIDE, 3)
     assert (manifest.output.kind, manifest.output.name) == ("probabilities", "probs")
@@ -120,31 +120,31 @@ def test_what_the_graph_tells_need_not_be_said(bring: Callable[..., int], tmp_pa
     assert manifest.max_batch_size > 1
 
 
-def test_uint8_and_channels_last(bring: Callable[..., int], tmp_path: Path) -> None:
+def test_uint8_channels_last_graph_is_imported(bring: Callable[..., int], tmp_path: Path) -> None:
     model = classifier(axes=("batch", SIDE, SIDE, 3), dtype=TensorProto.UINT8, perm=(0, 3, 1, 2))
     assert bring(model, "--dtype", "uint8", "--layout", "NHWC", "--resize", "stretch") == 0
-    spec = read(tmp_path / "models", "my-model").manifest.input
+    spec = read_version(tmp_path / "models", "my-model").manifest.input
     assert (spec.dtype, spec.layout, spec.resize, spec.scale) == ("uint8", "NHWC", "stretch", None)
 
 
-def test_a_batch_of_one_is_a_batch_of_one(bring: Callable[..., int], tmp_path: Path) -> None:
+def test_fixed_batch_of_one_is_kept(bring: Callable[..., int], tmp_path: Path) -> None:
     assert bring(classifier(axes=(1, 3, SIDE, SIDE))) == 0
-    assert read(tmp_path / "models", "my-model").manifest.max_batch_size == 1
+    assert read_version(tmp_path / "models", "my-model").manifest.max_batch_size == 1
 
 
-def test_a_free_size_is_told(bring: Callable[..., int], tmp_path: Path) -> None:
+def test_dynamic_size_is_set_by_the_option(bring: Callable[..., int], tmp_path: Path) -> None:
     model = classifier(axes=("batch", 3, "height", "width"))
     assert bring(model, "--size", "40x24") == 0
-    spec = read(tmp_path / "models", "my-model").manifest.input
+    spec = read_version(tmp_path / "models", "my-model").manifest.input
     assert (spec.height, spec.width) == (40, 24)
 
 
-def test_prepared_pictures_are_those_of_the_manifest(bring: Callable[..., int], tmp_path: Path) -> None:
+def test_preprocess_follows_the_manifest(bring: Callable[..., int], tmp_path: Path) -> None:
     assert bring(classifier(), *IMAGENET) == 0
-    spec = read(tmp_path / "models", "my-model").manifest.input
+    spec = read_version(tmp_path / "models", "my-model").manifest.input
     pixels = noise()
     expected = ((pixels / 255 - MEAN) / STD).transpose(2, 0, 1)
-    np.testing.assert_allclose(prepared(pixels[np.newaxis], spec)[0], expected, atol=1e-5)
+    np.testing.assert_allclose(preprocess(pixels[np.newaxis], spec)[0], expected, atol=1e-5)
 
 
 def with_external_weights() -> onnx.ModelProto:
@@ -162,28 +162,28 @@ def with_two_inputs() -> onnx.ModelProto:
     return model
 
 
-REFUSED: dict[str, tuple[Callable[[], onnx.ModelProto | bytes], tuple[str, ...], str]] = {
-    "no ONNX": (lambda: b"<html>not found</html>", (), "is no ONNX file"),
-    "nothing": (lambda: b"", (), "is no ONNX file"),
-    "half": (lambda: classifier().SerializeToString()[:-40], (), "is no ONNX file|cannot open"),
-    "weights elsewhere": (with_external_weights, (), "keeps its weights in other files"),
+REJECTED: dict[str, tuple[Callable[[], onnx.ModelProto | bytes], tuple[str, ...], str]] = {
+    "no ONNX": (lambda: b"<html>not found</html>", (), "is not an ONNX file"),
+    "nothing": (lambda: b"", (), "is not an ONNX file"),
+    "half": (lambda: classifier().SerializeToString()[:-40], (), "is not an ONNX file|cannot load"),
+    "weights elsewhere": (with_external_weights, (), "stores its weights in external files"),
     "inputs": (with_two_inputs, (), "2 inputs (data, more)"),
     "dtype": (lambda: classifier(dtype=TensorProto.DOUBLE), (), "tensor(double)"),
-    "another dtype": (classifier, ("--dtype", "uint8"), "is float32, and not uint8"),
+    "another dtype": (classifier, ("--dtype", "uint8"), "has dtype float32, not uint8"),
     "layout": (classifier, ("--layout", "NHWC"), "has 32 channels"),
-    "no layout": (lambda: classifier(axes=("n", None, None, None)), (), "say it by --layout"),
-    "no size": (lambda: classifier(axes=("n", 3, "h", "w")), (), "say by --size"),
-    "another size": (classifier, ("--size", "16x16"), "takes 32x32, and not 16x16"),
-    "batch": (lambda: classifier(axes=(4, 3, SIDE, SIDE)), (), "the batch axis is to be free, or 1"),
-    "no probabilities": (classifier, ("--output", "probabilities"), "are no probabilities"),
+    "no layout": (lambda: classifier(axes=("n", None, None, None)), (), "set it with --layout"),
+    "no size": (lambda: classifier(axes=("n", 3, "h", "w")), (), "set them with --size"),
+    "another size": (classifier, ("--size", "16x16"), "is 32x32, not 16x16"),
+    "batch": (lambda: classifier(axes=(4, 3, SIDE, SIDE)), (), "the batch axis must be dynamic or 1"),
+    "no probabilities": (classifier, ("--output", "probabilities"), "does not return probabilities"),
     "mean": (classifier, ("--mean", "0.5"), "mean has 1 values for 3 channels"),
-    "std": (classifier, ("--std", "1,0,1"), "--std holds a zero"),
-    "name": (classifier, ("--name", "../elsewhere"), "cannot be a model's name"),
+    "std": (classifier, ("--std", "1,0,1"), "--std contains a zero"),
+    "name": (classifier, ("--name", "../elsewhere"), "is not a valid model name"),
 }
 
 
-@pytest.mark.parametrize(("make", "options", "words"), REFUSED.values(), ids=REFUSED)
-def test_what_does_not_fit_is_a_sentence_and_nothing_is_published(
+@pytest.mark.parametrize(("make", "options", "words"), REJECTED.values(), ids=REJECTED)
+def test_unsuitable_graph_is_rejected(
     bring: Callable[..., int],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -203,26 +203,26 @@ def test_what_does_not_fit_is_a_sentence_and_nothing_is_published(
 @pytest.mark.parametrize(
     ("labels", "words"),
     [
-        ("cat\ndog", "has 5 classes, and"),
-        ("cat\n\ndog\nduck\nnone\n", "an empty line at 2"),
-        ("", "has 5 classes, and"),
+        ("cat\ndog", "has 5 classes, but"),
+        ("cat\n\ndog\nduck\nnone\n", "line 2: empty line"),
+        ("", "has 5 classes, but"),
     ],
 )
-def test_labels_that_do_not_fit(
+def test_unsuitable_labels_are_rejected(
     bring: Callable[..., int], capsys: pytest.CaptureFixture[str], labels: str, words: str
 ) -> None:
     assert bring(classifier(), labels=labels) == 1
     assert words in capsys.readouterr().err
 
 
-def test_files_that_are_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_files_are_rejected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["import", str(tmp_path / "no.onnx"), "--labels", str(tmp_path / "no.txt")]
     assert main([*arguments, "--models", str(tmp_path / "models")]) == 1
     assert "no.onnx cannot be read: No such file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("option", [("--scale", "1/0"), ("--mean", "a,b,c"), ("--size", "224")])
-def test_options_that_are_no_numbers(
+def test_invalid_numbers_exit_with_2(
     bring: Callable[..., int], capsys: pytest.CaptureFixture[str], option: tuple[str, str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:

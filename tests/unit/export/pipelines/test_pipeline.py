@@ -19,10 +19,10 @@ from export.datasets.dataset import Examples
 from export.datasets.image_files import Size
 from export.errors import CheckpointError, DatasetError
 from export.evaluation import metrics
-from export.evaluation.verify import onnx_answers
-from export.graph.rewrites.float16_weights import fits
-from export.pipelines.export_options import Order
-from export.pipelines.pipeline import export
+from export.evaluation.verify import predict_onnx
+from export.graph.rewrites.float16_weights import is_exact_in_float16
+from export.pipelines.export_options import ExportOptions
+from export.pipelines.pipeline import export_network
 from export.pipelines.recipes import RECIPES
 from tests.support.images import drawn_signs
 
@@ -52,27 +52,27 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def order(home: Path) -> Order:
-    return Order(
+def options(home: Path) -> ExportOptions:
+    return ExportOptions(
         data=home / "data",
         models=home / "models",
         epochs=2,
         batch_size=10,
-        columns=2,
+        members=2,
         checkpoints=home / "kept",
     )
 
 
 @pytest.fixture(scope="module")
-def version(order: Order) -> Path:
-    return export("signs", SMALL, order, io.StringIO())
+def version(options: ExportOptions) -> Path:
+    return export_network("signs", SMALL, options, io.StringIO())
 
 
 def document(version: Path) -> Any:
     return json.loads((version / "manifest.json").read_text())
 
 
-def test_a_committee_is_published_as_one_graph(version: Path, home: Path) -> None:
+def test_ensemble_is_published_as_one_graph(version: Path, home: Path) -> None:
     manifest = document(version)
     assert manifest["labels"] == ["no entry", "priority", "stop"]
     assert manifest["onnx"]["parameters"] == 2 * SMALL.parameters(3)
@@ -80,7 +80,7 @@ def test_a_committee_is_published_as_one_graph(version: Path, home: Path) -> Non
     assert (manifest["input"]["height"], manifest["input"]["resize"]) == (SIDE, "stretch")
     test: Examples = image_folder.load(home / "data", Size(SIDE, SIDE, 3, "stretch")).test
     pixels, _ = test.read(np.arange(len(test)))
-    answers = onnx_answers((version / "model.onnx").read_bytes(), pixels)
+    answers = predict_onnx((version / "model.onnx").read_bytes(), pixels)
     np.testing.assert_allclose(answers.sum(axis=1), 1, atol=1e-5)
     assert manifest["evaluation"]["accuracy"] == metrics.accuracy(answers, test.labels)
     calibration = manifest["calibration"]
@@ -89,20 +89,20 @@ def test_a_committee_is_published_as_one_graph(version: Path, home: Path) -> Non
     assert calibration["error_after"] == manifest["evaluation"]["calibration_error"]
 
 
-def test_its_weights_are_numbers_of_16_bits(version: Path) -> None:
+def test_ensemble_weights_are_float16_numbers(version: Path) -> None:
     model = onnx.load(version / "model.onnx")
     weights = [onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer]
     kernels = [weight for weight in weights if weight.shape == (3, 3, 7, 7)]
     assert len(kernels) == 2
-    assert all(map(fits, kernels))
+    assert all(map(is_exact_in_float16, kernels))
 
 
-def test_its_card_says_what_its_manifest_says(version: Path) -> None:
+def test_model_card_matches_the_manifest(version: Path) -> None:
     card, manifest = (version / "README.md").read_text(), document(version)
     assert card.startswith("# signs\n")
     for told in (
-        f"{manifest['evaluation']['accuracy']:.2%} on the 18 test pictures of data",
-        "| columns | 2, whose probabilities are averaged |",
+        f"{manifest['evaluation']['accuracy']:.2%} on the 18 test images of data",
+        "| members | 2, whose probabilities are averaged |",
         f"{manifest['onnx']['parameters']:,}",
         manifest["training"]["dataset_sha256"],
         "no entry, priority, stop.",
@@ -114,46 +114,48 @@ def test_its_card_says_what_its_manifest_says(version: Path) -> None:
     assert "mistakes.png" not in card
 
 
-def test_another_column_is_trained_and_those_there_are_kept(version: Path, order: Order) -> None:
+def test_additional_member_reuses_existing_checkpoints(version: Path, options: ExportOptions) -> None:
     report = io.StringIO()
-    more = export("signs", SMALL, replace(order, columns=3, resume=True), report)
+    more = export_network("signs", SMALL, replace(options, members=3, resume=True), report)
     lines = report.getvalue().splitlines()
-    assert [line for line in lines if line.startswith("column")] == [
-        "column 1 of 3",
-        "column 2 of 3",
-        "column 3 of 3",
+    assert [line for line in lines if line.startswith("member")] == [
+        "member 1 of 3",
+        "member 2 of 3",
+        "member 3 of 3",
     ]
     assert [number for number, line in enumerate(lines) if " epoch " in line] == [4, 5]
     assert document(more)["onnx"]["parameters"] == 3 * SMALL.parameters(3)
 
 
-def test_a_checkpoint_serves_its_own_training_alone(version: Path, order: Order) -> None:
-    with pytest.raises(CheckpointError, match="is of another training"):
-        export("signs", SMALL, replace(order, seed=1, resume=True), io.StringIO())
-    assert sorted(path.name for path in (order.models / "signs").iterdir())[-1] in ("1", "2")
+def test_checkpoint_of_another_seed_is_rejected(version: Path, options: ExportOptions) -> None:
+    with pytest.raises(CheckpointError, match="belongs to another training"):
+        export_network("signs", SMALL, replace(options, seed=1, resume=True), io.StringIO())
+    assert sorted(path.name for path in (options.models / "signs").iterdir())[-1] in ("1", "2")
 
 
-def test_damaged_test_pictures_are_named_and_not_counted(order: Order, home: Path, tmp_path: Path) -> None:
+def test_damaged_test_images_are_reported_and_skipped(
+    options: ExportOptions, home: Path, tmp_path: Path
+) -> None:
     shutil.copytree(home / "data", tmp_path / "data")
     drawn_signs.write_folders(tmp_path / "data", train=30, test=6)
-    (tmp_path / "data" / "test" / "stop" / "000.png").write_bytes(b"no picture")
+    (tmp_path / "data" / "test" / "stop" / "000.png").write_bytes(b"no image")
     report = io.StringIO()
-    given = replace(order, data=tmp_path / "data", checkpoints=tmp_path, columns=1, epochs=1)
-    version = export("signs", SMALL, given, report)
+    given = replace(options, data=tmp_path / "data", checkpoints=tmp_path, members=1, epochs=1)
+    version = export_network("signs", SMALL, given, report)
     assert document(version)["evaluation"]["examples"] == 17
-    assert "test/stop/000.png (not a picture)" in report.getvalue()
+    assert "test/stop/000.png (not an image)" in report.getvalue()
 
 
-def test_untrained_weights_are_published_as_such_without_data(tmp_path: Path) -> None:
-    order = Order(data=None, models=tmp_path, random=True, classes=5)
-    manifest = document(export("signs", SMALL, order, io.StringIO()))
+def test_random_weights_are_published_without_data(tmp_path: Path) -> None:
+    options = ExportOptions(data=None, models=tmp_path, random_weights=True, classes=5)
+    manifest = document(export_network("signs", SMALL, options, io.StringIO()))
     assert manifest["weights"] == "random"
     assert manifest["training"] is None
     assert manifest["evaluation"] is None
     assert len(manifest["labels"]) == 5
-    assert "random: this version has learned nothing" in (tmp_path / "signs" / "1" / "README.md").read_text()
+    assert "random: this version is untrained" in (tmp_path / "signs" / "1" / "README.md").read_text()
 
 
-def test_a_folder_of_another_number_of_classes(order: Order) -> None:
-    with pytest.raises(DatasetError, match="data has 3 classes, not the 3,755 of --classes"):
-        export("signs", SMALL, replace(order, classes=3755), io.StringIO())
+def test_unexpected_number_of_classes_is_rejected(options: ExportOptions) -> None:
+    with pytest.raises(DatasetError, match="data has 3 classes, but --classes requires 3,755"):
+        export_network("signs", SMALL, replace(options, classes=3755), io.StringIO())

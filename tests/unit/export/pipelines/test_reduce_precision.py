@@ -12,10 +12,10 @@ import pytest
 
 from export.cli.main import main
 from export.graph import float16, int8
-from export.graph.ort_session import Session
-from export.networks.alexnet import normalised
+from export.graph.ort_session import OrtSession
+from export.networks.alexnet import response_normalisation
 from export.pipelines import reduce_precision
-from export.repository.repository_reader import read
+from export.repository.repository_reader import read_version
 from tests.support.models.filter_model import publish_filters
 from tests.unit.export.conftest import Exported
 
@@ -31,15 +31,17 @@ def run(models: Path, *options: str | Path, name: str = "convnet") -> int:
     return main(["quantize", name, "--models", str(models), *map(str, options)])
 
 
-def test_an_int8_version_is_a_quarter_of_the_size_and_as_good(
+def test_int8_version_is_a_quarter_of_the_size_and_accurate(
     models: Path, digits: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reduce_precision, "MOST_LOST", 0.05)  # one of the hundred drawn test digits is 0.01
+    monkeypatch.setattr(
+        reduce_precision, "MAX_ACCURACY_LOSS", 0.05
+    )  # one of the hundred drawn test digits is 0.01
     assert run(models, "--data", digits) == 0
     told = capsys.readouterr()
     assert told.out == f"{models / 'convnet' / '2'}\n"
     assert "of version 1; accuracy " in told.err
-    parent, child = read(models, "convnet", "1"), read(models, "convnet", "2")
+    parent, child = read_version(models, "convnet", "1"), read_version(models, "convnet", "2")
     assert len(child.graph) <= 0.3 * len(parent.graph)
     assert child.manifest.evaluation is not None
     assert parent.manifest.evaluation is not None
@@ -47,66 +49,66 @@ def test_an_int8_version_is_a_quarter_of_the_size_and_as_good(
     assert quantization is not None
     assert (quantization.parent, quantization.method) == ("1", int8.METHOD)
     assert quantization.parent_accuracy == parent.manifest.evaluation.accuracy
-    assert quantization.calibration_examples <= reduce_precision.FORMS["int8"].examples
+    assert quantization.calibration_examples <= reduce_precision.PRECISIONS["int8"].calibration_images
     assert child.manifest.labels == parent.manifest.labels
     card = (child.folder / "README.md").read_text()
-    assert f"; from version 1, which has {quantization.parent_accuracy:.2%} right |" in card
-    answers = Session(child.graph).run(child.golden_inputs)
-    expected = Session(parent.graph).run(parent.golden_inputs)
+    assert f"; from version 1, with an accuracy of {quantization.parent_accuracy:.2%} |" in card
+    answers = OrtSession(child.graph).run(child.golden_inputs)
+    expected = OrtSession(parent.graph).run(parent.golden_inputs)
     np.testing.assert_allclose(answers, expected, atol=0.2)
     assert "Cast" not in [node.op_type for node in onnx.load_from_string(child.graph).graph.node]
     assert "pixels-as-they-are" in child.manifest.rewrites
 
 
-def test_a_version_in_float16_is_half_the_size_and_answers_alike(
+def test_float16_version_is_half_the_size_and_accurate(
     models: Path, digits: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reduce_precision, "MOST_LOST", 0.05)
+    monkeypatch.setattr(reduce_precision, "MAX_ACCURACY_LOSS", 0.05)
     assert run(models, "--data", digits, "--precision", "float16") == 0
     assert "float16 graph of " in capsys.readouterr().err
-    parent, child = read(models, "convnet", "1"), read(models, "convnet", "2")
+    parent, child = read_version(models, "convnet", "1"), read_version(models, "convnet", "2")
     assert len(child.graph) <= 0.52 * len(parent.graph)
     quantization = child.manifest.quantization
     assert quantization is not None
     assert (quantization.method, quantization.calibration_examples) == (float16.METHOD, 0)
-    answers = Session(child.graph).run(child.golden_inputs)
+    answers = OrtSession(child.graph).run(child.golden_inputs)
     assert answers.dtype == np.float32
-    np.testing.assert_allclose(answers, Session(parent.graph).run(parent.golden_inputs), atol=5e-3)
+    np.testing.assert_allclose(answers, OrtSession(parent.graph).run(parent.golden_inputs), atol=5e-3)
     assert child.manifest.tolerance >= 5e-3
     weights = {tensor.data_type for tensor in onnx.load_from_string(child.graph).graph.initializer}
     assert onnx.TensorProto.FLOAT16 in weights
     assert onnx.TensorProto.FLOAT not in weights
 
 
-def test_without_a_number_the_highest_that_is_not_int8_is_taken(
+def test_default_parent_is_the_highest_unquantized_version(
     models: Path, digits: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reduce_precision, "MOST_LOST", 0.05)
+    monkeypatch.setattr(reduce_precision, "MAX_ACCURACY_LOSS", 0.05)
     assert run(models, "--data", digits) == run(models, "--data", digits) == 0
-    parents = [read(models, "convnet", version).manifest.quantization for version in ("2", "3")]
+    parents = [read_version(models, "convnet", version).manifest.quantization for version in ("2", "3")]
     assert [None if each is None else each.parent for each in parents] == ["1", "1"]
-    assert read(models, "convnet", "2").graph == read(models, "convnet", "3").graph
+    assert read_version(models, "convnet", "2").graph == read_version(models, "convnet", "3").graph
 
 
-def test_one_that_forgets_too_much_is_not_published(
+def test_large_accuracy_loss_is_rejected(
     models: Path, digits: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reduce_precision, "MOST_LOST", -1.0)
+    monkeypatch.setattr(reduce_precision, "MAX_ACCURACY_LOSS", -1.0)
     assert run(models, "--data", digits) == 1
-    assert "in int8 the accuracy falls from " in capsys.readouterr().err
+    assert "in int8 the accuracy drops from " in capsys.readouterr().err
     assert [entry.name for entry in (models / "convnet").iterdir()] == ["1"]
     assert [entry.name for entry in models.iterdir()] == ["convnet"]
 
 
-def test_what_cannot_be_quantised_is_a_sentence(
+def test_unsuitable_models_are_rejected(
     models: Path, digits: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reduce_precision, "MOST_LOST", 0.05)
+    monkeypatch.setattr(reduce_precision, "MAX_ACCURACY_LOSS", 0.05)
     publish_filters(models)
     assert run(models, name="filters") == 1
-    assert "filters gives maps" in capsys.readouterr().err
+    assert "filters returns maps" in capsys.readouterr().err
     assert run(models, name="nothing") == 1
-    assert "there is no model nothing in" in capsys.readouterr().err
+    assert "cannot read model nothing in" in capsys.readouterr().err
     assert run(models, "--model-version", "7") == 1
     assert "manifest.json cannot be read" in capsys.readouterr().err
     assert run(models, "--data", models) == 1
@@ -114,26 +116,26 @@ def test_what_cannot_be_quantised_is_a_sentence(
     assert run(models, "--data", digits) == 0
     capsys.readouterr()
     assert run(models, "--data", digits, "--model-version", "2") == 1
-    assert "version 2 of convnet is quantised already" in capsys.readouterr().err
+    assert "version 2 of convnet is already quantized" in capsys.readouterr().err
 
 
-def test_a_damaged_parent_is_not_quantised(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_damaged_parent_is_rejected(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
     graph = models / "convnet" / "1" / "model.onnx"
     graph.write_bytes(graph.read_bytes()[:-1])
     assert run(models) == 1
-    assert "is not the file that was published" in capsys.readouterr().err
+    assert "does not have the digest of its manifest" in capsys.readouterr().err
 
 
-def test_random_weights_are_quantised_without_data(tmp_path: Path) -> None:
+def test_random_weights_are_quantized_without_data(tmp_path: Path) -> None:
     assert main(["convnet", "--weights", "random", "--models", str(tmp_path)]) == 0
     assert run(tmp_path) == 0
-    child = read(tmp_path, "convnet", "2").manifest
+    child = read_version(tmp_path, "convnet", "2").manifest
     assert (child.weights, child.evaluation) == ("random", None)
     assert child.quantization is not None
     assert child.quantization.parent_accuracy is None
 
 
-def test_response_normalisation_stays_in_float_with_channels_last() -> None:
+def test_int8_keeps_response_normalisation_in_float32() -> None:
     """As in AlexNet: no convolution of squares, no turns but one pair a normalisation, pixels as they are."""
     import keras
     from keras import layers
@@ -143,21 +145,21 @@ def test_response_normalisation_stays_in_float_with_channels_last() -> None:
     from export.networks.preprocessing import from_pixels
 
     inputs = keras.Input((20, 20, 3))
-    x = normalised(layers.Conv2D(16, 5, activation="relu")(inputs))
+    x = response_normalisation(layers.Conv2D(16, 5, activation="relu")(inputs))
     x = layers.Conv2D(8, 3, activation="relu")(layers.MaxPooling2D(2)(x))
     outputs = layers.Dense(5, activation="softmax")(layers.Flatten()(x))
     network = from_pixels(keras.Model(inputs, outputs, name="like_alexnet"))
     parent = rewrite(convert(network)).graph
-    pictures = np.random.default_rng(0).integers(0, 256, (40, 20, 20, 3), dtype=np.uint8)
-    graph, rewrites = int8.quantized(parent, pictures)
+    images = np.random.default_rng(0).integers(0, 256, (40, 20, 20, 3), dtype=np.uint8)
+    graph, rewrites = int8.to_int8(parent, images)
     assert rewrites == ("response-normalisation-channels-last", "pixels-as-they-are")
     kinds = [node.op_type for node in onnx.load_from_string(graph).graph.node]
     assert (kinds.count("Conv"), kinds.count("AveragePool"), kinds.count("Transpose")) == (2, 1, 3)
     assert "Cast" not in kinds
-    np.testing.assert_allclose(Session(graph).run(pictures), Session(parent).run(pictures), atol=0.05)
+    np.testing.assert_allclose(OrtSession(graph).run(images), OrtSession(parent).run(images), atol=0.05)
 
 
-def test_squares_of_large_numbers_stay_whole_in_float16() -> None:
+def test_float16_keeps_squares_in_float32() -> None:
     """As where pixels are not standardised: their squares are infinite in float16."""
     import keras
     from keras import layers
@@ -167,12 +169,12 @@ def test_squares_of_large_numbers_stay_whole_in_float16() -> None:
     from export.networks.preprocessing import centred, from_pixels
 
     inputs = keras.Input((20, 20, 3))
-    x = normalised(layers.Conv2D(16, 5, activation="relu")(inputs))
+    x = response_normalisation(layers.Conv2D(16, 5, activation="relu")(inputs))
     outputs = layers.Dense(5, activation="softmax")(layers.Flatten()(layers.MaxPooling2D(4)(x)))
     network = from_pixels(keras.Model(inputs, outputs, name="like_alexnet"), centred)
     parent = rewrite(convert(network)).graph
-    pictures = np.random.default_rng(0).integers(0, 256, (40, 20, 20, 3), dtype=np.uint8)
-    graph, _ = float16.halved(parent, pictures[:0])
+    images = np.random.default_rng(0).integers(0, 256, (40, 20, 20, 3), dtype=np.uint8)
+    graph, _ = float16.to_float16(parent, images[:0])
     model = onnx.load_from_string(graph)
     kinds = {value.name: value.type.tensor_type.elem_type for value in inferred(model)}
     squares = [node.output[0] for node in model.graph.node if node.op_type == "Mul"]
@@ -180,17 +182,17 @@ def test_squares_of_large_numbers_stay_whole_in_float16() -> None:
     assert {kinds[name] for name in squares} == {onnx.TensorProto.FLOAT}
     convolutions = [node.output[0] for node in model.graph.node if node.op_type == "Conv"]
     assert {kinds[name] for name in convolutions} == {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16}
-    np.testing.assert_allclose(Session(graph).run(pictures), Session(parent).run(pictures), atol=0.05)
+    np.testing.assert_allclose(OrtSession(graph).run(images), OrtSession(parent).run(images), atol=0.05)
 
 
 def inferred(model: onnx.ModelProto) -> Sequence[onnx.ValueInfoProto]:
     return list(onnx.shape_inference.infer_shapes(model, strict_mode=True).graph.value_info)
 
 
-def test_the_profile_tells_each_node_and_their_sum(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_profile_prints_each_node_and_the_total(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["profile", "convnet", "--models", str(models), "--batch", "4"]) == 0
     *nodes, total = capsys.readouterr().out.splitlines()
-    assert total.endswith("a picture, on one thread")
+    assert total.endswith("per image, on one thread")
     assert any("Conv" in line for line in nodes)
     assert main(["profile", "convnet", "--models", str(models), "--batch", "1000"]) == 1
-    assert "takes at most" in capsys.readouterr().err
+    assert "accepts at most" in capsys.readouterr().err

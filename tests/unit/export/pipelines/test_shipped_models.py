@@ -14,8 +14,8 @@ from PIL import Image
 
 from export.datasets import mnist, synthetic_images
 from export.evaluation import metrics
-from export.evaluation.verify import onnx_answers
-from export.graph.ort_session import Session
+from export.evaluation.verify import predict_onnx
+from export.graph.ort_session import OrtSession
 from export.pipelines.recipes import RECIPES
 from export.report.report_files import MISTAKES_FILE
 from tests.unit.export.conftest import ROOT
@@ -33,14 +33,14 @@ def identify(version: Path) -> str:
 
 
 @pytest.mark.parametrize("version", SHIPPED, ids=identify)
-def test_a_shipped_version_is_whole_and_answers_as_keras_did(version: Path) -> None:
+def test_shipped_version_is_complete_and_matches_its_golden_outputs(version: Path) -> None:
     manifest, graph = document(version), (version / "model.onnx").read_bytes()
     assert (manifest["name"], manifest["version"]) == (version.parent.name, version.name)
     assert hashlib.sha256(graph).hexdigest() == manifest["onnx"]["sha256"]
     onnx.checker.check_model(graph, full_check=True)
     with np.load(version / "golden.npz", allow_pickle=False) as golden:
         assert len(golden["inputs"]) >= 20
-        difference = np.abs(Session(graph).run(golden["inputs"]) - golden["outputs"]).max()
+        difference = np.abs(OrtSession(graph).run(golden["inputs"]) - golden["outputs"]).max()
     assert difference <= manifest["golden"]["tolerance"]
     assert all(plot.stat().st_size < 100_000 for plot in version.glob("*.png") if plot.name != MISTAKES_FILE)
 
@@ -49,42 +49,40 @@ def test_a_shipped_version_is_whole_and_answers_as_keras_did(version: Path) -> N
     ("name", "dataset", "parameters"),
     [("convnet", "MNIST", 104_202), ("lenet5", "MNIST", 61_706), ("signnet", "GTSRB", 5 * 1_543_443)],
 )
-def test_what_is_shipped_was_made_by_the_command_as_it_stands(
-    name: str, dataset: str, parameters: int
-) -> None:
+def test_shipped_version_matches_its_recipe(name: str, dataset: str, parameters: int) -> None:
     recipe = RECIPES[name]
     versions = [document(version) for version in SHIPPED if version.parent.name == name]
     [manifest] = [each for each in versions if each.get("quantization") is None]
     assert manifest["training"]["dataset"] == dataset
-    assert manifest["training"]["epochs"] == recipe.course.plan.epochs
+    assert manifest["training"]["epochs"] == recipe.schedule.plan.epochs
     assert manifest["training"]["seed"] == 0
     assert manifest["description"] == recipe.description
     assert manifest["onnx"]["parameters"] == parameters
-    assert recipe.columns * recipe.parameters(len(manifest["labels"])) == parameters
+    assert recipe.members * recipe.parameters(len(manifest["labels"])) == parameters
 
 
-def test_what_is_shipped_is_small() -> None:
+def test_shipped_models_are_small() -> None:
     """Of what is committed: a contact sheet of mistakes is not."""
     files = [path for path in (ROOT / "models").rglob("*") if path.is_file() and path.name != MISTAKES_FILE]
     assert sum(path.stat().st_size for path in files) <= 25_000_000
 
 
-def test_the_shipped_convnet_knows_its_example() -> None:
+def test_shipped_convnet_predicts_its_example() -> None:
     with Image.open(CONVNET / "example.png") as image:
         pixels = np.asarray(image)[np.newaxis, ..., np.newaxis]
-    (answer,) = onnx_answers((CONVNET / "model.onnx").read_bytes(), pixels)
+    (answer,) = predict_onnx((CONVNET / "model.onnx").read_bytes(), pixels)
     assert document(CONVNET)["example"]["label"] == "7"
     assert answer[7] > 0.99
 
 
-def test_the_shipped_convnet_reads_drawn_digits() -> None:
-    answers = onnx_answers((CONVNET / "model.onnx").read_bytes(), synthetic_images.digits_and_none(0)[:10])
+def test_shipped_convnet_predicts_synthetic_digits() -> None:
+    answers = predict_onnx((CONVNET / "model.onnx").read_bytes(), synthetic_images.golden_digits(0)[:10])
     assert answers.argmax(axis=1).tolist() == list(range(10))
 
 
-def test_the_shipped_convnet_is_as_good_as_it_says(real_data: Path) -> None:
+def test_shipped_convnet_has_the_recorded_accuracy(real_data: Path) -> None:
     test = mnist.load(real_data / "mnist").test
-    answers = onnx_answers((CONVNET / "model.onnx").read_bytes(), test.read(np.arange(len(test)))[0])
+    answers = predict_onnx((CONVNET / "model.onnx").read_bytes(), test.read(np.arange(len(test)))[0])
     evaluation = document(CONVNET)["evaluation"]
     assert evaluation["examples"] == len(test) == 10_000
     assert metrics.accuracy(answers, test.labels) == evaluation["accuracy"]

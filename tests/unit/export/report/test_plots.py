@@ -18,7 +18,7 @@ def opened(png: bytes) -> Image.Image:
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 40])
-def test_curves_are_drawn_for_any_number_of_epochs(epochs: int) -> None:
+def test_curves_plot_any_number_of_epochs(epochs: int) -> None:
     falling = tuple(1 / (epoch + 1) for epoch in range(epochs))
     rising = tuple(1 - loss / 2 for loss in falling)
     curves = Curves(falling, rising, falling, rising)
@@ -29,13 +29,13 @@ def test_curves_are_drawn_for_any_number_of_epochs(epochs: int) -> None:
 
 
 @pytest.mark.parametrize("classes", [2, 10, 43])
-def test_a_confusion_matrix_grows_with_the_classes(classes: int) -> None:
+def test_confusion_matrix_grows_with_the_classes(classes: int) -> None:
     counts = np.diag(np.arange(1, classes + 1)) + np.eye(classes, k=1, dtype=np.int64)
     image = opened(plots.confusion(counts, [str(label) for label in range(classes)], "a title"))
     assert image.width > 100 * 0.28 * classes
 
 
-def test_of_a_thousand_classes_one_confusion_is_still_seen() -> None:
+def test_single_confusion_among_1000_classes_is_visible() -> None:
     counts = np.zeros((1000, 1000), np.int64)
     labels = [f"class {number}" for number in range(1000)]
     empty = plots.confusion(counts + 50 * np.eye(1000, dtype=np.int64), labels, "a title")
@@ -46,18 +46,18 @@ def test_of_a_thousand_classes_one_confusion_is_still_seen() -> None:
 
 
 @pytest.mark.parametrize(("count", "channels"), [(1, 1), (9, 3), (40, 3)])
-def test_a_contact_sheet_has_a_place_for_each_picture(count: int, channels: int) -> None:
-    pictures = np.random.default_rng(0).integers(0, 256, (count, 20, 20, channels), dtype=np.uint8)
-    image = opened(plots.mistakes(pictures, ["this\n→ that 99%"] * count, "a title"))
+def test_contact_sheet_has_a_cell_per_image(count: int, channels: int) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (count, 20, 20, channels), dtype=np.uint8)
+    image = opened(plots.mistakes(images, ["this\n→ that 99%"] * count, "a title"))
     assert image.width >= 170 * min(count, 8)
 
 
 @pytest.mark.parametrize("shape", [(5, 5, 1, 6), (7, 7, 3, 100), (11, 11, 3, 96)])
-def test_kernels_of_any_shape_are_drawn(shape: tuple[int, ...]) -> None:
+def test_kernels_of_any_shape_are_plotted(shape: tuple[int, ...]) -> None:
     weights = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     one, three = (opened(plots.kernels([weights] * columns, "a title")) for columns in (1, 3))
     assert three.width == 3 * one.width
 
 
-def test_a_class_that_is_always_right_or_never_seen_is_no_error() -> None:
+def test_confusion_matrix_accepts_empty_classes() -> None:
     opened(plots.confusion(np.diag([1, 0, 1]), ["a", "b", "c"], "all but empty"))

@@ -18,12 +18,12 @@ from export.repository.manifest import (
     OutputSpec,
     Parity,
     Quantization,
-    Training,
+    TrainingRecord,
 )
 
 ROOT = Path(__file__).resolve().parents[4]
 
-TRAINING = Training("d", "0" * 64, 1, 1, 0, 1.5, {"keras": "3"})
+TRAINING = TrainingRecord("d", "0" * 64, 1, 1, 0, 1.5, {"keras": "3"})
 EVALUATION = Evaluation("d", 1, 1.0, 1.0, 0.0)
 PARITY = Parity(1, 0.0, True)
 CALIBRATION = Calibration(10, 1.3, 0.02, 0.01)
@@ -54,7 +54,7 @@ def fields_of(document: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
             yield prefix + name
 
 
-def test_the_document_has_exactly_the_fields_of_the_format(manifest: Manifest) -> None:
+def test_document_has_exactly_the_documented_fields(manifest: Manifest) -> None:
     full = replace(
         manifest,
         example=Example("a.png", "this"),
@@ -67,7 +67,7 @@ def test_the_document_has_exactly_the_fields_of_the_format(manifest: Manifest) -
     assert set(fields_of(full.document(1, "ab"))) == fields_of_the_format()
 
 
-def test_what_is_decided_at_publication_comes_in_with_the_document(manifest: Manifest) -> None:
+def test_document_adds_the_fields_of_the_publication(manifest: Manifest) -> None:
     document = manifest.document(7, "abcd")
     assert document["version"] == "7"
     assert document["onnx"] == {"file": "model.onnx", "sha256": "abcd", "opset": 18, "parameters": 10}
@@ -76,19 +76,19 @@ def test_what_is_decided_at_publication_comes_in_with_the_document(manifest: Man
 
 
 @pytest.mark.parametrize("name", ["", ".hidden", "-x", "a/b", "..", "a" * 65, "ä", "a b"])
-def test_a_name_that_is_no_folder_is_refused(manifest: Manifest, name: str) -> None:
-    with pytest.raises(ManifestError, match="cannot be a model's name"):
+def test_invalid_name_is_rejected(manifest: Manifest, name: str) -> None:
+    with pytest.raises(ManifestError, match="is not a valid model name"):
         replace(manifest, name=name)
 
 
-def test_a_classifier_has_labels_and_a_batch(manifest: Manifest) -> None:
+def test_classifier_requires_labels_and_batch_size(manifest: Manifest) -> None:
     with pytest.raises(ManifestError, match="no labels"):
         replace(manifest, labels=())
     with pytest.raises(ManifestError, match="max_batch_size 0"):
         replace(manifest, max_batch_size=0)
 
 
-def test_normalisation_is_for_float_inputs_and_has_a_value_a_channel() -> None:
+def test_normalisation_requires_float32_and_one_value_per_channel() -> None:
     with pytest.raises(ManifestError, match="rescales"):
         InputSpec("x", "uint8", "NHWC", 8, 8, 3, "fit", scale=1 / 255)
     with pytest.raises(ManifestError, match="std has 1 values for 3 channels"):
@@ -96,17 +96,17 @@ def test_normalisation_is_for_float_inputs_and_has_a_value_a_channel() -> None:
 
 
 @pytest.mark.parametrize(("height", "channels"), [(0, 1), (8, 2), (8, 4)])
-def test_a_picture_has_pixels_of_one_or_three_channels(height: int, channels: int) -> None:
-    with pytest.raises(ManifestError, match="is no picture"):
+def test_invalid_image_size_is_rejected(height: int, channels: int) -> None:
+    with pytest.raises(ManifestError, match="is invalid"):
         InputSpec("x", "uint8", "NHWC", height, 8, channels, "fit")
 
 
-def test_the_shape_follows_the_layout() -> None:
+def test_shape_follows_the_layout() -> None:
     assert InputSpec("x", "uint8", "NHWC", 4, 5, 3, "fit").shape() == (4, 5, 3)
     assert InputSpec("x", "uint8", "NCHW", 4, 5, 3, "fit").shape() == (3, 4, 5)
 
 
-def test_maps_stand_where_the_channels_are_and_are_as_large_as_the_input(manifest: Manifest) -> None:
+def test_maps_have_the_layout_and_size_of_the_input(manifest: Manifest) -> None:
     free = InputSpec("x", "uint8", "NHWC", None, None, 1, "fit")
     maps = replace(manifest, input=free, output=OutputSpec("maps", "maps"))
     assert free.shape() == (None, None, 1)
@@ -115,20 +115,20 @@ def test_maps_stand_where_the_channels_are_and_are_as_large_as_the_input(manifes
     assert turned.output_shape() == (2, 4, 5)
 
 
-def test_only_maps_are_of_any_height_and_width(manifest: Manifest) -> None:
+def test_dynamic_size_requires_maps(manifest: Manifest) -> None:
     free = InputSpec("x", "uint8", "NHWC", None, None, 1, "fit")
-    with pytest.raises(ManifestError, match="a classifier's height and width are fixed"):
+    with pytest.raises(ManifestError, match="must have a fixed height and width"):
         replace(manifest, input=free)
-    with pytest.raises(ManifestError, match="free together"):
+    with pytest.raises(ManifestError, match="must both be set"):
         InputSpec("x", "uint8", "NHWC", None, 8, 1, "fit")
 
 
-def test_what_cannot_have_been_is_refused() -> None:
-    with pytest.raises(ManifestError, match="cannot have been"):
+def test_values_out_of_range_are_rejected() -> None:
+    with pytest.raises(ManifestError, match="is invalid"):
         Calibration(10, 0.0, 0.1, 0.1)
-    with pytest.raises(ManifestError, match="cannot have been"):
+    with pytest.raises(ManifestError, match="is invalid"):
         Calibration(10, 1.0, 0.1, 1.1)
-    with pytest.raises(ManifestError, match="cannot have been"):
+    with pytest.raises(ManifestError, match="is invalid"):
         Quantization("one", "static", 100, 0.99)
-    with pytest.raises(ManifestError, match="cannot have been"):
+    with pytest.raises(ManifestError, match="is invalid"):
         Quantization("1", "static", 100, 99.0)

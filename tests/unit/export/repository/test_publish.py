@@ -31,14 +31,14 @@ def everything(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
 
-def test_a_version_holds_what_was_given_and_says_so(tmp_path: Path, manifest: Manifest) -> None:
+def test_version_contains_the_given_files(tmp_path: Path, manifest: Manifest) -> None:
     manifest = replace(manifest, example=Example("try.png", "that"))
-    version = put(tmp_path / "models", manifest, **{"try": b"a picture", "curves": b"a plot"})
+    version = put(tmp_path / "models", manifest, **{"try": b"a image", "curves": b"a plot"})
 
     assert version == tmp_path / "models" / "tiny" / "1"
     assert everything(version) == ["curves.png", "golden.npz", "manifest.json", "model.onnx", "try.png"]
     assert (version / "model.onnx").read_bytes() == GRAPH
-    assert (version / "try.png").read_bytes() == b"a picture"
+    assert (version / "try.png").read_bytes() == b"a image"
     document = json.loads((version / "manifest.json").read_text())
     assert document == json.loads(json.dumps(manifest.document(1, hashlib.sha256(GRAPH).hexdigest())))
     with np.load(version / "golden.npz", allow_pickle=False) as golden:
@@ -48,27 +48,27 @@ def test_a_version_holds_what_was_given_and_says_so(tmp_path: Path, manifest: Ma
         assert golden["outputs"].dtype == np.float32
 
 
-def test_the_same_content_gives_the_same_bytes(tmp_path: Path, manifest: Manifest) -> None:
+def test_same_content_gives_the_same_bytes(tmp_path: Path, manifest: Manifest) -> None:
     one, other = (put(tmp_path / side, manifest) for side in ("one", "other"))
     for name in everything(one):
         assert (one / name).read_bytes() == (other / name).read_bytes()
 
 
-def test_the_next_version_is_one_more_than_the_highest(tmp_path: Path, manifest: Manifest) -> None:
+def test_next_version_is_the_highest_plus_one(tmp_path: Path, manifest: Manifest) -> None:
     for name in ("1", "9", "10", "notes", ".incoming-0", "²"):
         (tmp_path / "tiny" / name).mkdir(parents=True)
     assert put(tmp_path, manifest).name == "11"
     assert json.loads((tmp_path / "tiny" / "11" / "manifest.json").read_text())["version"] == "11"
 
 
-def test_nothing_but_versions_lies_in_the_repository_afterwards(tmp_path: Path, manifest: Manifest) -> None:
+def test_repository_contains_only_versions(tmp_path: Path, manifest: Manifest) -> None:
     put(tmp_path, manifest)
     put(tmp_path, manifest)
     assert [path.name for path in tmp_path.iterdir()] == ["tiny"]
     assert sorted(path.name for path in (tmp_path / "tiny").iterdir()) == ["1", "2"]
 
 
-def test_publishers_at_the_same_time_take_a_version_each(tmp_path: Path, manifest: Manifest) -> None:
+def test_concurrent_publishers_get_different_versions(tmp_path: Path, manifest: Manifest) -> None:
     together, published = threading.Barrier(8), []
 
     def publisher() -> None:
@@ -88,7 +88,7 @@ def test_publishers_at_the_same_time_take_a_version_each(tmp_path: Path, manifes
         assert document["version"] == version.name
 
 
-def test_who_loses_the_race_takes_the_next_number(
+def test_lost_race_uses_the_next_version(
     tmp_path: Path, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The other one arrives after our number was chosen and before our rename."""
@@ -118,7 +118,7 @@ def failing(error: BaseException, after: int) -> Callable[[int], None]:
 
 @pytest.mark.parametrize("after", range(5))
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("a bug")])
-def test_whatever_happens_on_the_way_leaves_nothing(
+def test_failed_publication_leaves_no_files(
     error: BaseException, after: int, tmp_path: Path, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "fsync", failing(error, after))
@@ -127,7 +127,7 @@ def test_whatever_happens_on_the_way_leaves_nothing(
     assert everything(tmp_path) == []
 
 
-def test_a_full_disk_is_a_sentence_and_leaves_what_was_there(
+def test_full_disk_keeps_existing_versions(
     tmp_path: Path, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = put(tmp_path, manifest)
@@ -139,7 +139,7 @@ def test_a_full_disk_is_a_sentence_and_leaves_what_was_there(
     assert first.is_dir()
 
 
-def test_a_repository_that_cannot_be_written_is_found_out_at_once(tmp_path: Path) -> None:
+def test_check_writable_rejects_an_unwritable_repository(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_bytes(b"")
     for models in (file, file / "models"):
@@ -147,35 +147,35 @@ def test_a_repository_that_cannot_be_written_is_found_out_at_once(tmp_path: Path
             check_writable(models)
 
 
-def test_looking_leaves_an_empty_repository(tmp_path: Path) -> None:
+def test_check_writable_leaves_an_empty_repository(tmp_path: Path) -> None:
     check_writable(tmp_path / "new" / "models")
     assert everything(tmp_path) == ["new", "new/models"]
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "golden.npz", "manifest.json", ".hidden", "../x", "a/b", ""])
-def test_a_file_cannot_take_anothers_place(name: str, tmp_path: Path, manifest: Manifest) -> None:
-    with pytest.raises(ManifestError, match="cannot stand beside a model"):
+def test_reserved_file_name_is_rejected(name: str, tmp_path: Path, manifest: Manifest) -> None:
+    with pytest.raises(ManifestError, match="is not a valid file name"):
         publish(tmp_path, manifest, GRAPH, INPUTS, OUTPUTS, {name: b""})
     assert everything(tmp_path) == []
 
 
-def test_the_example_is_among_the_files_and_has_a_label(tmp_path: Path, manifest: Manifest) -> None:
-    with pytest.raises(ManifestError, match=r"the example try\.png, which is not among the files"):
+def test_example_requires_a_file_and_a_label(tmp_path: Path, manifest: Manifest) -> None:
+    with pytest.raises(ManifestError, match=r"the example try\.png of the manifest is not among the files"):
         put(tmp_path, replace(manifest, example=Example("try.png", "this")))
     with pytest.raises(ManifestError, match="label 'it' is not one of the model's labels"):
         put(tmp_path, replace(manifest, example=Example("try.png", "it")), **{"try": b""})
 
 
-def test_golden_answers_fit_the_manifest(tmp_path: Path, manifest: Manifest) -> None:
+def test_golden_arrays_must_match_the_manifest(tmp_path: Path, manifest: Manifest) -> None:
     with pytest.raises(ManifestError, match=r"golden inputs are float32 \[3, 2, 2, 1\]"):
         publish(tmp_path, manifest, GRAPH, INPUTS.astype(np.float32), OUTPUTS)
     with pytest.raises(ManifestError, match=r"golden inputs are uint8 \[3, 2, 2\]"):
         publish(tmp_path, manifest, GRAPH, INPUTS[..., 0], OUTPUTS)
-    with pytest.raises(ManifestError, match=r"3 inputs and 2 labels need \[3, 2\]"):
+    with pytest.raises(ManifestError, match=r"expected \[3, 2\] for 3 inputs and 2 labels"):
         publish(tmp_path, manifest, GRAPH, INPUTS, OUTPUTS[:2])
 
 
-def test_the_archive_needs_no_pickle(tmp_path: Path, manifest: Manifest) -> None:
+def test_golden_archive_needs_no_pickle(tmp_path: Path, manifest: Manifest) -> None:
     content = (put(tmp_path, manifest) / "golden.npz").read_bytes()
     with np.load(io.BytesIO(content), allow_pickle=False) as golden:
         assert sorted(golden) == ["inputs", "outputs"]

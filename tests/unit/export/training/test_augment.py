@@ -1,4 +1,4 @@
-"""The warps against their definition: x right, y down, about the middle of the picture."""
+"""The warps against their definition: x right, y down, about the middle of the image."""
 
 from __future__ import annotations
 
@@ -13,68 +13,68 @@ SIDE = 29
 MIDDLE = SIDE // 2
 
 
-def warp(affine: Affine, picture: NDArray[np.uint8], copies: int = 200, seed: int = 0) -> NDArray[np.uint8]:
-    batch = np.repeat(picture[np.newaxis, ..., np.newaxis], copies, axis=0)
+def warp(affine: Affine, image: NDArray[np.uint8], copies: int = 200, seed: int = 0) -> NDArray[np.uint8]:
+    batch = np.repeat(image[np.newaxis, ..., np.newaxis], copies, axis=0)
     warped: NDArray[np.uint8] = affine.warp(tf.constant(batch), tf.constant([seed, 0])).numpy()
     return warped[..., 0]
 
 
 def square(side: int) -> NDArray[np.uint8]:
-    picture = np.zeros((SIDE, SIDE), dtype=np.uint8)
+    image = np.zeros((SIDE, SIDE), dtype=np.uint8)
     start = (SIDE - side) // 2
-    picture[start : start + side, start : start + side] = 255
-    return picture
+    image[start : start + side, start : start + side] = 255
+    return image
 
 
-def centre(picture: NDArray[np.uint8]) -> NDArray[np.float64]:
+def centre(image: NDArray[np.uint8]) -> NDArray[np.float64]:
     """The centre of mass, (y, x), from the middle."""
-    mass = picture.astype(np.float64)
+    mass = image.astype(np.float64)
     found: NDArray[np.float64] = (np.indices(mass.shape) * mass).sum(axis=(1, 2)) / mass.sum() - MIDDLE
     return found
 
 
-def test_no_range_no_change() -> None:
-    picture = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE), dtype=np.uint8)
-    assert np.all(warp(Affine(), picture, copies=3) == picture)
+def test_zero_ranges_change_nothing() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE), dtype=np.uint8)
+    assert np.all(warp(Affine(), image, copies=3) == image)
 
 
-def test_translation_is_in_pixels_and_even_both_ways() -> None:
-    shifts = np.array([centre(picture) for picture in warp(Affine(translation=3), square(7))])
+def test_translation_is_in_pixels_and_symmetric() -> None:
+    shifts = np.array([centre(image) for image in warp(Affine(translation=3), square(7))])
     assert np.abs(shifts).max() <= 3.02
     assert np.all(shifts.max(axis=0) > 2.5)
     assert np.all(shifts.min(axis=0) < -2.5)
     assert np.abs(shifts.mean(axis=0)).max() < 0.5
 
 
-def test_scale_changes_the_size_and_not_the_place() -> None:
+def test_scale_changes_the_size_and_keeps_the_centre() -> None:
     warped = warp(Affine(scale=0.2), square(15))
     sizes = warped.astype(np.float64).sum(axis=(1, 2)) / 255 / 15**2
     assert 0.62 < sizes.min() < 0.75
     assert 1.3 < sizes.max() < 1.46
-    assert max(np.abs(centre(picture)).max() for picture in warped) < 0.05
+    assert max(np.abs(centre(image)).max() for image in warped) < 0.05
 
 
 def test_rotation_is_in_degrees_and_keeps_the_size() -> None:
     bar = np.zeros((SIDE, SIDE), dtype=np.uint8)
     bar[MIDDLE - 1 : MIDDLE + 2, 4:-4] = 255
-    angles = [slope(picture) for picture in warp(Affine(rotation=20), bar)]
+    angles = [slope(image) for image in warp(Affine(rotation=20), bar)]
     assert 17 < max(angles) < 20.5
     assert -20.5 < min(angles) < -17
 
 
-def test_shear_slants_what_stands_and_not_what_lies() -> None:
+def test_shear_slants_vertical_bars_only() -> None:
     affine = Affine(shear=15)
     lying = np.zeros((SIDE, SIDE), dtype=np.uint8)
     lying[MIDDLE - 1 : MIDDLE + 2, 4:-4] = 255
-    assert max(abs(slope(picture)) for picture in warp(affine, lying)) < 0.5
-    slants = [slope(picture.T) for picture in warp(affine, lying.T.copy())]
+    assert max(abs(slope(image)) for image in warp(affine, lying)) < 0.5
+    slants = [slope(image.T) for image in warp(affine, lying.T.copy())]
     assert 13 < max(slants) < 15.5
     assert -15.5 < min(slants) < -13
 
 
-def slope(picture: NDArray[np.uint8]) -> float:
+def slope(image: NDArray[np.uint8]) -> float:
     """How far a bar is turned, in degrees: the line through the middle of each of its columns."""
-    mass = picture.astype(np.float64)
+    mass = image.astype(np.float64)
     columns = np.flatnonzero(mass.sum(axis=0) > 400)
     heights = (np.arange(SIDE)[:, np.newaxis] * mass).sum(axis=0)[columns] / mass.sum(axis=0)[columns]
     inner = slice(3, -3)  # the ends are cut off aslant
@@ -82,7 +82,7 @@ def slope(picture: NDArray[np.uint8]) -> float:
 
 
 @pytest.mark.parametrize("seed", [0, 7])
-def test_the_same_seed_the_same_warps_and_each_picture_its_own(seed: int) -> None:
+def test_same_seed_gives_the_same_warps_and_images_differ(seed: int) -> None:
     affine = Affine(rotation=10, scale=0.1, shear=8, translation=2)
     first, second = (warp(affine, square(9), copies=8, seed=seed) for _ in range(2))
     np.testing.assert_array_equal(first, second)
@@ -91,59 +91,57 @@ def test_the_same_seed_the_same_warps_and_each_picture_its_own(seed: int) -> Non
 
 
 SEED = tf.constant([3, 4])
-PICTURES = np.random.default_rng(0).integers(0, 256, (50, 12, 12, 3), dtype=np.uint8)
+IMAGES = np.random.default_rng(0).integers(0, 256, (50, 12, 12, 3), dtype=np.uint8)
 NO_COLOURS = np.zeros((3, 3), np.float32)
 
 
 def changed(augmentation: Augmentation, components: NDArray[np.float32] = NO_COLOURS) -> NDArray[np.uint8]:
-    result: NDArray[np.uint8] = augmentation.apply(
-        tf.constant(PICTURES), SEED, tf.constant(components)
-    ).numpy()
+    result: NDArray[np.uint8] = augmentation.apply(tf.constant(IMAGES), SEED, tf.constant(components)).numpy()
     return result
 
 
-def test_nothing_asked_nothing_changed() -> None:
-    np.testing.assert_array_equal(changed(Augmentation()), PICTURES)
+def test_empty_augmentation_changes_nothing() -> None:
+    np.testing.assert_array_equal(changed(Augmentation()), IMAGES)
 
 
-def test_a_crop_is_a_part_of_the_picture_from_anywhere_in_it() -> None:
+def test_crops_come_from_all_positions() -> None:
     cropped = changed(Augmentation(crop=(9, 7)))
     assert cropped.shape == (50, 9, 7, 3)
     corners = set()
-    for picture, part in zip(PICTURES, cropped, strict=True):
+    for image, part in zip(IMAGES, cropped, strict=True):
         corners |= {
             (top, left)
             for top in range(4)
             for left in range(6)
-            if np.array_equal(picture[top : top + 9, left : left + 7], part)
+            if np.array_equal(image[top : top + 9, left : left + 7], part)
         }
     assert len(corners) > 12
     assert {top for top, _ in corners} == set(range(4))
     assert {left for _, left in corners} == set(range(6))
 
 
-def test_about_half_of_the_pictures_are_mirrored() -> None:
+def test_about_half_of_the_images_are_mirrored() -> None:
     mirrored = changed(Augmentation(mirror=True))
-    turned = [np.array_equal(one, other[:, ::-1]) for one, other in zip(mirrored, PICTURES, strict=True)]
-    same = [np.array_equal(one, other) for one, other in zip(mirrored, PICTURES, strict=True)]
+    turned = [np.array_equal(one, other[:, ::-1]) for one, other in zip(mirrored, IMAGES, strict=True)]
+    same = [np.array_equal(one, other) for one, other in zip(mirrored, IMAGES, strict=True)]
     assert sum(turned) + sum(same) == 50
     assert 10 < sum(turned) < 40
 
 
-def test_principal_colours_are_directions_as_long_as_their_deviations() -> None:
+def test_principal_colours_are_scaled_by_their_deviation() -> None:
     direction = np.array([2, 1, -2]) / 3
     along = np.random.default_rng(0).normal(scale=20, size=(1000, 10, 10, 1))
-    pictures = np.clip(128 + along * direction, 0, 255).round().astype(np.uint8)
-    components = principal_colours(pictures)
+    images = np.clip(128 + along * direction, 0, 255).round().astype(np.uint8)
+    components = principal_colours(images)
     lengths = np.linalg.norm(components, axis=1)
     assert lengths[2] == pytest.approx(20, rel=0.02)
     assert lengths[:2].max() < 1
     assert abs(components[2] @ direction) == pytest.approx(20, rel=0.02)
 
 
-def test_colours_move_along_them_by_one_step_a_picture() -> None:
+def test_colours_shift_once_per_image() -> None:
     components = np.array([[0, 0, 0], [0, 0, 0], [100, 0, 0]], np.float32)
-    grey = np.full_like(PICTURES, 128)
+    grey = np.full_like(IMAGES, 128)
     result = Augmentation(colour=0.1).apply(tf.constant(grey), SEED, tf.constant(components)).numpy()
     shifts = result.astype(int) - 128
     assert np.all(shifts[..., 1:] == 0)
@@ -151,7 +149,7 @@ def test_colours_move_along_them_by_one_step_a_picture() -> None:
     assert np.std(shifts[:, 0, 0, 0]) == pytest.approx(10, rel=0.3)
 
 
-def test_what_comes_in_at_the_border_is_black_or_like_its_neighbour() -> None:
+def test_border_is_filled_with_black_or_the_nearest_pixel() -> None:
     white = tf.fill([100, SIDE, SIDE, 1], tf.constant(255, tf.uint8))
     for border, least in (("constant", 0), ("nearest", 255)):
         warped = Affine(translation=6, border=border).warp(white, SEED)  # type: ignore[arg-type]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import io
 
-from export.training.progress import Bar
+from export.training.progress import ProgressBar
 
 
 class Terminal(io.StringIO):
@@ -19,9 +19,9 @@ class Clock:
         return self.now
 
 
-def test_a_file_gets_a_line_an_epoch() -> None:
+def test_file_gets_one_line_per_epoch() -> None:
     clock, file = Clock(), io.StringIO()
-    bar = Bar(file, clock)
+    bar = ProgressBar(file, clock)
     for step in range(1, 5):
         clock.now += 10
         bar.step(step, 8, "epoch 1/2")
@@ -34,9 +34,9 @@ def test_a_file_gets_a_line_an_epoch() -> None:
     )
 
 
-def test_a_terminal_sees_it_move_but_not_at_every_step() -> None:
+def test_terminal_is_redrawn_at_limited_rate() -> None:
     clock, terminal = Clock(), Terminal()
-    bar = Bar(terminal, clock)
+    bar = ProgressBar(terminal, clock)
     for step in range(1, 11):
         clock.now += 0.05
         bar.step(step, 10_000, "working")
@@ -46,9 +46,9 @@ def test_a_terminal_sees_it_move_but_not_at_every_step() -> None:
     assert terminal.getvalue().endswith("\r[########################] done  0:00 left\x1b[K\n")
 
 
-def test_long_times_are_told_in_hours() -> None:
+def test_long_times_are_shown_in_hours() -> None:
     clock, file = Clock(), io.StringIO()
-    bar = Bar(file, clock)
+    bar = ProgressBar(file, clock)
     clock.now = 3725
     bar.milestone(1, 2, "half")
     assert "1:02:05 left" in file.getvalue()

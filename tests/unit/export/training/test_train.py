@@ -11,21 +11,21 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from export.datasets import mnist, synthetic_images
-from export.datasets.dataset import Examples, Split, Streamed
-from export.datasets.image_files import Faults, Location, Size
+from export.datasets.dataset import Examples, FileExamples, InMemoryExamples
+from export.datasets.image_files import ImageErrors, Location, Size
 from export.errors import CheckpointError, DatasetError
 from export.networks.preprocessing import from_pixels
 from export.training.augment import Affine, Augmentation
-from export.training.backend import trainer
-from export.training.checkpoint import Checkpoint, State
+from export.training.backend import trainer_name
+from export.training.checkpoint import Checkpoint, TrainingState
 from export.training.optimizers import Adam, Momentum
-from export.training.train import Keeping, Plan, train
+from export.training.train import Checkpointing, TrainingPlan, train
 
 WARP = Augmentation(warp=Affine(rotation=10, translation=1))
-DEVICE = trainer().partition(" on ")[2]
-PLAN = Plan(epochs=2, batch_size=16, descent=Adam(3e-3), augmentation=WARP)
+DEVICE = trainer_name().partition(" on ")[2]
+PLAN = TrainingPlan(epochs=2, batch_size=16, optimizer=Adam(3e-3), augmentation=WARP)
 
-Splits = tuple[Split, Split]
+Splits = tuple[InMemoryExamples, InMemoryExamples]
 
 
 def build(side: int = 28, channels: int = 1) -> keras.Model:
@@ -40,35 +40,35 @@ def build(side: int = 28, channels: int = 1) -> keras.Model:
 @pytest.fixture(scope="module")
 def splits(digits: Path) -> Splits:
     dataset = mnist.load(digits)
-    assert isinstance(dataset.test, Split)
-    assert isinstance(dataset.train, Split)
+    assert isinstance(dataset.test, InMemoryExamples)
+    assert isinstance(dataset.train, InMemoryExamples)
     return dataset.train.limit(10), dataset.test
 
 
 @pytest.fixture(scope="module")
-def first(splits: Splits) -> State:
+def first(splits: Splits) -> TrainingState:
     """After PLAN, with the seed 1."""
     _, state = train(build, *splits, PLAN, seed=1)
     return state
 
 
-def equal(one: State, other: State) -> bool:
+def equal(one: TrainingState, other: TrainingState) -> bool:
     return one.curves == other.curves and all(
         np.array_equal(first, second) for first, second in zip(one.values, other.values, strict=True)
     )
 
 
-def test_the_seed_decides_every_weight(splits: Splits, first: State) -> None:
+def test_seed_determines_every_weight(splits: Splits, first: TrainingState) -> None:
     _, second = train(build, *splits, PLAN, seed=2)
     assert first.curves != second.curves
     for one, other in zip(first.values, second.values, strict=True):
         assert one.size == 1 or np.any(one != other)
 
 
-def test_curves_have_a_point_an_epoch_and_go_the_right_way_as_the_rate_falls_to_nothing(
+def test_curves_improve_while_the_learning_rate_decays_to_zero(
     splits: Splits,
 ) -> None:
-    plan = Plan(epochs=6, batch_size=16, descent=Adam(3e-3), augmentation=Augmentation())
+    plan = TrainingPlan(epochs=6, batch_size=16, optimizer=Adam(3e-3), augmentation=Augmentation())
     network, state = train(build, *splits, plan, seed=0)
     assert float(network.optimizer.learning_rate) == pytest.approx(0, abs=1e-9)
     assert int(network.optimizer.iterations) == 6 * (100 // 16)
@@ -80,8 +80,8 @@ def test_curves_have_a_point_an_epoch_and_go_the_right_way_as_the_rate_falls_to_
     assert state.seconds > 0
 
 
-def test_fewer_pictures_than_a_batch_are_one_batch(splits: Splits) -> None:
-    plan = Plan(epochs=1, batch_size=1000, descent=Adam(1e-3), augmentation=WARP)
+def test_fewer_images_than_a_batch_form_one_batch(splits: Splits) -> None:
+    plan = TrainingPlan(epochs=1, batch_size=1000, optimizer=Adam(1e-3), augmentation=WARP)
     network, _ = train(build, *splits, plan, seed=0)
     assert int(network.optimizer.iterations) == 1
 
@@ -100,66 +100,68 @@ def after(epoch: int) -> keras.callbacks.Callback:
     return keras.callbacks.LambdaCallback(on_epoch_end=leave)
 
 
-@pytest.mark.parametrize("descent", [Adam(3e-3, warmup=0.3), Momentum(0.01, drops=(0.5,))])
-def test_who_goes_on_ends_with_the_same_bits(
-    splits: Splits, descent: Adam | Momentum, tmp_path: Path
+@pytest.mark.parametrize("optimizer", [Adam(3e-3, warmup=0.3), Momentum(0.01, drops=(0.5,))])
+def test_resumed_training_ends_with_the_same_bits(
+    splits: Splits, optimizer: Adam | Momentum, tmp_path: Path
 ) -> None:
-    plan = Plan(epochs=2, batch_size=16, descent=descent, augmentation=WARP)
+    plan = TrainingPlan(epochs=2, batch_size=16, optimizer=optimizer, augmentation=WARP)
     _, whole = train(build, *splits, plan, seed=5)
 
-    keeping = Keeping(checkpoint=Checkpoint(tmp_path / "kept.npz", "mine"), resume=True)
+    checkpointing = Checkpointing(checkpoint=Checkpoint(tmp_path / "kept.npz", "mine"), resume=True)
     with pytest.raises(Interrupted):
-        train(build, *splits, plan, 5, keeping, callbacks=[after(0)])
-    kept = keeping.checkpoint.load()
+        train(build, *splits, plan, 5, checkpointing, callbacks=[after(0)])
+    kept = checkpointing.checkpoint.load()
     assert kept is not None
     assert len(kept.curves) == 1
-    network, resumed = train(build, *splits, plan, 5, keeping)
+    network, resumed = train(build, *splits, plan, 5, checkpointing)
     assert equal(whole, resumed)
 
-    again, same = train(build, *splits, plan, 5, keeping)  # nothing is left to do
+    again, same = train(build, *splits, plan, 5, checkpointing)  # nothing is left to do
     assert equal(whole, same)
     for one, other in zip(network.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
-def test_who_began_and_who_went_on_are_both_named(splits: Splits, tmp_path: Path) -> None:
+def test_trainers_before_and_after_resuming_are_recorded(splits: Splits, tmp_path: Path) -> None:
     checkpoint = Checkpoint(tmp_path / "kept.npz", "mine")
-    keeping = Keeping(checkpoint=checkpoint, resume=True)
+    checkpointing = Checkpointing(checkpoint=checkpoint, resume=True)
     plan = replace(PLAN, epochs=3)
     with pytest.raises(Interrupted):
-        train(build, *splits, plan, 5, keeping, callbacks=[after(0)])
+        train(build, *splits, plan, 5, checkpointing, callbacks=[after(0)])
     kept = checkpoint.load()
     assert kept is not None
     assert kept.trainer == f"tensorflow {tf.__version__} on {DEVICE}"
     checkpoint.save(replace(kept, trainer="jax 1 on a GPU"))
     both = f"jax 1 on a GPU, then tensorflow {tf.__version__} on {DEVICE}"
     with pytest.raises(Interrupted):
-        train(build, *splits, plan, 5, keeping, callbacks=[after(1)])
-    _, state = train(build, *splits, plan, 5, keeping)  # the same once more, and it is named once
+        train(build, *splits, plan, 5, checkpointing, callbacks=[after(1)])
+    _, state = train(build, *splits, plan, 5, checkpointing)  # the same once more, and it is named once
     assert (len(state.curves), state.trainer) == (3, both)
-    _, state = train(build, *splits, plan, 5, keeping)  # nothing is left to do
+    _, state = train(build, *splits, plan, 5, checkpointing)  # nothing is left to do
     assert state.trainer == both
 
 
-def test_who_does_not_go_on_begins_anew(splits: Splits, first: State, tmp_path: Path) -> None:
-    keeping = Keeping(checkpoint=Checkpoint(tmp_path / "kept.npz", "mine"), resume=False)
-    keeping.checkpoint.save(first)
-    _, second = train(build, *splits, PLAN, 1, keeping)
+def test_training_without_resume_ignores_the_checkpoint(
+    splits: Splits, first: TrainingState, tmp_path: Path
+) -> None:
+    checkpointing = Checkpointing(checkpoint=Checkpoint(tmp_path / "kept.npz", "mine"), resume=False)
+    checkpointing.checkpoint.save(first)
+    _, second = train(build, *splits, PLAN, 1, checkpointing)
     assert equal(first, second)
     assert first.seconds != second.seconds
 
 
-def test_a_checkpoint_that_cannot_be_written_ends_the_training(splits: Splits, tmp_path: Path) -> None:
+def test_unwritable_checkpoint_stops_the_training(splits: Splits, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    keeping = Keeping(checkpoint=Checkpoint(tmp_path / "file" / "kept.npz", "mine"), resume=False)
+    checkpointing = Checkpointing(checkpoint=Checkpoint(tmp_path / "file" / "kept.npz", "mine"), resume=False)
     with pytest.raises(CheckpointError, match="cannot write the checkpoint"):
-        train(build, *splits, PLAN, 1, keeping)
+        train(build, *splits, PLAN, 1, checkpointing)
 
 
 @pytest.fixture
-def streamed(tmp_path: Path) -> Callable[..., Streamed]:
-    def streamed(count: int, damaged: int = 0) -> Streamed:
-        """Drawn digits in files, the first `damaged` of them no pictures."""
+def streamed(tmp_path: Path) -> Callable[..., FileExamples]:
+    def streamed(count: int, damaged: int = 0) -> FileExamples:
+        """Drawn digits in files, the first `damaged` of them no images."""
         locations = []
         for number in range(count):
             path = tmp_path / f"{number:03}.png"
@@ -168,47 +170,49 @@ def streamed(tmp_path: Path) -> Callable[..., Streamed]:
             )
             locations.append(Location(path, path.name))
         size = Size(28, 28, 1, "stretch")
-        return Streamed(
-            locations, np.arange(count) % 10, size, Faults(10_000 if damaged < 3 else count, "here")
+        return FileExamples(
+            locations, np.arange(count) % 10, size, ImageErrors(10_000 if damaged < 3 else count, "here")
         )
 
     return streamed
 
 
-def test_pictures_in_files_train_as_those_in_memory_do(streamed: Callable[..., Streamed]) -> None:
+def test_images_in_files_and_in_memory_train_equally(streamed: Callable[..., FileExamples]) -> None:
     files = streamed(40)
     pixels, _ = files.read(np.arange(40))
-    memory = Split(pixels, files.labels)
+    memory = InMemoryExamples(pixels, files.labels)
     _, one = train(build, files, files, PLAN, seed=1)
     _, other = train(build, memory, memory, PLAN, seed=1)
     assert equal(one, other)
 
 
-def test_a_few_damaged_pictures_are_passed_over(streamed: Callable[..., Streamed]) -> None:
+def test_few_damaged_images_are_skipped(streamed: Callable[..., FileExamples]) -> None:
     files = streamed(40, damaged=2)
     _, state = train(build, files, files, PLAN, seed=1)
     assert len(state.curves) == 2
-    assert sorted(files.faults.names) == ["000.png", "001.png"]
+    assert sorted(files.image_errors.reasons) == ["000.png", "001.png"]
 
 
-def test_many_damaged_pictures_end_the_training(streamed: Callable[..., Streamed]) -> None:
+def test_many_damaged_images_stop_the_training(streamed: Callable[..., FileExamples]) -> None:
     files = streamed(40, damaged=3)
-    with pytest.raises(DatasetError, match=r"here is damaged: \d of its 40 pictures cannot be read so far"):
+    with pytest.raises(DatasetError, match=r"here is damaged: \d of its 40 images are unreadable so far"):
         train(build, files, files, PLAN, seed=1)
 
 
-def test_crops_mirrors_and_colours_make_a_network_of_another_size(tmp_path: Path) -> None:
+def test_random_crops_define_the_input_size(tmp_path: Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (20, 12, 12, 3), dtype=np.uint8)
-    training: Examples = Split(images, np.arange(20) % 10)
-    validation: Examples = Split(images[:, 2:10, 2:10], np.arange(20) % 10)
+    training: Examples = InMemoryExamples(images, np.arange(20) % 10)
+    validation: Examples = InMemoryExamples(images[:, 2:10, 2:10], np.arange(20) % 10)
     augmentation = Augmentation(crop=(8, 8), mirror=True, colour=0.1)
-    plan = Plan(epochs=1, batch_size=5, descent=Momentum(0.01), augmentation=augmentation)
+    plan = TrainingPlan(epochs=1, batch_size=5, optimizer=Momentum(0.01), augmentation=augmentation)
     network, _ = train(lambda: build(8, 3), training, validation, plan, seed=1)
     assert network.input_shape == (None, 8, 8, 3)
 
 
-def test_what_was_trained_in_16_bits_has_32(splits: Splits) -> None:
-    plan = Plan(epochs=2, batch_size=16, descent=Adam(3e-3), augmentation=WARP, mixed_precision=True)
+def test_mixed_precision_training_returns_a_float32_network(splits: Splits) -> None:
+    plan = TrainingPlan(
+        epochs=2, batch_size=16, optimizer=Adam(3e-3), augmentation=WARP, mixed_precision=True
+    )
     network, state = train(build, *splits, plan, seed=1)
     assert {layer.compute_dtype for layer in network.layers} <= {"float32", "uint8"}
     assert keras.config.dtype_policy().name == "float32"
@@ -217,7 +221,7 @@ def test_what_was_trained_in_16_bits_has_32(splits: Splits) -> None:
     assert accuracy == pytest.approx(state.curves.validation_accuracy[-1], abs=0.05)
 
 
-def test_a_strategy_trains_the_same_network(splits: Splits, first: State) -> None:
+def test_distribution_strategy_trains_the_same_network(splits: Splits, first: TrainingState) -> None:
     """One device alone, which is a strategy like any other."""
     strategy = tf.distribute.MirroredStrategy(["CPU:0"])
     _, shared = train(build, *splits, PLAN, seed=1, strategy=strategy)

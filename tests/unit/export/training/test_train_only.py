@@ -23,7 +23,7 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
-def test_it_leaves_checkpoints_of_which_resume_publishes_the_same_graph(
+def test_resume_publishes_the_checkpoints_of_train_only(
     digits: Path,
     exported: Exported,
     tmp_path: Path,
@@ -36,7 +36,7 @@ def test_it_leaves_checkpoints_of_which_resume_publishes_the_same_graph(
     stdout, stderr = capsys.readouterr()
     folder = Path(stdout.rstrip("\n"))
     assert folder.parent == Path(".checkpoints")
-    assert [path.name for path in folder.iterdir()] == ["column-1.npz"]
+    assert [path.name for path in folder.iterdir()] == ["member-1.npz"]
     assert [path.name for path in tmp_path.iterdir()] == [".checkpoints"]
     assert "epoch 2/2" in stderr
     assert "ONNX" not in stderr
@@ -49,17 +49,17 @@ def test_it_leaves_checkpoints_of_which_resume_publishes_the_same_graph(
     assert Path("models/convnet/1/model.onnx").read_bytes() == at_once.read_bytes()
 
 
-def test_what_jax_has_trained_is_published_by_tensorflow(
+def test_network_trained_with_jax_is_published_with_tensorflow(
     start: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     drawn_signs.write_folders(tmp_path / "data", train=12, test=6)
     models, checkpoints = tmp_path / "models", tmp_path / "kept"
     command = ["signnet", "--data", tmp_path / "data", "--models", models, "--checkpoints", checkpoints]
-    command += ["--columns", "1", "--epochs", "2", "--batch-size", "10"]
+    command += ["--members", "1", "--epochs", "2", "--batch-size", "10"]
     process = start(*command, "--train-only", "--distribute", KERAS_BACKEND="jax")
     stdout, stderr = process.communicate()
     assert (process.returncode, stdout) == (0, f"{checkpoints}\n"), stderr
-    assert "--distribute changes nothing: jax trains on one device\n" in stderr
+    assert "--distribute has no effect: jax trains on one device\n" in stderr
     assert "epoch 2/2" in stderr
     assert not models.exists()
 
@@ -75,7 +75,7 @@ def test_what_jax_has_trained_is_published_by_tensorflow(
     assert manifest["parity"]["argmax_equal"] is True
 
     shape = (4, 4, 100, 150)  # of the second convolution, into which nothing else is folded
-    with np.load(checkpoints / "column-1.npz") as kept:
+    with np.load(checkpoints / "member-1.npz") as kept:
         [kernel, *_] = [kept[name] for name in kept.files if kept[name].shape == shape]
     weights = map(onnx.numpy_helper.to_array, onnx.load(version / "model.onnx").graph.initializer)
     [published] = [weight for weight in weights if weight.shape == (150, 100, 4, 4)]
@@ -85,11 +85,11 @@ def test_what_jax_has_trained_is_published_by_tensorflow(
 @pytest.mark.parametrize(
     ("backend", "sentence"),
     [
-        ("openvino", "KERAS_BACKEND is 'openvino': networks are trained by tensorflow, jax, torch"),
+        ("openvino", "KERAS_BACKEND is 'openvino'; expected one of tensorflow, jax, torch"),
         ("torch", "KERAS_BACKEND is 'torch', which is not installed"),
     ],
 )
-def test_a_backend_that_cannot_train_is_a_sentence(
+def test_unusable_backend_is_rejected(
     backend: str, sentence: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Wherever PyTorch may be installed."""
