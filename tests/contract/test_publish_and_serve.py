@@ -1,4 +1,4 @@
-"""What the workshop publishes, the server serves: every form of input and output, against plain numpy."""
+"""The server against numpy, for every kind of input and output that the export can publish."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ SHADES = Manifest(
 
 
 def inputs() -> Iterator[InputSpec]:
-    """Each type, layout and number of channels, and each kind of normalisation."""
+    """Yield all dtypes, layouts, numbers of channels and kinds of normalisation."""
     for layout, channels in product(("NHWC", "NCHW"), (1, 3)):
         plain = InputSpec("pixels", "uint8", layout, HEIGHT, WIDTH, channels, "fit")  # type: ignore[arg-type]
         floats = replace(plain, dtype="float32")
@@ -87,7 +87,7 @@ def served(models: Path) -> Iterator[TestClient]:
 
 
 def post(client: TestClient, pixels: NDArray[np.uint8]) -> list[dict[str, Any]]:
-    """The classes of one image, `(height, width)` or `(height, width, 3)`, best first."""
+    """Classify one image, [height, width] or [height, width, 3], and return the ranked classes."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     answer = client.post("/classify", content=buffer.getvalue(), headers={"Content-Type": "image/png"})
@@ -141,9 +141,9 @@ def test_rgb_model_gets_grey_in_each_channel(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("resize", "label"),
     [
-        ("crop", "shade 9"),  # the middle third alone
+        ("crop", "shade 9"),  # the central third
         ("stretch", "shade 3"),  # a third of white
-        ("fit", "shade 1"),  # a third of white on three lines of eight
+        ("fit", "shade 1"),  # a third of white on three rows of eight
     ],
 )
 def test_resize_follows_the_manifest(
@@ -176,7 +176,7 @@ def test_polarity_follows_the_manifest(
 
 
 def plain(part: Any) -> Any:
-    """As JSON has it."""
+    """Convert to the types of JSON."""
     if isinstance(part, tuple):
         return list(part)
     return part if isinstance(part, str) else asdict(part)
@@ -230,8 +230,8 @@ def test_manifest_sections_are_served(tmp_path: Path, there: list[str]) -> None:
         (model,) = client.get("/models").json()["models"]
     absent = {"weights": "trained", "rewrites": []}
     for part in PARTS:
-        told = model["provenance"][part]
-        assert told == (plain(parts[part]) if part in parts else absent.get(part))
+        served_part = model["provenance"][part]
+        assert served_part == (plain(parts[part]) if part in parts else absent.get(part))
     assert model["accuracy"] == (1 if "evaluation" in parts else None)
 
 

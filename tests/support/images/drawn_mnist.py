@@ -1,4 +1,4 @@
-"""Digits drawn in many hands, in the form of MNIST, so that tests need no data set."""
+"""Synthetic digits in the format of MNIST, so that tests need no data set."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from export.datasets import idx, synthetic_images
 
 
 def write_mnist(folder: Path, arrays: Mapping[str, NDArray[np.uint8]]) -> None:
-    """IDX files, the labels plain and the images gzipped, so that both are read."""
+    """Write IDX files, labels plain and images gzipped, to cover both formats."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, array in arrays.items():
         content = idx.encode(array)
@@ -23,13 +23,13 @@ def write_mnist(folder: Path, arrays: Mapping[str, NDArray[np.uint8]]) -> None:
             (folder / name).write_bytes(content)
 
 
-def drawn(per_class: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Drawn digits in many hands, [10 * per_class, 28, 28], and their labels."""
+def draw_digits(per_class: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return digits in many handwriting styles, [10 * per_class, 28, 28], and their labels."""
     random = np.random.default_rng(seed)
     labels = np.tile(np.arange(10, dtype=np.uint8), per_class)
-    hands = random.uniform((1.6, -10, -8, 0.85), (3.2, 20, 8, 1.05), (len(labels), 4))
+    styles = random.uniform((1.6, -10, -8, 0.85), (3.2, 20, 8, 1.05), (len(labels), 4))
     images = [
-        synthetic_images.digit(label, synthetic_images.Handwriting(*hand))
-        for label, hand in zip(labels, hands.tolist(), strict=True)
+        synthetic_images.digit(label, synthetic_images.Handwriting(*style))
+        for label, style in zip(labels, styles.tolist(), strict=True)
     ]
     return np.stack(images)[..., 0], labels

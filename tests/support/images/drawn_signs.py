@@ -1,4 +1,4 @@
-"""Signs drawn in front of many walls, in the forms of GTSRB and of class folders, for tests."""
+"""Synthetic traffic signs in the formats of GTSRB and of image folders, for tests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL import Image
 
 from export.datasets import synthetic_images
 
-# Classes of GTSRB, each told by its shape and colour.
+# Classes of GTSRB with different shapes and colours.
 CLASSES = (14, 17, 12)
 
 _SHAPES = ("octagon", "disc", "diamond")
@@ -21,10 +21,10 @@ _COLOURS = ((190, 20, 30), (20, 70, 160), (240, 200, 30))
 
 
 def sign(kind: int, number: int, side: int) -> NDArray[np.uint8]:
-    """The `number`th image of the `kind`th class."""
+    """Draw an image of the class `kind`; `number` seeds the background."""
     random = np.random.default_rng([kind, number])
-    wall = (*random.integers(20, 220, 3).tolist(),)
-    return synthetic_images.sign(_COLOURS[kind], _SHAPES[kind], (235, 235, 235), "dot", wall, side)
+    background = (*random.integers(20, 220, 3).tolist(),)
+    return synthetic_images.sign(_COLOURS[kind], _SHAPES[kind], (235, 235, 235), "dot", background, side)
 
 
 def png(kind: int, number: int, side: int) -> bytes:
@@ -32,7 +32,7 @@ def png(kind: int, number: int, side: int) -> bytes:
 
 
 def write_folders(folder: Path, train: int = 12, test: int = 3) -> None:
-    """train/<label>/ and test/<label>/, so many images each, of many sizes; no test/ for 0."""
+    """Write train/<label>/ and test/<label>/ with images of various sizes; no test/ for `test=0`."""
     for part, count, first in (("train", train, 0), ("test", test, 1000)):
         for kind, label in enumerate(("stop", "no entry", "priority")[: len(CLASSES)]):
             for number in range(count):
@@ -42,7 +42,7 @@ def write_folders(folder: Path, train: int = 12, test: int = 3) -> None:
 
 
 def write_packed(folder: Path, tracks: int = 3, frames: int = 4, test: int = 2) -> None:
-    """train.tar and test.tar, as the images lie in them."""
+    """Write train.tar and test.tar in the packed format."""
     for part, rows in (("train", list(_training(tracks, frames))), ("test", list(_testing(test)))):
         lines = ["path,width,height,roi_x1,roi_y1,roi_x2,roi_y2,class_id"]
         with tarfile.open(folder / f"{part}.tar", "w") as archive:
@@ -55,7 +55,7 @@ def write_packed(folder: Path, tracks: int = 3, frames: int = 4, test: int = 2) 
 
 
 def write_original(folder: Path, tracks: int = 3, frames: int = 4, test: int = 2) -> None:
-    """The same images in the benchmark's own form."""
+    """Write the same images in the original format of the benchmark."""
     header = "Filename;Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;ClassId"
     images = folder / "Final_Training" / "Images"
     listings: dict[Path, list[str]] = {}

@@ -1,4 +1,4 @@
-"""A classifier of one matrix, in any form of input and output that a manifest can describe."""
+"""A linear classifier with any input and output that a manifest can describe."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LABELS = tuple("abcd")
 
 @dataclass(frozen=True)
 class Linear:
-    """The same as a graph and as numpy."""
+    """The classifier as an ONNX graph and in numpy."""
 
     input: InputSpec
     kind: Literal["probabilities", "logits"]
@@ -53,12 +53,12 @@ class Linear:
         return bytes(model.SerializeToString())
 
     def scores(self, inputs: NDArray[Any]) -> NDArray[np.float64]:
-        """Of inputs as the graph takes them."""
+        """Return the outputs for inputs of the graph, in numpy."""
         logits = inputs.reshape(len(inputs), -1).astype(np.float64) @ self.matrix
         return logits if self.kind == "logits" else softmax(logits)
 
     def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """Of one image, `(height, width, channels)`."""
+        """Return the probabilities of one image, [height, width, channels], in numpy."""
         values = pixels.astype(np.float64)
         values *= 1 if self.input.scale is None else self.input.scale
         values -= self.input.mean or 0
@@ -80,7 +80,7 @@ class Linear:
             tolerance=1e-5,
         )
         random = np.random.default_rng(2)
-        shape = (3, *(axis or 0 for axis in self.input.shape()))  # none is free
+        shape = (3, *(axis or 0 for axis in self.input.shape()))  # no axis is dynamic
         inputs = random.integers(0, 256, shape).astype(self.input.dtype)
         if self.input.dtype == "float32":
             inputs = inputs / np.float32(255)
@@ -88,6 +88,6 @@ class Linear:
 
 
 def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    powers = np.exp(logits)
-    answer: NDArray[np.float64] = powers / powers.sum(axis=-1, keepdims=True)
-    return answer
+    exponentials = np.exp(logits)
+    probabilities: NDArray[np.float64] = exponentials / exponentials.sum(axis=-1, keepdims=True)
+    return probabilities

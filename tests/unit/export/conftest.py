@@ -1,4 +1,4 @@
-"""Small data made on the spot, and one real run of the command that the tests share."""
+"""Fixtures: synthetic data, and one run of the command that the tests share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from export.repository.manifest import InputSpec, Manifest, OutputSpec
-from tests.support.images.drawn_mnist import drawn, write_mnist
+from tests.support.images.drawn_mnist import draw_digits, write_mnist
 
 ROOT = Path(__file__).resolve().parents[3]
 SEED = 3
@@ -24,7 +24,7 @@ SMALL = ("--limit", "30", "--epochs", "2", "--batch-size", "32", "--seed", str(S
 
 @dataclass(frozen=True)
 class Exported:
-    """A finished run of the command: what it printed, and the model repository it wrote."""
+    """A completed run of the command and its model repository."""
 
     models: Path
     completed: subprocess.CompletedProcess[str]
@@ -40,9 +40,9 @@ def clean_environment(**additions: str) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def mnist_arrays() -> dict[str, NDArray[np.uint8]]:
-    """400 training and 100 test digits by the names of their files."""
-    train_images, train_labels = drawn(40, seed=1)
-    test_images, test_labels = drawn(10, seed=2)
+    """400 training and 100 test digits by file name."""
+    train_images, train_labels = draw_digits(40, seed=1)
+    test_images, test_labels = draw_digits(10, seed=2)
     return {
         "train-images-idx3-ubyte": train_images,
         "train-labels-idx1-ubyte": train_labels,
@@ -53,7 +53,7 @@ def mnist_arrays() -> dict[str, NDArray[np.uint8]]:
 
 @pytest.fixture(scope="session")
 def digits(mnist_arrays: dict[str, NDArray[np.uint8]], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in the form of MNIST."""
+    """A folder in the format of MNIST."""
     folder = tmp_path_factory.mktemp("digits")
     write_mnist(folder, mnist_arrays)
     return folder
@@ -71,20 +71,20 @@ def start() -> Command:
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            preexec_fn=heed_interrupts,
+            preexec_fn=restore_sigint,
         )
 
     return start
 
 
-def heed_interrupts() -> None:
-    """A shell's background jobs ignore interrupts, and so would all that a test run among them starts."""
+def restore_sigint() -> None:
+    """Restore SIGINT, which background jobs of a shell ignore."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")
 def exported(start: Command, digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    """The whole command on drawn digits, two epochs."""
+    """The command on synthetic digits, with two epochs."""
     folder = tmp_path_factory.mktemp("exported")
     models, checkpoints = folder / "models", folder / "checkpoints"
     process = start(
@@ -96,10 +96,10 @@ def exported(start: Command, digits: Path, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture
 def manifest() -> Manifest:
-    """Of a model that could be: two classes of images of 2x2."""
+    """A manifest for a classifier of 2x2 images with two classes."""
     return Manifest(
         name="tiny",
-        description="Tells nothing from nothing.",
+        description="Distinguishes nothing.",
         input=InputSpec("pixels", "uint8", "NHWC", 2, 2, 1, "fit"),
         output=OutputSpec("probabilities", "probabilities"),
         labels=("this", "that"),

@@ -1,4 +1,4 @@
-"""What is imported with what, each tried in a clean interpreter."""
+"""Imports of the export package, each in a new interpreter."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HEAVY = {"tensorflow", "keras", "tf2onnx"}
 
 
 def imported_by(code: str) -> set[str]:
-    """The top-level modules that are there after this code."""
+    """Return the top-level modules in `sys.modules` after running this code."""
     report = "import sys, json; print(json.dumps([name for name in sys.modules if '.' not in name]))"
     completed = subprocess.run(
         [sys.executable, "-c", f"{code}\n{report}"],
@@ -46,7 +46,7 @@ def test_help_does_not_load_heavy_libraries() -> None:
 
 
 def test_imports_are_relative_and_independent_of_the_service() -> None:
-    """So that it works as `export` in a clone and as `convserve.export` from the wheel."""
+    """The package is `export` in a clone and `convserve.export` in the wheel."""
     for path in (ROOT / "export").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             names = []

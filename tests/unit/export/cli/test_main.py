@@ -1,4 +1,4 @@
-"""The whole command, as a process, on drawn digits."""
+"""The command line, as a process, on synthetic digits."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_example_label_is_predicted_by_the_graph(exported: Exported) -> None:
 def test_second_export_publishes_the_next_version_with_the_same_graph(
     exported: Exported, digits: Path, tmp_path: Path
 ) -> None:
-    """In another process, after other work in TensorFlow: the seed alone decides."""
+    """The first export ran in another process."""
     models = tmp_path / "models"
     shutil.copytree(exported.models, models)
     options = ExportOptions(
@@ -112,7 +112,7 @@ def test_second_export_publishes_the_next_version_with_the_same_graph(
         batch_size=32,
         seed=SEED,
         limit=30,
-        checkpoints=tmp_path / "kept",
+        checkpoints=tmp_path / "checkpoints",
     )
     version = export_network("convnet", RECIPES["convnet"], options, io.StringIO())
     assert version == models / "convnet" / "2"
@@ -125,12 +125,12 @@ def test_second_export_publishes_the_next_version_with_the_same_graph(
 def test_interrupted_training_publishes_nothing(start: Command, digits: Path, tmp_path: Path) -> None:
     process = start(
         "convnet",
-        *("--data", digits, "--models", tmp_path / "models", "--checkpoints", tmp_path / "kept"),
+        *("--data", digits, "--models", tmp_path / "models", "--checkpoints", tmp_path / "checkpoints"),
         *("--epochs", "100000"),
     )
     assert process.stderr is not None
-    told = [process.stderr.readline() for _ in range(2)]
-    assert "epoch 1/100000" in told[1], told
+    lines = [process.stderr.readline() for _ in range(2)]
+    assert "epoch 1/100000" in lines[1], lines
     process.send_signal(signal.SIGINT)
     stdout, rest = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -144,13 +144,22 @@ def test_interrupted_training_publishes_nothing(start: Command, digits: Path, tm
 def test_resumed_training_gives_the_same_graph(
     start: Command, digits: Path, exported: Exported, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It goes on here, which is another process than both that went before."""
+    """The training resumes in another process."""
     models = tmp_path / "models"
-    command = ("convnet", "--data", digits, "--models", models, "--checkpoints", tmp_path / "kept", *SMALL)
+    command = (
+        "convnet",
+        "--data",
+        digits,
+        "--models",
+        models,
+        "--checkpoints",
+        tmp_path / "checkpoints",
+        *SMALL,
+    )
     process = start(*command)
     assert process.stderr is not None
-    told = [process.stderr.readline() for _ in range(2)]
-    assert "epoch 1/2" in told[1], told
+    lines = [process.stderr.readline() for _ in range(2)]
+    assert "epoch 1/2" in lines[1], lines
     process.kill()
     process.communicate()
     assert process.returncode == -signal.SIGKILL
@@ -167,7 +176,7 @@ def test_resumed_training_gives_the_same_graph(
 
 
 def test_failed_download_names_the_data_option(start: Command, tmp_path: Path) -> None:
-    """TensorSpec 9 of this machine discards, or refuses: no proxy listens there."""
+    """Uses the discard port of this machine as a proxy, where nothing listens."""
     nowhere = "http://127.0.0.1:9"
     process = start(
         "convnet",
@@ -189,14 +198,14 @@ def test_failed_download_names_the_data_option(start: Command, tmp_path: Path) -
 
 @pytest.fixture
 def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`main` settles two variables for TensorFlow; they go with the test."""
+    """Restores the variables that `main` sets."""
     monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 @pytest.mark.usefixtures("_environment")
 class TestErrorMessages:
-    """In this process: they come before TensorFlow does."""
+    """Runs in this process, because errors are reported before TensorFlow is imported."""
 
     def error(self, capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
         assert main([str(argument) for argument in arguments]) == 1
@@ -259,16 +268,16 @@ class TestErrorMessages:
     ],
 )
 def test_wrong_usage_exits_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as leaving:
+    with pytest.raises(SystemExit) as exited:
         main(arguments)
-    assert leaving.value.code == 2
+    assert exited.value.code == 2
     assert "convserve-export" in capsys.readouterr().err
 
 
 def test_help_lists_networks_and_defaults(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as leaving:
+    with pytest.raises(SystemExit) as exited:
         main(["--help"])
-    assert leaving.value.code == 0
+    assert exited.value.code == 0
     stdout = capsys.readouterr().out
     assert all(name in stdout for name in RECIPES)
     with pytest.raises(SystemExit):
@@ -280,15 +289,14 @@ def test_help_lists_networks_and_defaults(capsys: pytest.CaptureFixture[str]) ->
 def test_command_help_describes_and_groups_every_option(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit) as leaving:
+    with pytest.raises(SystemExit) as exited:
         main([command, "--help"])
-    assert leaving.value.code == 0
+    assert exited.value.code == 0
     help_text = capsys.readouterr().out
     assert "--columns" not in help_text
     assert "(default: " in help_text
     _, _, ungrouped = help_text.partition("options:\n")
-    own = [line.strip() for line in ungrouped.split("\n\n")[0].splitlines()]
-    assert own == ["-h, --help            show this help message and exit"]
+    assert ungrouped.split("\n\n")[0].split() == "-h, --help show this help message and exit".split()
 
 
 @pytest.mark.parametrize("flag", ["--members", "--columns"])

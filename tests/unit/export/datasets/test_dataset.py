@@ -8,40 +8,40 @@ from export.datasets.image_files import Size
 from export.errors import DatasetError
 
 LABELS = np.array([0, 1, 0, 2, 1, 0, 0, 1], dtype=np.int64)
-SPLIT = InMemoryExamples(np.arange(8, dtype=np.uint8).reshape(8, 1, 1, 1), LABELS)
+EXAMPLES = InMemoryExamples(np.arange(8, dtype=np.uint8).reshape(8, 1, 1, 1), LABELS)
 
 
 def numbers(split: InMemoryExamples) -> list[int]:
-    """Which of SPLIT's examples these are; their labels must have come along."""
+    """Return the indices of these examples in EXAMPLES, and check their labels."""
     found: list[int] = split.images.ravel().tolist()
     np.testing.assert_array_equal(split.labels, LABELS[found])
     return found
 
 
 def test_limit_keeps_evenly_spaced_examples_of_each_class() -> None:
-    assert numbers(SPLIT.limit(2)) == [0, 1, 3, 4, 5]
-    assert numbers(SPLIT.limit(100)) == list(range(8))
+    assert numbers(EXAMPLES.limit(2)) == [0, 1, 3, 4, 5]
+    assert numbers(EXAMPLES.limit(100)) == list(range(8))
 
 
 def test_hold_out_splits_the_examples() -> None:
-    rest, held = SPLIT.hold_out(0.25, seed=0)
+    rest, held = EXAMPLES.hold_out(0.25, seed=0)
     assert (len(rest), len(held)) == (6, 2)
     assert sorted(numbers(rest) + numbers(held)) == list(range(8))
 
 
 def test_seed_determines_the_held_out_examples() -> None:
-    choices = {tuple(numbers(SPLIT.hold_out(0.25, seed)[1])) for seed in range(20)}
+    choices = {tuple(numbers(EXAMPLES.hold_out(0.25, seed)[1])) for seed in range(20)}
     assert len(choices) > 1
-    assert numbers(SPLIT.hold_out(0.25, 5)[1]) == numbers(SPLIT.hold_out(0.25, 5)[1])
+    assert numbers(EXAMPLES.hold_out(0.25, 5)[1]) == numbers(EXAMPLES.hold_out(0.25, 5)[1])
 
 
 def test_hold_out_takes_at_least_one_example() -> None:
-    assert len(SPLIT.hold_out(0.01, seed=0)[1]) == 1
+    assert len(EXAMPLES.hold_out(0.01, seed=0)[1]) == 1
 
 
 def test_hold_out_keeps_groups_together() -> None:
     films = np.array([7, 7, 7, 3, 3, 5, 5, 5])
-    rest, held = InMemoryExamples(SPLIT.images, LABELS, films).hold_out(0.3, seed=1)
+    rest, held = InMemoryExamples(EXAMPLES.images, LABELS, films).hold_out(0.3, seed=1)
     assert rest.groups is not None
     assert held.groups is not None
     assert len(set(held.groups)) == 1
@@ -50,6 +50,6 @@ def test_hold_out_keeps_groups_together() -> None:
 
 
 def test_images_in_memory_cannot_be_resized() -> None:
-    assert SPLIT.sized(Size(1, 1, 1, "fit")) is SPLIT
+    assert EXAMPLES.sized(Size(1, 1, 1, "fit")) is EXAMPLES
     with pytest.raises(DatasetError, match="the images are 1x1x1, expected 2x2x1"):
-        SPLIT.sized(Size(2, 2, 1, "fit"))
+        EXAMPLES.sized(Size(2, 2, 1, "fit"))

@@ -65,7 +65,7 @@ def test_hold_out_keeps_tracks_together(packed: Path) -> None:
     assert rest.groups is not None
     assert held.groups is not None
     assert not set(rest.groups) & set(held.groups)
-    assert (len(rest), len(held)) == (28, 8)  # two of the nine tracks
+    assert (len(rest), len(held)) == (28, 8)  # two of nine tracks
     in_memory, kept = (cache_in_memory(part).hold_out(0.2, seed=0) for part in (train, train))
     assert (len(in_memory[0]), len(kept[1])) == (28, 8)
 

@@ -11,7 +11,7 @@ from export.datasets import synthetic_images
 
 @pytest.mark.parametrize("value", range(10))
 def test_digit_resembles_mnist(value: int) -> None:
-    """Light on dark, smooth, clear of the border, its centre of mass in the middle."""
+    """Light on dark, smooth, away from the border, with a centred centre of mass."""
     image = synthetic_images.digit(value)
     assert image.shape == (28, 28, 1)
     assert image.dtype == np.uint8

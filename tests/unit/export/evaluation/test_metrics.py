@@ -1,4 +1,4 @@
-"""Each against a small case one can do by hand."""
+"""Metrics of a small example computed by hand."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_top_k_accuracy() -> None:
 
 
 def test_calibration_error() -> None:
-    """With two bins: 0.4 and 0.4 are right once, 0.7 and 0.6 once, so (|1 - 0.8| + |1 - 1.3|) / 4."""
+    """Two bins: 0.4 and 0.4 with one correct, 0.7 and 0.6 with one correct: (|1 - 0.8| + |1 - 1.3|) / 4."""
     assert metrics.calibration_error(PROBABILITIES, LABELS, bins=2) == pytest.approx(0.125)
 
 

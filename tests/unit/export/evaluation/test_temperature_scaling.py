@@ -15,8 +15,8 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return np.asarray(scores / scores.sum(axis=1, keepdims=True))
 
 
-def sure_of_itself(times: float) -> np.ndarray:
-    """Logits whose softmax is right about the labels, and then so many times too large."""
+def overconfident_logits(times: float) -> np.ndarray:
+    """Return logits whose softmax is calibrated, multiplied by `times`."""
     logits = RANDOM.normal(size=(len(LABELS), 5)) * 1.5
     drawn = (softmax(logits).cumsum(axis=1) > RANDOM.random((len(LABELS), 1))).argmax(axis=1)
     swapped = logits.copy()
@@ -27,12 +27,12 @@ def sure_of_itself(times: float) -> np.ndarray:
 
 @pytest.mark.parametrize("times", [0.5, 1.0, 2.5])
 def test_temperature_recovers_the_scale_of_the_logits(times: float) -> None:
-    answers = softmax(sure_of_itself(times)).astype(np.float32)
+    answers = softmax(overconfident_logits(times)).astype(np.float32)
     temperature = temperature_scaling.fit([answers], LABELS)
     assert temperature == pytest.approx(times, rel=0.08)
-    cooled = temperature_scaling.soften([answers], temperature)
-    assert metrics.calibration_error(cooled, LABELS) < 0.03
-    assert np.array_equal(cooled.argmax(axis=1), answers.argmax(axis=1))
+    calibrated = temperature_scaling.soften([answers], temperature)
+    assert metrics.calibration_error(calibrated, LABELS) < 0.03
+    assert np.array_equal(calibrated.argmax(axis=1), answers.argmax(axis=1))
     if times != 1:
         assert metrics.calibration_error(answers, LABELS) > 0.05
 

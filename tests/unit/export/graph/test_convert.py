@@ -26,7 +26,7 @@ from export.networks.preprocessing import (
 
 
 def build() -> keras.Model:
-    """Listing 8.1 with biases that are not zero, as after training: zeros would be folded away."""
+    """Build Listing 8.1 with nonzero biases, because zeros would be removed by constant folding."""
     network = convnet.build()
     for weight in network.weights:
         weight.assign_add(keras.random.normal(weight.shape, stddev=0.05, seed=1))
@@ -106,7 +106,7 @@ def test_model_has_opset_producer_and_no_metadata(model: onnx.ModelProto) -> Non
 
 
 def test_same_weights_give_the_same_bytes(network: keras.Model, graph: bytes) -> None:
-    """Whatever Keras has counted up to by now: its names of layers end in a number."""
+    """Keras numbers its layers per process, so their names differ."""
     again = build()
     again.set_weights(network.get_weights())
     first, second = ([layer.name for layer in net.get_layer("convnet").layers] for net in (network, again))
@@ -123,7 +123,7 @@ def test_graph_outputs_match_keras(network: keras.Model, graph: bytes, count: in
 
 
 def test_cleanup_keeps_joins_splits_optional_inputs_and_shared_weights() -> None:
-    """What Listing 8.1 has not: the tidying is for every network."""
+    """Covers operations that Listing 8.1 does not contain."""
     inputs = keras.Input((8, 8, 3))
     shared = layers.Dense(4)
     left, right = keras.ops.split(shared(inputs), 2, axis=-1)
@@ -139,7 +139,7 @@ def test_cleanup_keeps_joins_splits_optional_inputs_and_shared_weights() -> None
 
 
 def test_large_weights_are_inlined_correctly() -> None:
-    """They pass the converter by: two of one shape, one of them used twice."""
+    """Covers two weights of the same shape, one of them used twice."""
     inputs = keras.Input((8, 8, 3))
     first, second = (layers.Dense(1100, use_bias=False) for _ in range(2))
     x = layers.Dense(1100, activation="tanh")(layers.Flatten()(inputs))
@@ -154,7 +154,7 @@ def test_large_weights_are_inlined_correctly() -> None:
 
 
 def test_operation_without_onnx_equivalent_is_rejected() -> None:
-    """On a CPU Keras compiles a grouped convolution to a call that tf2onnx leaves as it is."""
+    """On a CPU Keras compiles a grouped convolution to a call that tf2onnx does not convert."""
     inputs = keras.Input((8, 8, 4))
     outputs = layers.Dense(2, activation="softmax")(layers.Flatten()(layers.Conv2D(4, 3, groups=2)(inputs)))
     with pytest.raises(
@@ -167,7 +167,7 @@ def test_operation_without_onnx_equivalent_is_rejected() -> None:
     "prepare", [rescaled, centred, standardised, colour_balanced, locally_normalised, stretched]
 )
 def test_every_preparation_converts(prepare: Preparation) -> None:
-    """Also for images that are dark, pale, or even in one channel, where little is made much of."""
+    """Includes dark and bright images and a uniform channel, where small differences are amplified."""
     inputs = keras.Input((48, 48, 3))
     x = layers.Conv2D(4, 7, strides=4, kernel_initializer=keras.initializers.HeNormal(seed=1))(inputs)
     outputs = layers.Dense(3, activation="softmax")(layers.Flatten()(x))

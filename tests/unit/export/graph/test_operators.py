@@ -1,4 +1,4 @@
-"""The arithmetic of the course's slides, as ONNX Runtime's operators do it."""
+"""Convolution and pooling in ONNX Runtime, on examples computed by hand."""
 
 from __future__ import annotations
 

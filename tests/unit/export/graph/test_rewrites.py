@@ -1,4 +1,4 @@
-"""Each rewrite: the same answers to random input, and the nodes that it promises."""
+"""Each rewrite keeps the outputs for random inputs and leaves the expected nodes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def floats(*shape: int) -> NDArray[np.float32]:
 
 
 def graph(nodes: Sequence[onnx.NodeProto], axes: Sequence[int | str], constants: Mapping[str, Any]) -> bytes:
-    """From `x`, float32 of these axes, to `y`."""
+    """Return a model from `x`, float32 with this shape, to `y`."""
     model = helper.make_model(
         helper.make_graph(
             nodes,
@@ -39,27 +39,27 @@ def graph(nodes: Sequence[onnx.NodeProto], axes: Sequence[int | str], constants:
         opset_imports=[helper.make_opsetid("", 18)],
         ir_version=10,
     )
-    told = onnx.shape_inference.infer_shapes(model)
-    onnx.checker.check_model(told)
-    return bytes(told.SerializeToString())
+    inferred = onnx.shape_inference.infer_shapes(model)
+    onnx.checker.check_model(inferred)
+    return bytes(inferred.SerializeToString())
 
 
 def run(model: bytes, x: NDArray[Any]) -> NDArray[np.float32]:
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    answer: NDArray[np.float32] = session.run(None, {session.get_inputs()[0].name: x})[0]
-    return answer
+    outputs: NDArray[np.float32] = session.run(None, {session.get_inputs()[0].name: x})[0]
+    return outputs
 
 
-def kinds(model: bytes) -> list[str]:
+def op_types(model: bytes) -> list[str]:
     return [node.op_type for node in onnx.load_from_string(model).graph.node]
 
 
 def check(model: bytes, x: NDArray[Any], *, named: str, nodes: Sequence[str]) -> None:
-    """The rewrite of this name, and no other, leaves these nodes and the answers as they were."""
+    """Check the nodes and outputs after one rewrite, and that it is deterministic and idempotent."""
     (chosen,) = (each for each in REWRITES if each.name == named)
     rewritten = rewrite(model, [chosen])
     assert rewritten.rewrites == (named,)
-    assert kinds(rewritten.graph) == list(nodes)
+    assert op_types(rewritten.graph) == list(nodes)
     np.testing.assert_allclose(run(rewritten.graph, x), run(model, x), rtol=1e-4, atol=1e-5)
     assert rewrite(model, [chosen]).graph == rewritten.graph
     assert rewrite(rewritten.graph, [chosen]).rewrites == ()
@@ -124,7 +124,7 @@ def test_transpose_is_folded_into_a_dense_layer() -> None:
 
 
 def grouped(order: str, *, activated: bool) -> bytes:
-    """Two convolutions on a half of the channels each, concatenated in this order."""
+    """Return a model with two convolutions on half of the channels each, concatenated in this order."""
     nodes = [node("Split", "x", "left right", axis=1, num_outputs=2)]
     for half in ("left", "right"):
         made = f"{half}/sum" if activated else f"{half}/done"
@@ -163,7 +163,7 @@ def test_decomposed_response_normalisation_is_equivalent(size: int, bias: float)
 
 @pytest.mark.parametrize("pooled", [True, False])
 def test_channels_last_response_normalisation_is_equivalent(pooled: bool) -> None:
-    """And one pass shorter, as the next convolution takes a factor over."""
+    """One pass is saved, because a factor is folded into the next convolution."""
     nodes = [
         node("LRN", "x", "a", size=5, alpha=5e-4, beta=0.75, bias=2.0),
         *([node("MaxPool", "a", "b", kernel_shape=[2, 2])] if pooled else []),
@@ -173,7 +173,7 @@ def test_channels_last_response_normalisation_is_equivalent(pooled: bool) -> Non
     rewritten = rewrite(model, [*SPEEDUPS, CHANNELS_LAST])
     assert rewritten.rewrites == ("response-normalisation", "response-normalisation-channels-last")
     passes = ["Pow", "AveragePool", "Add", "Sqrt", "Sqrt", "Mul", "Div"]
-    assert [kind for kind in kinds(rewritten.graph) if kind in (*passes, "Conv")] == [*passes, "Conv"]
+    assert [kind for kind in op_types(rewritten.graph) if kind in (*passes, "Conv")] == [*passes, "Conv"]
     x = floats(2, 9, 4, 5) * 100
     np.testing.assert_allclose(run(rewritten.graph, x), run(model, x), rtol=1e-4, atol=1e-4)
 
@@ -194,7 +194,7 @@ SCALE = floats(3)
 
 @pytest.mark.parametrize("pads", [0, 1])
 def test_input_scale_is_folded_into_the_first_convolution(pads: int) -> None:
-    """The offset does so only without padding."""
+    """The offset is folded only without padding."""
     nodes = [
         node("Mul", "x factor", "a"),
         node("Add", "a offset", "b"),
@@ -262,7 +262,7 @@ def test_rewrites_reduce_a_network_like_alexnet_to_its_layers() -> None:
         "response-normalisation",
     )
     normalisation = ["Mul", "Conv", "Sqrt", "Sqrt", "Mul", "Div"]
-    assert kinds(rewritten.graph) == [
+    assert op_types(rewritten.graph) == [
         *["Cast", "Transpose", "Conv", "Relu", *normalisation, "MaxPool"],
         *["Conv", "Relu", *normalisation, "Reshape"],
         *["MatMul", "Add", "Relu", "MatMul", "Add", "Softmax"],
@@ -284,7 +284,7 @@ def test_float16_weights_are_half_the_size_and_restored_exactly() -> None:
     np.testing.assert_array_equal(run(halved, x), run(model, x))
     restored = rewrite(halved, [FLOAT32_WEIGHTS])
     assert restored.rewrites == ("weights-whole",)
-    assert kinds(restored.graph) == ["MatMul"]
+    assert op_types(restored.graph) == ["MatMul"]
     np.testing.assert_array_equal(run(restored.graph, x), run(model, x))
 
 

@@ -23,7 +23,7 @@ from export.training.mixed_precision import mixed_precision
 
 @pytest.fixture(scope="module")
 def published() -> keras.Model:
-    """AlexNet, whose sixty million weights take their time to be drawn."""
+    """AlexNet, built once because it has sixty million weights."""
     return alexnet.build()
 
 
@@ -80,7 +80,7 @@ def test_alexnet_with_fewer_classes_has_a_smaller_last_layer(published_for_signs
 
 
 def kernels_of(network: keras.Model) -> list[tuple[tuple[int, ...], float]]:
-    """Shape and deviation of every kernel."""
+    """Return the shape and the standard deviation of every kernel."""
     kernels = [layer.kernel for layer in network.layers if hasattr(layer, "kernel")]
     return [(tuple(kernel.shape), float(np.std(kernel))) for kernel in kernels]
 
@@ -118,7 +118,7 @@ def test_response_normalisation_matches_the_formula_of_the_paper() -> None:
 
 
 def test_portable_response_normalisation_matches_tensorflow() -> None:
-    """With fewer channels than neighbours, too."""
+    """Includes fewer channels than the window."""
     for channels in (9, 3, 1):
         values = np.random.default_rng(channels).normal(0, 100, (2, 3, 4, channels)).astype(np.float32)
         inputs = keras.Input((3, 4, channels))
@@ -130,7 +130,7 @@ def test_portable_response_normalisation_matches_tensorflow() -> None:
 
 
 def test_response_normalisation_trains_in_mixed_precision() -> None:
-    """No kernel of it knows bfloat16."""
+    """TensorFlow has no bfloat16 kernel for it on CPUs."""
     with mixed_precision():
         inputs = keras.Input((3, 4, 9))
         outputs = keras.layers.Conv2D(2, 1)(alexnet.response_normalisation(keras.layers.Conv2D(9, 1)(inputs)))
@@ -169,7 +169,7 @@ def test_from_pixels_rescales_and_shares_weights() -> None:
 
 
 def shapes(network: keras.Model) -> list[tuple[str, tuple[int, ...]]]:
-    """Of the layers that change it."""
+    """Return type and output shape of the layers, except ReLU and dropout."""
     passed = ("ReLU", "Dropout")
     layers = [layer for layer in network.layers if type(layer).__name__ not in passed]
     return [(type(layer).__name__, tuple(layer.output.shape[1:])) for layer in layers]
@@ -228,7 +228,7 @@ def test_rescaled_divides_by_255() -> None:
 
 @pytest.mark.parametrize("prepare", [standardised, colour_balanced, locally_normalised, stretched])
 def test_preparation_removes_brightness_and_contrast(prepare: Preparation) -> None:
-    """Up to the noise that is not amplified, which is small beside images of such contrast."""
+    """The tolerance covers the constant that is added to standard deviations."""
     np.testing.assert_allclose(prepared(prepare, IMAGES * 0.8 + 30), prepared(prepare, IMAGES), atol=0.05)
 
 

@@ -1,4 +1,4 @@
-"""The fixed kernels: what the export publishes, and what they make of images whose maps are known."""
+"""The network of fixed kernels, on images with known maps, and its export."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Classifiers made elsewhere: what is found out, what is refused, and that a service answers as they do."""
+"""The import of ONNX classifiers: inference of properties, validation and serving."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def classifier(
     perm: tuple[int, ...] | None = None,
     answer: str = "logits",
 ) -> onnx.ModelProto:
-    """As ImageNet's are: a convolution, a mean over all places, a dense layer."""
+    """Return a small classifier in the style of ImageNet networks."""
     random = np.random.default_rng(1)
     constants = {
         "kernel": random.normal(0, 0.3, (8, 3, 5, 5)).astype(np.float32),
@@ -69,27 +69,27 @@ def classifier(
 
 
 @pytest.fixture
-def bring(tmp_path: Path) -> Callable[..., int]:
-    """Runs `convserve-export import` on a model and labels; its exit code."""
+def run_import(tmp_path: Path) -> Callable[..., int]:
+    """Runs `convserve-export import` and returns the exit code."""
 
-    def bring(model: onnx.ModelProto | bytes, *options: str, labels: str = "\n".join(LABELS)) -> int:
+    def run_import(model: onnx.ModelProto | bytes, *options: str, labels: str = "\n".join(LABELS)) -> int:
         data = model if isinstance(model, bytes) else model.SerializeToString()
         (tmp_path / "my model.onnx").write_bytes(data)
         (tmp_path / "labels.txt").write_text(labels)
         files = (str(tmp_path / "my model.onnx"), "--labels", str(tmp_path / "labels.txt"))
         return main(["import", *files, "--models", str(tmp_path / "models"), *options])
 
-    return bring
+    return run_import
 
 
 def noise(height: int = SIDE, width: int = SIDE) -> NDArray[np.uint8]:
     return np.random.default_rng(5).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-def test_imported_imagenet_classifier_is_served(bring: Callable[..., int], tmp_path: Path) -> None:
-    """NCHW, float32, logits, any batch: the service answers as plain numpy and ONNX Runtime do."""
+def test_imported_imagenet_classifier_is_served(run_import: Callable[..., int], tmp_path: Path) -> None:
+    """For NCHW, float32, logits and a dynamic batch, the server matches numpy and ONNX Runtime."""
     model = classifier()
-    assert bring(model, "--name", "elsewhere", *IMAGENET) == 0
+    assert run_import(model, "--name", "elsewhere", *IMAGENET) == 0
     pixels = noise()
     values = ((pixels / 255 - MEAN) / STD).astype(np.float32).transpose(2, 0, 1)[np.newaxis]
     logits = OrtSession(model.SerializeToString()).run(values)[0].astype(np.float64)
@@ -104,12 +104,12 @@ def test_imported_imagenet_classifier_is_served(bring: Callable[..., int], tmp_p
         with urllib.request.urlopen(request) as answer:
             (predicted,) = json.load(answer)["predictions"]
     assert [each["label"] for each in predicted["top_k"]] == [LABELS[i] for i in np.argsort(-expected)]
-    told = [each["probability"] for each in predicted["top_k"]]
-    np.testing.assert_allclose(told, -np.sort(-expected), atol=1e-5)
+    probabilities = [each["probability"] for each in predicted["top_k"]]
+    np.testing.assert_allclose(probabilities, -np.sort(-expected), atol=1e-5)
 
 
-def test_properties_are_inferred_from_the_graph(bring: Callable[..., int], tmp_path: Path) -> None:
-    assert bring(classifier(activation="Softmax", answer="probs")) == 0
+def test_properties_are_inferred_from_the_graph(run_import: Callable[..., int], tmp_path: Path) -> None:
+    assert run_import(classifier(activation="Softmax", answer="probs")) == 0
     manifest = read_version(tmp_path / "models", "my-model").manifest
     assert (manifest.input.layout, manifest.input.dtype, manifest.input.name) == ("NCHW", "float32", "data")
     assert (manifest.input.height, manifest.input.width, manifest.input.channels) == (SIDE, SIDE, 3)
@@ -120,27 +120,27 @@ def test_properties_are_inferred_from_the_graph(bring: Callable[..., int], tmp_p
     assert manifest.max_batch_size > 1
 
 
-def test_uint8_channels_last_graph_is_imported(bring: Callable[..., int], tmp_path: Path) -> None:
+def test_uint8_channels_last_graph_is_imported(run_import: Callable[..., int], tmp_path: Path) -> None:
     model = classifier(axes=("batch", SIDE, SIDE, 3), dtype=TensorProto.UINT8, perm=(0, 3, 1, 2))
-    assert bring(model, "--dtype", "uint8", "--layout", "NHWC", "--resize", "stretch") == 0
+    assert run_import(model, "--dtype", "uint8", "--layout", "NHWC", "--resize", "stretch") == 0
     spec = read_version(tmp_path / "models", "my-model").manifest.input
     assert (spec.dtype, spec.layout, spec.resize, spec.scale) == ("uint8", "NHWC", "stretch", None)
 
 
-def test_fixed_batch_of_one_is_kept(bring: Callable[..., int], tmp_path: Path) -> None:
-    assert bring(classifier(axes=(1, 3, SIDE, SIDE))) == 0
+def test_fixed_batch_of_one_is_kept(run_import: Callable[..., int], tmp_path: Path) -> None:
+    assert run_import(classifier(axes=(1, 3, SIDE, SIDE))) == 0
     assert read_version(tmp_path / "models", "my-model").manifest.max_batch_size == 1
 
 
-def test_dynamic_size_is_set_by_the_option(bring: Callable[..., int], tmp_path: Path) -> None:
+def test_dynamic_size_is_set_by_the_option(run_import: Callable[..., int], tmp_path: Path) -> None:
     model = classifier(axes=("batch", 3, "height", "width"))
-    assert bring(model, "--size", "40x24") == 0
+    assert run_import(model, "--size", "40x24") == 0
     spec = read_version(tmp_path / "models", "my-model").manifest.input
     assert (spec.height, spec.width) == (40, 24)
 
 
-def test_preprocess_follows_the_manifest(bring: Callable[..., int], tmp_path: Path) -> None:
-    assert bring(classifier(), *IMAGENET) == 0
+def test_preprocess_follows_the_manifest(run_import: Callable[..., int], tmp_path: Path) -> None:
+    assert run_import(classifier(), *IMAGENET) == 0
     spec = read_version(tmp_path / "models", "my-model").manifest.input
     pixels = noise()
     expected = ((pixels / 255 - MEAN) / STD).transpose(2, 0, 1)
@@ -184,18 +184,18 @@ REJECTED: dict[str, tuple[Callable[[], onnx.ModelProto | bytes], tuple[str, ...]
 
 @pytest.mark.parametrize(("make", "options", "words"), REJECTED.values(), ids=REJECTED)
 def test_unsuitable_graph_is_rejected(
-    bring: Callable[..., int],
+    run_import: Callable[..., int],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     make: Callable[[], onnx.ModelProto | bytes],
     options: tuple[str, ...],
     words: str,
 ) -> None:
-    assert bring(make(), *options) == 1
-    told = capsys.readouterr().err
-    assert told.startswith("convserve-export: ")
-    assert told.count("\n") == 1
-    assert any(word in told for word in words.split("|")), told
+    assert run_import(make(), *options) == 1
+    message = capsys.readouterr().err
+    assert message.startswith("convserve-export: ")
+    assert message.count("\n") == 1
+    assert any(word in message for word in words.split("|")), message
     models = tmp_path / "models"
     assert not models.exists() or not list(models.iterdir())
 
@@ -209,9 +209,9 @@ def test_unsuitable_graph_is_rejected(
     ],
 )
 def test_unsuitable_labels_are_rejected(
-    bring: Callable[..., int], capsys: pytest.CaptureFixture[str], labels: str, words: str
+    run_import: Callable[..., int], capsys: pytest.CaptureFixture[str], labels: str, words: str
 ) -> None:
-    assert bring(classifier(), labels=labels) == 1
+    assert run_import(classifier(), labels=labels) == 1
     assert words in capsys.readouterr().err
 
 
@@ -223,9 +223,9 @@ def test_missing_files_are_rejected(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 @pytest.mark.parametrize("option", [("--scale", "1/0"), ("--mean", "a,b,c"), ("--size", "224")])
 def test_invalid_numbers_exit_with_2(
-    bring: Callable[..., int], capsys: pytest.CaptureFixture[str], option: tuple[str, str]
+    run_import: Callable[..., int], capsys: pytest.CaptureFixture[str], option: tuple[str, str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
-        bring(classifier(), *option)
+        run_import(classifier(), *option)
     assert ended.value.code == 2
     assert option[0] in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""A committee on any folder of classes, with columns far smaller than those that win competitions."""
+"""The export of an ensemble with small members, on an image folder."""
 
 from __future__ import annotations
 
@@ -100,14 +100,14 @@ def test_ensemble_weights_are_float16_numbers(version: Path) -> None:
 def test_model_card_matches_the_manifest(version: Path) -> None:
     card, manifest = (version / "README.md").read_text(), document(version)
     assert card.startswith("# signs\n")
-    for told in (
+    for text in (
         f"{manifest['evaluation']['accuracy']:.2%} on the 18 test images of data",
         "| members | 2, whose probabilities are averaged |",
         f"{manifest['onnx']['parameters']:,}",
         manifest["training"]["dataset_sha256"],
         "no entry, priority, stop.",
     ):
-        assert told in card
+        assert text in card
     for name in ("curves.png", "confusion.png", "kernels.png"):
         assert f"]({name})" in card
         assert (version / name).is_file()

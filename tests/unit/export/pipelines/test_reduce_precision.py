@@ -1,4 +1,4 @@
-"""Versions of real networks in smaller numbers: as good, named after their parent; or not published."""
+"""Quantization of trained networks to int8 and float16."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.unit.export.conftest import Exported
 
 @pytest.fixture
 def models(exported: Exported, tmp_path: Path) -> Path:
-    """A repository with a network trained on drawn digits."""
+    """A repository with a network trained on synthetic digits."""
     shutil.copytree(exported.models, tmp_path / "models")
     return tmp_path / "models"
 
@@ -34,13 +34,11 @@ def run(models: Path, *options: str | Path, name: str = "convnet") -> int:
 def test_int8_version_is_a_quarter_of_the_size_and_accurate(
     models: Path, digits: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        reduce_precision, "MAX_ACCURACY_LOSS", 0.05
-    )  # one of the hundred drawn test digits is 0.01
+    monkeypatch.setattr(reduce_precision, "MAX_ACCURACY_LOSS", 0.05)  # one of 100 test images is 0.01
     assert run(models, "--data", digits) == 0
-    told = capsys.readouterr()
-    assert told.out == f"{models / 'convnet' / '2'}\n"
-    assert "of version 1; accuracy " in told.err
+    captured = capsys.readouterr()
+    assert captured.out == f"{models / 'convnet' / '2'}\n"
+    assert "of version 1; accuracy " in captured.err
     parent, child = read_version(models, "convnet", "1"), read_version(models, "convnet", "2")
     assert len(child.graph) <= 0.3 * len(parent.graph)
     assert child.manifest.evaluation is not None
@@ -136,7 +134,7 @@ def test_random_weights_are_quantized_without_data(tmp_path: Path) -> None:
 
 
 def test_int8_keeps_response_normalisation_in_float32() -> None:
-    """As in AlexNet: no convolution of squares, no turns but one pair a normalisation, pixels as they are."""
+    """As in AlexNet: no convolution of squares, one pair of transposes per normalisation, uint8 pixels."""
     import keras
     from keras import layers
 
@@ -160,7 +158,7 @@ def test_int8_keeps_response_normalisation_in_float32() -> None:
 
 
 def test_float16_keeps_squares_in_float32() -> None:
-    """As where pixels are not standardised: their squares are infinite in float16."""
+    """Squares of pixels that are not standardised are infinite in float16."""
     import keras
     from keras import layers
 

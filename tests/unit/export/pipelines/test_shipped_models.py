@@ -1,4 +1,4 @@
-"""The models committed under models/, against real data where it is there."""
+"""The shipped models in models/, evaluated on real data if it is available."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_shipped_version_matches_its_recipe(name: str, dataset: str, parameters:
 
 
 def test_shipped_models_are_small() -> None:
-    """Of what is committed: a contact sheet of mistakes is not."""
+    """Excludes the contact sheet of mistakes, which is not committed."""
     files = [path for path in (ROOT / "models").rglob("*") if path.is_file() and path.name != MISTAKES_FILE]
     assert sum(path.stat().st_size for path in files) <= 25_000_000
 

@@ -31,8 +31,8 @@ QUANTIZATION = Quantization("1", "static", 100, 0.99)
 PARTS = ("training", "evaluation", "parity", "calibration", "quantization")
 
 
-def fields_of_the_format() -> set[str]:
-    """The names in the first column of the table in models/README.md."""
+def documented_fields() -> set[str]:
+    """Return the field names in the table of models/README.md."""
     table = (ROOT / "models" / "README.md").read_text().partition("## manifest.json")[2]
     rows = [line.split("|")[1:4] for line in table.splitlines() if line.startswith("| `")]
     names = set()
@@ -64,7 +64,7 @@ def test_document_has_exactly_the_documented_fields(manifest: Manifest) -> None:
         calibration=CALIBRATION,
         quantization=QUANTIZATION,
     )
-    assert set(fields_of(full.document(1, "ab"))) == fields_of_the_format()
+    assert set(fields_of(full.document(1, "ab"))) == documented_fields()
 
 
 def test_document_adds_the_fields_of_the_publication(manifest: Manifest) -> None:

@@ -91,7 +91,7 @@ def test_concurrent_publishers_get_different_versions(tmp_path: Path, manifest: 
 def test_lost_race_uses_the_next_version(
     tmp_path: Path, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The other one arrives after our number was chosen and before our rename."""
+    """Another process publishes between the choice of the version and the rename."""
     rename = Path.rename
 
     def late(self: Path, target: Path) -> Path:
@@ -106,7 +106,7 @@ def test_lost_race_uses_the_next_version(
 
 
 def failing(error: BaseException, after: int) -> Callable[[int], None]:
-    """An fsync that fails after so many calls: in the files, in the manifest, before the rename."""
+    """Return an fsync that fails after `after` calls."""
     calls = iter(range(1000))
 
     def fsync(_: int) -> None:

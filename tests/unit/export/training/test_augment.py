@@ -1,4 +1,4 @@
-"""The warps against their definition: x right, y down, about the middle of the image."""
+"""Augmentation against its definition: x to the right, y down, about the centre of the image."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def square(side: int) -> NDArray[np.uint8]:
 
 
 def centre(image: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """The centre of mass, (y, x), from the middle."""
+    """Return the centre of mass, (y, x), relative to the centre of the image."""
     mass = image.astype(np.float64)
     found: NDArray[np.float64] = (np.indices(mass.shape) * mass).sum(axis=(1, 2)) / mass.sum() - MIDDLE
     return found
@@ -73,11 +73,11 @@ def test_shear_slants_vertical_bars_only() -> None:
 
 
 def slope(image: NDArray[np.uint8]) -> float:
-    """How far a bar is turned, in degrees: the line through the middle of each of its columns."""
+    """Return the angle of a bar in degrees, by a linear fit through the centres of its columns."""
     mass = image.astype(np.float64)
     columns = np.flatnonzero(mass.sum(axis=0) > 400)
     heights = (np.arange(SIDE)[:, np.newaxis] * mass).sum(axis=0)[columns] / mass.sum(axis=0)[columns]
-    inner = slice(3, -3)  # the ends are cut off aslant
+    inner = slice(3, -3)  # without the slanted ends
     return float(np.degrees(np.arctan(np.polyfit(columns[inner], heights[inner], 1)[0])))
 
 

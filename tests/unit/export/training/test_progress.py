@@ -11,7 +11,7 @@ class Terminal(io.StringIO):
 
 
 class Clock:
-    """Time is a number the test sets."""
+    """A clock that the test sets."""
 
     now = 0.0
 

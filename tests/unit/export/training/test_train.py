@@ -29,7 +29,7 @@ Splits = tuple[InMemoryExamples, InMemoryExamples]
 
 
 def build(side: int = 28, channels: int = 1) -> keras.Model:
-    """Far smaller than any published network, for what holds for all: it has dropout, whose draws go on."""
+    """Build a small network with dropout, whose random generator is part of the state."""
     inputs = keras.Input((side, side, channels))
     x = keras.layers.Conv2D(4, 5, strides=3, activation="relu")(inputs)
     x = keras.layers.Dropout(0.2)(keras.layers.Flatten()(x))
@@ -47,7 +47,7 @@ def splits(digits: Path) -> Splits:
 
 @pytest.fixture(scope="module")
 def first(splits: Splits) -> TrainingState:
-    """After PLAN, with the seed 1."""
+    """The state after PLAN with seed 1."""
     _, state = train(build, *splits, PLAN, seed=1)
     return state
 
@@ -91,7 +91,7 @@ class Interrupted(Exception):
 
 
 def after(epoch: int) -> keras.callbacks.Callback:
-    """Ends the process's interest in the training once this epoch is kept."""
+    """Return a callback that interrupts the training after an epoch."""
 
     def leave(done: int, logs: object) -> None:
         if done == epoch:
@@ -116,7 +116,7 @@ def test_resumed_training_ends_with_the_same_bits(
     network, resumed = train(build, *splits, plan, 5, checkpointing)
     assert equal(whole, resumed)
 
-    again, same = train(build, *splits, plan, 5, checkpointing)  # nothing is left to do
+    again, same = train(build, *splits, plan, 5, checkpointing)  # all epochs are completed
     assert equal(whole, same)
     for one, other in zip(network.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -135,9 +135,9 @@ def test_trainers_before_and_after_resuming_are_recorded(splits: Splits, tmp_pat
     both = f"jax 1 on a GPU, then tensorflow {tf.__version__} on {DEVICE}"
     with pytest.raises(Interrupted):
         train(build, *splits, plan, 5, checkpointing, callbacks=[after(1)])
-    _, state = train(build, *splits, plan, 5, checkpointing)  # the same once more, and it is named once
+    _, state = train(build, *splits, plan, 5, checkpointing)  # the same trainer again is not repeated
     assert (len(state.curves), state.trainer) == (3, both)
-    _, state = train(build, *splits, plan, 5, checkpointing)  # nothing is left to do
+    _, state = train(build, *splits, plan, 5, checkpointing)  # all epochs are completed
     assert state.trainer == both
 
 
@@ -161,7 +161,7 @@ def test_unwritable_checkpoint_stops_the_training(splits: Splits, tmp_path: Path
 @pytest.fixture
 def streamed(tmp_path: Path) -> Callable[..., FileExamples]:
     def streamed(count: int, damaged: int = 0) -> FileExamples:
-        """Drawn digits in files, the first `damaged` of them no images."""
+        """Write synthetic digits to files; the first `damaged` files are not images."""
         locations = []
         for number in range(count):
             path = tmp_path / f"{number:03}.png"
@@ -222,7 +222,7 @@ def test_mixed_precision_training_returns_a_float32_network(splits: Splits) -> N
 
 
 def test_distribution_strategy_trains_the_same_network(splits: Splits, first: TrainingState) -> None:
-    """One device alone, which is a strategy like any other."""
+    """Uses a strategy with a single device."""
     strategy = tf.distribute.MirroredStrategy(["CPU:0"])
     _, shared = train(build, *splits, PLAN, seed=1, strategy=strategy)
     assert shared.curves.loss == pytest.approx(first.curves.loss, rel=1e-4)

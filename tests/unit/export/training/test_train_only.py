@@ -1,4 +1,4 @@
-"""Trained by one command and published by another, which may have another backend of Keras."""
+"""Training with one command and publication with another, possibly with another Keras backend."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.unit.export.conftest import SMALL, Command, Exported
 
 @pytest.fixture(autouse=True)
 def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`main` settles these for TensorFlow; they go with the test."""
+    """Restores the variables that `main` sets."""
     monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -53,7 +53,7 @@ def test_network_trained_with_jax_is_published_with_tensorflow(
     start: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     drawn_signs.write_folders(tmp_path / "data", train=12, test=6)
-    models, checkpoints = tmp_path / "models", tmp_path / "kept"
+    models, checkpoints = tmp_path / "models", tmp_path / "checkpoints"
     command = ["signnet", "--data", tmp_path / "data", "--models", models, "--checkpoints", checkpoints]
     command += ["--members", "1", "--epochs", "2", "--batch-size", "10"]
     process = start(*command, "--train-only", "--distribute", KERAS_BACKEND="jax")
@@ -74,7 +74,7 @@ def test_network_trained_with_jax_is_published_with_tensorflow(
     assert manifest["parity"]["max_abs_difference"] <= 1e-4
     assert manifest["parity"]["argmax_equal"] is True
 
-    shape = (4, 4, 100, 150)  # of the second convolution, into which nothing else is folded
+    shape = (4, 4, 100, 150)  # of the second convolution, which no rewrite changes
     with np.load(checkpoints / "member-1.npz") as kept:
         [kernel, *_] = [kept[name] for name in kept.files if kept[name].shape == shape]
     weights = map(onnx.numpy_helper.to_array, onnx.load(version / "model.onnx").graph.initializer)
@@ -92,7 +92,7 @@ def test_network_trained_with_jax_is_published_with_tensorflow(
 def test_unusable_backend_is_rejected(
     backend: str, sentence: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Wherever PyTorch may be installed."""
+    """Independent of the installation of PyTorch."""
     monkeypatch.setenv("KERAS_BACKEND", backend)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert main(["convnet", "--train-only"]) == 1
