@@ -111,7 +111,7 @@ def _add_network_options(command: argparse.ArgumentParser, recipe: Recipe, data:
 
 
 def _add_data_options(group: argparse._ArgumentGroup, data: str | None) -> None:
-    add_data(group, data, "folder of the data set; MNIST is downloaded if not set")
+    add_data(group, data, "folder of the data set; convnet and lenet5 download MNIST without it")
     group.add_argument(
         "--limit",
         type=integer_from(2),
