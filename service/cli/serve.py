@@ -51,9 +51,10 @@ def _run(
 
         return Supervisor(settings, listener, grpc_address).run(announce)
     gc.disable()  # until the server has started: nearly everything that is loaded stays
+    from ..server.server import Endpoints
     from ..server.server import serve as serve_in_process
 
-    return serve_in_process(settings, listener, announce, admin=admin, grpc_address=grpc_address)
+    return serve_in_process(settings, Endpoints(listener, admin, grpc_address), announce)
 
 
 def _announcer(

@@ -1,4 +1,4 @@
-"""One server process: the application under uvicorn, from loading its models to its last answer."""
+"""Serves the application in one process: from loading the models to the last response."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ import signal
 import socket
 import ssl
 import warnings
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import uvicorn
 from prometheus_client import disable_created_metrics
 
-from ..asgi.app import build
+from ..asgi.app import Service, build
 from ..asgi.middleware.stack import build_middleware
 from ..config.limits import ConnectionLimits, Limits
 from ..config.settings import Settings
@@ -32,10 +33,10 @@ from ..security.rate_limiter import RateLimiter
 from ..security.tls import Tls, TlsFiles
 from ..telemetry.rejections import RejectionCounters
 from ..telemetry.request_log import RequestLog
-from .haste import STOP_AT_ONCE
 from .startup_banner import StartupBanner
+from .supervisor import STOP_IMMEDIATELY
 
-if TYPE_CHECKING:  # a server without gRPC shall not pay for its import
+if TYPE_CHECKING:  # loaded only if gRPC or tracing is on
     from ..protocols.grpc.server import GrpcServer
     from ..telemetry.tracing import Tracing
 
@@ -46,53 +47,69 @@ SECURITY_HEADERS = (
     ("x-frame-options", "DENY"),
     ("referrer-policy", "no-referrer"),
 )
-TICKS_A_SECOND = 10  # of uvicorn's main loop
+HSTS_HEADER = ("strict-transport-security", "max-age=31536000")
+TICKS_PER_SECOND = 10  # of uvicorn's main loop
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """The addresses of a server.
+
+    Attributes:
+        listener: a bound socket for HTTP.
+        admin: a bound socket on `settings.admin_port`; None if there is no admin port.
+        grpc_address: a numeric `host:port`, which the caller keeps reserved; None turns gRPC off.
+    """
+
+    listener: socket.socket
+    admin: socket.socket | None = None
+    grpc_address: str | None = None
 
 
 class Server(uvicorn.Server):
-    """uvicorn, but not ready before it closes its port, and ended by its caller and not by the signal.
+    """A uvicorn.Server that fails readiness before it closes its ports, and reports the signal to its caller.
 
     Attributes:
-        grpc: what is to be drained and stopped with it.
-        admin: a second socket to answer on, and its TLS.
-        refresh: called every second, to look at what has changed without a word.
+        grpc: the gRPC server to drain and stop with this one.
+        admin: a second socket to listen on, and its TLS context.
+        on_started: called when all ports listen.
+        refresh: called once per second.
+        ended_by: the signal that ended the server.
     """
 
-    def __init__(
-        self, config: uvicorn.Config, registry: Registry, settings: Settings, on_started: Callable[[], None]
-    ) -> None:
+    def __init__(self, config: uvicorn.Config, registry: Registry, settings: Settings) -> None:
         super().__init__(config)
         self.grpc: GrpcServer | None = None
         self.admin: tuple[socket.socket, ssl.SSLContext | None] | None = None
+        self.on_started: Callable[[], None] = lambda: None
         self.refresh: list[Callable[[], None]] = []
         self.ended_by: signal.Signals | None = None
         self._registry = registry
         self._drain_delay = settings.drain_delay_s
         self._shutdown_timeout = settings.shutdown_timeout_s
-        self._on_started = on_started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, and only then, with the signals' handlers in place, say so."""
+        """Listen on all ports, with the signal handlers installed, and then call `on_started`."""
         await super().startup(sockets)
         if self.admin is not None:
             await self._listen(*self.admin)
-        self._on_started()
+        self.on_started()
 
     async def _listen(self, listener: socket.socket, tls: ssl.SSLContext | None) -> None:
-        """As uvicorn does on its own, whose TLS is one for all its sockets."""
+        """Listen with a TLS context of its own; uvicorn has one for all sockets."""
         protocol: Any = self.config.http_protocol_class
-        make = partial(protocol, self.config, self.server_state, self.lifespan.state)
-        server = await asyncio.get_running_loop().create_server(make, sock=listener, ssl=tls, backlog=BACKLOG)
-        self.servers.append(server)
+        create = partial(protocol, self.config, self.server_state, self.lifespan.state)
+        loop = asyncio.get_running_loop()
+        self.servers.append(await loop.create_server(create, sock=listener, ssl=tls, backlog=BACKLOG))
 
     async def on_tick(self, counter: int) -> bool:
-        if counter % TICKS_A_SECOND == 0:
+        if counter % TICKS_PER_SECOND == 0:
             for refresh in self.refresh:
                 refresh()
         return await super().on_tick(counter)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """First signal: drain, then stop. An interrupt after that: stop at once."""
+        """Drain and stop on the first signal; stop at once on an interrupt after it."""
         if self.ended_by is None:
             self.ended_by = signal.Signals(sig)
             self._registry.drain()
@@ -106,63 +123,106 @@ class Server(uvicorn.Server):
             asyncio.get_running_loop().call_soon_threadsafe(self.stop)
 
     def stop(self) -> None:
-        """Refuse new requests, answer the admitted ones, return from `serve`."""
+        """Reject new requests, finish the admitted ones and return from `serve`."""
         self._registry.stop()
         if self.grpc is not None and (self.force_exit or not self.should_exit):
             self.grpc.stop(None if self.force_exit else self._shutdown_timeout)
         self.should_exit = True
 
 
+@dataclass(frozen=True, slots=True)
+class Components:
+    """The application and everything that the server puts around it."""
+
+    service: Service
+    rejections: RejectionCounters
+    api_keys: ApiKeyStore | None
+    authorizer: Authorizer | None
+    tracing: Tracing | None
+    request_log: RequestLog | None
+    tls_files: TlsFiles | None
+    tls: Tls | None
+
+    @classmethod
+    def build(cls, settings: Settings, metrics_dir: Path | None) -> Self:
+        """Create and connect the components.
+
+        Raises:
+            ConfigurationError: the API keys or TLS files are invalid, or this machine lacks what a setting
+                needs.
+        """
+        service = build(settings, metrics_dir=metrics_dir)
+        rejections = RejectionCounters(service.telemetry.connection_rejections)
+        api_keys = _api_keys(settings)
+        authorizer = None
+        if api_keys is not None:
+            authorizer = Authorizer(api_keys, RateLimiter(metrics_dir), rejections)
+        tracing = _tracing(settings)
+        request_log = None
+        if settings.access_log or tracing is not None:
+            request_log = RequestLog(log=settings.access_log, tracing=tracing)
+        tls_files = TlsFiles.of(settings)
+        tls = None if tls_files is None else Tls(tls_files)
+        return cls(service, rejections, api_keys, authorizer, tracing, request_log, tls_files, tls)
+
+    def publish_readiness(self) -> None:
+        """Write the readiness of this worker to its metric, which other workers read on a scrape."""
+        self.service.telemetry.ready.set(float(self.service.plane.registry.ready))
+
+    def close(self) -> None:
+        if self.tracing is not None:
+            self.tracing.close()
+
+
 def serve(
     settings: Settings,
-    listener: socket.socket,
+    endpoints: Endpoints,
     announce: Callable[[StartupBanner], None],
     *,
     on_loaded: Callable[[], None] = lambda: None,
-    admin: socket.socket | None = None,
-    grpc_address: str | None = None,
     metrics_dir: Path | None = None,
-    parent: int | None = None,
+    parent_alive: int | None = None,
 ) -> signal.Signals | None:
-    """Serve on a bound socket until a signal comes; which one is the answer.
+    """Serve until a signal arrives, and return that signal.
 
     Args:
-        announce: called when the models are loaded and the socket listens.
-        on_loaded: called before it listens.
-        admin: another bound socket, on `settings.admin_port`.
-        grpc_address: where to answer gRPC, in numbers; somebody holds the port until this returns.
-        metrics_dir: the folder through which several workers share their metrics.
-        parent: a file descriptor that becomes readable when the supervisor is gone.
+        announce: called when the models are loaded and the ports listen.
+        on_loaded: called when the models are loaded, before the ports listen.
+        metrics_dir: the folder through which several workers share their metrics; None with one process.
+        parent_alive: a file descriptor that becomes readable when the supervisor has exited.
 
     Raises:
-        ConfigurationError, NothingToServe: it could not start.
+        ConfigurationError, NothingToServe: the server cannot start.
     """
-    # Pillow warns of odd metadata in words that a client chose.
+    # Pillow's warnings about metadata contain text from the image, which the client chooses.
     warnings.filterwarnings("ignore", module=r"PIL\.")
-    # It would put a second series beside every counter, which nothing here reads.
+    # They would double the number of counter series.
     disable_created_metrics()  # type: ignore[no-untyped-call]
-    service = build(settings, metrics_dir=metrics_dir)
-    app, plane, telemetry = service.app, service.plane, service.telemetry
-    keyring = _keyring(settings)
-    refusals = RejectionCounters(telemetry.connection_rejections)
-    gate = None if keyring is None else Authorizer(keyring, RateLimiter(metrics_dir), refusals)
-    traces = _traces(settings)
-    files = TlsFiles.of(settings)
-    tls = None if files is None else Tls(files)
-    requests = None
-    if settings.access_log or traces is not None:
-        requests = RequestLog(log=settings.access_log, tracing=traces)
-    enclosed = build_middleware(app, settings, gate, requests)
+    components = Components.build(settings, metrics_dir)
+    server = build_server(settings, components, endpoints)
+    server.on_started = partial(_on_started, server, components, announce, parent_alive)
+    try:
+        with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
+            runner.run(_run(server, settings, components, endpoints, on_loaded))
+    finally:
+        components.close()
+    return server.ended_by
+
+
+def build_server(settings: Settings, components: Components, endpoints: Endpoints) -> Server:
+    """Create the HTTP server around the components."""
+    service, tls = components.service, components.tls
+    app = build_middleware(service.app, settings, components.authorizer, components.request_log)
     # Middleware has to see every request: the application then rejects those to an overloaded model itself.
-    overload_cache = OverloadCache() if enclosed is app else None
-    connections = ConnectionPool(ConnectionLimits.of(settings), refusals, overload_cache)
+    overload_cache = OverloadCache() if app is service.app else None
+    connections = ConnectionPool(ConnectionLimits.of(settings), components.rejections, overload_cache)
     config = uvicorn.Config(
-        enclosed,
+        app,
         headers=_headers(settings),
         ssl_context_factory=None if tls is None else lambda config, default: tls.context,
         http=cast("type[asyncio.Protocol]", connections.connect),
         ws="none",
-        lifespan="off",  # entered below, where an error at start is ours to tell
+        lifespan="off",  # `_run` enters it, so that errors at startup reach the caller
         log_config=None,
         access_log=False,
         server_header=False,
@@ -171,62 +231,74 @@ def serve(
         timeout_keep_alive=settings.keep_alive_s,
         timeout_graceful_shutdown=int(settings.shutdown_timeout_s) or 1,
     )
+    server = Server(config, service.plane.registry, settings)
+    server.refresh = [partial(connections.check, server.server_state), components.publish_readiness]
+    server.refresh += [part.refresh for part in (components.api_keys, tls) if part is not None]
+    if endpoints.admin is not None:
+        server.admin = endpoints.admin, None if tls is None else tls.admin_context
+    return server
 
-    def tell_readiness() -> None:
-        # Who scrapes keeps a connection, and asks one worker of several: the others have to say it unasked.
-        telemetry.ready.set(float(plane.registry.ready))
 
-    def on_started() -> None:
-        # What has been loaded stays: it need not be gone through whenever garbage is looked for.
-        gc.freeze()
-        gc.enable()
-        tell_readiness()
-        announce(StartupBanner.of(plane.registry))
-        if parent is not None:
-            loop = asyncio.get_running_loop()
-            loop.add_reader(parent, on_orphaned, parent)
-            signal.signal(STOP_AT_ONCE, lambda number, frame: loop.call_soon_threadsafe(server.stop))
-
-    def on_orphaned(sentinel: int) -> None:
-        asyncio.get_running_loop().remove_reader(sentinel)  # it stays readable
-        server.stop()
-
-    server = Server(config, plane.registry, settings, on_started)
-    server.refresh = [partial(connections.check, server.server_state), tell_readiness]
-    server.refresh += [part.refresh for part in (keyring, tls) if part is not None]
-    if admin is not None:
-        server.admin = admin, None if tls is None else tls.admin_context
-
-    async def run() -> None:
-        # Imported by a thread while the models are loaded: an engine that warms up leaves Python to others.
-        made_by = asyncio.get_running_loop().run_in_executor(None, _grpc_server, grpc_address)
-        async with app.router.lifespan_context(app):
-            made = await made_by
-            on_loaded()
-            ours = (
-                None if made is None else made(plane, telemetry, Limits.of(settings), gate, files, requests)
+async def _run(
+    server: Server,
+    settings: Settings,
+    components: Components,
+    endpoints: Endpoints,
+    on_loaded: Callable[[], None],
+) -> None:
+    """Load the models, serve until the server stops, and close the models."""
+    service = components.service
+    async with AsyncExitStack() as stack:
+        # The engine releases the interpreter lock while it warms up: import the gRPC library meanwhile.
+        loop = asyncio.get_running_loop()
+        importing = loop.run_in_executor(None, _import_grpc, endpoints.grpc_address)
+        await stack.enter_async_context(service.app.router.lifespan_context(service.app))
+        grpc_server = await importing
+        on_loaded()
+        if grpc_server is not None and endpoints.grpc_address is not None:
+            server.grpc = grpc_server(
+                service.plane,
+                service.telemetry,
+                Limits.of(settings),
+                components.authorizer,
+                components.tls_files,
+                components.request_log,
             )
-            async with _serving(ours, grpc_address) as server.grpc:
-                await server.serve(sockets=[listener])
+            await stack.enter_async_context(server.grpc.serving(endpoints.grpc_address))
+        await server.serve(sockets=[endpoints.listener])
 
-    try:
-        with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-            runner.run(run())
-    finally:
-        if traces is not None:
-            traces.close()
-    return server.ended_by
+
+def _on_started(
+    server: Server,
+    components: Components,
+    announce: Callable[[StartupBanner], None],
+    parent_alive: int | None,
+) -> None:
+    # What is loaded now stays until the end: the garbage collector need not scan it.
+    gc.freeze()
+    gc.enable()
+    components.publish_readiness()
+    announce(StartupBanner.of(components.service.plane.registry))
+    if parent_alive is None:
+        return
+    loop = asyncio.get_running_loop()
+    loop.add_reader(parent_alive, _on_parent_exit, server, parent_alive)
+    signal.signal(STOP_IMMEDIATELY, lambda sig, frame: loop.call_soon_threadsafe(server.stop))
+
+
+def _on_parent_exit(server: Server, parent_alive: int) -> None:
+    asyncio.get_running_loop().remove_reader(parent_alive)  # it stays readable
+    server.stop()
 
 
 def _headers(settings: Settings) -> list[tuple[str, str]]:
-    """What every answer bears; uvicorn writes them with its own."""
+    """The headers that uvicorn adds to every response."""
     if not settings.security_headers:
         return []
-    strict = [("strict-transport-security", "max-age=31536000")] if settings.tls_cert is not None else []
-    return [*SECURITY_HEADERS, *strict]
+    return [*SECURITY_HEADERS, *([HSTS_HEADER] if settings.tls_cert is not None else [])]
 
 
-def _traces(settings: Settings) -> Tracing | None:
+def _tracing(settings: Settings) -> Tracing | None:
     if settings.otlp_endpoint is None:
         return None
     try:
@@ -238,27 +310,18 @@ def _traces(settings: Settings) -> Tracing | None:
     return Tracing(settings.otlp_endpoint, settings.trace_ratio)
 
 
-def _keyring(settings: Settings) -> ApiKeyStore | None:
-    """Every key that the settings name; None where they name none and the server is open."""
+def _api_keys(settings: Settings) -> ApiKeyStore | None:
+    """The API keys of the settings; None if there are none and every request is authorized."""
     if settings.api_keys is None and settings.api_keys_file is None:
         return None
     text = "" if settings.api_keys is None else settings.api_keys.get_secret_value()
     return ApiKeyStore(text, settings.api_keys_file)
 
 
-def _grpc_server(address: str | None) -> type[GrpcServer] | None:
-    """What answers gRPC; None, and nothing of its library in memory, where there is no address."""
+def _import_grpc(address: str | None) -> type[GrpcServer] | None:
+    """The gRPC server; without an address the gRPC library is not loaded."""
     if address is None:
         return None
     from ..protocols.grpc.server import GrpcServer
 
     return GrpcServer
-
-
-@asynccontextmanager
-async def _serving(grpc: GrpcServer | None, address: str | None) -> AsyncIterator[GrpcServer | None]:
-    if grpc is None or address is None:
-        yield None
-        return
-    async with grpc.serving(address):
-        yield grpc

@@ -1,4 +1,4 @@
-"""Several server processes on one port: forked, watched, replaced and ended together."""
+"""Runs several server processes on one port: forks, monitors, restarts and stops them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkProcess
@@ -25,12 +25,14 @@ from ..errors import ConvserveError, NothingToServe
 from ..system.shared_memory import forget
 from ..system.sockets import bind
 from ..telemetry.collector import GAUGES
-from .haste import STOP_AT_ONCE
 from .startup_banner import StartupBanner
 
 STARTUP_FAILED = 3
 MAX_RESTART_SECONDS = 30.0
+# A worker that has run for longer than this is restarted without a delay.
 STEADY_SECONDS = 60.0
+# Tells a worker to stop without `drain_delay_s`. Workers ignore SIGINT, and SIGTERM includes the delay.
+STOP_IMMEDIATELY = signal.SIGUSR1
 _HANDLED = (signal.SIGTERM, signal.SIGINT)
 
 logger = logging.getLogger(__name__)
@@ -38,27 +40,40 @@ logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Worker:
-    """One place among the workers, and the process that fills it now."""
+    """A worker process.
+
+    Attributes:
+        status_pipe: receives None once the models are loaded, then the startup banner; or the error that
+            prevented the start.
+        failures: successive processes of this worker that ended early.
+    """
 
     process: ForkProcess
-    news: Connection
+    status_pipe: Connection
     started: float = field(default_factory=time.monotonic)
     failures: int = 0
 
+    @property
+    def pid(self) -> int:
+        assert self.process.pid is not None  # the process has been started
+        return self.process.pid
+
 
 class Supervisor:
-    """Keeps `settings.workers` processes alive until a signal comes.
+    """Keeps `settings.workers` processes running until a signal arrives.
 
-    Each worker binds its own socket with SO_REUSEPORT, so that the kernel deals connections out evenly and
-    takes a dead worker out of the deal by itself. The supervisor imports what a worker needs, which
-    the workers then share and need not import again. It loads no model and takes no request, and so has no
-    thread that a fork could cut short.
+    Each worker binds its own socket with SO_REUSEPORT, so that the kernel distributes connections evenly and
+    stops using the socket of a worker that has ended. The supervisor imports what a worker needs; the forked
+    workers share that memory. It loads no model and handles no request, and so has no threads, which a fork
+    would interrupt.
     """
 
     def __init__(self, settings: Settings, listener: socket.socket, grpc_address: str | None) -> None:
-        """`listener` is bound with SO_REUSEPORT and never listens: it keeps the port while workers change.
-
-        `grpc_address`, if there is to be gRPC, is kept by the caller in the same way.
+        """
+        Args:
+            listener: a socket that is bound with SO_REUSEPORT and never listens; it reserves the port while
+                workers are restarted.
+            grpc_address: a numeric `host:port`, which the caller keeps reserved; None turns gRPC off.
         """
         self._settings = settings
         self._port = listener.getsockname()[1]
@@ -68,139 +83,142 @@ class Supervisor:
         self._restarts: dict[int, tuple[float, int]] = {}
         self._metrics_dir = Path()
         self._ended_by: signal.Signals | None = None
-        self._in_haste = False
+        self._fast_shutdown = False
 
     def run(self, announce: Callable[[StartupBanner], None]) -> signal.Signals | None:
-        """Start the workers and stay until a signal comes; which one is the answer.
+        """Start the workers, supervise them until a signal arrives, and return that signal.
 
         Raises:
-            NothingToServe: the first workers could not start.
+            ConfigurationError, NothingToServe: the first workers could not start.
         """
-        with tempfile.TemporaryDirectory(prefix="convserve-metrics-") as folder:
-            self._metrics_dir = Path(folder)
-            wake, waker = socket.socketpair()
-            alive, self._lifeline = socket.socketpair()
-            self._gate, self._gatekeeper = socket.socketpair()
-            with wake, waker, alive, self._lifeline, self._gate, self._gatekeeper:
-                self._alive = alive.fileno()
-                waker.setblocking(False)
-                signal.set_wakeup_fd(waker.fileno())
-                for wanted in _HANDLED:
-                    signal.signal(wanted, self._end)
-                try:
-                    self._import()
-                    if self._ended_by is None:
-                        self._start_all(wake, announce)
-                    self._watch(wake)
-                finally:
-                    signal.set_wakeup_fd(-1)
-                    self._stop_all()
+        with ExitStack() as stack:
+            folder = tempfile.TemporaryDirectory(prefix="convserve-metrics-")
+            self._metrics_dir = Path(stack.enter_context(folder))
+
+            def socket_pair() -> tuple[socket.socket, socket.socket]:
+                first, second = socket.socketpair()
+                return stack.enter_context(first), stack.enter_context(second)
+
+            # Workers watch their end for the end of file, which the exit of the supervisor causes.
+            self._parent_alive, self._parent_alive_writer = socket_pair()
+            # Workers wait at their end until the supervisor closes the other.
+            self._start_barrier, self._start_barrier_writer = socket_pair()
+            wakeup, wakeup_writer = socket_pair()
+            wakeup_writer.setblocking(False)
+            signal.set_wakeup_fd(wakeup_writer.fileno())
+            for handled in _HANDLED:
+                signal.signal(handled, self._on_signal)
+            try:
+                self._preload()
+                if self._ended_by is None:
+                    self._start_all(wakeup, announce)
+                self._watch(wakeup)
+            finally:
+                signal.set_wakeup_fd(-1)
+                self._stop_all()
         return self._ended_by
 
-    def _end(self, sig: int, frame: FrameType | None) -> None:
+    def _on_signal(self, sig: int, frame: FrameType | None) -> None:
         if self._ended_by is not None and sig == signal.SIGINT:
-            self._in_haste = True
+            self._fast_shutdown = True
             for worker in list(self._workers.values()):
-                self._tell_to_stop(worker)
+                self._stop(worker)
         self._ended_by = self._ended_by or signal.Signals(sig)
 
-    def _tell_to_stop(self, worker: _Worker) -> None:
-        """An interrupt does not wait until load balancers have noticed."""
-        hasty = self._in_haste or self._ended_by == signal.SIGINT
+    def _stop(self, worker: _Worker) -> None:
+        """Signal a worker to stop; after an interrupt without the delay for load balancers."""
+        immediately = self._fast_shutdown or self._ended_by == signal.SIGINT
         if worker.process.is_alive():
-            assert worker.process.pid is not None
-            os.kill(worker.process.pid, STOP_AT_ONCE if hasty else signal.SIGTERM)
+            os.kill(worker.pid, STOP_IMMEDIATELY if immediately else signal.SIGTERM)
 
     def _start(self, index: int, failures: int = 0) -> None:
-        ours, theirs = self._context.Pipe(duplex=False)
-        process = self._context.Process(target=self._work, args=(theirs,), name=f"worker {index}")
-        # Until a worker has its own handlers it has the supervisor's. What comes to either meanwhile comes a
-        # moment later.
+        receiver, sender = self._context.Pipe(duplex=False)
+        process = self._context.Process(target=self._run_worker, args=(sender,), name=f"worker {index}")
+        # A forked worker has the supervisor's handlers until it installs its own: block signals meanwhile.
         signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
         try:
             process.start()
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
-        theirs.close()
-        self._workers[index] = _Worker(process, ours, failures=failures)
+        sender.close()
+        self._workers[index] = _Worker(process, receiver, failures=failures)
 
-    def _import(self) -> None:
-        """What the workers need, before the first of them is forked."""
+    def _preload(self) -> None:
+        """Import the modules of the workers, so that they share their memory."""
         gc.disable()
         from . import server  # noqa: F401
 
         if self._grpc_address is not None:
             from ..protocols.grpc import server as grpc_server  # noqa: F401
-        # Whoever looks for garbage writes to what it looks at, and what is written to is shared no longer.
+        # A collection writes to the objects it visits, and the kernel copies pages that are written to.
         gc.freeze()
         gc.enable()
 
-    def _start_all(self, wake: socket.socket, announce: Callable[[StartupBanner], None]) -> None:
+    def _start_all(self, wakeup: socket.socket, announce: Callable[[StartupBanner], None]) -> None:
         for index in range(self._settings.workers):
             self._start(index)
-        self._hear_from_all(wake)  # that they have loaded their models
-        self._gatekeeper.close()
-        if announcements := self._hear_from_all(wake):
-            announce(announcements[0])
+        self._receive_from_all(wakeup)  # their models are loaded
+        self._start_barrier_writer.close()
+        if banners := self._receive_from_all(wakeup):
+            announce(banners[0])
 
-    def _hear_from_all(self, wake: socket.socket) -> list[StartupBanner]:
-        """The next that each worker tells; nothing if a signal comes first."""
-        heard = []
+    def _receive_from_all(self, wakeup: socket.socket) -> list[StartupBanner]:
+        """The next message of each worker; an empty list if a signal arrives first."""
+        messages = []
         for worker in self._workers.values():
-            multiprocessing.connection.wait([worker.news, wake])
+            multiprocessing.connection.wait([worker.status_pipe, wakeup])
             if self._ended_by is not None:
                 return []
             try:
-                news = worker.news.recv()
+                message = worker.status_pipe.recv()
             except EOFError:
-                raise NothingToServe("a worker died while starting") from None
-            if isinstance(news, ConvserveError):
-                raise news
-            heard.append(news)
-        return heard
+                raise NothingToServe("a worker process ended during startup") from None
+            if isinstance(message, ConvserveError):
+                raise message
+            messages.append(message)
+        return messages
 
-    def _watch(self, wake: socket.socket) -> None:
+    def _watch(self, wakeup: socket.socket) -> None:
         while self._ended_by is None:
             sentinels = [worker.process.sentinel for worker in self._workers.values()]
             due = [when for when, _ in self._restarts.values()]
             timeout = max(0.0, min(due) - time.monotonic()) if due else None
-            multiprocessing.connection.wait([wake, *sentinels], timeout)
+            multiprocessing.connection.wait([wakeup, *sentinels], timeout)
             if self._ended_by is None:
                 self._reap()
-                self._restart_the_due()
+                self._restart_due()
 
     def _reap(self) -> None:
         for index, worker in list(self._workers.items()):
             if worker.process.is_alive():
                 continue
-            assert worker.process.pid is not None
-            forget(self._metrics_dir, GAUGES, worker.process.pid)
-            lived = time.monotonic() - worker.started
-            failures = 0 if lived > STEADY_SECONDS else worker.failures
+            forget(self._metrics_dir, GAUGES, worker.pid)
+            uptime = time.monotonic() - worker.started
+            failures = 0 if uptime > STEADY_SECONDS else worker.failures
             delay = min(MAX_RESTART_SECONDS, 0.1 * 4**failures) if failures else 0.0
             logger.error(
                 "%s (process %s) ended with code %s%s; starting another in %.1f s",
                 worker.process.name,
-                worker.process.pid,
+                worker.pid,
                 worker.process.exitcode,
-                _exit_reason(worker.news),
+                _exit_reason(worker.status_pipe),
                 delay,
             )
             worker.process.close()
-            worker.news.close()
+            worker.status_pipe.close()
             del self._workers[index]
             self._restarts[index] = (time.monotonic() + delay, failures + 1)
 
-    def _restart_the_due(self) -> None:
+    def _restart_due(self) -> None:
         for index, (when, failures) in list(self._restarts.items()):
             if when <= time.monotonic():
                 del self._restarts[index]
                 self._start(index, failures)
 
     def _stop_all(self) -> None:
-        """Let every worker answer what it admitted; kill those that take too long."""
+        """Let every worker finish its admitted requests; kill those that exceed the time limit."""
         for worker in self._workers.values():
-            self._tell_to_stop(worker)
+            self._stop(worker)
         grace = self._settings.drain_delay_s + self._settings.shutdown_timeout_s + 5.0
         deadline = time.monotonic() + grace
         for worker in self._workers.values():
@@ -210,46 +228,47 @@ class Supervisor:
                 worker.process.kill()
                 worker.process.join()
 
-    def _work(self, news: Connection) -> None:
-        """A worker's life."""
-        gc.disable()  # until the server has started: nearly all that is loaded stays
-        # A terminal interrupts the whole group: workers leave that to their supervisor.
+    def _run_worker(self, status_pipe: Connection) -> None:
+        """The main function of a worker process."""
+        gc.disable()  # until the server has started: nearly everything that is loaded stays
+        # A terminal sends SIGINT to the whole process group; the supervisor handles it for its workers.
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
-        self._lifeline.close()
-        self._gatekeeper.close()
-        from .server import serve
-
-        def wait_for_the_others() -> None:
-            """Who listens before them gets all connections, and keeps those that are kept."""
-            news.send(None)
-            self._gate.recv(1)  # nothing, once the supervisor has closed the other end or is gone
-
-        settings = self._settings
+        self._parent_alive_writer.close()
+        self._start_barrier_writer.close()
         try:
-            listener = bind(settings.host, self._port, shared=True)
-            admin = bind(settings.host, settings.admin_port, shared=True) if settings.admin_port else None
-            serve(
-                settings,
-                listener,
-                news.send,
-                on_loaded=wait_for_the_others,
-                admin=admin,
-                grpc_address=self._grpc_address,
-                metrics_dir=self._metrics_dir,
-                parent=self._alive,
-            )
+            self._serve(status_pipe)
         except ConvserveError as error:
-            news.send(error)
+            status_pipe.send(error)
             sys.exit(STARTUP_FAILED)
 
+    def _serve(self, status_pipe: Connection) -> None:
+        from .server import Endpoints, serve
 
-def _exit_reason(news: Connection) -> str:
-    """Why a worker could not start, where it said so."""
+        def wait_at_barrier() -> None:
+            # The first worker to listen would get all connections, and keep those that stay open.
+            status_pipe.send(None)
+            self._start_barrier.recv(1)  # returns when the supervisor has closed the other end, or has exited
+
+        settings = self._settings
+        listener = bind(settings.host, self._port, shared=True)
+        admin = bind(settings.host, settings.admin_port, shared=True) if settings.admin_port else None
+        serve(
+            settings,
+            Endpoints(listener, admin, self._grpc_address),
+            status_pipe.send,
+            on_loaded=wait_at_barrier,
+            metrics_dir=self._metrics_dir,
+            parent_alive=self._parent_alive.fileno(),
+        )
+
+
+def _exit_reason(status_pipe: Connection) -> str:
+    """The error that a worker sent before it ended, in parentheses; empty if it sent none."""
     last = None
     with suppress(EOFError):
-        while news.poll():
-            last = news.recv()
+        while status_pipe.poll():
+            last = status_pipe.recv()
     return f" ({last})" if isinstance(last, ConvserveError) else ""
