@@ -1,4 +1,4 @@
-"""What every test may ask for."""
+"""Fixtures for all tests."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from service.asgi.app import Service, build
 from service.config.settings import Settings
 from tests.support.models.gray_classifier import publish_shades
 
-# As the command has it before TensorFlow is imported: the same arithmetic here as there, bit for bit.
+# As the export command sets it before TensorFlow is imported, so that results are equal bit for bit.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
-# How fast examples are made says more of the machine and its other work than of a test.
+# The time that an example takes depends more on the machine's load than on the test.
 settings.register_profile("convserve", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("convserve")
 
@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A developer's own settings change no test."""
+    """Keeps the developer's settings from changing tests."""
     for name in os.environ:
         if name.startswith("CONVSERVE_") and name != "CONVSERVE_TEST_DATA":
             monkeypatch.delenv(name)
@@ -35,7 +35,7 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def shades(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository that holds `shades`, version 1; not to be written to."""
+    """A repository with `shades`, version 1; tests must not write to it."""
     models = tmp_path_factory.mktemp("shades")
     publish_shades(models)
     return models
@@ -43,7 +43,7 @@ def shades(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def repository(shades: Path, tmp_path: Path) -> Path:
-    """The same for one test alone. A copy: publishing waits for the disk, file by file."""
+    """A copy of `shades` for one test; publishing it again would wait for the disk, file by file."""
     return shutil.copytree(shades, tmp_path / "models")
 
 
@@ -62,8 +62,8 @@ def client(service: Service) -> Iterator[TestClient]:
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """The folder of real data sets, where there is one."""
+    """The folder of real data sets; skips the test if there is none."""
     folder = Path(os.environ.get("CONVSERVE_TEST_DATA", ROOT.parent / "shared" / "data"))
     if not folder.is_dir():
-        pytest.skip(f"no real data in {folder}; name its folder in CONVSERVE_TEST_DATA")
+        pytest.skip(f"no real data in {folder}; set CONVSERVE_TEST_DATA to its folder")
     return folder

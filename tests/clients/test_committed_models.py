@@ -22,8 +22,7 @@ from tests.support.clients.pixel_images import Pixels
 from tests.support.clients.triton_grpc import asynchronous, blocking
 from tests.support.http.native_response import probabilities, ranked
 from tests.support.models.shipped import highest_version
-from tests.support.server.grpc_address import FREE_PORT, grpc_address
-from tests.support.server.server_process import ServerProcess
+from tests.support.server.server_process import FREE_GRPC_PORT, ServerProcess
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # what its dependencies complain of while they are imported
@@ -73,7 +72,7 @@ def kserve_rest(server: ServerProcess, model: str, pixels: Pixels, file: bytes) 
 
 def kserve_grpc(server: ServerProcess, model: str, pixels: Pixels, file: bytes) -> list[Any]:
     async def ask() -> Any:
-        async with kserve.InferenceGRPCClient(grpc_address(server)) as client:
+        async with kserve.InferenceGRPCClient(server.grpc_address) as client:
             return await client.infer(kserve_request(model, pixels))
 
     return [asyncio.run(ask()).outputs[0].as_numpy()[0]]
@@ -99,10 +98,10 @@ WAYS: dict[str, Way] = {
         Asynchronous(triton_aio, rest_address(server)), triton, *asked
     ),
     "tritonclient.grpc": lambda server, *asked: by_triton(
-        blocking.InferenceServerClient(grpc_address(server)), blocking, *asked
+        blocking.InferenceServerClient(server.grpc_address), blocking, *asked
     ),
     "tritonclient.grpc.aio": lambda server, *asked: by_triton(
-        Asynchronous(asynchronous, grpc_address(server)), blocking, *asked
+        Asynchronous(asynchronous, server.grpc_address), blocking, *asked
     ),
     "kserve REST": kserve_rest,
     "kserve gRPC": kserve_grpc,
@@ -112,7 +111,7 @@ WAYS: dict[str, Way] = {
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[ServerProcess]:
-    with ServerProcess(None, *FREE_PORT) as server:
+    with ServerProcess(None, *FREE_GRPC_PORT) as server:
         yield server
         assert server.stderr.text == ""
 

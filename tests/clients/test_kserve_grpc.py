@@ -13,22 +13,21 @@ from kserve import InferenceGRPCClient, InferInput, InferRequest  # type: ignore
 
 from tests.support.http.native_response import probabilities
 from tests.support.models.gray_classifier import image, level, publish_shades, rows
-from tests.support.server.grpc_address import FREE_PORT, grpc_address
-from tests.support.server.server_process import ServerProcess
+from tests.support.server.server_process import FREE_GRPC_PORT, ServerProcess
 
 
 @pytest.fixture(scope="module")
 def shades(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     models = tmp_path_factory.mktemp("models")
     publish_shades(models)
-    with ServerProcess(models, *FREE_PORT) as server:
+    with ServerProcess(models, *FREE_GRPC_PORT) as server:
         yield server
         assert server.stderr.text == ""
 
 
 def run(server: ServerProcess, test: Callable[[InferenceGRPCClient], Awaitable[None]]) -> None:
     async def main() -> None:
-        async with InferenceGRPCClient(grpc_address(server)) as client:
+        async with InferenceGRPCClient(server.grpc_address) as client:
             await test(client)
 
     asyncio.run(main())

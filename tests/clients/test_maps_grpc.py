@@ -9,15 +9,14 @@ import pytest
 
 from tests.support.clients.triton_grpc import blocking
 from tests.support.models.filter_model import feature_maps, images, publish_filters
-from tests.support.server.grpc_address import FREE_PORT, grpc_address
-from tests.support.server.server_process import ServerProcess
+from tests.support.server.server_process import FREE_GRPC_PORT, ServerProcess
 
 
 def test_any_size_by_grpc_and_no_classes(tmp_path: Path) -> None:
     publish_filters(tmp_path)
-    with ServerProcess(tmp_path, *FREE_PORT) as server:
+    with ServerProcess(tmp_path, *FREE_GRPC_PORT) as server:
         assert "filters version 1: no classifier, gives 4 maps; " in server.stdout.text
-        with blocking.InferenceServerClient(grpc_address(server)) as client:
+        with blocking.InferenceServerClient(server.grpc_address) as client:
             for pixels in (images(1, 4, 9), images(3, 50, 2)):
                 tensor = blocking.InferInput("pixels", pixels.shape, "UINT8")
                 tensor.set_data_from_numpy(pixels)

@@ -17,9 +17,8 @@ from tests.support.clients.pixel_images import Pixels, png
 from tests.support.clients.triton_grpc import asynchronous, blocking
 from tests.support.http.native_response import probabilities
 from tests.support.models.gray_classifier import SIDE, image, level, publish_shades, rows
-from tests.support.server.grpc_address import FREE_PORT, grpc_address
 from tests.support.server.metrics_page import MetricsPage, scrape_until
-from tests.support.server.server_process import ROOT, ServerProcess
+from tests.support.server.server_process import FREE_GRPC_PORT, ROOT, ServerProcess
 
 DEADLINE = 60.0
 FOREVER_MS = "3600000"
@@ -31,7 +30,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     models = tmp_path_factory.mktemp("models")
     shutil.copytree(ROOT / "models" / "convnet", models / "convnet")
     publish_shades(models)
-    with ServerProcess(models, *FREE_PORT) as server:
+    with ServerProcess(models, *FREE_GRPC_PORT) as server:
         yield server
         assert server.stderr.text == ""
 
@@ -41,20 +40,20 @@ def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]
     """One that serves `shades`, and waits for a full batch as if for ever."""
     models = tmp_path_factory.mktemp("models")
     publish_shades(models)
-    with ServerProcess(models, *FREE_PORT, "--max-queue-delay-ms", FOREVER_MS) as server:
+    with ServerProcess(models, *FREE_GRPC_PORT, "--max-queue-delay-ms", FOREVER_MS) as server:
         yield server
         assert server.stderr.text == ""
 
 
 @pytest.fixture
 def client(both: ServerProcess) -> Iterator[Any]:
-    with blocking.InferenceServerClient(grpc_address(both)) as client:
+    with blocking.InferenceServerClient(both.grpc_address) as client:
         yield client
 
 
 @pytest.fixture
 def kept_waiting(patient: ServerProcess) -> Iterator[Any]:
-    with blocking.InferenceServerClient(grpc_address(patient)) as client:
+    with blocking.InferenceServerClient(patient.grpc_address) as client:
         yield client
 
 
@@ -218,7 +217,7 @@ def test_a_stream(client: Any) -> None:
 
 @asynccontextmanager
 async def connected(server: ServerProcess) -> AsyncIterator[Any]:
-    async with asynchronous.InferenceServerClient(grpc_address(server)) as client:
+    async with asynchronous.InferenceServerClient(server.grpc_address) as client:
         yield client
 
 

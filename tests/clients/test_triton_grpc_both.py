@@ -13,22 +13,21 @@ from tests.support.clients.asynchronous import Asynchronous
 from tests.support.clients.triton_grpc import asynchronous, blocking
 from tests.support.http.native_response import probabilities, ranked
 from tests.support.models.gray_classifier import CLASSES, SIDE, image, level, rows
-from tests.support.server.grpc_address import FREE_PORT, grpc_address
-from tests.support.server.server_process import ServerProcess
+from tests.support.server.server_process import FREE_GRPC_PORT, ServerProcess
 
 Client = Any
 
 
 @pytest.fixture(scope="module")
 def server(shades: Path) -> Iterator[ServerProcess]:
-    with ServerProcess(shades, *FREE_PORT) as server:
+    with ServerProcess(shades, *FREE_GRPC_PORT) as server:
         yield server
         assert server.stderr.text == ""
 
 
 @pytest.fixture(params=["grpc", "aio"])
 def client(request: pytest.FixtureRequest, server: ServerProcess) -> Iterator[Client]:
-    address = grpc_address(server)
+    address = server.grpc_address
     if request.param == "aio":
         yield Asynchronous(asynchronous, address)
     else:

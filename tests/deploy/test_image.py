@@ -20,7 +20,6 @@ from PIL import Image
 from service import __version__
 from tests.support.http.client import get, post
 from tests.support.server.built_image import GID, UID, BuiltImage, built_image, why_not
-from tests.support.server.grpc_address import grpc_address
 
 pytestmark = [
     pytest.mark.image,
@@ -80,7 +79,7 @@ def test_the_image_serves_as_any_user_on_a_read_only_root(image: BuiltImage, wor
         example = next((image.root / "models" / "convnet").glob("*/example.png")).read_bytes()
         answer = post(f"{server.url}/classify", example)
         assert (answer.status, answer.json["predictions"][0]["label"]) == (200, "7")
-        with grpc.insecure_channel(grpc_address(server)) as channel:
+        with grpc.insecure_channel(server.grpc_address) as channel:
             reply = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=30)
         assert reply.status == health_pb2.HealthCheckResponse.SERVING
         pid = first_process(server.pid)

@@ -13,11 +13,10 @@ from hypothesis import given
 from service.protocols.grpc.servicer import SERVICE
 from tests.support.requests.fuzzed_messages import GOOD, Call, calls
 from tests.support.requests.memory_growth import MAY_GROW, growth, many
-from tests.support.server.grpc_address import FREE_PORT, grpc_address
 from tests.support.server.metrics_page import MetricsPage, scrape_until
 from tests.support.server.output_lines import DEADLINE
 from tests.support.server.procfs import needs_procfs
-from tests.support.server.server_process import ServerProcess
+from tests.support.server.server_process import FREE_GRPC_PORT, ServerProcess
 
 Code = grpc.StatusCode
 EXPECTED = {
@@ -32,14 +31,14 @@ EXPECTED = {
 
 @pytest.fixture(scope="module")
 def own(shades: Path) -> Iterator[ServerProcess]:
-    with ServerProcess(shades, *FREE_PORT) as server:
+    with ServerProcess(shades, *FREE_GRPC_PORT) as server:
         yield server
         assert server.stderr.text == ""
 
 
 @pytest.fixture(scope="module")
 def channel(own: ServerProcess) -> Iterator[grpc.Channel]:
-    with grpc.insecure_channel(grpc_address(own)) as channel:
+    with grpc.insecure_channel(own.grpc_address) as channel:
         yield channel
 
 
@@ -81,7 +80,7 @@ def test_so_is_any_request_of_a_stream(channel: grpc.Channel, call: Call) -> Non
 )
 def test_what_is_no_grpc_at_all_is_no_fault_of_the_servers(own: ServerProcess, data: bytes) -> None:
     """Nor is it worth a line in the log, which the server's fixture looks at."""
-    host, port = grpc_address(own).rsplit(":", 1)
+    host, port = own.grpc_address.rsplit(":", 1)
     with socket.create_connection((host, int(port)), timeout=DEADLINE) as client:
         client.sendall(data)
         while client.recv(4096):

@@ -15,9 +15,8 @@ from service.security.authorization import GRPC_PROBES
 from tests.support.http.client import get
 from tests.support.models.gray_classifier import image, level
 from tests.support.server.eventually import eventually
-from tests.support.server.grpc_address import FREE_PORT, grpc_address
 from tests.support.server.output_lines import DEADLINE
-from tests.support.server.server_process import ServerProcess, convserve
+from tests.support.server.server_process import FREE_GRPC_PORT, ServerProcess, convserve
 
 OLD, NEW, OPS = "the-old-key-of-mobile", "the-new-key-of-mobile", "the-only-key-of-ops"
 SERVICES = (servicer.SERVICE, health.SERVICE, reflection.SERVICE)
@@ -34,7 +33,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def guarded(shades: Path, keys: Path) -> Iterator[ServerProcess]:
     keys.write_text(f"mobile infer {digest_of(OLD)}\n")
     own = {"CONVSERVE_API_KEYS": f"ops admin,metrics {OPS} 1000"}
-    with ServerProcess(shades, *FREE_PORT, "--api-keys-file", str(keys), own=own) as server:
+    with ServerProcess(shades, *FREE_GRPC_PORT, "--api-keys-file", str(keys), own=own) as server:
         yield server
         assert OPS not in server.stderr.text
         assert OLD not in server.stderr.text
@@ -42,7 +41,7 @@ def guarded(shades: Path, keys: Path) -> Iterator[ServerProcess]:
 
 @pytest.fixture(scope="module")
 def channel(guarded: ServerProcess) -> Iterator[grpc.Channel]:
-    with grpc.insecure_channel(grpc_address(guarded)) as channel:
+    with grpc.insecure_channel(guarded.grpc_address) as channel:
         yield channel
 
 

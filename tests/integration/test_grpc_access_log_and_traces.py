@@ -13,10 +13,9 @@ import pytest
 
 from service.protocols.grpc import inference_pb2 as messages
 from tests.support.models.gray_classifier import image, level
-from tests.support.server.grpc_address import FREE_PORT, grpc_address
 from tests.support.server.metrics_page import scrape_until
 from tests.support.server.output_lines import DEADLINE
-from tests.support.server.server_process import ServerProcess
+from tests.support.server.server_process import FREE_GRPC_PORT, ServerProcess
 from tests.support.server.trace_collector import collecting
 
 SERVICE = "/inference.GRPCInferenceService"
@@ -28,7 +27,7 @@ JSON_LOG = ("--access-log", "--log-format", "json")
 
 @contextmanager
 def connected(server: ServerProcess) -> Iterator[grpc.Channel]:
-    with grpc.insecure_channel(grpc_address(server)) as channel:
+    with grpc.insecure_channel(server.grpc_address) as channel:
         yield channel
 
 
@@ -72,7 +71,7 @@ def log_lines(server: ServerProcess, count: int) -> list[dict[str, Any]]:
 def test_each_call_has_a_line_without_secrets(shades: Path) -> None:
     own = {"CONVSERVE_API_KEYS": f"mobile infer {KEY}"}
     key = ("x-api-key", KEY)
-    with ServerProcess(shades, *FREE_PORT, *JSON_LOG, own=own) as server, connected(server) as channel:
+    with ServerProcess(shades, *FREE_GRPC_PORT, *JSON_LOG, own=own) as server, connected(server) as channel:
         response, _, trailing = call(channel, f"{SERVICE}/ModelInfer", request(), key, TRACEPARENT)
         call(channel, f"{SERVICE}/ModelInfer", request("unknown"), key)
         _, denied, denied_trailing = call(channel, f"{SERVICE}/ModelInfer", request())
@@ -100,7 +99,7 @@ def test_each_call_has_a_line_without_secrets(shades: Path) -> None:
 def test_an_overload_keeps_its_pushback_and_its_trace(shades: Path) -> None:
     hour_ms = "3600000"
     limits = ("--queue-limit", "1", "--max-images", "1", "--max-queue-delay-ms", hour_ms)
-    with ServerProcess(shades, *FREE_PORT, *JSON_LOG, *limits) as server, connected(server) as channel:
+    with ServerProcess(shades, *FREE_GRPC_PORT, *JSON_LOG, *limits) as server, connected(server) as channel:
         waiting = stream(channel, [request()])
         scrape_until(server.url, lambda page: page.total("convserve_queue_depth") == 1)
         _, code, trailing = call(channel, f"{SERVICE}/ModelInfer", request())
@@ -111,7 +110,7 @@ def test_an_overload_keeps_its_pushback_and_its_trace(shades: Path) -> None:
 
 
 def test_a_stream_has_one_line_that_counts_its_messages(shades: Path) -> None:
-    with ServerProcess(shades, *FREE_PORT, *JSON_LOG) as server, connected(server) as channel:
+    with ServerProcess(shades, *FREE_GRPC_PORT, *JSON_LOG) as server, connected(server) as channel:
         responses = list(stream(channel, [request(), request("unknown"), request()]))
         (line,) = log_lines(server, 1)
     assert line["message"] == f"{SERVICE}/ModelStreamInfer"
@@ -123,7 +122,7 @@ def test_a_stream_has_one_line_that_counts_its_messages(shades: Path) -> None:
 
 
 def test_a_text_line_cannot_be_forged(shades: Path) -> None:
-    with ServerProcess(shades, *FREE_PORT, "--access-log") as server, connected(server) as channel:
+    with ServerProcess(shades, *FREE_GRPC_PORT, "--access-log") as server, connected(server) as channel:
         call(channel, "/a b ERROR", request())
         server.stderr.wait_for(r": '/a b ERROR' status=UNIMPLEMENTED ")
         assert server.stderr.text.count("\n") == 1
@@ -133,7 +132,7 @@ def test_a_text_line_cannot_be_forged(shades: Path) -> None:
 def test_each_call_has_a_span_with_a_child_for_each_stage(shades: Path, streaming: bool) -> None:
     with (
         collecting() as (collector, endpoint),
-        ServerProcess(shades, *FREE_PORT, "--otlp-endpoint", endpoint) as server,
+        ServerProcess(shades, *FREE_GRPC_PORT, "--otlp-endpoint", endpoint) as server,
     ):
         with connected(server) as channel:
             if streaming:

@@ -19,11 +19,10 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 from service.protocols.grpc import inference_pb2 as messages
 from tests.support.models.gray_classifier import level, rows
 from tests.support.server.eventually import eventually
-from tests.support.server.grpc_address import FREE_PORT, grpc_address
 from tests.support.server.metrics_page import MetricsPage, scrape_until
 from tests.support.server.output_lines import DEADLINE
 from tests.support.server.procfs import PROC, connections, needs_procfs, workers
-from tests.support.server.server_process import ServerProcess, convserve
+from tests.support.server.server_process import FREE_GRPC_PORT, ServerProcess, convserve
 
 CLIENTS = 8
 WARM_UP = 20
@@ -39,7 +38,7 @@ one_or_two_workers = pytest.mark.parametrize("workers_wanted", ["1", "2"])
 def connected(server: ServerProcess) -> Iterator[grpc.Channel]:
     """A channel with a connection of its own."""
     options = [("grpc.use_local_subchannel_pool", 1)]
-    with grpc.insecure_channel(grpc_address(server), options=options) as channel:
+    with grpc.insecure_channel(server.grpc_address, options=options) as channel:
         yield channel
 
 
@@ -103,10 +102,10 @@ class GrpcLoad:
 @one_or_two_workers
 def test_the_grpc_port_is_announced_and_serves(shades: Path, workers_wanted: str) -> None:
     with (
-        ServerProcess(shades, *FREE_PORT, "--workers", workers_wanted) as server,
+        ServerProcess(shades, *FREE_GRPC_PORT, "--workers", workers_wanted) as server,
         connected(server) as channel,
     ):
-        assert server.stdout.text.splitlines()[-2] == f"  grpc: {grpc_address(server)}"
+        assert server.stdout.text.splitlines()[-2] == f"  grpc: {server.grpc_address}"
         assert health(channel) == SERVING
         assert infer(channel)(request(level(7)), timeout=DEADLINE).model_name == "shades"
         assert server.stop() == -signal.SIGTERM
@@ -114,7 +113,7 @@ def test_the_grpc_port_is_announced_and_serves(shades: Path, workers_wanted: str
 
 
 def test_reflection_lists_the_services(shades: Path) -> None:
-    with ServerProcess(shades, *FREE_PORT) as server, connected(server) as channel:
+    with ServerProcess(shades, *FREE_GRPC_PORT) as server, connected(server) as channel:
         database = ProtoReflectionDescriptorDatabase(channel)
         assert set(database.get_services()) == {
             "grpc.health.v1.Health",
@@ -147,12 +146,12 @@ def test_a_port_in_use_is_an_error(shades: Path, workers_wanted: str) -> None:
 
 @needs_procfs
 def test_all_workers_get_connections_and_one_page_counts_them(shades: Path) -> None:
-    with ServerProcess(shades, *FREE_PORT, "--workers", "2") as server:
+    with ServerProcess(shades, *FREE_GRPC_PORT, "--workers", "2") as server:
         with ExitStack() as stack:
             for _ in range(CONNECTIONS):
                 channel = stack.enter_context(connected(server))
                 infer(channel)(request(level(7)), timeout=DEADLINE)
-            port = int(grpc_address(server).rpartition(":")[2])
+            port = int(server.grpc_address.rpartition(":")[2])
             shares = [connections(pid, port) for pid in workers(server.pid)]
         assert sum(shares) == CONNECTIONS
         assert all(shares), shares
@@ -163,7 +162,7 @@ def test_all_workers_get_connections_and_one_page_counts_them(shades: Path) -> N
 
 @one_or_two_workers
 def test_shutdown_under_load_interrupts_no_response(shades: Path, workers_wanted: str) -> None:
-    with ServerProcess(shades, *FREE_PORT, "--workers", workers_wanted) as server:
+    with ServerProcess(shades, *FREE_GRPC_PORT, "--workers", workers_wanted) as server:
         load = GrpcLoad(server)
         assert server.stop() == -signal.SIGTERM
         load.join()
@@ -175,7 +174,7 @@ def test_shutdown_under_load_interrupts_no_response(shades: Path, workers_wanted
 def test_shutdown_finishes_admitted_calls(shades: Path) -> None:
     """It waits for company when the signal comes."""
     with (
-        ServerProcess(shades, *FREE_PORT, "--max-queue-delay-ms", A_WHILE_MS) as server,
+        ServerProcess(shades, *FREE_GRPC_PORT, "--max-queue-delay-ms", A_WHILE_MS) as server,
         connected(server) as channel,
     ):
         call = infer(channel).future(request(level(7)), timeout=DEADLINE)
@@ -186,7 +185,10 @@ def test_shutdown_finishes_admitted_calls(shades: Path) -> None:
 
 
 def test_health_fails_before_the_port_closes(shades: Path) -> None:
-    with ServerProcess(shades, *FREE_PORT, "--drain-delay-s", "3600") as server, connected(server) as channel:
+    with (
+        ServerProcess(shades, *FREE_GRPC_PORT, "--drain-delay-s", "3600") as server,
+        connected(server) as channel,
+    ):
         watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=DEADLINE)
         assert next(watch).status == SERVING
         server.send(signal.SIGTERM)
@@ -197,7 +199,7 @@ def test_health_fails_before_the_port_closes(shades: Path) -> None:
 
 
 def test_open_watches_do_not_delay_shutdown(shades: Path) -> None:
-    with ServerProcess(shades, *FREE_PORT, "--shutdown-timeout-s", "3600") as server:
+    with ServerProcess(shades, *FREE_GRPC_PORT, "--shutdown-timeout-s", "3600") as server:
         with connected(server) as channel:
             watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
             assert next(watch).status == SERVING

@@ -17,9 +17,8 @@ from tests.support.http.client import HttpResponse
 from tests.support.models.gray_classifier import image, level
 from tests.support.server.certificates import Authority, Pair
 from tests.support.server.eventually import eventually
-from tests.support.server.grpc_address import FREE_PORT, grpc_address
 from tests.support.server.output_lines import DEADLINE
-from tests.support.server.server_process import ServerProcess, convserve
+from tests.support.server.server_process import FREE_GRPC_PORT, ServerProcess, convserve
 
 BODY = image(level(7))
 
@@ -37,7 +36,7 @@ def client_pair(authority: Authority) -> Pair:
 @pytest.fixture(scope="module")
 def arguments(authority: Authority) -> list[str]:
     pair = authority.sign("server")
-    return [*FREE_PORT, "--tls-cert", str(pair.certificate), "--tls-key", str(pair.key)]
+    return [*FREE_GRPC_PORT, "--tls-cert", str(pair.certificate), "--tls-key", str(pair.key)]
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +79,7 @@ def health(server: ServerProcess, authority: Authority, pair: Pair | None = None
     )
     trusted = grpc.ssl_channel_credentials(authority.certificate.read_bytes(), key, certificate)
     options = [("grpc.use_local_subchannel_pool", 1)]
-    with grpc.secure_channel(grpc_address(server), trusted, options) as channel:
+    with grpc.secure_channel(server.grpc_address, trusted, options) as channel:
         call = health_pb2_grpc.HealthStub(channel).Check.future(
             health_pb2.HealthCheckRequest(), timeout=DEADLINE
         )

@@ -1,4 +1,4 @@
-"""Real graphs that go wrong: each answers as `shades` does, except where a picture is white."""
+"""Real graphs that fail or hang: each behaves as `shades` does, except for white images."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from onnx import TensorProto, helper, numpy_helper
 from tests.support.models.gray_classifier import graph
 
 WHITE = 255
-# Between the lightest of the ten shades and white.
+# Between the lightest class of `shades` and white.
 THRESHOLD = 250.0
-# So long that a run is made in a thread, as those of networks of some weight are.
-USUAL_TURNS = 1000
-ENDLESS_TURNS = 2**60
+# Enough that the engine runs it in a thread, as it does larger networks.
+USUAL_ITERATIONS = 1000
+ENDLESS_ITERATIONS = 2**60
 
 
 def failing() -> bytes:
-    """Looks something up in a table of one entry, for a white picture beyond its end."""
+    """Gathers from a table of one entry; for a white image the index is out of range."""
     constants: dict[str, NDArray[Any]] = {
         "threshold": np.array(THRESHOLD, np.float32),
         "beyond": np.array(1000, np.int64),
@@ -36,11 +36,11 @@ def failing() -> bytes:
 
 
 def hanging() -> bytes:
-    """Counts in a loop, and for a white picture without end."""
+    """Runs a loop, which for a white image does not end."""
     constants: dict[str, NDArray[Any]] = {
         "threshold": np.array(THRESHOLD, np.float32),
-        "usual": np.array(USUAL_TURNS, np.int64),
-        "endless": np.array(ENDLESS_TURNS, np.int64),
+        "usual": np.array(USUAL_ITERATIONS, np.int64),
+        "endless": np.array(ENDLESS_ITERATIONS, np.int64),
         "zero": np.array(0, np.float32),
     }
     body = helper.make_graph(
@@ -69,11 +69,11 @@ def hanging() -> bytes:
 
 
 def _shades_with(nodes: list[onnx.NodeProto], constants: dict[str, NDArray[Any]]) -> bytes:
-    """The graph of `shades`, to whose logits the `nothing` that the nodes come to is added."""
+    """The graph of `shades` with the nodes' output `nothing`, which is zero, added to its logits."""
     model = onnx.load_from_string(graph())
     softmax = next(node for node in model.graph.node if node.op_type == "Softmax")
-    last = helper.make_node("Add", [softmax.input[0], "nothing"], ["burdened"])
-    softmax.input[0] = "burdened"
+    last = helper.make_node("Add", [softmax.input[0], "nothing"], ["delayed_logits"])
+    softmax.input[0] = "delayed_logits"
     before = [node for node in model.graph.node if node.op_type != "Softmax"]
     ordered = [*before, *nodes, last, onnx.NodeProto.FromString(softmax.SerializeToString())]
     del model.graph.node[:]

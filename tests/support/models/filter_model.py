@@ -1,4 +1,4 @@
-"""A real model that is no classifier: the fixed kernels, written by the export, against plain numpy."""
+"""The filter model, which returns feature maps: the export's fixed kernels, and the same in plain numpy."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NAMES = tuple(KERNELS)
 
 
 def images(count: int, height: int, width: int) -> NDArray[np.uint8]:
-    """Noise, uint8 of [count, height, width, 1]."""
+    """Random images, uint8 of shape (count, height, width, 1)."""
     random = np.random.default_rng(height * width)
     return random.integers(0, 256, (count, height, width, 1), dtype=np.uint8)
 
@@ -36,7 +36,7 @@ def feature_maps(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def publish_filters(models: Path, name: str = "filters", *, max_batch_size: int = 4) -> Path:
-    """Publish the next version of it with the export's own publisher; returns the version's folder."""
+    """Publishes the next version with the export's publisher; returns the version's folder."""
     manifest = Manifest(
         name=name,
         description="Four fixed kernels.",

@@ -1,4 +1,4 @@
-"""A tiny real classifier: it tells ten shades of grey apart, so a test knows every answer by heart."""
+"""A tiny real classifier of ten shades of gray, whose scores tests can compute."""
 
 from __future__ import annotations
 
@@ -18,38 +18,38 @@ from export.repository.publish import publish
 SIDE = 8
 CLASSES = 10
 LABELS = tuple(f"shade {index}" for index in range(CLASSES))
-# The middle of each tenth of the range from black to white.
-CENTRES = (np.arange(CLASSES, dtype=np.float32) + 0.5) * 255 / CLASSES
+# The middle of each tenth of the range from black to white, in uint8 values.
+CENTERS = (np.arange(CLASSES, dtype=np.float32) + 0.5) * 255 / CLASSES
 SHARPNESS = 0.05
 
 
 def level(index: int) -> int:
-    """A grey value that the model labels `shade <index>`."""
-    return int(CENTRES[index])
+    """A gray value that the model labels `shade <index>`."""
+    return int(CENTERS[index])
 
 
 def scores(rows: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """What the graph answers, computed without it: `(n, 8, 8, 1)` to `(n, 10)`."""
+    """The graph's scores, computed in numpy: `(n, 8, 8, 1)` to `(n, 10)`."""
     means = rows.reshape(len(rows), -1).astype(np.float32).mean(axis=1, keepdims=True)
-    logits = -SHARPNESS * (means - CENTRES) ** 2
+    logits = -SHARPNESS * (means - CENTERS) ** 2
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     answer: NDArray[np.float32] = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
     return answer
 
 
 def graph() -> bytes:
-    """Mean of the pixels, distance to each centre, softmax."""
+    """The model as ONNX: mean of the pixels, distance to each center, softmax."""
     constants: dict[str, NDArray[Any]] = {
         "axes": np.array([1, 2, 3], dtype=np.int64),
         "row": np.array([-1, 1], dtype=np.int64),
-        "centres": CENTRES.reshape(1, CLASSES),
+        "centers": CENTERS.reshape(1, CLASSES),
         "sharpness": np.array(-SHARPNESS, dtype=np.float32),
     }
     nodes = [
         helper.make_node("Cast", ["pixels"], ["floats"], to=TensorProto.FLOAT),
         helper.make_node("ReduceMean", ["floats", "axes"], ["mean"], keepdims=1),
         helper.make_node("Reshape", ["mean", "row"], ["means"]),
-        helper.make_node("Sub", ["means", "centres"], ["distances"]),
+        helper.make_node("Sub", ["means", "centers"], ["distances"]),
         helper.make_node("Mul", ["distances", "distances"], ["squares"]),
         helper.make_node("Mul", ["squares", "sharpness"], ["logits"]),
         helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
@@ -67,13 +67,13 @@ def graph() -> bytes:
 
 
 def rows(*levels: int) -> NDArray[np.uint8]:
-    """One flat picture a grey value, as the graph takes them: `(n, 8, 8, 1)`."""
+    """One uniform image for each gray value, as the model's input: `(n, 8, 8, 1)`."""
     flat = np.array(levels, dtype=np.uint8).reshape(-1, 1, 1, 1)
     return np.broadcast_to(flat, (len(levels), SIDE, SIDE, 1)).copy()
 
 
 def image(value: int, *, side: int = SIDE, form: str = "PNG") -> bytes:
-    """One flat picture as a file."""
+    """A uniform image as an encoded file."""
     buffer = io.BytesIO()
     Image.new("L", (side, side), value).save(buffer, form)
     return buffer.getvalue()
@@ -87,13 +87,13 @@ def publish_shades(
     tolerance: float = 1e-5,
     onnx_graph: bytes | None = None,
 ) -> Path:
-    """Publish the next version of it with the export's own publisher; returns the version's folder.
+    """Publishes the next version with the export's publisher; returns the version's folder.
 
-    `onnx_graph` is another graph that gives the same answers to the ten shades.
+    `onnx_graph` is another graph with the same scores for the ten shades.
     """
     manifest = Manifest(
         name=name,
-        description="Tells ten shades of grey apart.",
+        description="Classifies ten shades of gray.",
         input=InputSpec("pixels", "uint8", "NHWC", SIDE, SIDE, 1, "stretch"),
         output=OutputSpec("probabilities", "probabilities"),
         labels=LABELS,
@@ -103,7 +103,7 @@ def publish_shades(
         tolerance=tolerance,
         example=Example("example.png", LABELS[7]),
         evaluation=Evaluation(
-            "drawn greys", CLASSES, accuracy=1.0, top5=1.0, calibration_error=0.0, predicted=(1,) * CLASSES
+            "uniform grays", CLASSES, accuracy=1.0, top5=1.0, calibration_error=0.0, predicted=(1,) * CLASSES
         ),
     )
     inputs = rows(*(level(index) for index in range(CLASSES)))

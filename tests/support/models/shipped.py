@@ -10,7 +10,7 @@ from tests.support.server.server_process import ROOT
 
 
 def highest_version(name: str) -> Path:
-    """The folder of a shipped model's highest version; the test is skipped where there is none."""
+    """The folder of a shipped model's highest version; skips the test if there is none."""
     versions = list((ROOT / "models" / name).glob("[1-9]*"))
     if not versions:
         pytest.skip(f"no {name} has been published in models/")

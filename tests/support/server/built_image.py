@@ -1,4 +1,4 @@
-"""The image, built by the Dockerfile itself, and its root, started as a container engine would start it."""
+"""Builds the image by its Dockerfile, and starts its root as a container engine does."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from tests.support.server.server_process import ROOT, ServerProcess
 
 BUILD_SECONDS = 600
 STORAGE = {"STORAGE_DRIVER": "vfs"}
-# Whoever it is: neither root nor the user that the image names.
+# A user that is neither root nor the image's own.
 UID, GID = 54321, 0
 
-# A root that cannot be written to, /tmp alone that can, an init of its own, no capability, no way to get one.
+# A read-only root except /tmp, its own process-id name space, no capabilities and no way to gain any.
 START = f"""
 mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" &&
 mount -t tmpfs -o mode=1777 tmpfs "$1/tmp" && mount -t proc proc "$1/proc" && mount --rbind /dev "$1/dev" &&
@@ -32,7 +32,7 @@ exec chroot "$root" /usr/bin/setpriv --reuid {UID} --regid {GID} --clear-groups 
 
 
 def why_not() -> str | None:
-    """What is missing to build it here, if anything."""
+    """The reason why the image cannot be built here, if any."""
     wanted = ("buildah", "unshare") if os.environ.get("BASE") else ("buildah", "unshare", "debootstrap")
     missing = [name for name in wanted if shutil.which(name) is None]
     if missing:
@@ -47,14 +47,14 @@ class BuiltImage:
     """
     Attributes:
         root: its files, mounted.
-        config: what it tells an engine, in docker's words.
+        config: the image's configuration, in docker's format.
     """
 
     root: Path
     config: Mapping[str, Any]
 
     def command(self, *arguments: str) -> list[str]:
-        """What starts the image's program by the image's own environment, as process 1."""
+        """The command that starts the image's program as process 1 in the image's environment."""
         environment = ["/usr/bin/env", "--ignore-environment", *self.config["Env"]]
         return [
             *(
@@ -82,7 +82,7 @@ class BuiltImage:
 
 @contextmanager
 def built_image() -> Iterator[BuiltImage]:
-    """Build it on `$BASE`, or on a base made by debootstrap; nothing stays."""
+    """Builds it on `$BASE`, or on a base made by debootstrap, and removes it afterwards."""
     name, base = f"localhost/convserve-test:{os.getpid()}", os.environ.get("BASE")
     made = [name]
     try:
@@ -90,7 +90,7 @@ def built_image() -> Iterator[BuiltImage]:
             base = f"localhost/convserve-test-base:{os.getpid()}"
             try:
                 _run(str(ROOT / "docker" / "base.sh"), base)
-            except AssertionError as error:  # no mirror of Debian, or no right to make devices
+            except AssertionError as error:  # no Debian mirror, or no permission to create devices
                 pytest.skip(f"no base for an image can be made here: {error}")
             made.append(base)
         _run(str(ROOT / "docker" / "build.sh"), "Dockerfile", name, BASE=base)

@@ -1,4 +1,4 @@
-"""Certificates of a made-up authority, good for loopback and for an hour."""
+"""Certificates of a test authority, valid for loopback addresses and for an hour."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PEM = serialization.Encoding.PEM
 
 @dataclass(frozen=True)
 class Pair:
-    """A certificate and its key, as files."""
+    """The files of a certificate and its key."""
 
     certificate: Path
     key: Path
@@ -37,7 +37,7 @@ class Authority:
         self.certificate.write_bytes(certificate.sign(self._key, hashes.SHA256()).public_bytes(PEM))
 
     def sign(self, name: str) -> Pair:
-        """A new certificate of this name; the files bear it too, and are written over."""
+        """Signs a new certificate; files of the same name are overwritten."""
         key = ec.generate_private_key(ec.SECP256R1())
         loopback = x509.SubjectAlternativeName(
             [x509.DNSName("localhost"), x509.IPAddress(IPv4Address("127.0.0.1"))]

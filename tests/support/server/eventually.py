@@ -1,4 +1,4 @@
-"""Waiting for what nothing announces."""
+"""Waits for a condition that no event announces."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ T = TypeVar("T")
 
 
 def eventually(ask: Callable[[], T | None]) -> T:
-    """The first answer that is true.
+    """Calls `ask` until it returns a true value, and returns that.
 
-    There is no pause between two questions: `ask` is to ask the server itself, and to block until it answers.
+    There is no pause between calls: `ask` must query the server, and block until it responds.
     """
     deadline = time.monotonic() + DEADLINE
     while True:
-        answer = ask()
-        if answer:
-            return answer
-        assert time.monotonic() < deadline, f"{ask} has got no answer in {DEADLINE:.0f} s"
+        value = ask()
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"{ask} returned no true value within {DEADLINE:.0f} s"

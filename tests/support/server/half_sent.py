@@ -1,4 +1,4 @@
-"""A request caught in the middle, to see what becomes of it."""
+"""Requests in progress, and the state of the listening socket."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.server.server_process import ServerProcess
 
 @contextmanager
 def half_sent(server: ServerProcess, body: bytes) -> Iterator[http.client.HTTPConnection]:
-    """A request that the server is reading, and half of whose body is still to come."""
+    """A request that the server is reading, with half of its body still to be sent."""
     with closing(http.client.HTTPConnection(*server.address, timeout=DEADLINE)) as connection:
         connection.putrequest("POST", "/classify")
         connection.putheader("Content-Type", "image/png")

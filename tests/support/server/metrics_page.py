@@ -28,7 +28,7 @@ class MetricsPage:
 
     @classmethod
     def scrape(cls, url: str) -> Self:
-        """Over a connection of its own, so that any of several workers may answer."""
+        """Uses a new connection, so that any worker may respond."""
         answer = get(f"{url}/metrics")
         assert answer.status == 200, answer.body
         return cls.parse(answer.body.decode())
@@ -41,7 +41,7 @@ class MetricsPage:
             for family in families
             for sample in family.samples
         }
-        # The parser takes the suffix off a counter's name; here families are called as the page calls them.
+        # The parser removes the suffix of a counter's name; here families have the page's names.
         types = {
             family.name + ("_total" if family.type == "counter" else ""): family.type for family in families
         }
@@ -60,7 +60,7 @@ class MetricsPage:
         return not any(self.total(f"convserve_{name}") for name in busy)
 
     def fallen_since(self, earlier: MetricsPage) -> list[Key]:
-        """What only ever counts up, but is smaller here than it was earlier, or gone."""
+        """The counters that are smaller than on an earlier page, or missing."""
         return [key for key, value in earlier._cumulative().items() if self.samples.get(key, -1) < value]
 
     def _matching(self, name: str, labels: Mapping[str, str]) -> Mapping[Key, float]:
@@ -73,7 +73,7 @@ class MetricsPage:
 
 
 def scrape_until(url: str, condition: Callable[[MetricsPage], bool]) -> MetricsPage:
-    """The first page of which the condition is true; every scrape gives the server time to get there."""
+    """The first page that fulfils the condition; each scrape gives the server time to reach it."""
 
     def page() -> MetricsPage | None:
         page = MetricsPage.scrape(url)

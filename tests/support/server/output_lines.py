@@ -1,4 +1,4 @@
-"""What a process writes, read as it comes, so that it is never held up and a test can wait for a line."""
+"""The output of a process, read continuously, so that it never blocks and tests can wait for a line."""
 
 from __future__ import annotations
 
@@ -10,51 +10,51 @@ DEADLINE = 60.0
 
 
 class Lines:
-    """The lines of a pipe, up to its end, which comes when the last process that holds it has ended."""
+    """The lines of a pipe, which ends with the last process that holds it."""
 
     def __init__(self, pipe: IO[str]) -> None:
         self._pipe = pipe
         self._text = ""
         self._ended = False
-        self._news = threading.Condition()
+        self._changed = threading.Condition()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
     @property
     def text(self) -> str:
-        with self._news:
+        with self._changed:
             return self._text
 
     @property
     def ended(self) -> bool:
-        with self._news:
+        with self._changed:
             return self._ended
 
     def wait_for(self, pattern: str) -> re.Match[str]:
-        """The first match in what is written, now or later, where `^` is the start of a line."""
+        """Waits for the first match in the output, where `^` is the start of a line."""
         search = re.compile(pattern, re.MULTILINE).search
-        with self._news:
-            self._news.wait_for(lambda: search(self._text) or self._ended, DEADLINE)
+        with self._changed:
+            self._changed.wait_for(lambda: search(self._text) or self._ended, DEADLINE)
             found = search(self._text)
-            assert found, f"{pattern!r} was not written, but this: {self._text}"
+            assert found, f"{pattern!r} does not match the output: {self._text}"
             return found
 
     def wait_for_end(self) -> str:
-        """All that was written."""
-        with self._news:
-            assert self._news.wait_for(lambda: self._ended, DEADLINE), f"still open after: {self._text}"
+        """Waits for the end; returns the whole output."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: self._ended, DEADLINE), f"not ended: {self._text}"
             return self._text
 
     def close(self) -> None:
-        """Only once every writer has ended."""
+        """Must be called only after every writer has ended."""
         self._reader.join(DEADLINE)
         self._pipe.close()
 
     def _read(self) -> None:
         for line in self._pipe:
-            with self._news:
+            with self._changed:
                 self._text += line
-                self._news.notify_all()
-        with self._news:
+                self._changed.notify_all()
+        with self._changed:
             self._ended = True
-            self._news.notify_all()
+            self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""What Linux tells of other processes."""
+"""The state of other processes, from /proc."""
 
 from __future__ import annotations
 
@@ -21,36 +21,36 @@ needs_procfs = pytest.mark.skipif(not (PROC / "self/stat").exists(), reason="rea
 
 
 def workers(pid: int) -> set[int]:
-    """The server processes that a supervisor has started and that live."""
+    """The running server processes of a supervisor."""
     return {child for child in _children(pid) if _read(child, "cmdline")}
 
 
 def memory(pid: int, field: str) -> int:
-    """Bytes, by the name that /proc/<pid>/status has for them."""
+    """The memory figures of /proc/<pid>/status in bytes, by their names there."""
     match = re.search(rf"^{field}:\s*(\d+) kB$", _read(pid, "status").decode(), re.MULTILINE)
     assert match is not None
     return int(match[1]) * 1024
 
 
 def is_importing(pid: int) -> bool:
-    """Whether a server process has come as far as to load numpy, which is early and takes long."""
+    """True once a server process loads numpy, which happens early and takes long."""
     return b"_multiarray_umath" in _read(pid, "maps")
 
 
 def connections(pid: int, port: int) -> int:
-    """How many connections of clients to this local port the process holds."""
+    """The number of client connections to this local port that the process holds."""
     accepted = set(_accepted_inodes(port))
     return sum(link in accepted for link in _descriptors(pid))
 
 
 def listens(pid: int) -> bool:
-    """Whether the process holds a socket that takes connections."""
+    """True if the process holds a listening socket."""
     listening = set(_inodes(LISTENING))
     return any(link in listening for link in _descriptors(pid))
 
 
 def wait_for_end(pid: int) -> None:
-    """Return when a process, which need not be a child of this one, has ended."""
+    """Returns when a process, not necessarily a child, has ended."""
     descriptor = os.pidfd_open(pid)
     try:
         assert select.select([descriptor], [], [], DEADLINE)[0], f"process {pid} has not ended"
@@ -69,7 +69,7 @@ def _children(pid: int) -> Iterator[int]:
 def _read(pid: int, name: str) -> bytes:
     try:
         return (PROC / str(pid) / name).read_bytes()
-    except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+    except (FileNotFoundError, ProcessLookupError):  # the process has ended
         return b""
 
 
@@ -78,8 +78,8 @@ def _accepted_inodes(port: int) -> Iterator[str]:
 
 
 def _inodes(state: str, address_end: str = "") -> Iterator[str]:
-    """Of the sockets in this state whose local address ends so."""
-    # gRPC listens at an IPv4 address by a socket of IPv6.
+    """The inodes of sockets in this state whose local address ends with this text."""
+    # gRPC listens on IPv4 addresses with an IPv6 socket.
     tables = [(PROC / "net" / name).read_text().splitlines()[1:] for name in ("tcp", "tcp6")]
     for line in chain(*tables):
         fields = line.split()

@@ -1,4 +1,4 @@
-"""Debian's Prometheus, scraping one server five times a second by the configuration that docker/ ships."""
+"""Runs Debian's Prometheus with the shipped configuration, scraping one server five times a second."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ class Prometheus:
     url: str
 
     def query(self, expression: str) -> list[float]:
-        """The value of each series that the expression gives now."""
+        """The current value of each series of the expression."""
         form = urlencode({"query": expression}).encode()
         answer = post(f"{self.url}/api/v1/query", form, "application/x-www-form-urlencoded")
         return [float(series["value"][1]) for series in _data(answer)["result"]]
 
     def rules(self) -> list[dict[str, Any]]:
-        """Each rule, and how its last evaluation went."""
+        """Each rule and the state of its last evaluation."""
         groups = _data(get(f"{self.url}/api/v1/rules"))["groups"]
         return [rule for group in groups for rule in group["rules"]]
 
 
 @contextmanager
 def prometheus(target: str, folder: Path) -> Iterator[Prometheus]:
-    """Runs while the block does, and scrapes `target`, which is `host:port`."""
+    """Scrapes `target`, a `host:port`, while the block runs."""
     configuration = yaml.safe_load((CONFIGURATION / "prometheus.yaml").read_text())
     configuration["global"] = {"scrape_interval": INTERVAL, "evaluation_interval": INTERVAL}
     configuration["scrape_configs"][0]["static_configs"] = [{"targets": [target]}]
@@ -71,7 +71,7 @@ def _data(answer: HttpResponse) -> Any:
 
 
 def _is_ready(address: str, process: subprocess.Popen[bytes]) -> bool:
-    assert process.poll() is None, "prometheus ended by itself"
+    assert process.poll() is None, "prometheus has exited"
     try:
         return get(f"http://{address}/-/ready").status == 200
     except OSError:

@@ -1,4 +1,4 @@
-"""A real server process on a loopback port, from its start to its end."""
+"""Runs a real server process on a loopback port."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ from typing import Self
 from tests.support.server.output_lines import DEADLINE, Lines
 
 ROOT = Path(__file__).resolve().parents[3]
+# Turns gRPC on, on a free port; the flag takes precedence over the variable in `environment`.
+FREE_GRPC_PORT = ("--grpc-port", "-1")
 PYTHON_M_SERVICE = (sys.executable, "-m", "service")
 
 
 def environment(own: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The developer's environment, with `own` and without what would steer the server or its clients.
+    """The developer's environment with `own`, without variables that affect the server or its clients.
 
-    No gRPC where nobody asks for it: many servers run at a time, and its usual port is one.
+    gRPC is off by default: many servers run at a time, and they would share its default port.
     """
     foreign = ("convserve_", "http_proxy", "https_proxy", "all_proxy", "ort_")
     inherited = {name: value for name, value in os.environ.items() if not name.lower().startswith(foreign)}
@@ -32,7 +34,7 @@ def environment(own: Mapping[str, str] | None = None) -> dict[str, str]:
 def convserve(
     *arguments: str | Path, own: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """`python -m service …`, run to its end."""
+    """Runs `python -m service …` to its end."""
     return subprocess.run(
         [*PYTHON_M_SERVICE, *map(str, arguments)],
         cwd=ROOT,
@@ -44,14 +46,14 @@ def convserve(
 
 
 class ServerProcess:
-    """`convserve serve --port 0`, which has announced itself when the block begins and is gone at its end.
+    """Runs `convserve serve --port 0`, which is ready when the block begins and ended when it ends.
 
-    It logs only what is amiss, so that an empty `stderr` says that nothing was.
+    It logs only warnings and errors, so an empty `stderr` means that there were none.
 
     Args:
-        models: the repository to serve; None for the one that ships with the project.
-        command, cwd, own: another way to call `convserve`, from elsewhere, with these variables set.
-        until_announced: without it the block begins as soon as the process has been started.
+        models: the repository to serve; None for the one shipped with the project.
+        command, cwd, own: another command, working directory and additional environment variables.
+        until_announced: if False, the block begins as soon as the process has started.
     """
 
     def __init__(
@@ -71,7 +73,7 @@ class ServerProcess:
         self._until_announced = until_announced
 
     def __enter__(self) -> Self:
-        self._temporary = TemporaryDirectory()  # where workers share their metrics
+        self._temporary = TemporaryDirectory()  # for the metrics that workers share
         self._process = subprocess.Popen(
             self._command,
             cwd=self.cwd,
@@ -79,7 +81,7 @@ class ServerProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            start_new_session=True,  # a group of its own, as a terminal would give it
+            start_new_session=True,  # a process group, as a shell would give it
         )
         assert self._process.stdout is not None
         assert self._process.stderr is not None
@@ -108,21 +110,25 @@ class ServerProcess:
         return host, int(port)
 
     @property
+    def grpc_address(self) -> str:
+        return self.stdout.wait_for(r"^  grpc: (\S+)$")[1]
+
+    @property
     def temporary(self) -> Path:
         """Its folder for temporary files."""
         return Path(self._temporary.name)
 
     @property
     def leftovers(self) -> list[str]:
-        """What it has left there."""
+        """The names of the files left there."""
         return os.listdir(self.temporary)
 
     def send(self, number: signal.Signals, *, to_group: bool = False) -> None:
-        """A signal to the process, or as by a terminal to all of its group."""
+        """Sends a signal to the process, or, as a terminal does, to its whole group."""
         (os.killpg if to_group else os.kill)(self.pid, number)
 
     def wait(self) -> int:
-        """The return code, once it and all of its workers have ended."""
+        """Waits for it and its workers to end; returns the exit code."""
         code = self._process.wait(DEADLINE)
         self.stdout.wait_for_end()
         self.stderr.wait_for_end()
@@ -137,7 +143,7 @@ class ServerProcess:
         return self.stdout.wait_for(r"^convserve listens on (https?://\S+)$")[1]
 
     def _end(self) -> None:
-        if not self.stderr.ended:  # so some process of the group is left, and the number is still its own
+        if not self.stderr.ended:  # a process of the group still runs, so the group id is still valid
             with suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
         self._process.wait(DEADLINE)
