@@ -1,4 +1,4 @@
-"""Server processes that the clients of other servers are pointed at, and pictures to show them."""
+"""Server processes and images for the tests of other servers' clients."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MNIST_HEADER = 16
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """One that serves `shades`, of uint8 NHWC, and `linear`, of float32 NCHW in RGB."""
+    """Serves `shades` (uint8, NHWC) and `linear` (float32, NCHW, RGB)."""
     models = tmp_path_factory.mktemp("models")
     publish_shades(models)
     spec = InputSpec("pixels", "float32", "NCHW", HEIGHT, WIDTH, 3, "stretch", scale=1 / 255)
@@ -34,7 +34,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 @pytest.fixture(scope="session")
 def shipped() -> Iterator[ServerProcess]:
-    """One that serves the models that come with the project."""
+    """Serves the project's published models."""
     with ServerProcess(None, "--grpc-port", "0") as server:
         yield server
         assert server.stderr.text == ""
@@ -42,7 +42,7 @@ def shipped() -> Iterator[ServerProcess]:
 
 @pytest.fixture(scope="session")
 def digits() -> Sequence[Pixels]:
-    """Drawn by this fixture, light on dark, of the size of the convnet's input."""
+    """Drawn digits, light on dark, of the size of the convnet's input."""
     return [_drawn(str(digit)) for digit in range(10)]
 
 

@@ -1,4 +1,4 @@
-"""Every classifier that ships, asked about its own example picture by every client: always the same bits."""
+"""Every client gets bit-identical scores for the example image of every published classifier."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.support.models.shipped import highest_version
 from tests.support.server.server_process import FREE_GRPC_PORT, ServerProcess
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # what its dependencies complain of while they are imported
+    warnings.simplefilter("ignore")  # its dependencies warn on import
     import kserve  # type: ignore[import-untyped]
     import tritonclient.http as triton  # type: ignore[import-untyped]
     import tritonclient.http.aio as triton_aio  # type: ignore[import-untyped]
@@ -40,7 +40,7 @@ def triton_input(module: Any, array: NDArray[Any], datatype: str) -> Any:
 
 
 def both_forms(module: Any, pixels: Pixels, file: bytes) -> list[Any]:
-    """The picture as a tensor and as a file."""
+    """The image as a tensor and as a file."""
     return [
         triton_input(module, pixels, "UINT8"),
         triton_input(module, np.array([file], np.object_), "BYTES"),
@@ -48,10 +48,10 @@ def both_forms(module: Any, pixels: Pixels, file: bytes) -> list[Any]:
 
 
 def by_triton(client: Any, module: Any, model: str, pixels: Pixels, file: bytes) -> list[Any]:
-    """`module` has the inputs that the client takes."""
+    """`module` defines the client's input class."""
     with client:
         answers = [client.infer(model, [given]) for given in both_forms(module, pixels, file)]
-    return [answer.as_numpy("probabilities")[0] for answer in answers]
+    return [response.as_numpy("probabilities")[0] for response in answers]
 
 
 def kserve_request(model: str, pixels: Pixels) -> Any:
@@ -83,7 +83,7 @@ def tensorflow_serving(server: ServerProcess, model: str, pixels: Pixels, file: 
     bodies = [{"instances": pixels.tolist()}, {"instances": [b64]}, {"inputs": {"pixels": pixels.tolist()}}]
     url = f"{server.url}/v1/models/{model}:predict"
     answers = [httpx2.post(url, content=json.dumps(body)).json() for body in bodies]
-    return [answer.get("predictions", answer.get("outputs"))[0] for answer in answers]
+    return [response.get("predictions", response.get("outputs"))[0] for response in answers]
 
 
 def rest_address(server: ServerProcess) -> str:
@@ -118,7 +118,7 @@ def server() -> Iterator[ServerProcess]:
 
 @pytest.fixture(params=["convnet", "lenet5", "signnet"])
 def model(request: pytest.FixtureRequest) -> Path:
-    """The folder of its highest version, which answers whoever names none."""
+    """The folder of the highest version, which serves requests without a version."""
     return highest_version(request.param)
 
 
@@ -129,13 +129,13 @@ def file(model: Path) -> bytes:
 
 @pytest.fixture
 def pixels(file: bytes) -> Pixels:
-    """A batch of the one picture, which has the size that the model takes."""
+    """A batch of one image, of the size of the model's input."""
     image = np.array(Image.open(io.BytesIO(file)))
     return image.reshape(1, *image.shape[:2], -1)
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_the_example_bit_for_bit(
+def test_every_client_gets_the_same_bits(
     server: ServerProcess, model: Path, pixels: Pixels, file: bytes, way: str
 ) -> None:
     name = model.parent.name
@@ -144,7 +144,7 @@ def test_the_example_bit_for_bit(
         np.testing.assert_array_equal(np.array(told, np.float32), expected)
 
 
-def test_its_label_in_the_dialects_that_tell_labels(server: ServerProcess, model: Path, file: bytes) -> None:
+def test_labels_agree_across_dialects(server: ServerProcess, model: Path, file: bytes) -> None:
     name = model.parent.name
     best = ranked(server.url, name, file)
     assert best[0]["label"] == json.loads((model / "manifest.json").read_text())["example"]["label"]

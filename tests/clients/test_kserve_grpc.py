@@ -55,18 +55,18 @@ def test_health(shades: ServerProcess) -> None:
 
 
 @pytest.mark.parametrize("binary", [True, False], ids=["raw", "typed"])
-def test_pixels_get_the_answers_of_the_native_dialect(shades: ServerProcess, binary: bool) -> None:
+def test_pixels_match_the_native_dialect(shades: ServerProcess, binary: bool) -> None:
     async def test(client: InferenceGRPCClient) -> None:
-        answer = await client.infer(request(pixels(level(6), binary=binary), request_id="mine"))
-        assert (answer.id, answer.model_name, answer.model_version) == ("mine", "shades", "1")
-        (output,) = answer.outputs
+        response = await client.infer(request(pixels(level(6), binary=binary), request_id="mine"))
+        assert (response.id, response.model_name, response.model_version) == ("mine", "shades", "1")
+        (output,) = response.outputs
         expected = probabilities(shades.url, "shades", image(level(6)))
         np.testing.assert_array_equal(output.as_numpy(), [expected])
 
     run(shades, test)
 
 
-def test_pictures(shades: ServerProcess) -> None:
+def test_encoded_images(shades: ServerProcess) -> None:
     async def test(client: InferenceGRPCClient) -> None:
         tensor = InferInput("pixels", [2], "BYTES")
         tensor.set_data_from_numpy(np.array([image(level(2)), image(level(9))], dtype=np.object_))
@@ -76,13 +76,13 @@ def test_pictures(shades: ServerProcess) -> None:
     run(shades, test)
 
 
-def test_refusals(shades: ServerProcess) -> None:
+def test_errors(shades: ServerProcess) -> None:
     async def test(client: InferenceGRPCClient) -> None:
         for model, code in (("unknown", grpc.StatusCode.NOT_FOUND), ("shades", None)):
             tensor = pixels(1, binary=True)
             if code is None:
                 tensor, code = InferInput("pixels", [1], "BYTES"), grpc.StatusCode.INVALID_ARGUMENT
-                tensor.set_data_from_numpy(np.array([b"no picture"], dtype=np.object_))
+                tensor.set_data_from_numpy(np.array([b"no image"], dtype=np.object_))
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await client.infer(request(tensor, model=model))
             assert caught.value.code() == code

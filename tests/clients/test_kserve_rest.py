@@ -1,4 +1,4 @@
-"""KServe's own REST client, by both of its protocols."""
+"""KServe's REST client, with both of its protocols."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.models.gray_classifier import LABELS, image, level, rows
 from tests.support.server.server_process import ServerProcess
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # what its dependencies complain of while they are imported
+    warnings.simplefilter("ignore")  # its dependencies warn on import
     import httpx
     import kserve  # type: ignore[import-untyped]
 
@@ -25,7 +25,7 @@ PROTOCOLS = ["v1", "v2"]
 
 
 class Client:
-    """The asynchronous client, each call with a loop of its own."""
+    """The asynchronous client; each call runs in its own event loop."""
 
     def __init__(self, server: ServerProcess, protocol: str) -> None:
         self.url = server.url
@@ -74,10 +74,10 @@ def test_liveness_and_readiness(client: Client) -> None:
 
 
 def test_the_server_is_ready(v2: Client) -> None:
-    assert v2.is_server_ready()  # its v1 has no such question
+    assert v2.is_server_ready()  # v1 has no such call
 
 
-def test_a_model_that_is_not_there(v1: Client, v2: Client) -> None:
+def test_an_unknown_model(v1: Client, v2: Client) -> None:
     assert not v2.is_model_ready("none")
     with pytest.raises(httpx.HTTPStatusError, match="no model 'none' is served; available: linear, shades"):
         v1.is_model_ready("none")
@@ -87,28 +87,28 @@ def test_a_model_that_is_not_there(v1: Client, v2: Client) -> None:
 def test_v2_infers_from_tensors(v2: Client, binary: bool) -> None:
     given = tensor(rows(level(2), level(6)), binary=binary)
     expected = np.stack([probabilities(v2.url, "shades", image(level(index))) for index in (2, 6)])
-    answer = v2.infer(request("shades", given, request_id="seven"), model_name="shades")
-    assert (answer.id, answer.model_name) == ("seven", "shades")  # the version it reads and drops
-    np.testing.assert_array_equal(answer.outputs[0].as_numpy(), expected)
+    response = v2.infer(request("shades", given, request_id="seven"), model_name="shades")
+    assert (response.id, response.model_name) == ("seven", "shades")  # the client drops the version
+    np.testing.assert_array_equal(response.outputs[0].as_numpy(), expected)
 
 
 @pytest.mark.parametrize("wanted", [True, False])
-def test_v2_asks_for_bytes(v2: Client, wanted: bool) -> None:
+def test_v2_requests_binary_outputs(v2: Client, wanted: bool) -> None:
     given = tensor(rows(level(5)), binary=True)
     outputs = [kserve.protocol.infer_type.RequestedOutput("probabilities", {"binary_data": wanted})]
     for more in ({"parameters": {"binary_data_output": wanted}}, {"request_outputs": outputs}):
-        answer = v2.infer(request("shades", given, **more), model_name="shades")
-        assert answer.outputs[0].as_numpy().argmax() == 5
+        response = v2.infer(request("shades", given, **more), model_name="shades")
+        assert response.outputs[0].as_numpy().argmax() == 5
 
 
 def test_v2_infers_from_files(v2: Client) -> None:
-    pictures = [image(level(index), side=30) for index in range(10)]
-    given = kserve.InferInput("pixels", [10], "BYTES", data=[b64(file) for file in pictures])
-    behind = tensor(np.array(pictures, np.object_), "BYTES", binary=True)
-    expected = np.stack([probabilities(v2.url, "shades", file) for file in pictures])
+    images = [image(level(index), side=30) for index in range(10)]
+    given = kserve.InferInput("pixels", [10], "BYTES", data=[b64(file) for file in images])
+    behind = tensor(np.array(images, np.object_), "BYTES", binary=True)
+    expected = np.stack([probabilities(v2.url, "shades", file) for file in images])
     for each in (given, behind):
-        answer = v2.infer(request("shades", each), model_name="shades")
-        np.testing.assert_array_equal(answer.outputs[0].as_numpy(), expected)
+        response = v2.infer(request("shades", each), model_name="shades")
+        np.testing.assert_array_equal(response.outputs[0].as_numpy(), expected)
 
 
 def test_v1_predicts_from_rows_and_files(v1: Client) -> None:
@@ -146,21 +146,21 @@ def test_digits_of_mnist_bit_for_bit(shipped: ServerProcess, mnist: Sequence[Pix
         ("v2", {"inputs": []}, r"takes one input, 'pixels'; the request has \[\], '400 Bad Request'"),
     ],
 )
-def test_errors_arrive_as_the_servers_sentence(
+def test_errors_carry_the_servers_message(
     server: ServerProcess, protocol: str, data: dict[str, Any], sentence: str
 ) -> None:
     with pytest.raises(httpx.HTTPStatusError, match=sentence):
         Client(server, protocol).infer(data, model_name="shades")
 
 
-def test_there_is_no_explainer(v1: Client) -> None:
+def test_explain_is_not_supported(v1: Client) -> None:
     with pytest.raises(httpx.HTTPStatusError, match=r":explain is not supported; .*'501 Not Implemented'"):
         v1.explain("shades", {"instances": rows(0).tolist()})
 
 
 def test_labels_come_with_the_classification_extension(v2: Client) -> None:
     wanted = kserve.protocol.infer_type.RequestedOutput("probabilities", {"classification": 2})
-    answer = v2.infer(
+    response = v2.infer(
         request("shades", tensor(rows(level(7)), binary=True), request_outputs=[wanted]), model_name="shades"
     )
-    assert [element.split(":")[2] for element in answer.outputs[0].data] == [LABELS[7], LABELS[6]]
+    assert [element.split(":")[2] for element in response.outputs[0].data] == [LABELS[7], LABELS[6]]

@@ -1,4 +1,4 @@
-"""A model that is no classifier, asked by NVIDIA's own gRPC client."""
+"""tritonclient's gRPC client with a model that is not a classifier."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.models.filter_model import feature_maps, images, publish_filt
 from tests.support.server.server_process import FREE_GRPC_PORT, ServerProcess
 
 
-def test_any_size_by_grpc_and_no_classes(tmp_path: Path) -> None:
+def test_grpc_accepts_any_size_and_no_classification(tmp_path: Path) -> None:
     publish_filters(tmp_path)
     with ServerProcess(tmp_path, *FREE_GRPC_PORT) as server:
         assert "filters version 1: no classifier, gives 4 maps; " in server.stdout.text
@@ -20,8 +20,8 @@ def test_any_size_by_grpc_and_no_classes(tmp_path: Path) -> None:
             for pixels in (images(1, 4, 9), images(3, 50, 2)):
                 tensor = blocking.InferInput("pixels", pixels.shape, "UINT8")
                 tensor.set_data_from_numpy(pixels)
-                answer = client.infer("filters", [tensor])
-                np.testing.assert_allclose(answer.as_numpy("maps"), feature_maps(pixels), atol=1e-3)
+                response = client.infer("filters", [tensor])
+                np.testing.assert_allclose(response.as_numpy("maps"), feature_maps(pixels), atol=1e-3)
             classes = [blocking.InferRequestedOutput("maps", class_count=2)]
             with pytest.raises(Exception, match=r"INVALID_ARGUMENT.*filters is not a classifier"):
                 client.infer("filters", [tensor], outputs=classes)

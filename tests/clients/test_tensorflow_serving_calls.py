@@ -1,4 +1,4 @@
-"""Calls as the pages of TensorFlow Serving and TorchServe show them, by plain HTTP."""
+"""The calls that the documentation of TensorFlow Serving and TorchServe shows, over plain HTTP."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from tests.support.server.server_process import ServerProcess
 
 
 def post(server: ServerProcess, path: str, document: Any) -> Any:
-    """As `curl -d '…'` does, which calls everything a form."""
+    """Posts JSON like `curl -d '…'`, which sends the Content-Type of a form."""
     form = {"Content-Type": "application/x-www-form-urlencoded"}
-    answer = httpx2.post(f"{server.url}{path}", content=json.dumps(document), headers=form)
-    assert answer.headers["content-type"] == "application/json"
-    assert answer.status_code == 200, answer.text
-    return answer.json()
+    response = httpx2.post(f"{server.url}{path}", content=json.dumps(document), headers=form)
+    assert response.headers["content-type"] == "application/json"
+    assert response.status_code == 200, response.text
+    return response.json()
 
 
 def b64(file: bytes) -> dict[str, str]:
@@ -58,31 +58,31 @@ def test_predict_in_row_format_and_in_column_format(server: ServerProcess) -> No
         {"inputs": {"pixels": both}},
     ]
     for body in bodies:
-        answer = post(server, "/v1/models/shades:predict", body)
+        response = post(server, "/v1/models/shades:predict", body)
         key = "predictions" if "instances" in body else "outputs"
-        assert list(answer) == [key]
-        np.testing.assert_array_equal(np.array(answer[key], np.float32), expected)
+        assert list(response) == [key]
+        np.testing.assert_array_equal(np.array(response[key], np.float32), expected)
 
 
-def test_predict_of_encoded_pictures(server: ServerProcess) -> None:
+def test_predict_of_encoded_images(server: ServerProcess) -> None:
     files = [image(level(index), side=50) for index in range(CLASSES)]
-    answer = post(server, "/v1/models/shades:predict", {"instances": [b64(file) for file in files]})
+    response = post(server, "/v1/models/shades:predict", {"instances": [b64(file) for file in files]})
     expected = np.stack([probabilities(server.url, "shades", file) for file in files])
-    np.testing.assert_array_equal(np.array(answer["predictions"], np.float32), expected)
+    np.testing.assert_array_equal(np.array(response["predictions"], np.float32), expected)
 
 
 def test_classify(server: ServerProcess) -> None:
     body = {"examples": [{"image": b64(image(level(3)))}]}
-    answer = post(server, "/v1/models/shades:classify", body)
+    response = post(server, "/v1/models/shades:classify", body)
     native = ranked(server.url, "shades", image(level(3)))
-    assert answer == {"results": [[[each["label"], each["probability"]] for each in native]]}
+    assert response == {"results": [[[each["label"], each["probability"]] for each in native]]}
 
 
 def digits_agree(server: ServerProcess, digits: Sequence[Pixels]) -> None:
     body = {"instances": np.stack(digits)[..., np.newaxis].tolist()}
-    answer = post(server, "/v1/models/convnet:predict", body)
+    response = post(server, "/v1/models/convnet:predict", body)
     expected = np.stack([probabilities(server.url, "convnet", png(digit)) for digit in digits])
-    np.testing.assert_array_equal(np.array(answer["predictions"], np.float32), expected)
+    np.testing.assert_array_equal(np.array(response["predictions"], np.float32), expected)
 
 
 def test_drawn_digits_bit_for_bit(shipped: ServerProcess, digits: Sequence[Pixels]) -> None:
@@ -102,14 +102,14 @@ def test_digits_of_mnist_bit_for_bit(shipped: ServerProcess, mnist: Sequence[Pix
         ("/v1/models/shades:regress", 501),
     ],
 )
-def test_errors_are_an_object_with_a_sentence(server: ServerProcess, path: str, status: int) -> None:
-    answer = httpx2.post(f"{server.url}{path}")
-    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/json")
-    assert isinstance(answer.json()["error"], str)
+def test_errors_are_an_object_with_a_message(server: ServerProcess, path: str, status: int) -> None:
+    response = httpx2.post(f"{server.url}{path}")
+    assert (response.status_code, response.headers["content-type"]) == (status, "application/json")
+    assert isinstance(response.json()["error"], str)
 
 
-def test_torchserve_with_a_file_put_by_curl(shipped: ServerProcess, digits: Sequence[Pixels]) -> None:
-    answer = httpx2.put(f"{shipped.url}/predictions/convnet", content=png(digits[5]))
+def test_torchserve_prediction_of_an_uploaded_file(shipped: ServerProcess, digits: Sequence[Pixels]) -> None:
+    response = httpx2.put(f"{shipped.url}/predictions/convnet", content=png(digits[5]))
     native = ranked(shipped.url, "convnet", png(digits[5]))[:5]
-    assert answer.json() == {each["label"]: each["probability"] for each in native}
+    assert response.json() == {each["label"]: each["probability"] for each in native}
     assert httpx2.get(f"{shipped.url}/ping").json() == {"status": "Healthy"}

@@ -1,4 +1,4 @@
-"""tritonclient over gRPC, blocking and asynchronous, against a real server with the models that ship."""
+"""tritonclient over gRPC, blocking and asynchronous, against a server of the published models."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FOREVER_MS = "3600000"
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """One that serves the convnet and `shades` over both protocols."""
+    """Serves the convnet and `shades` over HTTP and gRPC."""
     models = tmp_path_factory.mktemp("models")
     shutil.copytree(ROOT / "models" / "convnet", models / "convnet")
     publish_shades(models)
@@ -37,7 +37,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 @pytest.fixture(scope="module")
 def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """One that serves `shades`, and waits for a full batch as if for ever."""
+    """Serves `shades`, and waits practically forever for a full batch."""
     models = tmp_path_factory.mktemp("models")
     publish_shades(models)
     with ServerProcess(models, *FREE_GRPC_PORT, "--max-queue-delay-ms", FOREVER_MS) as server:
@@ -63,7 +63,7 @@ def pixels(array: NDArray[Any], datatype: str = "UINT8") -> Any:
     return tensor
 
 
-def pictures(*files: bytes) -> Any:
+def images(*files: bytes) -> Any:
     tensor = blocking.InferInput("pixels", [len(files)], "BYTES")
     tensor.set_data_from_numpy(np.array(files, dtype=np.object_))
     return tensor
@@ -74,7 +74,7 @@ def as_rows(digits: Sequence[Pixels]) -> NDArray[np.uint8]:
 
 
 def refused(status: str, sentence: str) -> Any:
-    """The next call is refused so."""
+    """Expects the call in the block to be rejected with this status and message."""
     return pytest.raises(blocking.InferenceServerException, match=rf"\[StatusCode\.{status}\].*{sentence}")
 
 
@@ -112,15 +112,15 @@ def test_the_repository(client: Any) -> None:
 
 
 @pytest.mark.parametrize("compression", [None, "gzip", "deflate"])
-def test_pixels_get_the_answers_of_the_native_dialect_bit_for_bit(
+def test_pixels_match_the_native_dialect_bit_for_bit(
     both: ServerProcess, client: Any, digits: Sequence[Pixels], compression: str | None
 ) -> None:
-    answer = client.infer("convnet", [pixels(as_rows(digits))], compression_algorithm=compression)
+    response = client.infer("convnet", [pixels(as_rows(digits))], compression_algorithm=compression)
     expected = [probabilities(both.url, "convnet", png(digit)) for digit in digits]
-    np.testing.assert_array_equal(answer.as_numpy("probabilities"), expected)
+    np.testing.assert_array_equal(response.as_numpy("probabilities"), expected)
 
 
-def test_real_pictures_get_the_same_answers_as_pixels_and_as_files_over_rest_and_grpc(
+def test_pixels_and_files_agree_over_rest_and_grpc(
     both: ServerProcess, client: Any, mnist: Sequence[Pixels]
 ) -> None:
     http = pytest.importorskip("tritonclient.http")
@@ -128,16 +128,16 @@ def test_real_pictures_get_the_same_answers_as_pixels_and_as_files_over_rest_and
     tensor.set_data_from_numpy(as_rows(mnist))
     with http.InferenceServerClient(both.url.removeprefix("http://")) as rest:
         expected = rest.infer("convnet", [tensor]).as_numpy("probabilities")
-    for sent in (pixels(as_rows(mnist)), pictures(*map(png, mnist))):
-        answer = client.infer("convnet", [sent], request_id="mine")
-        assert answer.get_response().id == "mine"
-        np.testing.assert_array_equal(answer.as_numpy("probabilities"), expected)
+    for sent in (pixels(as_rows(mnist)), images(*map(png, mnist))):
+        response = client.infer("convnet", [sent], request_id="mine")
+        assert response.get_response().id == "mine"
+        np.testing.assert_array_equal(response.as_numpy("probabilities"), expected)
 
 
 def test_classes_with_their_labels(client: Any) -> None:
     wanted = blocking.InferRequestedOutput("probabilities", class_count=2)
-    answer = client.infer("shades", [pixels(rows(level(3), level(8)))], outputs=[wanted])
-    classes = answer.as_numpy("probabilities")
+    response = client.infer("shades", [pixels(rows(level(3), level(8)))], outputs=[wanted])
+    classes = response.as_numpy("probabilities")
     assert classes.shape == (2, 2)
     assert [row[0].decode().split(":")[1:] for row in classes] == [["3", "shade 3"], ["8", "shade 8"]]
 
@@ -154,7 +154,7 @@ def test_statistics_grow(client: Any) -> None:
     assert {each.name for each in client.get_inference_statistics().model_stats} == {"convnet", "shades"}
 
 
-def test_refusals(client: Any) -> None:
+def test_errors(client: Any) -> None:
     with refused("NOT_FOUND", "no model 'unknown' is served; available: convnet, shades"):
         client.infer("unknown", [pixels(rows(1))])
     with refused("NOT_FOUND", "has no version '7'"):
@@ -162,14 +162,14 @@ def test_refusals(client: Any) -> None:
     with refused("INVALID_ARGUMENT", "datatype FP32; expected UINT8 of shape"):
         client.infer("shades", [pixels(np.zeros((1, SIDE, SIDE, 1), np.float32), "FP32")])
     with refused("INVALID_ARGUMENT", "not a picture"):
-        client.infer("shades", [pictures(b"no picture")])
+        client.infer("shades", [images(b"no image")])
     with refused("RESOURCE_EXHAUSTED", "at most 256"):
         client.infer("shades", [pixels(np.zeros((257, SIDE, SIDE, 1), np.uint8))])
 
 
-def test_priority_and_timeout_are_taken(client: Any) -> None:
-    answer = client.infer("shades", [pictures(image(level(4)))], priority=1, timeout=10_000_000)
-    assert answer.as_numpy("probabilities").argmax() == 4
+def test_priority_and_timeout_are_accepted(client: Any) -> None:
+    response = client.infer("shades", [images(image(level(4)))], priority=1, timeout=10_000_000)
+    assert response.as_numpy("probabilities").argmax() == 4
 
 
 def test_a_deadline_of_the_call_or_of_the_request(kept_waiting: Any, patient: ServerProcess) -> None:
@@ -180,11 +180,11 @@ def test_a_deadline_of_the_call_or_of_the_request(kept_waiting: Any, patient: Se
     scrape_until(patient.url, lambda page: page.is_idle())
 
 
-def test_a_cancelled_call_gives_its_place_back(kept_waiting: Any, patient: ServerProcess) -> None:
+def test_a_cancelled_call_frees_its_place(kept_waiting: Any, patient: ServerProcess) -> None:
     def cancelled(page: MetricsPage) -> float:
         return page.total("convserve_requests_total", protocol="open_inference_grpc", code="CANCELLED")
 
-    # A client whose own deadline passes cancels too: one of the other tests may have been counted.
+    # A client cancels when its deadline passes, so another test's call may be counted.
     before = cancelled(scrape_until(patient.url, MetricsPage.is_idle))
     answers: queue.Queue[Any] = queue.Queue()
     call = kept_waiting.async_infer(
@@ -230,7 +230,7 @@ def test_the_asynchronous_client(both: ServerProcess) -> None:
             assert (await client.get_model_config("shades")).config.max_batch_size == 16
             calls = [client.infer("shades", [pixels(rows(level(index % 10)))]) for index in range(100)]
             answers = await asyncio.gather(*calls)
-            best = [answer.as_numpy("probabilities").argmax() for answer in answers]
+            best = [response.as_numpy("probabilities").argmax() for response in answers]
             assert best == [index % 10 for index in range(100)]
             with refused("NOT_FOUND", "no model"):
                 await client.infer("unknown", [pixels(rows(1))])

@@ -1,4 +1,4 @@
-"""What Triton's gRPC clients ask alike, the blocking and the asynchronous one."""
+"""The calls that Triton's blocking and asynchronous gRPC clients share."""
 
 from __future__ import annotations
 
@@ -45,24 +45,24 @@ def pixels(*levels: int) -> Any:
     return tensor(rows(*levels), "UINT8")
 
 
-def files(*pictures: bytes) -> Any:
-    return tensor(np.array(pictures, np.object_), "BYTES")
+def files(*images: bytes) -> Any:
+    return tensor(np.array(images, np.object_), "BYTES")
 
 
 def refused(status: str, sentence: str) -> Any:
-    """The next call is refused so."""
+    """Expects the call in the block to be rejected with this status and message."""
     return pytest.raises(blocking.InferenceServerException, match=rf"\[StatusCode\.{status}\].*{sentence}")
 
 
 @pytest.mark.parametrize("compression", [None, "gzip", "deflate"])
-def test_pixels_and_pictures_bit_for_bit(
+def test_pixels_and_encoded_images_bit_for_bit(
     client: Client, server: ServerProcess, compression: str | None
 ) -> None:
     expected = [probabilities(server.url, "shades", image(level(index))) for index in (2, 6)]
     for given in (pixels(level(2), level(6)), files(image(level(2)), image(level(6)))):
-        answer = client.infer("shades", [given], request_id="seven", compression_algorithm=compression)
-        assert answer.get_response().id == "seven"
-        np.testing.assert_array_equal(answer.as_numpy("probabilities"), expected)
+        response = client.infer("shades", [given], request_id="seven", compression_algorithm=compression)
+        assert response.get_response().id == "seven"
+        np.testing.assert_array_equal(response.as_numpy("probabilities"), expected)
 
 
 def test_classes_with_their_labels(client: Client, server: ServerProcess) -> None:
@@ -75,7 +75,7 @@ def test_classes_with_their_labels(client: Client, server: ServerProcess) -> Non
     ]
 
 
-def test_what_is_told_of_the_model(client: Client) -> None:
+def test_model_metadata_configuration_and_statistics(client: Client) -> None:
     assert client.get_model_metadata("shades").outputs[0].shape == [-1, CLASSES]
     assert client.get_model_config("shades").config.max_batch_size == 16
     assert [entry.name for entry in client.get_model_repository_index().models] == ["shades"]
@@ -122,12 +122,12 @@ def test_what_is_told_of_the_model(client: Client) -> None:
         ),
     ],
 )
-def test_refusals(client: Client, call: Callable[[Client], object], status: str, sentence: str) -> None:
+def test_errors(client: Client, call: Callable[[Client], object], status: str, sentence: str) -> None:
     with refused(status, sentence):
         call(client)
 
 
-def test_log_and_trace_settings_can_be_read_and_asked_for_as_they_are(client: Client) -> None:
+def test_log_and_trace_settings_are_read_only(client: Client) -> None:
     logs = client.get_log_settings(as_json=True)["settings"]
     assert logs["log_format"] == {"string_param": "default"}
     assert (logs["log_warning"], logs["log_info"]) == ({"bool_param": True}, {"bool_param": False})
@@ -139,6 +139,6 @@ def test_log_and_trace_settings_can_be_read_and_asked_for_as_they_are(client: Cl
     assert client.update_trace_settings(settings=asked_traces, as_json=True)["settings"] == traces
 
 
-def test_there_is_no_shared_memory(client: Client) -> None:
+def test_shared_memory_is_not_supported(client: Client) -> None:
     assert not client.get_system_shared_memory_status().regions
     assert not client.get_cuda_shared_memory_status().regions

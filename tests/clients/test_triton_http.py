@@ -1,4 +1,4 @@
-"""Triton's own HTTP clients, the synchronous and the asynchronous, as their users call them."""
+"""Triton's HTTP clients, synchronous and asynchronous."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.models.linear_model import HEIGHT, WIDTH
 from tests.support.server.server_process import ServerProcess
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # what its dependencies complain of while they are imported
+    warnings.simplefilter("ignore")  # its dependencies warn on import
     import tritonclient.http as triton  # type: ignore[import-untyped]
     import tritonclient.http.aio as triton_aio  # type: ignore[import-untyped]
 
@@ -51,8 +51,8 @@ def tensor(values: Any, datatype: str = "UINT8", *, binary: bool = True) -> Any:
     return given
 
 
-def files(*pictures: bytes) -> Any:
-    return tensor(np.array(pictures, np.object_), "BYTES")
+def files(*images: bytes) -> Any:
+    return tensor(np.array(images, np.object_), "BYTES")
 
 
 def wanted(*, binary: bool = True, classes: int = 0) -> list[Any]:
@@ -113,13 +113,13 @@ def test_tensors_in_json_and_as_bytes(
     assert ("data" in result.get_output("probabilities")) != binary_out
 
 
-def test_without_outputs_the_answer_comes_as_bytes(client: Client) -> None:
+def test_outputs_are_binary_by_default(client: Client) -> None:
     result = client.infer("shades", [tensor(rows(level(8)))], model_version="1")
     assert result.get_output("probabilities")["parameters"] == {"binary_data_size": 4 * CLASSES}
     assert result.as_numpy("probabilities").argmax() == 8
 
 
-def test_the_digits_of_the_convnet_bit_for_bit(
+def test_drawn_digits_bit_for_bit(
     digit_client: Client, shipped: ServerProcess, digits: Sequence[Pixels]
 ) -> None:
     expected = np.stack([probabilities(shipped.url, "convnet", png(digit)) for digit in digits])
@@ -130,7 +130,7 @@ def test_the_digits_of_the_convnet_bit_for_bit(
     np.testing.assert_array_equal(by_files.as_numpy("probabilities"), expected)
 
 
-def test_the_digits_of_mnist_bit_for_bit(
+def test_digits_of_mnist_bit_for_bit(
     digit_client: Client, shipped: ServerProcess, mnist: Sequence[Pixels]
 ) -> None:
     expected = np.stack([probabilities(shipped.url, "convnet", png(digit)) for digit in mnist])
@@ -142,11 +142,11 @@ def test_the_digits_of_mnist_bit_for_bit(
 
 @pytest.mark.parametrize("binary", [True, False])
 def test_classes_with_their_labels(client: Client, server: ServerProcess, binary: bool) -> None:
-    pictures = [image(level(3), side=30), image(200, side=9)]
-    result = client.infer("shades", [files(*pictures)], outputs=wanted(binary=binary, classes=3))
+    images = [image(level(3), side=30), image(200, side=9)]
+    result = client.infer("shades", [files(*images)], outputs=wanted(binary=binary, classes=3))
     told = result.as_numpy("probabilities")
     assert told.shape == (2, 3)
-    for row, file in zip(told, pictures, strict=True):
+    for row, file in zip(told, images, strict=True):
         elements = [element.decode() if isinstance(element, bytes) else element for element in row]
         best = ranked(server.url, "shades", file)[:3]
         assert elements == [f"{each['probability']:.6f}:{each['index']}:{each['label']}" for each in best]
@@ -157,7 +157,7 @@ def test_classes_with_their_labels(client: Client, server: ServerProcess, binary
 @pytest.mark.parametrize("binary", [True, False])
 def test_compression_both_ways(client: Client, into: str | None, back: str | None, binary: bool) -> None:
     pixels = np.resize(rows(*range(250)), (256, SIDE, SIDE, 1))
-    outputs = wanted(binary=binary, classes=CLASSES)  # more than what is sent plain for being small
+    outputs = wanted(binary=binary, classes=CLASSES)  # large enough to be compressed
     options = {"request_compression_algorithm": into, "response_compression_algorithm": back}
     plain = client.infer("shades", [tensor(pixels)], outputs=outputs)
     packed = client.infer("shades", [tensor(pixels)], outputs=outputs, **options)
@@ -186,21 +186,21 @@ def test_compression_both_ways(client: Client, into: str | None, back: str | Non
         (lambda c: c.unload_model("shades"), "/v2/repository/models/shades/unload is not offered"),
     ],
 )
-def test_errors_arrive_as_the_servers_sentence(
+def test_errors_carry_the_servers_message(
     client: Client, call: Callable[[Client], object], sentence: str
 ) -> None:
     with pytest.raises(triton.InferenceServerException, match=sentence):
         call(client)
 
 
-def test_there_is_no_shared_memory(client: Client) -> None:
+def test_shared_memory_is_not_supported(client: Client) -> None:
     assert client.get_system_shared_memory_status() == []
     assert client.get_cuda_shared_memory_status() == []
     with pytest.raises(triton.InferenceServerException, match="is not supported by this server"):
         client.register_system_shared_memory("region", "/key", 64)
 
 
-def test_parameters_and_priority_pass(client: Client) -> None:
+def test_parameters_and_priority_are_accepted(client: Client) -> None:
     result = client.infer(
         "shades",
         [tensor(rows(level(1)))],

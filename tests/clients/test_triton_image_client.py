@@ -1,7 +1,7 @@
-"""The way of Triton's image client: all it knows of a model it reads from metadata and configuration.
+"""Repeats what Triton's image client does: it reads a model's metadata and configuration.
 
-It checks that the model is one it can serve, prepares pictures as the configuration says, asks for
-classification, and takes each answer apart as `value:index:label`.
+It checks that it supports the model, prepares images as the configuration says, requests
+classification, and splits each element of the response as `value:index:label`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tests.support.models.linear_model import HEIGHT, WIDTH
 from tests.support.server.server_process import ServerProcess
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # what its dependencies complain of while they are imported
+    warnings.simplefilter("ignore")  # its dependencies warn on import
     import tritonclient.http as triton  # type: ignore[import-untyped]
 
 
@@ -37,7 +37,7 @@ class Ranked:
 
 @dataclass(frozen=True)
 class ImageModel:
-    """What the image client makes of metadata and configuration."""
+    """The image client's view of metadata and configuration."""
 
     name: str
     input: str
@@ -55,7 +55,7 @@ class ImageModel:
         [configured] = config["input"]
         assert output["datatype"] == "FP32"
         batched = config["max_batch_size"] > 0
-        # The output is a vector, the batch not counted; the input a picture.
+        # Without the batch axis, the output is a vector and the input an image.
         assert len([size for size in output["shape"][batched:] if size != 1]) == 1
         assert len(entry["shape"]) == 3 + batched
         shape = entry["shape"][batched:]
@@ -76,7 +76,7 @@ class ImageModel:
         )
 
     def prepare(self, file: bytes) -> NDArray[Any]:
-        """A picture as the model's input."""
+        """An image as a row of the model's input."""
         image = Image.open(io.BytesIO(file)).convert("L" if self.channels == 1 else "RGB")
         resized = np.array(image.resize((self.width, self.height), Image.Resampling.BILINEAR))
         pixels = resized.reshape(self.height, self.width, self.channels)
@@ -90,7 +90,7 @@ class ImageClient:
         self.model = ImageModel.of(client.get_model_metadata(name), client.get_model_config(name))
 
     def classify(self, files: Sequence[bytes], classes: int) -> list[list[Ranked]]:
-        """The best classes of each picture, in batches as large as the model takes."""
+        """The best classes of each image, in batches of the model's maximum size."""
         model = self.model
         rows = [model.prepare(file) for file in files]
         results: list[list[Ranked]] = []
@@ -131,11 +131,11 @@ def convnet(shipped: ServerProcess) -> Iterator[ImageClient]:
 
 def agree(told: list[Ranked], native: list[dict[str, Any]]) -> None:
     assert [(each.index, each.label) for each in told] == [(each["index"], each["label"]) for each in native]
-    # To the digits that the extension writes, and to what a client's own arithmetic moves.
+    # Within the extension's digits and the client's own arithmetic.
     assert [each.value for each in told] == pytest.approx([each["probability"] for each in native], abs=2e-6)
 
 
-def test_what_it_reads(shades: ImageClient, linear: ImageClient) -> None:
+def test_model_properties_from_metadata_and_configuration(shades: ImageClient, linear: ImageClient) -> None:
     assert shades.model == ImageModel("shades", "pixels", "probabilities", 1, SIDE, SIDE, False, "UINT8", 16)
     assert linear.model == ImageModel("linear", "pixels", "probabilities", 3, HEIGHT, WIDTH, True, "FP32", 16)
 
@@ -143,27 +143,27 @@ def test_what_it_reads(shades: ImageClient, linear: ImageClient) -> None:
 def test_grey_pixels_with_the_channel_last(shades: ImageClient, server: ServerProcess) -> None:
     files = [image(level(index % 10), side=SIDE + index) for index in range(40)]
     answers = shades.classify(files, 3)
-    assert [answer[0].label for answer in answers] == [LABELS[index % 10] for index in range(40)]
-    for file, answer in zip(files, answers, strict=True):
-        agree(answer, ranked(server.url, "shades", file)[:3])
+    assert [response[0].label for response in answers] == [LABELS[index % 10] for index in range(40)]
+    for file, response in zip(files, answers, strict=True):
+        agree(response, ranked(server.url, "shades", file)[:3])
 
 
 def test_floats_of_three_colours_with_the_channels_first(linear: ImageClient, server: ServerProcess) -> None:
     random = np.random.default_rng(0)
     files = [png(random.integers(0, 256, (HEIGHT, WIDTH, 3)).astype(np.uint8)) for _ in range(20)]
-    for file, answer in zip(files, linear.classify(files, 4), strict=True):
-        agree(answer, ranked(server.url, "linear", file))
+    for file, response in zip(files, linear.classify(files, 4), strict=True):
+        agree(response, ranked(server.url, "linear", file))
 
 
 def test_drawn_digits(convnet: ImageClient, shipped: ServerProcess, digits: Sequence[Pixels]) -> None:
     files = [png(digit) for digit in digits]
     answers = convnet.classify(files, 1)
-    assert [int(answer[0].label) for answer in answers] == list(range(10))
-    for file, answer in zip(files, answers, strict=True):
-        agree(answer, ranked(shipped.url, "convnet", file)[:1])
+    assert [int(response[0].label) for response in answers] == list(range(10))
+    for file, response in zip(files, answers, strict=True):
+        agree(response, ranked(shipped.url, "convnet", file)[:1])
 
 
 def test_digits_of_mnist(convnet: ImageClient, shipped: ServerProcess, mnist: Sequence[Pixels]) -> None:
     files = [png(digit) for digit in mnist]
-    for file, answer in zip(files, convnet.classify(files, 10), strict=True):
-        agree(answer, ranked(shipped.url, "convnet", file))
+    for file, response in zip(files, convnet.classify(files, 10), strict=True):
+        agree(response, ranked(shipped.url, "convnet", file))

@@ -1,4 +1,4 @@
-"""A server process to throw things at, and how many of them."""
+"""The server process under test, and the number of requests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.server.server_process import ServerProcess
 
-# A long run asks for more: CONVSERVE_FUZZ=100 for a hundred times as many as in the suite.
+# CONVSERVE_FUZZ=100 sends a hundred times as many requests.
 FACTOR = int(os.environ.get("CONVSERVE_FUZZ", "1"))
 
 

@@ -1,4 +1,4 @@
-"""Calls of gRPC of every kind, as bytes, against a server process that has to outlive them unharmed."""
+"""Fuzzes a server process with gRPC calls of every kind, as bytes."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def channel(own: ServerProcess) -> Iterator[grpc.Channel]:
 
 
 def ask(channel: grpc.Channel, call: Call) -> Code:
-    """How it ended; a server that hangs is told by the deadline, which then is the client's own."""
+    """The status of a call; a server that hangs exceeds the client's deadline."""
     asked = channel.unary_unary(f"/{SERVICE.full_name}/{call.method}", bytes, bytes).future(
         call.data, timeout=DEADLINE
     )
@@ -54,7 +54,7 @@ def ask(channel: grpc.Channel, call: Call) -> Code:
 
 
 def unharmed(server: ServerProcess, channel: grpc.Channel) -> None:
-    """Nothing is left in the queue, and every good call is answered as ever."""
+    """Asserts that the queue is empty, and that valid calls succeed."""
     scrape_until(server.url, MetricsPage.is_idle)
     for call in GOOD:
         assert ask(channel, call) == Code.OK
@@ -62,14 +62,14 @@ def unharmed(server: ServerProcess, channel: grpc.Channel) -> None:
 
 @many
 @given(calls)
-def test_any_call_is_answered_or_refused_in_a_sentence(channel: grpc.Channel, call: Call) -> None:
+def test_any_call_succeeds_or_fails_with_a_message(channel: grpc.Channel, call: Call) -> None:
     ask(channel, call)
 
 
 @many
 @given(calls)
-def test_so_is_any_request_of_a_stream(channel: grpc.Channel, call: Call) -> None:
-    """Where an error is an answer, and the stream goes on."""
+def test_any_stream_request_succeeds_or_fails_with_a_message(channel: grpc.Channel, call: Call) -> None:
+    """In a stream, an error is a response and the stream continues."""
     stream = channel.stream_stream(f"/{SERVICE.full_name}/ModelStreamInfer", bytes, bytes)
     answers = stream(iter([call.data, GOOD[0].data]), timeout=DEADLINE)
     assert len(list(answers)) == 2
@@ -78,8 +78,8 @@ def test_so_is_any_request_of_a_stream(channel: grpc.Channel, call: Call) -> Non
 @pytest.mark.parametrize(
     "data", [b"GET / HTTP/1.1\r\n\r\n", b"\0" * 1000, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\xff" * 99]
 )
-def test_what_is_no_grpc_at_all_is_no_fault_of_the_servers(own: ServerProcess, data: bytes) -> None:
-    """Nor is it worth a line in the log, which the server's fixture looks at."""
+def test_non_grpc_traffic_does_not_harm_the_server(own: ServerProcess, data: bytes) -> None:
+    """The server's fixture asserts that nothing was logged."""
     host, port = own.grpc_address.rsplit(":", 1)
     with socket.create_connection((host, int(port)), timeout=DEADLINE) as client:
         client.sendall(data)
@@ -88,6 +88,6 @@ def test_what_is_no_grpc_at_all_is_no_fault_of_the_servers(own: ServerProcess, d
 
 
 @needs_procfs
-def test_memory_is_back_where_it_was(own: ServerProcess, channel: grpc.Channel) -> None:
+def test_memory_does_not_grow(own: ServerProcess, channel: grpc.Channel) -> None:
     grown = growth(own.pid, calls, lambda call: ask(channel, call), lambda: unharmed(own, channel))
     assert grown < MAY_GROW

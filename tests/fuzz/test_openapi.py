@@ -1,4 +1,4 @@
-"""Requests made up from the application's own description, good and bad ones, against a server process."""
+"""Fuzzes a server process with valid and invalid requests generated from its OpenAPI description."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.server.output_lines import DEADLINE
 from tests.support.server.server_process import ServerProcess
 
 Case = schemathesis.Case[Any]
-# What is said on purpose: not offered, not ready, too late.
+# Intended server errors: not supported, not ready, deadline passed.
 MEANT = (501, 503, 504)
 EXAMPLES = 12 * FACTOR
 THERE = {"name": "shades", "version": "1", "label": "stable"}
@@ -42,7 +42,7 @@ def session() -> Iterator[requests.Session]:
 
 
 def operations() -> list[str]:
-    """What there is, as `METHOD /path`."""
+    """All operations, as `METHOD /path`."""
     paths = create_app(Settings()).openapi()["paths"]
     return [f"{method.upper()} {path}" for path, methods in paths.items() for method in methods]
 
@@ -52,7 +52,7 @@ def test_the_description_is_valid(description: schemathesis.BaseSchema) -> None:
 
 
 @pytest.mark.parametrize("label", operations())
-def test_whatever_is_sent_is_answered_as_described(
+def test_responses_match_the_description(
     label: str, description: schemathesis.BaseSchema, session: requests.Session
 ) -> None:
     operation = description.find_operation_by_label(label)

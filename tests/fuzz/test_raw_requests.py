@@ -1,4 +1,4 @@
-"""Bodies and headers of every kind, as bytes, against a server process that has to outlive them unharmed."""
+"""Fuzzes a server process with bodies and headers of every kind, as bytes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EXPECTED = {200, 400, 404, 413, 415, 504}
 
 @pytest.fixture(scope="module")
 def connection(server: ServerProcess) -> Iterator[http.client.HTTPConnection]:
-    """Kept, as a client's would be; a server that hangs is told by its timeout."""
+    """A persistent connection; its timeout detects a server that hangs."""
     with closing(http.client.HTTPConnection(*server.address, timeout=DEADLINE)) as connection:
         yield connection
 
@@ -33,15 +33,15 @@ def ask(connection: http.client.HTTPConnection, sent: Sent) -> HttpResponse:
     return HttpResponse.read(connection.getresponse())
 
 
-def check(answer: HttpResponse) -> None:
-    assert answer.status in EXPECTED, answer.body
-    if answer.status != 200:
-        assert list(answer.json) == ["error"]
-        assert isinstance(answer.json["error"], str)
+def check(response: HttpResponse) -> None:
+    assert response.status in EXPECTED, response.body
+    if response.status != 200:
+        assert list(response.json) == ["error"]
+        assert isinstance(response.json["error"], str)
 
 
 def unharmed(server: ServerProcess, connection: http.client.HTTPConnection) -> None:
-    """Nothing is left in the queue, and every good request is answered as ever."""
+    """Asserts that the queue is empty, and that valid requests succeed."""
     scrape_until(server.url, MetricsPage.is_idle)
     for sent in GOOD:
         assert ask(connection, sent).status == 200
@@ -49,29 +49,29 @@ def unharmed(server: ServerProcess, connection: http.client.HTTPConnection) -> N
 
 @many
 @given(requests)
-def test_any_request_is_answered_or_refused_in_a_sentence(
+def test_any_request_succeeds_or_fails_with_a_message(
     connection: http.client.HTTPConnection, sent: Sent
 ) -> None:
     check(ask(connection, sent))
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_client_that_leaves_in_the_middle_is_no_fault_of_the_servers(
-    server: ServerProcess, path: str
-) -> None:
-    """Nor is it worth a line in the log, which the server's fixture looks at."""
+def test_a_disconnect_does_not_harm_the_server(server: ServerProcess, path: str) -> None:
+    """The server's fixture asserts that nothing was logged."""
     head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n".encode()
     with socket.create_connection(server.address, timeout=DEADLINE) as client:
         client.sendall(head + b"{")
     scrape_until(server.url, MetricsPage.is_idle)
 
 
-def test_the_server_is_unharmed(server: ServerProcess, connection: http.client.HTTPConnection) -> None:
+def test_the_server_still_serves_valid_requests(
+    server: ServerProcess, connection: http.client.HTTPConnection
+) -> None:
     unharmed(server, connection)
 
 
 @needs_procfs
-def test_memory_is_back_where_it_was(server: ServerProcess, connection: http.client.HTTPConnection) -> None:
+def test_memory_does_not_grow(server: ServerProcess, connection: http.client.HTTPConnection) -> None:
     grown = growth(
         server.pid,
         requests,

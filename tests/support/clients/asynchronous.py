@@ -1,4 +1,4 @@
-"""Triton's asynchronous clients, asked like the blocking ones."""
+"""Triton's asynchronous clients with the interface of the blocking ones."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Asynchronous:
-    """The asynchronous client of `module` with the blocking one's methods: each call has its own loop."""
+    """Wraps the asynchronous client of `module`; each call runs in its own event loop."""
 
     def __init__(self, module: Any, address: str) -> None:
         self._module = module

@@ -1,4 +1,4 @@
-"""Pictures as arrays and as files."""
+"""Encodes arrays as image files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Pixels = NDArray[np.uint8]
 
 
 def png(pixels: Pixels) -> bytes:
-    """A grey or coloured picture, `(height, width)` or `(height, width, 3)`, as a file."""
+    """Encodes a grey `(height, width)` or RGB `(height, width, 3)` array as PNG."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     return buffer.getvalue()

@@ -1,13 +1,13 @@
-"""tritonclient's gRPC modules, with their messages in a descriptor pool of their own.
+"""tritonclient's gRPC modules, with their messages in a separate descriptor pool.
 
-They and the KServe SDK both call their package "inference", and the common pool takes a name only once.
+tritonclient and the KServe SDK both define the package "inference", which the default pool accepts once.
 """
 
 from __future__ import annotations
 
 from unittest import mock
 
-import google.protobuf.json_format  # noqa: F401  before, for its own messages belong into the common pool
+import google.protobuf.json_format  # noqa: F401  first, because its messages belong in the default pool
 import grpc  # noqa: F401
 from google.protobuf import descriptor_pool
 

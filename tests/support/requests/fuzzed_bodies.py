@@ -1,4 +1,4 @@
-"""Requests as bytes: good ones of every dialect, and what becomes of them when they are tampered with."""
+"""Generates requests as bytes: valid ones of every dialect, and mutations of them."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _packed(sent: Sent) -> Sent:
 
 
 def _good() -> list[Sent]:
-    """At least one of each form that a body may have."""
+    """At least one of each form of body."""
     file, row = image(7), rows(7)
     text = base64.b64encode(file).decode()
     tensor = {"name": "pixels", "shape": [1, SIDE, SIDE, 1], "datatype": "UINT8"}
@@ -111,7 +111,7 @@ _headers = st.fixed_dictionaries(
 
 @st.composite
 def _tampered(draw: st.DrawFn) -> Sent:
-    """A good request with bytes taken out, put in or written over, and other headers."""
+    """A valid request with bytes removed, inserted or overwritten, and with other headers."""
     path, headers, body = draw(st.sampled_from(GOOD))
     for _ in range(draw(st.integers(0, 3))):
         start = draw(st.integers(0, len(body)))

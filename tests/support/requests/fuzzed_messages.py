@@ -1,4 +1,4 @@
-"""Calls of gRPC as bytes: good messages, and what becomes of them when they are tampered with."""
+"""Generates gRPC calls as bytes: valid messages, and mutations of them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Call(NamedTuple):
 
 
 def infer(changes: dict[str, Any], contents: dict[str, Any] | None = None, **more: Any) -> Call:
-    """A call that infers from one tensor, changed, which has its contents typed if they are given."""
+    """A ModelInfer call with one changed tensor, with typed contents if given."""
     tensor = {"name": "pixels", "datatype": "UINT8", "shape": [1, SIDE, SIDE, 1], **changes}
     if contents is not None:
         tensor["contents"] = messages.InferTensorContents(**contents)
@@ -30,7 +30,7 @@ def infer(changes: dict[str, Any], contents: dict[str, Any] | None = None, **mor
 
 
 def _good() -> list[Call]:
-    """At least one of each form that a request may have."""
+    """At least one of each form of request."""
     row, file = rows(7), image(7)
     one_file = {"datatype": "BYTES", "shape": [1]}
     wanted = messages.ModelInferRequest.InferRequestedOutputTensor(name="probabilities")
@@ -123,7 +123,7 @@ _made_up = st.builds(
 
 @st.composite
 def _tampered(draw: st.DrawFn) -> Call:
-    """A good call with bytes taken out, put in or written over, and perhaps of another method."""
+    """A valid call with bytes removed, inserted or overwritten, and sometimes another method."""
     method, data = draw(st.sampled_from(GOOD))
     for _ in range(draw(st.integers(0, 3))):
         start = draw(st.integers(0, len(data)))

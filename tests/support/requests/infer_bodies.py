@@ -1,4 +1,4 @@
-"""Inference requests of one row for `shades`, to be changed, written and read."""
+"""Builds and parses inference requests of one row for `shades`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PIXELS = SIDE * SIDE
 
 
 def document(**changes: Any) -> dict[str, Any]:
-    """A request of one row, its only input changed."""
+    """A request of one row, with changes to its only input."""
     tensor = {"name": "pixels", "shape": [1, SIDE, SIDE, 1], "datatype": "UINT8", "data": [7] * PIXELS}
     return {"inputs": [{key: value for key, value in {**tensor, **changes}.items() if value is not None}]}
 
@@ -31,7 +31,7 @@ def binary(size: int = PIXELS, **changes: Any) -> dict[str, Any]:
 
 
 def read(manifest: Manifest, request: Any, *, header: str | None = None, tail: bytes = b"") -> InferRequest:
-    """`request` as JSON with `tail` behind it, whose length is told if there is any."""
+    """Parses `request` as JSON followed by `tail`, with the header length if there is a tail."""
     text = request if isinstance(request, bytes) else json.dumps(request).encode()
     if header is None and tail:
         header = str(len(text))

@@ -1,4 +1,4 @@
-"""Whether a server keeps memory of what was thrown at it."""
+"""Measures the memory that a server retains after requests."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ T = TypeVar("T")
 def growth(
     pid: int, requests: SearchStrategy[T], send: Callable[[T], object], settle: Callable[[], object]
 ) -> int:
-    """Bytes by which a process grows: half of the requests warm it up, and as many again follow."""
+    """The bytes by which a process grows from the first half of the requests to the second."""
     seen: list[T] = []
 
     @settings(many, max_examples=200, database=None)

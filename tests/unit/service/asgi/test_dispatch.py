@@ -1,4 +1,4 @@
-"""The short way to an endpoint and FastAPI's own way: whichever a request takes, the answer is the same."""
+"""Cached routing and FastAPI's routing give the same responses."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ CASES = [
     Case("/classify", image(level(3)), (PNG, (b"content-encoding", b"gzip"))),
     Case("/classify", image(level(3)), (PNG, (b"content-type", b"text/plain"))),
     Case("/classify", image(level(3)), ((b"content-type", b"text/plain"), PNG)),
-    Case("/classify", b"no picture"),
-    Case("/classify", b"\x89PNG\r\n\x1a\nno picture"),
+    Case("/classify", b"no image"),
+    Case("/classify", b"\x89PNG\r\n\x1a\nno image"),
     Case("/classify"),
     Case("/classify", document({"images": []}), (JSON,)),
     Case("/classify", b"{", (JSON,)),
@@ -87,7 +87,7 @@ def application(repository: Path) -> Iterator[tuple[Application, TestClient]]:
 
 
 async def ask(app: ASGIApp, case: Case) -> list[Message]:
-    """What the application sends, but for how long it took."""
+    """The messages that the application sends, without Server-Timing."""
     sent: list[Message] = []
 
     async def receive() -> Message:
@@ -111,7 +111,7 @@ async def ask(app: ASGIApp, case: Case) -> list[Message]:
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_both_ways_answer_alike(case: Case, application: tuple[Application, TestClient]) -> None:
+def test_cached_routing_matches_fastapi(case: Case, application: tuple[Application, TestClient]) -> None:
     app, client = application
     assert client.portal is not None
 
@@ -123,7 +123,7 @@ def test_both_ways_answer_alike(case: Case, application: tuple[Application, Test
     assert [message["type"] for message in first] == ["http.response.start", "http.response.body"]
 
 
-def test_an_unforeseen_error_is_answered_and_raised_again(
+def test_an_internal_error_is_sent_and_raised(
     application: tuple[Application, TestClient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app, client = application
@@ -155,8 +155,8 @@ def test_adding_middleware_raises() -> None:
         app.add_middleware(CORSMiddleware)
 
 
-def test_making_it_brings_no_second_pydantic() -> None:
-    """FastAPI imports pydantic's first version for the first parameter or model that a route declares."""
+def test_building_the_app_does_not_import_pydantic_v1() -> None:
+    """FastAPI imports pydantic.v1 as soon as a route declares a parameter or model."""
     code = (
         "import sys; from service.asgi.app import create_app; from service.config.settings import Settings; "
         "create_app(Settings()); print('pydantic.v1' in sys.modules)"
@@ -165,7 +165,7 @@ def test_making_it_brings_no_second_pydantic() -> None:
     assert made.stdout == "False\n"
 
 
-def test_paths_that_clients_make_up_are_not_hoarded(application: tuple[Application, TestClient]) -> None:
+def test_the_route_cache_is_bounded(application: tuple[Application, TestClient]) -> None:
     app, client = application
     for index in range(MAX_CACHED_PATHS + 1):
         assert client.post(f"/models/model-{index}/classify").status_code == 404

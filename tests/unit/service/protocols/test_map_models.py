@@ -1,4 +1,4 @@
-"""A model that is no classifier, on the real application: tensors of any size in, maps out, no labels."""
+"""A model of feature maps and dynamic size on the real application."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ def asked(pixels: NDArray[np.uint8], **parameters: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 5, 3), (3, 17, 40), (6, 2, 2)])
 def test_any_height_and_width_as_json(client: TestClient, shape: tuple[int, int, int]) -> None:
     pixels = images(*shape)
-    answer = client.post("/v2/models/filters/infer", json=asked(pixels))
-    assert answer.status_code == 200, answer.text
-    (output,) = answer.json()["outputs"]
+    response = client.post("/v2/models/filters/infer", json=asked(pixels))
+    assert response.status_code == 200, response.text
+    (output,) = response.json()["outputs"]
     assert (output["name"], output["datatype"], output["shape"]) == ("maps", "FP32", [*shape, 4])
     np.testing.assert_allclose(np.reshape(output["data"], (*shape, 4)), feature_maps(pixels), atol=1e-3)
 
@@ -59,11 +59,11 @@ def test_any_height_and_width_as_bytes(client: TestClient) -> None:
     tensor["parameters"] = {"binary_data_size": pixels.nbytes}
     document = {"inputs": [tensor], "outputs": [{"name": "maps", "parameters": {"binary_data": True}}]}
     head = json.dumps(document).encode()
-    answer = client.post(
+    response = client.post(
         "/v2/models/filters/infer", content=head + pixels.tobytes(), headers={LENGTH: str(len(head))}
     )
-    assert answer.status_code == 200, answer.text
-    data = answer.content[int(answer.headers[LENGTH]) :]
+    assert response.status_code == 200, response.text
+    data = response.content[int(response.headers[LENGTH]) :]
     np.testing.assert_allclose(
         np.frombuffer(data, "<f4").reshape(2, 30, 20, 4), feature_maps(pixels), atol=1e-3
     )
@@ -72,19 +72,19 @@ def test_any_height_and_width_as_bytes(client: TestClient) -> None:
 @pytest.mark.parametrize(("member", "named"), [("instances", "predictions"), ("inputs", "outputs")])
 def test_any_height_and_width_by_predict(client: TestClient, member: str, named: str) -> None:
     pixels = images(2, 3, 7)
-    answer = client.post("/v1/models/filters:predict", json={member: pixels.tolist()})
-    assert answer.status_code == 200, answer.text
-    np.testing.assert_allclose(answer.json()[named], feature_maps(pixels), atol=1e-3)
+    response = client.post("/v1/models/filters:predict", json={member: pixels.tolist()})
+    assert response.status_code == 200, response.text
+    np.testing.assert_allclose(response.json()[named], feature_maps(pixels), atol=1e-3)
 
 
-def test_an_encoded_picture_keeps_its_size(client: TestClient) -> None:
+def test_an_encoded_image_keeps_its_size(client: TestClient) -> None:
     pixels = images(1, 11, 23)
     buffer = io.BytesIO()
     Image.fromarray(pixels[0, ..., 0]).save(buffer, "PNG")
     text = base64.b64encode(buffer.getvalue()).decode()
-    answer = client.post("/v1/models/filters:predict", json={"instances": [{"b64": text}]})
-    assert answer.status_code == 200, answer.text
-    np.testing.assert_allclose(answer.json()["predictions"], feature_maps(pixels), atol=1e-3)
+    response = client.post("/v1/models/filters:predict", json={"instances": [{"b64": text}]})
+    assert response.status_code == 200, response.text
+    np.testing.assert_allclose(response.json()["predictions"], feature_maps(pixels), atol=1e-3)
     raw = client.post("/v2/models/filters/infer", content=buffer.getvalue(), headers={LENGTH: "0"})
     data = raw.content[int(raw.headers[LENGTH]) :]
     np.testing.assert_allclose(
@@ -92,10 +92,10 @@ def test_an_encoded_picture_keeps_its_size(client: TestClient) -> None:
     )
 
 
-def test_encoded_pictures_come_one_at_a_time(client: TestClient) -> None:
+def test_only_one_encoded_image_per_request(client: TestClient) -> None:
     text = base64.b64encode(image(7)).decode()
-    answer = client.post("/v1/models/filters:predict", json={"instances": [{"b64": text}] * 2})
-    assert_error(answer, 400, "only one encoded image per request")
+    response = client.post("/v1/models/filters:predict", json={"instances": [{"b64": text}] * 2})
+    assert_error(response, 400, "only one encoded image per request")
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_encoded_pictures_come_one_at_a_time(client: TestClient) -> None:
         ("/v2/models/filters/infer", asked(images(1, 4, 4), classification=3)),
     ],
 )
-def test_no_dialect_gets_classes_of_it(client: TestClient, path: str, content: Any) -> None:
+def test_classification_is_rejected_in_every_dialect(client: TestClient, path: str, content: Any) -> None:
     body = {"content": image(7)} if content is None else {"json": content}
     assert_error(client.post(path, **body), 400, "^filters is not a classifier: it returns feature maps")
 
@@ -127,35 +127,35 @@ def test_no_dialect_gets_classes_of_it(client: TestClient, path: str, content: A
         ([1, 4, 4, 1], 400, r"does not match \[1, 4, 4, 1\]"),
     ],
 )
-def test_shapes_that_are_no_pictures(client: TestClient, shape: list[int], status: int, words: str) -> None:
+def test_invalid_shapes(client: TestClient, shape: list[int], status: int, words: str) -> None:
     tensor = {"name": "pixels", "shape": shape, "datatype": "UINT8", "data": [0] * 15}
     assert_error(client.post("/v2/models/filters/infer", json={"inputs": [tensor]}), status, words)
 
 
-def test_maps_too_large_for_json_are_given_as_bytes(client: TestClient) -> None:
+def test_large_feature_maps_need_binary_outputs(client: TestClient) -> None:
     pixels = images(1, 1025, 1024)
     tensor: dict[str, Any] = {"name": "pixels", "shape": pixels.shape, "datatype": "UINT8"}
     tensor["parameters"] = {"binary_data_size": pixels.nbytes}
     for binary in (False, True):
         outputs = [{"name": "maps", "parameters": {"binary_data": binary}}]
         head = json.dumps({"inputs": [tensor], "outputs": outputs}).encode()
-        answer = client.post(
+        response = client.post(
             "/v2/models/filters/infer", content=head + pixels.tobytes(), headers={LENGTH: str(len(head))}
         )
         if binary:
-            assert answer.status_code == 200, answer.text
+            assert response.status_code == 200, response.text
         else:
-            assert_error(answer, 400, "request binary data")
+            assert_error(response, 400, "request binary data")
 
 
-def test_a_picture_beyond_the_bound_is_not_decoded(client: TestClient) -> None:
+def test_an_image_over_the_pixel_limit_is_not_decoded(client: TestClient) -> None:
     buffer = io.BytesIO()
     Image.new("L", (4096, 1025)).save(buffer, "PNG")
-    answer = client.post("/v2/models/filters/infer", content=buffer.getvalue(), headers={LENGTH: "0"})
-    assert_error(answer, 400, f"{MAX_DYNAMIC_PIXELS:,}")
+    response = client.post("/v2/models/filters/infer", content=buffer.getvalue(), headers={LENGTH: "0"})
+    assert_error(response, 400, f"{MAX_DYNAMIC_PIXELS:,}")
 
 
-def test_free_axes_are_told(client: TestClient) -> None:
+def test_dynamic_axes_in_metadata(client: TestClient) -> None:
     metadata = client.get("/v2/models/filters").json()
     assert metadata["inputs"][0]["shape"] == [-1, -1, -1, 1]
     assert metadata["outputs"][0]["shape"] == [-1, -1, -1, 4]
@@ -168,7 +168,7 @@ def test_free_axes_are_told(client: TestClient) -> None:
     assert [axis["size"] for axis in described["tensor_shape"]["dim"]] == ["-1", "-1", "-1", "4"]
 
 
-def test_the_list_of_models_tells_what_it_is(client: TestClient) -> None:
+def test_the_list_of_models_describes_the_output(client: TestClient) -> None:
     (model,) = client.get("/models").json()["models"]
     assert model["accuracy"] is None
     assert model["output"]["kind"] == "maps"
@@ -177,32 +177,32 @@ def test_the_list_of_models_tells_what_it_is(client: TestClient) -> None:
     assert (model["input"]["height"], model["input"]["width"]) == (None, None)
 
 
-def test_nothing_is_counted_as_a_class(client: TestClient) -> None:
+def test_no_predictions_are_counted(client: TestClient) -> None:
     client.post("/v2/models/filters/infer", json=asked(images(2, 3, 3)))
     page = client.get("/metrics").text
     assert 'convserve_images_total{model="filters",version="1"} 2.0' in page
     assert "convserve_predictions_total{" not in page
 
 
-def test_it_is_never_the_default(models: Path) -> None:
+def test_a_map_model_is_never_the_default(models: Path) -> None:
     with TestClient(create_app(Settings(models=models))) as alone:
-        answer = alone.post("/classify", content=image(7))
-        assert_error(answer, 404, "no model 'convnet' is served; available: filters")
+        response = alone.post("/classify", content=image(7))
+        assert_error(response, 404, "no model 'convnet' is served; available: filters")
     publish_shades(models)
     with TestClient(create_app(Settings(models=models))) as both:
         assert both.get("/models").json()["default"] == "shades"
         assert both.post("/classify", content=image(7)).json()["model"] == "shades"
 
 
-def test_requests_of_unlike_sizes_at_a_time_get_each_its_own_maps(models: Path) -> None:
-    """They wait for company, and join where their sizes allow it."""
+def test_concurrent_requests_of_different_sizes(models: Path) -> None:
+    """They are batched together if their sizes match."""
     sizes = [(3, 4), (4, 3), (3, 4), (5, 5), (4, 3), (3, 4)]
     settings = Settings(models=models, max_queue_delay_ms=20)
     with TestClient(create_app(settings)) as client, ThreadPoolExecutor(len(sizes)) as pool:
         answers = list(pool.map(lambda size: _maps_of(client, images(1, *size)), sizes))
-    for size, answer in zip(sizes, answers, strict=True):
+    for size, response in zip(sizes, answers, strict=True):
         pixels = images(1, *size)
-        np.testing.assert_allclose(np.reshape(answer, (1, *size, 4)), feature_maps(pixels), atol=1e-3)
+        np.testing.assert_allclose(np.reshape(response, (1, *size, 4)), feature_maps(pixels), atol=1e-3)
 
 
 def _maps_of(client: TestClient, pixels: NDArray[np.uint8]) -> Any:

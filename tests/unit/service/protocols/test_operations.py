@@ -15,12 +15,12 @@ from tests.support.models.gray_classifier import LABELS, image, level, publish_s
 PNG = {"Content-Type": "image/png"}
 
 
-def test_the_root_says_where_things_are(client: TestClient) -> None:
+def test_the_root_links_to_the_endpoints(client: TestClient) -> None:
     document = client.get("/").json()
     assert document["status"] == "alive"
     for name, path in document["links"].items():
-        answer = client.post(path) if name == "classify" else client.get(path)
-        assert answer.status_code != 404, path
+        response = client.post(path) if name == "classify" else client.get(path)
+        assert response.status_code != 404, path
 
 
 def test_probes(client: TestClient, service: Service) -> None:
@@ -31,14 +31,14 @@ def test_probes(client: TestClient, service: Service) -> None:
         "failed": [],
     }
     service.plane.registry.drain()
-    answer = client.get("/readyz")
-    assert (answer.status_code, answer.json()["status"]) == (503, "draining")
-    assert answer.json()["error"] == "the server is not ready: draining"
+    response = client.get("/readyz")
+    assert (response.status_code, response.json()["status"]) == (503, "draining")
+    assert response.json()["error"] == "the server is not ready: draining"
     assert client.get("/livez").status_code == 200
     assert client.post("/classify", content=image(0), headers=PNG).status_code == 200
 
 
-def test_models_tell_what_is_served_and_what_is_not(repository: Path) -> None:
+def test_models_lists_served_and_failed_versions(repository: Path) -> None:
     (publish_shades(repository) / "golden.npz").unlink()
     with TestClient(create_app(Settings(models=repository))) as client:
         listing = client.get("/models").json()
@@ -56,10 +56,10 @@ def test_models_tell_what_is_served_and_what_is_not(repository: Path) -> None:
     assert one == {"name": "shades", "versions": [model], "failed": [failure]}
 
 
-def test_a_model_that_is_not_there(client: TestClient) -> None:
-    answer = client.get("/models/none")
-    assert answer.status_code == 404
-    assert answer.json() == {"error": "no model 'none' is served; available: shades"}
+def test_an_unknown_model(client: TestClient) -> None:
+    response = client.get("/models/none")
+    assert response.status_code == 404
+    assert response.json() == {"error": "no model 'none' is served; available: shades"}
 
 
 def test_metrics_in_both_formats(client: TestClient) -> None:
@@ -76,7 +76,7 @@ def test_the_documentation_page(client: TestClient) -> None:
     assert "swagger" in client.get("/docs").text
 
 
-def test_every_example_of_the_description_works(client: TestClient) -> None:
+def test_every_openapi_example_works(client: TestClient) -> None:
     paths = client.get("/openapi.json").json()["paths"]
     tried = []
     for path, operations in paths.items():
@@ -86,21 +86,21 @@ def test_every_example_of_the_description_works(client: TestClient) -> None:
             continue
         example = body["content"]["application/json"]["example"]
         names = {each["name"]: each.get("example") for each in operations["post"]["parameters"]}
-        answer = client.post(path.format_map(names), json=example)
-        wanted = 404 if "{label}" in path else 200  # versions here have numbers and no labels
-        assert answer.status_code == wanted, answer.text
+        response = client.post(path.format_map(names), json=example)
+        wanted = 404 if "{label}" in path else 200  # versions have no labels
+        assert response.status_code == wanted, response.text
         tried.append(path)
     assert len(tried) == 15
 
 
-def test_the_example_picture_of_the_description_is_the_models_own(client: TestClient) -> None:
+def test_the_openapi_example_is_the_models_image(client: TestClient) -> None:
     paths = client.get("/openapi.json").json()["paths"]
     example = paths["/classify"]["post"]["requestBody"]["content"]["application/json"]["example"]
-    picture = base64.b64decode(example["images"][0]["b64"])
-    assert client.post("/classify", content=picture).json()["predictions"][0]["label"] == "shade 7"
+    image = base64.b64decode(example["images"][0]["b64"])
+    assert client.post("/classify", content=image).json()["predictions"][0]["label"] == "shade 7"
 
 
-def test_what_nobody_foresaw_is_a_plain_500(repository: Path) -> None:
+def test_an_internal_error_is_a_generic_500(repository: Path) -> None:
     app: FastAPI = create_app(Settings(models=repository))
 
     @app.get("/broken")
@@ -108,12 +108,12 @@ def test_what_nobody_foresaw_is_a_plain_500(repository: Path) -> None:
         raise RuntimeError("secret")
 
     with TestClient(app, raise_server_exceptions=False) as client:
-        answer = client.get("/broken")
-    assert answer.status_code == 500
-    assert answer.json() == {"error": "internal error; details are in the server's log"}
+        response = client.get("/broken")
+    assert response.status_code == 500
+    assert response.json() == {"error": "internal error; details are in the server's log"}
 
 
-def test_requests_are_counted_by_model_and_status_and_never_by_an_unknown_name(client: TestClient) -> None:
+def test_requests_are_counted_by_known_model_and_status(client: TestClient) -> None:
     client.post("/classify", content=image(0), headers=PNG)
     client.post("/classify", content=b"text", headers=PNG)
     client.post("/models/evil-name/classify", content=image(0), headers=PNG)
@@ -127,5 +127,5 @@ def test_requests_are_counted_by_model_and_status_and_never_by_an_unknown_name(c
 
 
 @pytest.mark.parametrize("accept", ["text/html", "*/*", "application/json", "nonsense;;q="])
-def test_any_accept_header_gets_the_metrics(client: TestClient, accept: str) -> None:
+def test_metrics_accept_any_accept_header(client: TestClient, accept: str) -> None:
     assert client.get("/metrics", headers={"Accept": accept}).status_code == 200

@@ -18,20 +18,18 @@ PREDICT = "/predictions/shades"
 
 @pytest.mark.parametrize("method", ["POST", "PUT"])  # curl -d, curl -T
 @pytest.mark.parametrize("headers", [{}, {"Content-Type": "application/x-www-form-urlencoded"}])
-def test_a_raw_picture_whatever_its_media_type(
-    client: TestClient, method: str, headers: dict[str, str]
-) -> None:
-    answer = client.request(method, PREDICT, content=image(level(6)), headers=headers)
-    assert answer.status_code == 200
+def test_a_raw_image_of_any_media_type(client: TestClient, method: str, headers: dict[str, str]) -> None:
+    response = client.request(method, PREDICT, content=image(level(6)), headers=headers)
+    assert response.status_code == 200
     native = client.post("/classify", content=image(level(6))).json()["predictions"][0]["top_k"]
-    assert list(answer.json().items()) == [(each["label"], each["probability"]) for each in native]
-    assert answer.headers["server-timing"].startswith("decode;dur=")
+    assert list(response.json().items()) == [(each["label"], each["probability"]) for each in native]
+    assert response.headers["server-timing"].startswith("decode;dur=")
 
 
 @pytest.mark.parametrize("field", ["data", "body"])
 def test_a_form_of_one_file(client: TestClient, field: str) -> None:
-    answer = client.post(PREDICT, files={field: ("six.png", image(level(6)))})
-    assert next(iter(answer.json())) == "shade 6"
+    response = client.post(PREDICT, files={field: ("six.png", image(level(6)))})
+    assert next(iter(response.json())) == "shade 6"
 
 
 def test_versions(repository: Path) -> None:
@@ -45,8 +43,8 @@ def test_versions(repository: Path) -> None:
 def test_ping(client: TestClient, service: Service) -> None:
     assert client.get("/ping").json() == {"status": "Healthy"}
     service.plane.registry.drain()
-    answer = client.get("/ping")
-    assert (answer.status_code, answer.json()) == (
+    response = client.get("/ping")
+    assert (response.status_code, response.json()) == (
         503,
         {"error": "the server is not ready: draining", "status": "Unhealthy"},
     )

@@ -1,4 +1,4 @@
-"""With keys, nothing but the probes is answered without one: tried for every route there is."""
+"""With API keys, every route except the probes needs one."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ NOWHERE = [
 
 
 def routes() -> list[tuple[str, str]]:
-    """Every method and path that the application has, the names in it filled in."""
+    """Every method and path of the application, with example path parameters."""
     found = []
     for route in create_app(Settings()).routes:
         assert isinstance(route, Route), "another kind of route needs another look at who may ask it"
@@ -64,20 +64,18 @@ def bearer(key: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(("method", "path"), [*routes(), *product(["GET", "POST", "OPTIONS"], NOWHERE)])
-def test_without_a_key_only_probes_are_answered(guarded: TestClient, method: str, path: str) -> None:
-    answer = guarded.request(method, path)
+def test_only_probes_need_no_key(guarded: TestClient, method: str, path: str) -> None:
+    response = guarded.request(method, path)
     if path in PROBES:
-        assert answer.status_code != 401
+        assert response.status_code != 401
     else:
-        assert answer.status_code == 401
-        assert answer.headers["WWW-Authenticate"] == 'Bearer realm="convserve"'
-        assert method == "HEAD" or list(answer.json()) == ["error"]
+        assert response.status_code == 401
+        assert response.headers["WWW-Authenticate"] == 'Bearer realm="convserve"'
+        assert method == "HEAD" or list(response.json()) == ["error"]
 
 
 @pytest.mark.parametrize(("method", "path"), routes())
-def test_with_the_right_one_of_three_keys_each_route_is_reached(
-    guarded: TestClient, method: str, path: str
-) -> None:
+def test_each_route_accepts_exactly_one_scope(guarded: TestClient, method: str, path: str) -> None:
     statuses = [
         guarded.request(method, path, headers=bearer(key)).status_code for key in (INFER, ADMIN, METRICS)
     ]
@@ -85,7 +83,7 @@ def test_with_the_right_one_of_three_keys_each_route_is_reached(
     assert path in PROBES or statuses.count(403) == 2
 
 
-def test_the_probes_are_probes(guarded: TestClient) -> None:
+def test_probes_succeed_without_a_key(guarded: TestClient) -> None:
     assert {guarded.get(path).status_code for path in PROBES} == {200}
 
 
@@ -98,12 +96,12 @@ def test_the_probes_are_probes(guarded: TestClient) -> None:
         {"Authorization": "Basic dXNlcjpwYXNz", "X-API-Key": INFER},
     ],
 )
-def test_a_key_is_taken_in_either_header(guarded: TestClient, headers: dict[str, str]) -> None:
-    answer = guarded.post(
+def test_a_key_is_accepted_in_either_header(guarded: TestClient, headers: dict[str, str]) -> None:
+    response = guarded.post(
         "/classify", content=image(level(7)), headers={**headers, "Content-Type": "image/png"}
     )
-    assert answer.status_code == 200
-    assert answer.json()["predictions"][0]["label"] == "shade 7"
+    assert response.status_code == 200
+    assert response.json()["predictions"][0]["label"] == "shade 7"
 
 
 @pytest.mark.parametrize(
@@ -118,7 +116,7 @@ def test_a_key_is_taken_in_either_header(guarded: TestClient, headers: dict[str,
         {"Authorization": f"Bearer {ADMIN}x", "X-API-Key": INFER},
     ],
 )
-def test_anything_else_is_no_key(guarded: TestClient, headers: dict[str, str]) -> None:
+def test_invalid_keys_are_rejected(guarded: TestClient, headers: dict[str, str]) -> None:
     encoded: Any = {name: value.encode("latin-1") for name, value in headers.items()}
     assert guarded.post("/classify", headers=encoded).status_code == 401
 
@@ -137,22 +135,22 @@ def test_anything_else_is_no_key(guarded: TestClient, headers: dict[str, str]) -
         ("GET", "/nowhere", INFER),
     ],
 )
-def test_what_needs_which_scope(guarded: TestClient, method: str, path: str, key: str) -> None:
+def test_paths_require_their_scope(guarded: TestClient, method: str, path: str, key: str) -> None:
     for each in (INFER, ADMIN, METRICS):
-        answer = guarded.request(method, path, headers=bearer(each))
-        assert (answer.status_code == 403) == (each != key), each
+        response = guarded.request(method, path, headers=bearer(each))
+        assert (response.status_code == 403) == (each != key), each
     assert "has not the scope" in guarded.get("/metrics", headers=bearer(INFER)).json()["error"]
 
 
-def test_who_asks_too_often_is_told_so_and_when_to_return(guarded: TestClient) -> None:
+def test_a_rate_limited_key_gets_retry_after(guarded: TestClient) -> None:
     assert guarded.get("/models", headers=bearer(SLOW)).status_code == 200
-    answer = guarded.get("/models", headers=bearer(SLOW))
-    assert answer.status_code == 429
-    assert answer.json() == {"error": "the API key of slow may ask 0.001 times a second"}
-    assert 900 < int(answer.headers["Retry-After"]) <= 1000
+    response = guarded.get("/models", headers=bearer(SLOW))
+    assert response.status_code == 429
+    assert response.json() == {"error": "the API key of slow may ask 0.001 times a second"}
+    assert 900 < int(response.headers["Retry-After"]) <= 1000
 
 
-def test_refusals_are_counted_by_their_reason(guarded: TestClient) -> None:
+def test_rejections_are_counted_by_reason(guarded: TestClient) -> None:
     def counted() -> dict[str, float]:
         page = guarded.get("/metrics", headers=bearer(METRICS)).text
         samples = re.findall(r'connection_rejections_total{reason="(\w+)"} (\S+)', page)

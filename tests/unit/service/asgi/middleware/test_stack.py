@@ -1,4 +1,4 @@
-"""What lies around the application, and that nothing does unless it is asked for."""
+"""The middleware around the application, which is off by default."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def enclosed(models: Path, keys: str | None = None, **given: Any) -> TestClient:
     return TestClient(build_middleware(app, settings, gate))
 
 
-def test_nothing_lies_around_it_by_default() -> None:
+def test_no_middleware_by_default() -> None:
     settings = Settings()
     app = create_app(settings)
     assert build_middleware(app, settings, None) is app
 
 
-def test_browsers_are_let_in_from_nowhere_by_default(repository: Path) -> None:
+def test_cors_is_off_by_default(repository: Path) -> None:
     with enclosed(repository) as client:
         assert "access-control-allow-origin" not in client.get("/models", headers=PAGE).headers
         assert client.options("/classify", headers=ASKED_BEFOREHAND).status_code == 405
@@ -49,7 +49,7 @@ def test_browsers_are_let_in_from_nowhere_by_default(repository: Path) -> None:
 @pytest.mark.parametrize(
     "origins", ["https://page.example", "https://other.example, https://page.example", "*"]
 )
-def test_browsers_are_let_in_from_the_origins_of_the_setting(repository: Path, origins: str) -> None:
+def test_cors_allows_the_configured_origins(repository: Path, origins: str) -> None:
     with enclosed(repository, f"page infer {KEY}", cors_origins=origins) as client:
         asked = client.options("/classify", headers=ASKED_BEFOREHAND)
         assert asked.status_code == 200
@@ -57,13 +57,13 @@ def test_browsers_are_let_in_from_the_origins_of_the_setting(repository: Path, o
         assert asked.headers["access-control-allow-headers"] == "authorization"
         refused = client.get("/models", headers=PAGE)
         assert refused.status_code == 401
-        answer = client.get("/models", headers={**PAGE, "X-API-Key": KEY})
-        assert answer.status_code == 200
-        for each in (asked, refused, answer):
+        response = client.get("/models", headers={**PAGE, "X-API-Key": KEY})
+        assert response.status_code == 200
+        for each in (asked, refused, response):
             assert each.headers["access-control-allow-origin"] in ("*", "https://page.example")
 
 
-def test_others_are_not(repository: Path) -> None:
+def test_cors_rejects_other_origins(repository: Path) -> None:
     with enclosed(repository, cors_origins="https://other.example") as client:
         assert client.options("/classify", headers=ASKED_BEFOREHAND).status_code == 400
         assert "access-control-allow-origin" not in client.get("/models", headers=PAGE).headers

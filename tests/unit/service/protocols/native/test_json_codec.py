@@ -1,4 +1,4 @@
-"""The answer written by hand against the one that a JSON library writes."""
+"""The native JSON writer agrees with a JSON library."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CLASSIFICATIONS = st.lists(st.tuples(st.none() | st.text(), RANKED), max_size=4)
 
 
 def finite(value: Any) -> Any:
-    """null in place of what JSON has no word for."""
+    """Replaces non-finite numbers by null."""
     match value:
         case dict():
             return {name: finite(member) for name, member in value.items()}
@@ -36,7 +36,7 @@ def finite(value: Any) -> Any:
 
 
 @given(CLASSIFICATIONS)
-def test_it_says_the_same(classification: Classification) -> None:
+def test_the_json_equals_a_librarys(classification: Classification) -> None:
     def refuse(word: str) -> None:
         raise AssertionError(f"{word} is no JSON")
 

@@ -18,7 +18,7 @@ def body(*images: object) -> bytes:
 
 
 @given(st.binary(max_size=200))
-def test_base64_comes_back_as_it_went_in(data: bytes) -> None:
+def test_base64_round_trips(data: bytes) -> None:
     text = base64.b64encode(data).decode()
     wrapped = base64.encodebytes(data).decode()
     document = body(
@@ -32,7 +32,7 @@ def test_base64_comes_back_as_it_went_in(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("text", ["!!!!", "AAAAA", "ÄÖ"])
-def test_what_is_not_base64_is_a_fault_of_its_image_alone(text: str) -> None:
+def test_invalid_base64_is_a_fault_of_its_image(text: str) -> None:
     good, bad = read_json_images(body({"b64": "AAAA"}, {"b64": text, "filename": "bad.png"}), JSON_LIMITS)
     assert good == EncodedImage(bytes(3))
     assert (bad.data, bad.filename) == (b"", "bad.png")
@@ -53,12 +53,12 @@ def test_what_is_not_base64_is_a_fault_of_its_image_alone(text: str) -> None:
         (b'{"images": "\xff\xfe"}', "Invalid JSON"),
     ],
 )
-def test_the_message_says_where_and_what(data: bytes, sentence: str) -> None:
+def test_error_messages(data: bytes, sentence: str) -> None:
     with pytest.raises(InvalidInput, match=sentence):
         read_json_images(data, JSON_LIMITS)
 
 
 @given(st.binary(max_size=200))
-def test_nothing_else_is_ever_raised(data: bytes) -> None:
+def test_only_domain_errors_are_raised(data: bytes) -> None:
     with pytest.raises(InvalidInput):
         read_json_images(data, JSON_LIMITS)

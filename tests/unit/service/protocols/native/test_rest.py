@@ -1,4 +1,4 @@
-"""The native dialect on the real application, its lifespan run, its engine real."""
+"""The native dialect on the real application and engine."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ def b64(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-def labels(answer: Any) -> list[str]:
-    assert answer.status_code == 200, answer.text
-    return [prediction["label"] for prediction in answer.json()["predictions"]]
+def labels(response: Any) -> list[str]:
+    assert response.status_code == 200, response.text
+    return [prediction["label"] for prediction in response.json()["predictions"]]
 
 
-def test_a_raw_picture(client: TestClient) -> None:
-    answer = client.post("/classify?top_k=2", content=image(level(3)), headers=PNG)
-    assert answer.status_code == 200
-    document = answer.json()
+def test_a_raw_image(client: TestClient) -> None:
+    response = client.post("/classify?top_k=2", content=image(level(3)), headers=PNG)
+    assert response.status_code == 200
+    document = response.json()
     assert (document["model"], document["version"]) == ("shades", "1")
     [prediction] = document["predictions"]
     assert prediction["filename"] is None
@@ -63,24 +63,24 @@ def test_a_raw_picture(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("content_type", ["image/png", "image/x-anything", "application/octet-stream", None])
-def test_media_types_of_a_raw_picture(client: TestClient, content_type: str | None) -> None:
+def test_media_types_of_a_raw_image(client: TestClient, content_type: str | None) -> None:
     headers = {} if content_type is None else {"Content-Type": content_type}
     assert labels(client.post("/classify", content=image(level(5)), headers=headers)) == ["shade 5"]
 
 
-def test_a_form_of_files_of_any_field_name_in_order(client: TestClient) -> None:
+def test_a_form_keeps_the_order_of_its_files(client: TestClient) -> None:
     files = [(f"field{index}", (f"{index}.png", image(level(index)))) for index in (4, 2, 9)]
-    answer = client.post("/classify", files=files)
-    assert labels(answer) == ["shade 4", "shade 2", "shade 9"]
-    assert [p["filename"] for p in answer.json()["predictions"]] == ["4.png", "2.png", "9.png"]
+    response = client.post("/classify", files=files)
+    assert labels(response) == ["shade 4", "shade 2", "shade 9"]
+    assert [p["filename"] for p in response.json()["predictions"]] == ["4.png", "2.png", "9.png"]
 
 
 def test_json_with_and_without_a_data_uri(client: TestClient) -> None:
     one, two = b64(image(level(1))), b64(image(level(2)))
     images = [{"b64": one}, {"b64": f"data:image/png;base64,{two}", "filename": "two.png"}]
-    answer = client.post("/classify", json={"images": images})
-    assert labels(answer) == ["shade 1", "shade 2"]
-    assert [p["filename"] for p in answer.json()["predictions"]] == [None, "two.png"]
+    response = client.post("/classify", json={"images": images})
+    assert labels(response) == ["shade 1", "shade 2"]
+    assert [p["filename"] for p in response.json()["predictions"]] == [None, "two.png"]
 
 
 def test_more_images_than_a_batch_run_in_chunks(client: TestClient) -> None:
@@ -88,7 +88,7 @@ def test_more_images_than_a_batch_run_in_chunks(client: TestClient) -> None:
     assert labels(client.post("/classify", files=files)) == [LABELS[index % 10] for index in range(100)]
 
 
-def test_large_pictures_are_decoded_in_the_pool(client: TestClient) -> None:
+def test_large_images_are_decoded_in_the_pool(client: TestClient) -> None:
     files = [("images", (f"{index}.png", image(level(index), side=400))) for index in range(5)]
     assert labels(client.post("/classify", files=files)) == list(LABELS[:5])
 
@@ -111,21 +111,21 @@ def test_names_and_versions_in_the_path(repository: Path) -> None:
     ("top_k", "classes"), [("1", 1), ("3", 3), ("10", 10), ("11", 10), ("999999999", 10)]
 )
 def test_top_k_is_capped_at_the_number_of_classes(client: TestClient, top_k: str, classes: int) -> None:
-    answer = client.post(f"/classify?top_k={top_k}", content=image(128), headers=PNG)
-    ranked = answer.json()["predictions"][0]["top_k"]
+    response = client.post(f"/classify?top_k={top_k}", content=image(128), headers=PNG)
+    ranked = response.json()["predictions"][0]["top_k"]
     assert len(ranked) == classes
     assert [r["probability"] for r in ranked] == sorted((r["probability"] for r in ranked), reverse=True)
 
 
 def test_top_k_is_five_by_default(client: TestClient) -> None:
-    answer = client.post("/classify", content=image(0), headers=PNG)
-    assert len(answer.json()["predictions"][0]["top_k"]) == 5
+    response = client.post("/classify", content=image(0), headers=PNG)
+    assert len(response.json()["predictions"][0]["top_k"]) == 5
 
 
 @pytest.mark.parametrize("top_k", ["0", "abc", "-1", "1.5", "", "1e3", "²", "9999999999999"])
-def test_a_top_k_that_cannot_be(client: TestClient, top_k: str) -> None:
-    answer = client.post("/classify", params={"top_k": top_k}, content=image(0), headers=PNG)
-    assert_error(answer, 400, "top_k must be an integer of at least 1")
+def test_an_invalid_top_k(client: TestClient, top_k: str) -> None:
+    response = client.post("/classify", params={"top_k": top_k}, content=image(0), headers=PNG)
+    assert_error(response, 400, "top_k must be an integer of at least 1")
 
 
 @pytest.mark.parametrize(
@@ -133,8 +133,8 @@ def test_a_top_k_that_cannot_be(client: TestClient, top_k: str) -> None:
 )
 @pytest.mark.parametrize("query", ["topk=1", "top_k=1&topk=1", "&x=", "TOP_K=1"])
 def test_an_unknown_query_parameter_is_rejected(client: TestClient, path: str, query: str) -> None:
-    answer = client.post(f"{path}?{query}", content=image(0), headers=PNG)
-    assert_error(answer, 400, r"^unknown query parameter '(topk|x|TOP_K)'; known parameters: top_k$")
+    response = client.post(f"{path}?{query}", content=image(0), headers=PNG)
+    assert_error(response, 400, r"^unknown query parameter '(topk|x|TOP_K)'; known parameters: top_k$")
 
 
 def test_stage_timings_in_milliseconds(client: TestClient) -> None:
@@ -163,7 +163,7 @@ def test_bad_bodies(
     assert labels(client.post("/classify", content=image(level(1)), headers=PNG)) == ["shade 1"]
 
 
-def test_wrong_base64_says_which(client: TestClient) -> None:
+def test_invalid_base64_is_named_by_index(client: TestClient) -> None:
     images = [{"b64": b64(image(0))}, {"b64": "?"}]
     assert_error(
         client.post("/classify", json={"images": images}), 400, r"images\.1\.b64 is not valid base64"
@@ -174,7 +174,7 @@ def test_wrong_base64_says_which(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("side", [8, 400], ids=["decoded here", "decoded in the pool"])
-def test_wrong_base64_and_no_pictures_are_named_together(client: TestClient, side: int) -> None:
+def test_invalid_base64_and_undecodable_images_are_reported_together(client: TestClient, side: int) -> None:
     images = [
         {"b64": "?", "filename": "first.png"},
         {"b64": b64(image(0, side=side))},
@@ -196,21 +196,21 @@ def test_every_bad_image_is_named_by_index_and_file_name(client: TestClient) -> 
         ("images", ("note.txt", b"some text")),
         ("images", ("cut.png", image(7, side=50)[:-30])),
     ]
-    answer = client.post("/classify", files=files)
+    response = client.post("/classify", files=files)
     assert_error(
-        answer, 400, r"2 of 3 images cannot be read: image 1 \(note\.txt\): .*; image 2 \(cut\.png\): "
+        response, 400, r"2 of 3 images cannot be read: image 1 \(note\.txt\): .*; image 2 \(cut\.png\): "
     )
 
 
-def test_a_good_and_a_cut_picture_are_told_apart_after_opening(client: TestClient) -> None:
-    """The header of a cut picture is whole, so that it fails only in decoding."""
+def test_a_truncated_image_is_named(client: TestClient) -> None:
+    """A truncated image has a valid header and fails only in decoding."""
     files = [("images", ("cut.png", image(7, side=50)[:-30])), ("images", ("good.png", image(0)))]
     assert_error(
         client.post("/classify", files=files), 400, r"1 of 2 images cannot be read: image 0 \(cut\.png\)"
     )
 
 
-def test_an_image_bomb_is_refused_by_its_header(narrow: TestClient) -> None:
+def test_an_image_bomb_is_rejected_by_its_header(narrow: TestClient) -> None:
     bomb = image(0, side=500)
     assert len(bomb) < 4096
     assert_error(narrow.post("/classify", content=bomb, headers=PNG), 400, "500.*500")
@@ -245,21 +245,21 @@ def test_too_many_images(narrow: TestClient) -> None:
 
 
 @pytest.mark.parametrize("header", ["0", "-5", "soon", "nan", "inf", ""])
-def test_a_timeout_that_cannot_be(client: TestClient, header: str) -> None:
-    answer = client.post("/classify", content=image(0), headers=PNG | {"X-Request-Timeout-Ms": header})
-    assert_error(answer, 400, "X-Request-Timeout-Ms must be a positive number")
+def test_an_invalid_timeout(client: TestClient, header: str) -> None:
+    response = client.post("/classify", content=image(0), headers=PNG | {"X-Request-Timeout-Ms": header})
+    assert_error(response, 400, "X-Request-Timeout-Ms must be a positive number")
 
 
-def test_a_timeout_of_ages(client: TestClient) -> None:
-    answer = client.post(
+def test_a_very_long_timeout(client: TestClient) -> None:
+    response = client.post(
         "/classify", content=image(level(1)), headers=PNG | {"X-Request-Timeout-Ms": "1e300"}
     )
-    assert labels(answer) == ["shade 1"]
+    assert labels(response) == ["shade 1"]
 
 
-def test_a_deadline_that_has_passed(client: TestClient) -> None:
-    answer = client.post("/classify", content=image(0), headers=PNG | {"X-Request-Timeout-Ms": "0.0001"})
-    assert_error(answer, 504, "the deadline passed")
+def test_an_expired_deadline(client: TestClient) -> None:
+    response = client.post("/classify", content=image(0), headers=PNG | {"X-Request-Timeout-Ms": "0.0001"})
+    assert_error(response, 504, "the deadline passed")
     page = client.get("/metrics").text
     assert 'convserve_rejected_total{model="shades",reason="deadline"} 1.0' in page
 
@@ -267,20 +267,20 @@ def test_a_deadline_that_has_passed(client: TestClient) -> None:
 def test_a_full_queue(narrow: TestClient, narrow_service: Service) -> None:
     model = narrow_service.plane.registry.resolve()
     model.admission.acquire(3)
-    answer = narrow.post("/classify", content=image(0), headers=PNG)
+    response = narrow.post("/classify", content=image(0), headers=PNG)
     model.admission.release(3)
-    assert_error(answer, 429, "the queue is full: 3 of 3 images are waiting")
-    assert int(answer.headers["retry-after"]) >= 1
+    assert_error(response, 429, "the queue is full: 3 of 3 images are waiting")
+    assert int(response.headers["retry-after"]) >= 1
     page = narrow.get("/metrics").text
     assert 'convserve_rejected_total{model="shades",reason="overloaded"} 1.0' in page
     assert labels(narrow.post("/classify", content=image(level(1)), headers=PNG)) == ["shade 1"]
 
 
-def test_a_full_queue_refuses_before_it_reads(narrow: TestClient, narrow_service: Service) -> None:
-    """A flood costs no parsing: what is wrong with the body is not even seen."""
+def test_a_full_queue_rejects_before_parsing(narrow: TestClient, narrow_service: Service) -> None:
+    """The body is not parsed, so its errors are not reported."""
     model = narrow_service.plane.registry.resolve()
     model.admission.acquire(3)
-    assert_error(narrow.post("/classify", content=b"no picture", headers=PNG), 429, "the queue is full")
+    assert_error(narrow.post("/classify", content=b"no image", headers=PNG), 429, "the queue is full")
     assert_error(narrow.post("/classify", content=bytes(5000), headers=PNG), 429, "the queue is full")
 
 
@@ -295,8 +295,8 @@ def test_an_engine_that_fails(client: TestClient, service: Service, caplog: pyte
 
     model = service.plane.registry.resolve()
     model.batcher._run, run = fail, model.batcher._run
-    answer = client.post("/classify", content=image(0), headers=PNG)
-    assert_error(answer, 500, "^the engine failed on the batch of this request$")
+    response = client.post("/classify", content=image(0), headers=PNG)
+    assert_error(response, 500, "^the engine failed on the batch of this request$")
     assert "ZeroDivisionError" in caplog.text
     model.batcher._run = run
     assert labels(client.post("/classify", content=image(level(1)), headers=PNG)) == ["shade 1"]

@@ -1,4 +1,4 @@
-"""Every member that Triton's clients and perf_analyzer look for; a missing one crashes them."""
+"""Every member that Triton's clients and perf_analyzer read; a missing one crashes them."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from tests.support.models.linear_model import HEIGHT, WIDTH, Linear
 
 def config(models: Path, name: str, **settings: Any) -> Any:
     with TestClient(create_app(Settings(models=models, **settings))) as client:
-        answer = client.get(f"/v2/models/{name}/config")
-        assert answer.json() == client.get(f"/v2/models/{name}/versions/1/config").json()
-    assert answer.status_code == 200
-    return answer.json()
+        response = client.get(f"/v2/models/{name}/config")
+        assert response.json() == client.get(f"/v2/models/{name}/versions/1/config").json()
+    assert response.status_code == 200
+    return response.json()
 
 
-def test_a_configuration_whole(repository: Path) -> None:
+def test_the_complete_configuration(repository: Path) -> None:
     assert config(repository, "shades", max_queue_delay_ms=1.5, queue_limit=300) == {
         "name": "shades",
         "platform": "onnxruntime_onnx",
@@ -87,7 +87,7 @@ def test_types_and_layouts(
     assert document["output"][0]["name"] == "logits"
 
 
-def test_a_model_whose_batches_are_of_one(tmp_path: Path) -> None:
+def test_a_model_with_a_maximum_batch_size_of_one(tmp_path: Path) -> None:
     publish_shades(tmp_path, max_batch_size=1)
     assert config(tmp_path, "shades")["max_batch_size"] == 1
 

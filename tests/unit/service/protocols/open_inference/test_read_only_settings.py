@@ -1,4 +1,4 @@
-"""Triton's log and trace settings: to be read, and not to be changed by whoever may infer."""
+"""Triton's log and trace settings can be read, but not changed."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ PATHS = ["/v2/logging", "/v2/trace/setting", "/v2/models/shades/trace/setting"]
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_what_is_so_is_told_and_may_be_asked_for(client: TestClient, path: str) -> None:
+def test_current_values_are_returned_and_accepted(client: TestClient, path: str) -> None:
     settings = client.get(path).json()
     assert settings
     for asked in (None, {}, settings, dict.fromkeys(settings)):
-        answer = client.post(path) if asked is None else client.post(path, json=asked)
-        assert (answer.status_code, answer.json()) == (200, settings)
+        response = client.post(path) if asked is None else client.post(path, json=asked)
+        assert (response.status_code, response.json()) == (200, settings)
 
 
 @pytest.mark.parametrize("asked", [{"trace_level": "OFF"}, {"trace_level": ["OFF"]}, {"trace_rate": ["0"]}])
-def test_a_value_and_a_list_of_it_are_the_same(client: TestClient, asked: object) -> None:
+def test_a_value_equals_a_list_of_one(client: TestClient, asked: object) -> None:
     assert client.post("/v2/trace/setting", json=asked).json() == client.get("/v2/trace/setting").json()
 
 
-def test_the_log_settings_tell_the_level(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
+def test_log_settings_reflect_the_log_level(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         settings = client.get("/v2/logging").json()
     assert (settings["log_info"], settings["log_warning"], settings["log_verbose_level"]) == (False, True, 0)
@@ -45,9 +45,9 @@ def test_the_log_settings_tell_the_level(client: TestClient, caplog: pytest.LogC
         ("/v2/trace/setting", [], "the body: Input should be an? .*; expected an object of settings"),
     ],
 )
-def test_a_change_is_refused(client: TestClient, path: str, asked: object, sentence: str) -> None:
+def test_a_change_is_rejected(client: TestClient, path: str, asked: object, sentence: str) -> None:
     assert_error(client.post(path, json=asked), 400, sentence)
 
 
-def test_a_model_that_is_not_there_has_no_trace_settings(client: TestClient) -> None:
+def test_trace_settings_of_an_unknown_model(client: TestClient) -> None:
     assert_error(client.get("/v2/models/none/trace/setting"), 404, "no model 'none' is served")

@@ -1,4 +1,4 @@
-"""Inference by the Open Inference Protocol over REST on the real application, its quirks included."""
+"""Inference with the Open Inference Protocol over REST on the real application."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ONE = {"name": "pixels", "shape": [1, SIDE, SIDE, 1], "datatype": "UINT8"}
 def ask(
     client: TestClient, pixels: NDArray[np.uint8], *outputs: dict[str, Any], binary: bool = False, **more: Any
 ) -> Any:
-    """Post rows, as numbers or as bytes behind the JSON, with no Content-Type at all."""
+    """Posts rows, as JSON numbers or as bytes after the JSON, without a Content-Type."""
     tensor: dict[str, Any] = {**ONE, "shape": pixels.shape}
     document: dict[str, Any] = {**more, "inputs": [tensor]}
     if outputs:
@@ -43,27 +43,27 @@ def ask(
     return client.post(INFER, content=text + pixels.tobytes(), headers={LENGTH: str(len(text))})
 
 
-def split(answer: Any) -> tuple[dict[str, Any], bytes]:
-    """The JSON of a binary answer, and the bytes behind it."""
-    assert answer.status_code == 200, answer.text
-    assert answer.headers["content-type"] == "application/octet-stream"
-    length = int(answer.headers[LENGTH])
-    return json.loads(answer.content[:length]), answer.content[length:]
+def split(response: Any) -> tuple[dict[str, Any], bytes]:
+    """The JSON of a binary response, and the bytes that follow it."""
+    assert response.status_code == 200, response.text
+    assert response.headers["content-type"] == "application/octet-stream"
+    length = int(response.headers[LENGTH])
+    return json.loads(response.content[:length]), response.content[length:]
 
 
 def probabilities(client: TestClient, value: int) -> list[float]:
-    """By class, as the native dialect tells them."""
-    answer = client.post(f"/classify?top_k={CLASSES}", content=image(value)).json()
-    ranked = sorted(answer["predictions"][0]["top_k"], key=lambda each: each["index"])
+    """Probabilities by class, from the native dialect."""
+    response = client.post(f"/classify?top_k={CLASSES}", content=image(value)).json()
+    ranked = sorted(response["predictions"][0]["top_k"], key=lambda each: each["index"])
     return [each["probability"] for each in ranked]
 
 
-def test_numbers_in_json_out(client: TestClient) -> None:
-    answer = ask(client, rows(level(3), level(8)), id="seven")
-    assert answer.headers["content-type"] == "application/json"
-    assert LENGTH.lower() not in answer.headers
-    assert answer.headers["server-timing"].startswith("decode;dur=0.000, queue;dur=")
-    document = answer.json()
+def test_json_numbers_and_json_outputs(client: TestClient) -> None:
+    response = ask(client, rows(level(3), level(8)), id="seven")
+    assert response.headers["content-type"] == "application/json"
+    assert LENGTH.lower() not in response.headers
+    assert response.headers["server-timing"].startswith("decode;dur=0.000, queue;dur=")
+    document = response.json()
     assert list(document) == ["id", "model_name", "model_version", "outputs"]
     assert (document["id"], document["model_name"], document["model_version"]) == ("seven", "shades", "1")
     [output] = document["outputs"]
@@ -72,13 +72,13 @@ def test_numbers_in_json_out(client: TestClient) -> None:
     assert output["data"] == probabilities(client, level(3)) + probabilities(client, level(8))
 
 
-def test_an_id_is_always_there(client: TestClient) -> None:
+def test_responses_always_have_an_id(client: TestClient) -> None:
     assert len(ask(client, rows(0)).json()["id"]) == 32
 
 
-def test_bytes_in_bytes_out_with_no_content_type(client: TestClient) -> None:
-    answer = ask(client, rows(level(3), level(8)), {"binary_data": True}, binary=True)
-    document, tail = split(answer)
+def test_binary_data_without_a_content_type(client: TestClient) -> None:
+    response = ask(client, rows(level(3), level(8)), {"binary_data": True}, binary=True)
+    document, tail = split(response)
     [output] = document["outputs"]
     assert output == {
         "name": "probabilities",
@@ -100,12 +100,12 @@ def test_bytes_in_bytes_out_with_no_content_type(client: TestClient) -> None:
         (({"binary_data": True},), False, True),
     ],
 )
-def test_an_outputs_own_parameter_outranks_the_requests(
+def test_an_outputs_parameter_overrides_the_requests(
     client: TestClient, outputs: tuple[dict[str, Any], ...], default: bool, binary: bool
 ) -> None:
-    answer = ask(client, rows(0), *outputs, parameters={"binary_data_output": default})
-    assert answer.status_code == 200
-    assert (LENGTH in answer.headers) == binary
+    response = ask(client, rows(0), *outputs, parameters={"binary_data_output": default})
+    assert response.status_code == 200
+    assert (LENGTH in response.headers) == binary
 
 
 @pytest.mark.parametrize("body", [rows(level(4)).tobytes(), image(level(4)), image(level(4), form="JPEG")])
@@ -115,7 +115,7 @@ def test_a_raw_binary_request(client: TestClient, body: bytes) -> None:
     assert np.frombuffer(tail, "<f4").argmax() == 4
 
 
-def test_pictures_as_bytes_and_in_base64(client: TestClient) -> None:
+def test_images_as_bytes_and_in_base64(client: TestClient) -> None:
     files = [image(level(index), side=20 + index) for index in range(CLASSES)]
     tensor = {"name": "pixels", "shape": [CLASSES], "datatype": "BYTES"}
     said = {"inputs": [{**tensor, "data": [base64.b64encode(file).decode() for file in files]}]}
@@ -128,7 +128,7 @@ def test_pictures_as_bytes_and_in_base64(client: TestClient) -> None:
     assert np.reshape(in_json, (CLASSES, CLASSES)).argmax(axis=1).tolist() == list(range(CLASSES))
 
 
-def test_a_picture_that_is_none_is_named(client: TestClient) -> None:
+def test_an_undecodable_image_is_named(client: TestClient) -> None:
     data = [base64.b64encode(image(0)).decode(), base64.b64encode(b"text").decode()]
     tensor = {"name": "pixels", "shape": [2], "datatype": "BYTES", "data": data}
     assert_error(
@@ -137,8 +137,8 @@ def test_a_picture_that_is_none_is_named(client: TestClient) -> None:
 
 
 def test_classes_in_json(client: TestClient) -> None:
-    answer = ask(client, rows(level(7), level(2)), {"classification": 3})
-    [output] = answer.json()["outputs"]
+    response = ask(client, rows(level(7), level(2)), {"classification": 3})
+    [output] = response.json()["outputs"]
     assert (output["datatype"], output["shape"]) == ("BYTES", [2, 3])
     assert output["data"][0] == "1.000000:7:shade 7"
     assert output["data"][3] == "1.000000:2:shade 2"
@@ -146,8 +146,8 @@ def test_classes_in_json(client: TestClient) -> None:
 
 
 def test_classes_as_bytes(client: TestClient) -> None:
-    answer = ask(client, rows(level(7)), {"classification": 2, "binary_data": True})
-    document, tail = split(answer)
+    response = ask(client, rows(level(7)), {"classification": 2, "binary_data": True})
+    document, tail = split(response)
     elements = []
     while tail:
         (size,) = struct.unpack_from("<I", tail)
@@ -158,10 +158,10 @@ def test_classes_as_bytes(client: TestClient) -> None:
     assert [element.rpartition(":")[2] for element in elements] == ["shade 7", "shade 6"]
 
 
-def test_of_equal_classes_the_lowest_index_comes_first_and_there_are_no_more_than_the_model_has(
+def test_equal_scores_are_ordered_by_index(
     client: TestClient,
 ) -> None:
-    halfway = rows(51)  # as far from one centre as from the next
+    halfway = rows(51)  # at equal distance from two centres
     [output] = ask(client, halfway, {"classification": 99}).json()["outputs"]
     assert output["shape"] == [1, CLASSES]
     values = [float(element.split(":")[0]) for element in output["data"]]
@@ -172,14 +172,12 @@ def test_of_equal_classes_the_lowest_index_comes_first_and_there_are_no_more_tha
 
 
 @pytest.mark.parametrize(("coding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
-def test_a_compressed_request_whose_length_is_that_of_the_plain_json(
-    client: TestClient, coding: str, pack: Any
-) -> None:
+def test_the_header_length_counts_decompressed_json(client: TestClient, coding: str, pack: Any) -> None:
     text = json.dumps({"inputs": [{**ONE, "parameters": {"binary_data_size": SIDE * SIDE}}]}).encode()
     body = pack(text + rows(level(6)).tobytes())
     headers = {LENGTH: str(len(text)), "Content-Encoding": coding}
-    answer = client.post(INFER, content=body, headers=headers)
-    assert np.argmax(answer.json()["outputs"][0]["data"]) == 6
+    response = client.post(INFER, content=body, headers=headers)
+    assert np.argmax(response.json()["outputs"][0]["data"]) == 6
 
 
 @pytest.mark.parametrize(
@@ -197,7 +195,7 @@ def test_wrong_content_codings(
     assert_error(client.post(INFER, content=body, headers={"Content-Encoding": coding}), status, sentence)
 
 
-def test_only_large_answers_to_infer_are_compressed(client: TestClient) -> None:
+def test_only_large_inference_responses_are_compressed(client: TestClient) -> None:
     client.headers["Accept-Encoding"] = "gzip, deflate, br"
     large = ask(client, rows(*range(250)))
     assert large.headers["content-encoding"] == "gzip"
@@ -214,19 +212,19 @@ def test_only_large_answers_to_infer_are_compressed(client: TestClient) -> None:
     assert "content-encoding" not in error.headers
 
 
-def test_a_large_binary_answer_tells_the_length_of_the_plain_json(client: TestClient) -> None:
+def test_a_compressed_binary_response_gives_the_uncompressed_json_length(client: TestClient) -> None:
     client.headers["Accept-Encoding"] = "deflate"
     pixels = np.concatenate([rows(*range(250))] * 2)[:256]
-    answer = ask(client, pixels, {"binary_data": True, "classification": CLASSES}, binary=True)
-    assert answer.headers["content-encoding"] == "deflate"
-    document, tail = split(answer)
+    response = ask(client, pixels, {"binary_data": True, "classification": CLASSES}, binary=True)
+    assert response.headers["content-encoding"] == "deflate"
+    document, tail = split(response)
     assert document["outputs"][0]["parameters"] == {"binary_data_size": len(tail)}
 
 
-def test_a_sentence_does_not_send_megabytes_back(client: TestClient) -> None:
-    answer = client.post(INFER, json={"inputs": [{**ONE, "name": "x" * 1_000_000, "data": []}]})
-    assert_error(answer, 400, "takes one input, 'pixels'; the request has .*…$")
-    assert len(answer.content) < 100_000
+def test_error_messages_are_truncated(client: TestClient) -> None:
+    response = client.post(INFER, json={"inputs": [{**ONE, "name": "x" * 1_000_000, "data": []}]})
+    assert_error(response, 400, "takes one input, 'pixels'; the request has .*…$")
+    assert len(response.content) < 100_000
 
 
 def test_a_timeout_in_microseconds(client: TestClient, service: Service) -> None:
@@ -237,7 +235,7 @@ def test_a_timeout_in_microseconds(client: TestClient, service: Service) -> None
     assert model.admission.admitted == 0
 
 
-def test_what_is_not_a_number_comes_out_as_null_and_as_itself_in_bytes(tmp_path: Path) -> None:
+def test_non_finite_scores_are_null_in_json_and_kept_in_bytes(tmp_path: Path) -> None:
     Linear(InputSpec("pixels", "float32", "NCHW", HEIGHT, WIDTH, 3, "fit"), "logits").publish(tmp_path)
     pixels = np.zeros((2, 3, HEIGHT, WIDTH), np.float32)
     pixels[1] = np.nan
@@ -279,9 +277,9 @@ def test_a_body_and_a_request_over_the_limits(repository: Path) -> None:
 def test_a_full_queue_and_a_server_that_stops(client: TestClient, service: Service) -> None:
     registry = service.plane.registry
     registry.resolve().admission.acquire(1024)
-    answer = ask(client, rows(0))
-    assert_error(answer, 429, "the queue is full")
-    assert int(answer.headers["retry-after"]) >= 1
+    response = ask(client, rows(0))
+    assert_error(response, 429, "the queue is full")
+    assert int(response.headers["retry-after"]) >= 1
     registry.stop()
     assert_error(ask(client, rows(0)), 503, "shutting down")
     assert_error(client.get("/v2/models/shades/ready"), 503, "shutting down")

@@ -1,4 +1,4 @@
-"""Bodies of inference requests: understood to the byte, or refused."""
+"""Parsing of inference requests of the Open Inference Protocol."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ def test_json_numbers(manifest: Manifest) -> None:
     np.testing.assert_array_equal(request.content, rows(7))
 
 
-def test_bytes_behind_the_json(manifest: Manifest) -> None:
+def test_binary_data_after_the_json(manifest: Manifest) -> None:
     both = rows(1, 2)
     request = read(manifest, binary(2 * PIXELS, shape=[2, SIDE, SIDE, 1]), tail=both.tobytes())
     assert isinstance(request.content, np.ndarray)
     np.testing.assert_array_equal(request.content, both)
 
 
-def test_an_id_is_made_where_none_came(manifest: Manifest) -> None:
+def test_a_missing_id_is_generated(manifest: Manifest) -> None:
     ids = {read(manifest, document()).id for _ in range(10)}
     assert len(ids) == 10
     assert read(manifest, {"id": "", **document()}).id != ""
 
 
 @pytest.mark.parametrize("shape", [[2], [2, 1]])
-def test_pictures_as_base64_or_as_bytes(manifest: Manifest, shape: list[int]) -> None:
+def test_images_as_base64_or_as_bytes(manifest: Manifest, shape: list[int]) -> None:
     one, two = image(1), image(2)
     texts = [base64.b64encode(one).decode(), f"data:image/png;base64,{base64.b64encode(two).decode()}"]
     said = read(manifest, document(datatype="BYTES", shape=shape, data=texts))
@@ -59,7 +59,7 @@ def test_pictures_as_base64_or_as_bytes(manifest: Manifest, shape: list[int]) ->
     assert said.content == behind.content == [EncodedImage(one), EncodedImage(two)]
 
 
-def test_base64_nested_as_the_shape_says(manifest: Manifest) -> None:
+def test_nested_base64(manifest: Manifest) -> None:
     texts = [[base64.b64encode(image(value)).decode()] for value in (1, 2)]
     request = read(manifest, document(datatype="BYTES", shape=[2, 1], data=texts))
     assert request.content == [EncodedImage(image(1)), EncodedImage(image(2))]
@@ -68,7 +68,7 @@ def test_base64_nested_as_the_shape_says(manifest: Manifest) -> None:
             read(manifest, document(datatype="BYTES", shape=shape, data=data))
 
 
-def test_null_is_said_for_what_is_not_there(manifest: Manifest) -> None:
+def test_null_members_are_unset(manifest: Manifest) -> None:
     tensor = {**document()["inputs"][0], "parameters": None}
     outputs = [{"name": "probabilities", "parameters": None}]
     request = read(manifest, {"id": None, "parameters": None, "inputs": [tensor], "outputs": outputs})
@@ -83,14 +83,14 @@ def test_null_is_said_for_what_is_not_there(manifest: Manifest) -> None:
         (bytes(PIXELS - 1), False),
         (bytes(PIXELS + 1), False),
         (b"", False),
-        # Pictures of just as many bytes as a row has.
+        # Images with exactly a row's number of bytes.
         (image(7)[:PIXELS].ljust(PIXELS, b"\0"), False),
         (image(7, form="JPEG")[:PIXELS], False),
         (image(7, form="GIF")[:PIXELS].ljust(PIXELS, b"\0"), False),
         (image(7, form="WebP")[:PIXELS].ljust(PIXELS, b"\0"), False),
     ],
 )
-def test_a_raw_binary_request_is_a_row_or_a_picture(manifest: Manifest, body: bytes, is_row: bool) -> None:
+def test_a_raw_binary_request_is_a_row_or_an_image(manifest: Manifest, body: bytes, is_row: bool) -> None:
     request = read_request(body, "0", manifest, JSON_LIMITS)
     content = decode(manifest, request)
     assert isinstance(content, np.ndarray) == is_row
@@ -119,15 +119,13 @@ def test_a_raw_binary_request_is_a_row_or_a_picture(manifest: Manifest, body: by
         "1" * 5000,
     ],
 )
-def test_a_header_length_that_cannot_be(manifest: Manifest, header: str) -> None:
+def test_an_invalid_header_length(manifest: Manifest, header: str) -> None:
     with pytest.raises(InvalidInput, match="Inference-Header-Content-Length must be a number from 0 to the"):
         read_request(json.dumps(document()).encode(), header, manifest, JSON_LIMITS)
 
 
 @given(st.binary(max_size=80), st.one_of(st.none(), st.text(max_size=6), st.integers(-1, 100).map(str)))
-def test_any_body_with_any_header_is_read_or_refused(
-    manifest: Manifest, body: bytes, header: str | None
-) -> None:
+def test_any_body_is_parsed_or_rejected(manifest: Manifest, body: bytes, header: str | None) -> None:
     try:
         read_request(body, header, manifest, JSON_LIMITS)
     except ConvserveError:
@@ -137,7 +135,7 @@ def test_any_body_with_any_header_is_read_or_refused(
 
 
 @given(st.integers(0, 2 * PIXELS), st.integers(0, 2 * PIXELS), st.integers(-1, 3))
-def test_missing_and_left_over_bytes_are_refused(manifest: Manifest, told: int, sent: int, n: int) -> None:
+def test_missing_and_extra_bytes_are_rejected(manifest: Manifest, told: int, sent: int, n: int) -> None:
     request = binary(told, shape=[n, SIDE, SIDE, 1])
     try:
         read(manifest, request, tail=bytes(sent))
@@ -155,9 +153,7 @@ json_values = st.recursive(
 
 
 @given(st.sampled_from(["name", "shape", "datatype", "data", "parameters"]), json_values)
-def test_an_input_with_any_member_changed_is_read_or_refused(
-    manifest: Manifest, member: str, value: Any
-) -> None:
+def test_any_changed_input_is_parsed_or_rejected(manifest: Manifest, member: str, value: Any) -> None:
     request = document()
     request["inputs"][0][member] = value
     try:
@@ -168,9 +164,7 @@ def test_an_input_with_any_member_changed_is_read_or_refused(
 
 
 @given(st.sampled_from(["id", "parameters", "inputs", "outputs", "other"]), json_values)
-def test_a_request_with_any_member_changed_is_read_or_refused(
-    manifest: Manifest, member: str, value: Any
-) -> None:
+def test_any_changed_request_is_parsed_or_rejected(manifest: Manifest, member: str, value: Any) -> None:
     try:
         read(manifest, {**document(), member: value})
     except ConvserveError:
@@ -187,7 +181,7 @@ parameters = st.dictionaries(
 
 
 @given(parameters)
-def test_any_parameters_are_read_or_refused(manifest: Manifest, parameters: dict[str, Any]) -> None:
+def test_any_parameters_are_parsed_or_rejected(manifest: Manifest, parameters: dict[str, Any]) -> None:
     try:
         request = read(manifest, {**document(), "parameters": parameters})
     except InvalidInput:
@@ -197,7 +191,7 @@ def test_any_parameters_are_read_or_refused(manifest: Manifest, parameters: dict
     assert request.timeout == (parameters.get("timeout", 0) / 1e6 or None)
 
 
-def test_other_parameters_are_let_pass(manifest: Manifest) -> None:
+def test_unknown_parameters_are_ignored(manifest: Manifest) -> None:
     parameters = {"sequence_id": 5, "sequence_start": True, "sequence_end": False, "headers": "h", "x": 0.5}
     request = read(
         manifest, {**document(), "parameters": {**parameters, "timeout": 1_500_000, "priority": 1}}
@@ -217,7 +211,7 @@ def test_other_parameters_are_let_pass(manifest: Manifest) -> None:
         ([{"classification": 10**30}], {}, RequestedOutput("probabilities", classification=10**30)),
     ],
 )
-def test_the_form_of_the_output(
+def test_requested_outputs(
     manifest: Manifest, outputs: list[dict[str, Any]] | None, default: dict[str, Any], wanted: RequestedOutput
 ) -> None:
     named = outputs and [{"name": "probabilities", "parameters": given} for given in outputs]
@@ -227,13 +221,13 @@ def test_the_form_of_the_output(
 
 @pytest.mark.parametrize("count", [MOST + 1, 2**31, 2**60, 2**63, 10**400])
 @pytest.mark.parametrize("tail", [(SIDE, SIDE, 1), ()])
-def test_more_rows_than_a_request_may_hold(manifest: Manifest, count: int, tail: tuple[int, ...]) -> None:
+def test_too_many_rows(manifest: Manifest, count: int, tail: tuple[int, ...]) -> None:
     datatype = "UINT8" if tail else "BYTES"
     with pytest.raises(PayloadTooLarge, match="a request holds at most 256"):
         read(manifest, binary(datatype=datatype, shape=[count, *tail]), tail=bytes(PIXELS))
 
 
-def test_a_body_that_is_all_json_needs_no_header(manifest: Manifest) -> None:
+def test_a_header_length_of_the_whole_body(manifest: Manifest) -> None:
     text = json.dumps(document()).encode()
     request = read_request(text, str(len(text)), manifest, JSON_LIMITS)
     assert isinstance(decode(manifest, request), np.ndarray)

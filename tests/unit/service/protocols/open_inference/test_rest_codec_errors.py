@@ -1,4 +1,4 @@
-"""What an inference request is refused for, and in which words."""
+"""Error messages for invalid inference requests of the Open Inference Protocol."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ REFUSED_INPUTS: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize(("request_", "sentence"), REFUSED_INPUTS.values(), ids=REFUSED_INPUTS)
-def test_the_sentence_says_what_was_expected_and_what_came(
+def test_messages_name_the_expected_and_the_actual_input(
     manifest: Manifest, request_: dict[str, Any], sentence: str
 ) -> None:
     with pytest.raises(InvalidInput, match=sentence):
@@ -85,7 +85,7 @@ REFUSED_PARAMETERS: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("parameters", "sentence"), REFUSED_PARAMETERS, ids=str)
-def test_wrong_request_parameters(manifest: Manifest, parameters: dict[str, Any], sentence: str) -> None:
+def test_invalid_request_parameters(manifest: Manifest, parameters: dict[str, Any], sentence: str) -> None:
     with pytest.raises(InvalidInput, match=sentence):
         read(manifest, {**document(), "parameters": parameters})
 
@@ -115,7 +115,7 @@ def test_wrong_request_parameters(manifest: Manifest, parameters: dict[str, Any]
         ("probabilities", "outputs: Input should be a valid array"),
     ],
 )
-def test_wrong_outputs(manifest: Manifest, outputs: Any, sentence: str) -> None:
+def test_invalid_outputs(manifest: Manifest, outputs: Any, sentence: str) -> None:
     with pytest.raises(InvalidInput, match=sentence):
         read(manifest, {**document(), "outputs": outputs})
 
@@ -128,14 +128,14 @@ def test_wrong_outputs(manifest: Manifest, outputs: Any, sentence: str) -> None:
         (document(datatype="BYTES", shape=[1], data=["AA=="]), b"x"),
     ],
 )
-def test_left_over_bytes_are_named(manifest: Manifest, request_: dict[str, Any], tail: bytes) -> None:
+def test_extra_bytes_are_rejected(manifest: Manifest, request_: dict[str, Any], tail: bytes) -> None:
     with pytest.raises(InvalidInput, match="unexpected additional input data"):
         read(manifest, request_, tail=tail)
 
 
 @pytest.mark.parametrize("depth", [100, 201, 100_000])
 @pytest.mark.parametrize("where", [b'{"inputs": %s}', b'{"inputs": [{"data": %s}]}', b'{"other": %s}', b"%s"])
-def test_brackets_without_end(manifest: Manifest, depth: int, where: bytes) -> None:
+def test_deeply_nested_json(manifest: Manifest, depth: int, where: bytes) -> None:
     for text in (where % (b"[" * depth + b"]" * depth), where % (b'{"a":' * depth + b"0" + b"}" * depth)):
         with pytest.raises(InvalidInput):
             read(manifest, text)
@@ -151,9 +151,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("text", "element"), WRONG.values(), ids=WRONG)
-def test_a_hundred_thousand_mistakes_cost_no_more_than_the_first(
-    manifest: Manifest, text: bytes, element: bytes
-) -> None:
+def test_memory_of_many_errors_is_bounded(manifest: Manifest, text: bytes, element: bytes) -> None:
     body = text % (element * 100_000)
     tracemalloc.start()
     try:
@@ -165,6 +163,6 @@ def test_a_hundred_thousand_mistakes_cost_no_more_than_the_first(
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"[]", b"null", b"7", b'"x"', b"\xff\xfe", b'{"id":"\\ud800"}'])
-def test_what_is_not_an_object_in_json(manifest: Manifest, text: bytes) -> None:
+def test_json_that_is_not_an_object(manifest: Manifest, text: bytes) -> None:
     with pytest.raises(InvalidInput, match=r"the body|id: |inputs: "):
         read(manifest, text)

@@ -1,4 +1,4 @@
-"""What the Open Inference Protocol tells of the server and its models, on the real application."""
+"""Metadata endpoints of the Open Inference Protocol on the real application."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def client(service: Service) -> Iterator[TestClient]:
 
 
 @pytest.mark.parametrize("path", ["/v2", "/v2/"])
-def test_the_server_with_and_without_a_slash(client: TestClient, path: str) -> None:
+def test_server_metadata_with_and_without_a_trailing_slash(client: TestClient, path: str) -> None:
     assert client.get(path).json() == {
         "name": "convserve",
         "version": __version__,
@@ -44,14 +44,14 @@ def test_health(client: TestClient, service: Service) -> None:
     assert client.get("/v2/health/live").json() == {"live": True}
     assert client.get("/v2/health/ready").json() == {"ready": True, "live": True}
     service.plane.registry.drain()
-    answer = client.get("/v2/health/ready")
+    response = client.get("/v2/health/ready")
     told = {"error": "the server is not ready: draining", "ready": False, "live": True}
-    assert (answer.status_code, answer.json()) == (503, told)
+    assert (response.status_code, response.json()) == (503, told)
     assert client.get("/v2/health/live").status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/v2/models/shades", "/v2/models/shades/versions/1", "/v2/models/shade%73"])
-def test_metadata_and_a_name_that_is_percent_encoded(client: TestClient, path: str) -> None:
+def test_metadata_of_a_percent_encoded_name(client: TestClient, path: str) -> None:
     assert client.get(path).json() == {
         "name": "shades",
         "versions": ["1"],
@@ -84,7 +84,7 @@ def test_the_repository_index_with_an_empty_body_and_no_content_type(repository:
 
 
 @pytest.mark.parametrize("body", [b"x", b"[]", b"null", b'{"ready": 1}', b'{"ready": "true"}', b"\xff"])
-def test_an_index_asked_wrongly(client: TestClient, body: bytes) -> None:
+def test_invalid_index_requests(client: TestClient, body: bytes) -> None:
     assert_error(client.post("/v2/repository/index", content=body), 400, "the body|ready: ")
 
 
@@ -99,14 +99,14 @@ def test_an_index_asked_wrongly(client: TestClient, body: bytes) -> None:
         "/v2/cudasharedmemory/unregister",
     ],
 )
-def test_what_is_not_offered(client: TestClient, path: str) -> None:
+def test_unsupported_endpoints(client: TestClient, path: str) -> None:
     assert_error(client.post(path, content=b""), 501, f"^{path} is not supported by this server$")
 
 
 @pytest.mark.parametrize("kind", ["system", "cuda"])
-def test_there_are_no_regions_of_shared_memory(client: TestClient, kind: str) -> None:
-    answer = client.get(f"/v2/{kind}sharedmemory/status")
-    assert (answer.status_code, answer.json()) == (200, [])
+def test_shared_memory_status_is_empty(client: TestClient, kind: str) -> None:
+    response = client.get(f"/v2/{kind}sharedmemory/status")
+    assert (response.status_code, response.json()) == (200, [])
 
 
 @pytest.mark.parametrize("path", ["", "/infer", "/config", "/ready", "/stats"])
@@ -121,8 +121,8 @@ def test_there_are_no_regions_of_shared_memory(client: TestClient, kind: str) ->
     ],
 )
 def test_unknown_models_and_versions(client: TestClient, model: str, path: str, sentence: str) -> None:
-    answer = client.request("POST" if path == "/infer" else "GET", f"/v2/models/{model}{path}")
-    assert_error(answer, 404, sentence)
+    response = client.request("POST" if path == "/infer" else "GET", f"/v2/models/{model}{path}")
+    assert_error(response, 404, sentence)
 
 
 @pytest.mark.parametrize(

@@ -16,25 +16,25 @@ LIMIT = 1000
 
 
 @given(st.binary(max_size=LIMIT))
-def test_what_was_compressed_comes_out_as_it_went_in(data: bytes) -> None:
+def test_compression_round_trips(data: bytes) -> None:
     assert decompress(gzip.compress(data), "gzip", LIMIT) == data
     assert decompress(gzip.compress(data), " X-GZIP ", LIMIT) == data
     assert decompress(zlib.compress(data), "deflate", LIMIT) == data
 
 
 @pytest.mark.parametrize("coding", ["", "identity", " Identity "])
-def test_a_plain_body_stays_as_it_is(coding: str) -> None:
+def test_an_uncompressed_body_is_unchanged(coding: str) -> None:
     assert decompress(b"plain", coding, LIMIT) == b"plain"
 
 
 @pytest.mark.parametrize("coding", ["br", "zstd", "compress", "gzip, gzip", "deflate, gzip", "x"])
-def test_another_coding_is_named_and_refused(coding: str) -> None:
+def test_unsupported_codings_are_rejected(coding: str) -> None:
     with pytest.raises(UnsupportedContent, match=f"Content-Encoding '{coding}' is not supported; send gzip"):
         decompress(b"", coding, LIMIT)
 
 
 @given(st.binary(max_size=200), st.sampled_from(["gzip", "deflate"]))
-def test_nothing_but_an_input_error_is_ever_raised(data: bytes, coding: str) -> None:
+def test_only_input_errors_are_raised(data: bytes, coding: str) -> None:
     broken = (data, gzip.compress(b"abc")[:-1], gzip.compress(b"abc") + data + b"x", zlib.compress(b"")[:-1])
     for body in broken:
         with pytest.raises(InvalidInput):
@@ -42,13 +42,13 @@ def test_nothing_but_an_input_error_is_ever_raised(data: bytes, coding: str) -> 
 
 
 @pytest.mark.parametrize(("coding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
-def test_the_limit_is_that_of_what_comes_out(coding: str, pack: Callable[[bytes], bytes]) -> None:
+def test_the_limit_applies_to_the_decompressed_body(coding: str, pack: Callable[[bytes], bytes]) -> None:
     assert len(decompress(pack(bytes(LIMIT)), coding, LIMIT)) == LIMIT
     with pytest.raises(PayloadTooLarge, match="decompressed body is larger than 1000 bytes"):
         decompress(pack(bytes(LIMIT + 1)), coding, LIMIT)
 
 
-def test_a_bomb_is_never_held_in_memory() -> None:
+def test_a_compression_bomb_is_not_expanded() -> None:
     bomb = zlib.compress(bytes(100_000_000), level=1)
     tracemalloc.start()
     try:
@@ -80,13 +80,11 @@ LARGE = bytes(range(256)) * (MIN_COMPRESSED_BYTES // 256)
         (",;,=;q", None),
     ],
 )
-def test_a_large_answer_takes_the_first_coding_that_is_accepted_and_known(
-    accepted: str, coding: str | None
-) -> None:
+def test_a_large_response_uses_the_first_supported_coding(accepted: str, coding: str | None) -> None:
     body, name = compress(LARGE, accepted)
     assert name == coding
     assert (body if name is None else decompress(body, name, len(LARGE))) == LARGE
 
 
-def test_a_small_answer_stays_plain() -> None:
+def test_a_small_response_is_not_compressed() -> None:
     assert compress(LARGE[:-1], "gzip") == (LARGE[:-1], None)

@@ -1,4 +1,4 @@
-"""Bodies that are made to be dear, or to break what reads them: each costs no more than its size."""
+"""Bodies built to exhaust or crash the parsers cost no more than their size."""
 
 from __future__ import annotations
 
@@ -60,10 +60,10 @@ def disposition(parameter: bytes) -> bytes:
         b"filename*=utf-7''+2AA-.png",
     ],
 )
-def test_a_file_name_of_half_a_surrogate_pair(client: TestClient, parameter: bytes) -> None:
-    answer = client.post("/classify", content=form(disposition(parameter)), headers=FORM)
-    assert answer.status_code == 200
-    [prediction] = answer.json()["predictions"]
+def test_a_file_name_with_a_lone_surrogate(client: TestClient, parameter: bytes) -> None:
+    response = client.post("/classify", content=form(disposition(parameter)), headers=FORM)
+    assert response.status_code == 200
+    [prediction] = response.json()["predictions"]
     assert prediction["label"] == "shade 1"
     assert prediction["filename"].startswith("?")
 
@@ -78,34 +78,34 @@ def test_a_file_name_of_half_a_surrogate_pair(client: TestClient, parameter: byt
     ],
 )
 @pytest.mark.parametrize("path", ["/classify", "/predictions/shades"])
-def test_a_file_name_in_a_charset_that_cannot_be(client: TestClient, path: str, parameter: bytes) -> None:
-    answer = client.post(path, content=form(disposition(parameter)), headers=FORM)
-    assert_error(answer, 400, "malformed header content-disposition")
+def test_a_file_name_in_an_invalid_charset(client: TestClient, path: str, parameter: bytes) -> None:
+    response = client.post(path, content=form(disposition(parameter)), headers=FORM)
+    assert_error(response, 400, "malformed header content-disposition")
 
 
 @pytest.mark.parametrize("boundary", ["boundary*=idna''x", "boundary*" + "9" * 5000 + "=x"])
-def test_a_boundary_that_cannot_be(client: TestClient, boundary: str) -> None:
+def test_an_invalid_boundary(client: TestClient, boundary: str) -> None:
     headers = {"Content-Type": f"multipart/form-data; {boundary}"}
-    answer = client.post("/classify", content=form(), headers=headers)
-    assert_error(answer, 400, "malformed header content-type")
+    response = client.post("/classify", content=form(), headers=headers)
+    assert_error(response, 400, "malformed header content-type")
 
 
-def test_a_clients_mistakes_do_not_fill_the_log(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
+def test_client_errors_are_not_logged(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "service"):
         body = b"--frontier\r\nbroken header\r\n\r\n--frontier--\r\n"
-        answer = client.post("/classify", content=body, headers=FORM)
-    assert_error(answer, 400, "malformed multipart body")
+        response = client.post("/classify", content=body, headers=FORM)
+    assert_error(response, 400, "malformed multipart body")
     assert caplog.text == ""
 
 
-def test_a_form_of_very_many_parts() -> None:
+def test_memory_of_a_form_with_many_parts() -> None:
     body = form(*[b"Content-Type: image/x"] * 1001, data=b"")
     with pytest.raises(PayloadTooLarge, match=r"has more than 1,000 parts \(CONVSERVE_MAX_PARTS\)"):
         read_files(FORM["Content-Type"], body, 1000)
     assert len(read_files(FORM["Content-Type"], body, 1001)) == 1001
 
 
-def test_json_of_very_many_images() -> None:
+def test_memory_of_json_with_many_images() -> None:
     body = json.dumps({"images": [{"b64": ""}] * (MAX_IMAGES + 1)}).encode()
     with pytest.raises(PayloadTooLarge, match="images: List should have at most 10000 items"):
         read_json_images(body, JSON_LIMITS)
@@ -129,18 +129,18 @@ def test_json_of_very_many_images() -> None:
     ],
     ids=["numbers", "empty", "members", "members of an image"],
 )
-def test_a_hundred_thousand_mistakes_cost_no_more_than_the_first(body: bytes, sentence: str) -> None:
+def test_memory_of_many_errors_is_bounded(body: bytes, sentence: str) -> None:
     with memory_below(25 * len(body)), pytest.raises(InvalidInput, match=sentence):
         read_json_images(body, JSON_LIMITS)
 
 
-def test_a_body_in_very_many_chunks_takes_no_more_memory_than_in_one() -> None:
+def test_memory_of_a_body_in_many_chunks() -> None:
     chunk, size = b"xy", 100_000
 
     async def receive() -> Message:
         nonlocal size
         size -= len(chunk)
-        # A new object each time, as from a socket.
+        # A new object for each chunk, as from a socket.
         return {"type": "http.request", "body": bytes(bytearray(chunk)), "more_body": size > 0}
 
     request = Request({"type": "http", "method": "POST", "headers": []}, receive)
@@ -153,7 +153,7 @@ TENSOR = b'"name":"pixels","shape":[1,8,8,1],"datatype":"UINT8"'
 
 @pytest.fixture
 def frugal(repository: Path) -> Iterator[TestClient]:
-    """The application, of which no JSON may hold more than a thousand values."""
+    """The application with a limit of 1000 JSON values."""
     with TestClient(create_app(Settings(models=repository, max_json_values=1000))) as client:
         yield client
 
@@ -170,15 +170,15 @@ def frugal(repository: Path) -> Iterator[TestClient]:
     ],
 )
 @pytest.mark.parametrize("element", [b"[]", b"{}", b"0"])
-def test_more_values_than_json_may_hold(frugal: TestClient, path: str, body: bytes, element: bytes) -> None:
+def test_too_many_json_values(frugal: TestClient, path: str, body: bytes, element: bytes) -> None:
     content = body % b",".join([element] * 1001)
     with memory_below(100 * len(content)):
-        answer = frugal.post(path, content=content, headers={"Content-Type": "application/json"})
-    assert_error(answer, 413, "CONVSERVE_MAX_JSON_VALUES")
+        response = frugal.post(path, content=content, headers={"Content-Type": "application/json"})
+    assert_error(response, 413, "CONVSERVE_MAX_JSON_VALUES")
 
 
-def test_what_is_no_json_is_not_counted(frugal: TestClient) -> None:
-    """A flat picture of commas, behind JSON; and a large picture in base64."""
+def test_only_json_values_are_counted(frugal: TestClient) -> None:
+    """Binary data after the JSON that has many commas, and a large base64 string."""
     pixels = bytes([ord(",")]) * 64 * 20
     head = b'{"inputs":[{%b,"parameters":{"binary_data_size":1280}}]}' % TENSOR.replace(b"[1,", b"[20,")
     headers = {"Inference-Header-Content-Length": str(len(head))}
@@ -187,7 +187,7 @@ def test_what_is_no_json_is_not_counted(frugal: TestClient) -> None:
     assert frugal.post("/classify", json={"images": [{"b64": large}]}).status_code == 200
 
 
-def test_the_settings_of_forms_and_depth_reach_their_readers(repository: Path) -> None:
+def test_limits_on_parts_and_depth_apply(repository: Path) -> None:
     settings = Settings(models=repository, max_parts=2, max_json_depth=10)
     with TestClient(create_app(settings)) as client:
         parts = form(*[b"Content-Type: image/x"] * 3, data=b"x")
@@ -196,8 +196,8 @@ def test_the_settings_of_forms_and_depth_reach_their_readers(repository: Path) -
             client.post("/predictions/shades", content=parts, headers=FORM), 413, "CONVSERVE_MAX_PARTS"
         )
         deep = b'{"images":' + b"[" * 10 + b"]" * 10 + b"}"
-        answer = client.post("/classify", content=deep, headers={"Content-Type": "application/json"})
-        assert_error(answer, 400, "CONVSERVE_MAX_JSON_DEPTH")
+        response = client.post("/classify", content=deep, headers={"Content-Type": "application/json"})
+        assert_error(response, 400, "CONVSERVE_MAX_JSON_DEPTH")
 
 
 @pytest.mark.parametrize(
@@ -211,6 +211,6 @@ def test_the_settings_of_forms_and_depth_reach_their_readers(repository: Path) -
         (b"0", False),
     ],
 )
-def test_depth_is_what_is_open_at_a_time(body: bytes, deep: bool) -> None:
+def test_depth_counts_open_brackets(body: bytes, deep: bool) -> None:
     with pytest.raises(InvalidInput, match="deeper than 8") if deep else nullcontext():
         parse_json(TypeAdapter(object), body, JsonLimits(max_values=1000, max_depth=8))

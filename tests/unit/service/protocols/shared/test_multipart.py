@@ -24,7 +24,7 @@ def body(*parts: bytes) -> bytes:
     return b"".join(parts) + b"--frontier--\r\n"
 
 
-def test_files_come_in_order_with_their_names_whatever_the_field() -> None:
+def test_files_keep_their_order_and_names() -> None:
     files = read_files(
         FORM,
         body(
@@ -39,7 +39,7 @@ def test_files_come_in_order_with_their_names_whatever_the_field() -> None:
     assert files == [EncodedImage(b"one", "a.png"), EncodedImage(b"t\r\nwo", "b c.png")]
 
 
-def test_text_fields_are_passed_over_and_a_nameless_picture_is_not() -> None:
+def test_text_fields_are_skipped_and_unnamed_images_kept() -> None:
     files = read_files(
         FORM,
         body(
@@ -71,7 +71,7 @@ def test_forms_of_a_file_name(parameter: str, name: str | None) -> None:
     assert read_files(FORM, body(part(b"x", disposition))) == [EncodedImage(b"x", name)]
 
 
-def test_what_looks_like_the_boundary_is_content() -> None:
+def test_content_may_resemble_the_boundary() -> None:
     disposition = 'Content-Disposition: form-data; name="images"; filename="a"'
     for data in (b"\r\n--frontier-town\r\n", b"\r\n--fronti", b"x--frontier\r\n", b"\r\n\r\n", b"x\r", b""):
         assert (
@@ -80,7 +80,7 @@ def test_what_looks_like_the_boundary_is_content() -> None:
         )
 
 
-def test_what_is_before_and_behind_is_passed_over() -> None:
+def test_preamble_and_epilogue_are_skipped() -> None:
     whole = body(part(b"x", 'Content-Disposition: form-data; name="images"; filename="a"'))
     assert read_files(FORM, b"a preamble\r\n" + whole + b"--frontier\r\nan epilogue") == [
         EncodedImage(b"x", "a")
@@ -90,7 +90,7 @@ def test_what_is_before_and_behind_is_passed_over() -> None:
     ]
 
 
-def test_a_part_without_headers_is_no_file() -> None:
+def test_a_part_without_headers_is_not_a_file() -> None:
     assert read_files(FORM, body(part(b"x"))) == []
 
 
@@ -109,8 +109,8 @@ HEADERS = [
 @given(
     st.lists(st.tuples(st.binary(max_size=80), st.lists(st.sampled_from(HEADERS), max_size=3)), max_size=4)
 )
-def test_it_reads_what_python_multipart_reads(parts: list[tuple[bytes, list[str]]]) -> None:
-    """The library most servers read forms with, which calls back for each piece."""
+def test_files_equal_those_of_python_multipart(parts: list[tuple[bytes, list[str]]]) -> None:
+    """python-multipart, the parser of most Python servers, is the reference."""
     form = body(*(part(data, *headers) for data, headers in parts))
     contents: list[bytearray] = []
     parser = MultipartParser(
@@ -152,13 +152,13 @@ def test_an_empty_form_has_no_files() -> None:
         ("multipart/form-data; boundary=" + "x" * 999, b"", "more than 256 characters"),
     ],
 )
-def test_what_is_not_a_form_is_refused(content_type: str, data: bytes, sentence: str) -> None:
+def test_malformed_forms_are_rejected(content_type: str, data: bytes, sentence: str) -> None:
     with pytest.raises(InvalidInput, match=sentence):
         read_files(content_type, data)
 
 
 @given(st.binary(max_size=300), st.text(max_size=60))
-def test_nothing_else_is_ever_raised(data: bytes, tail: str) -> None:
+def test_only_domain_errors_are_raised(data: bytes, tail: str) -> None:
     whole = body(part(data, 'Content-Disposition: form-data; filename="a"'))
     for content_type in (FORM, f"multipart/form-data; boundary={tail}", f"multipart/form-data; {tail}"):
         for form in (data, b"--frontier\r\n" + data, whole):

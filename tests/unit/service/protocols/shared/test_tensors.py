@@ -47,7 +47,7 @@ axes = st.one_of(st.integers(-3, 300), st.sampled_from([*HUGE, *(-size for size 
 
 
 @given(st.one_of(st.lists(axes, max_size=6), st.builds(lambda n: [n, *SHAPE], axes)))
-def test_a_shape_is_that_of_the_model_or_refused(shape: list[int]) -> None:
+def test_shapes_must_match_the_model(shape: list[int]) -> None:
     try:
         count = check_shape(shape, spec(), MOST)
     except InvalidInput:
@@ -61,7 +61,7 @@ def test_a_shape_is_that_of_the_model_or_refused(shape: list[int]) -> None:
 
 
 @given(st.lists(axes, max_size=3))
-def test_a_shape_of_pictures_has_one_axis_or_another_of_one(shape: list[int]) -> None:
+def test_shapes_of_encoded_images(shape: list[int]) -> None:
     try:
         count = check_image_shape(shape, spec(), MOST)
     except (InvalidInput, PayloadTooLarge):
@@ -70,16 +70,14 @@ def test_a_shape_of_pictures_has_one_axis_or_another_of_one(shape: list[int]) ->
         assert shape in ([count], [count, 1])
 
 
-def test_the_limit_of_rows() -> None:
+def test_the_row_limit() -> None:
     assert check_count(MOST, spec(), MOST) == MOST
     with pytest.raises(PayloadTooLarge, match=r"has 257 rows; a request holds at most 256 \(CONVSERVE_MAX"):
         check_count(MOST + 1, spec(), MOST)
 
 
 @given(st.binary(max_size=100), st.integers(1, 8), st.sampled_from(["uint8", "float32"]))
-def test_bytes_are_rows_only_where_they_are_just_as_many(
-    data: bytes, count: int, dtype: Literal["uint8", "float32"]
-) -> None:
+def test_the_number_of_bytes_must_match(data: bytes, count: int, dtype: Literal["uint8", "float32"]) -> None:
     size = count * math.prod(SHAPE) * (1 if dtype == "uint8" else 4)
     if len(data) != size:
         with pytest.raises(InvalidInput, match=f"has {len(data)} bytes of data; .* need {size}"):
@@ -87,7 +85,7 @@ def test_bytes_are_rows_only_where_they_are_just_as_many(
         data = (data + bytes(size))[:size]
     rows = rows_from_bytes(memoryview(data), count, spec(dtype))
     assert (rows.shape, rows.dtype) == ((count, *SHAPE), np.dtype(dtype))
-    assert rows.tobytes() == data  # on a little-endian machine, which every one of ours is
+    assert rows.tobytes() == data  # on little-endian machines
 
 
 def nested(flat: list[Any], shape: tuple[int, ...]) -> Any:
@@ -98,7 +96,7 @@ def nested(flat: list[Any], shape: tuple[int, ...]) -> Any:
 
 
 @given(st.integers(1, 4).flatmap(lambda n: st.lists(st.integers(0, 255), min_size=6 * n, max_size=6 * n)))
-def test_json_data_is_read_flat_and_nested(flat: list[int]) -> None:
+def test_json_data_may_be_flat_or_nested(flat: list[int]) -> None:
     count = len(flat) // 6
     for data in (flat, nested(flat, (count, *SHAPE)), [float(value) for value in flat]):
         rows = rows_from_json(data, count, spec())
@@ -107,7 +105,7 @@ def test_json_data_is_read_flat_and_nested(flat: list[int]) -> None:
 
 
 @given(st.lists(st.floats(width=32), min_size=6, max_size=6))
-def test_float32_comes_through_json_bit_for_bit(flat: list[float]) -> None:
+def test_float32_survives_json(flat: list[float]) -> None:
     rows = rows_from_json(json.loads(json.dumps(flat)), 1, spec("float32"))
     np.testing.assert_array_equal(rows.ravel(), np.array(flat, np.float32))
 
@@ -120,7 +118,7 @@ def test_float32_comes_through_json_bit_for_bit(flat: list[float]) -> None:
     ),
     st.sampled_from(["uint8", "float32"]),
 )
-def test_any_other_json_is_refused(data: Any, dtype: Literal["uint8", "float32"]) -> None:
+def test_any_other_json_is_rejected(data: Any, dtype: Literal["uint8", "float32"]) -> None:
     with pytest.raises(InvalidInput):
         rows_from_json(data, 7, spec(dtype))
 
@@ -133,8 +131,8 @@ def test_any_other_json_is_refused(data: Any, dtype: Literal["uint8", "float32"]
         {"0": 1},
         [0, 1, 2, 3, 4, None],
         [0, 1, 2, 3, 4, "5"],
-        [True, 1, 2, 3, 4, 5],  # which NumPy would take for a 1
-        [0, 1, 2, 3, 4, 10**400],  # which no type of NumPy's can hold
+        [True, 1, 2, 3, 4, 5],  # NumPy would convert it to 1
+        [0, 1, 2, 3, 4, 10**400],  # too large for NumPy's types
         [0, 1, 2, 3, [4], 5],
         [[0, 1, 2], [3, 4]],
         [[[[0], [1], [2]], [[3], [4], 5]]],
@@ -142,13 +140,13 @@ def test_any_other_json_is_refused(data: Any, dtype: Literal["uint8", "float32"]
     ],
     ids=str,
 )
-def test_what_is_not_a_regular_array_of_numbers(data: Any) -> None:
+def test_irregular_arrays_are_rejected(data: Any) -> None:
     with pytest.raises(InvalidInput, match="the data of input 'pixels' is not a regular array of numbers"):
         rows_from_json(data, 1, spec())
 
 
 @pytest.mark.parametrize("depth", [64, 65, 100, 190])
-def test_numbers_in_brackets_without_end(depth: int) -> None:
+def test_deeply_nested_numbers(depth: int) -> None:
     data: Any = 1
     for _ in range(depth):
         data = [data]
@@ -157,47 +155,47 @@ def test_numbers_in_brackets_without_end(depth: int) -> None:
 
 
 @pytest.mark.parametrize("data", [[], [[]], [[[]]], [0] * 5, [0] * 7, [[0] * 6], [[[0]] * 6]], ids=str)
-def test_data_that_does_not_make_the_shape(data: Any) -> None:
+def test_data_that_does_not_match_the_shape(data: Any) -> None:
     with pytest.raises(InvalidInput, match=r"has shape .*, which does not match \[1, 2, 3, 1\]"):
         rows_from_json(data, 1, spec())
 
 
 @pytest.mark.parametrize("scaled", [0.5, 1 / 255, 1e-300, float("nan")])
-def test_pixels_scaled_to_one_are_refused_in_a_sentence_that_says_so(scaled: float) -> None:
+def test_scaled_pixels_are_rejected(scaled: float) -> None:
     with pytest.raises(InvalidInput, match=r"the data has fractions: send unscaled pixels"):
         rows_from_json([0, 0, 0, 0, 0, scaled], 1, spec())
 
 
 @pytest.mark.parametrize("value", [-1, 256, 2**62, 2**63, 2**64, -(2**70), 1e300, math.inf, -math.inf])
-def test_pixels_out_of_range_are_refused_and_never_wrap(value: float) -> None:
+def test_pixels_out_of_range_are_rejected(value: float) -> None:
     with pytest.raises(InvalidInput, match="takes integers from 0 to 255; the data ranges from"):
         rows_from_json([0, 0, 0, 0, 0, value], 1, spec())
 
 
 @pytest.mark.parametrize("value", [1e39, -1e39, 1.7e308])
-def test_numbers_larger_than_float32_are_refused_and_never_become_infinite(value: float) -> None:
+def test_float32_overflow_is_rejected(value: float) -> None:
     with pytest.raises(InvalidInput, match="takes float32; the data has larger numbers"):
         rows_from_json([0, 0, 0, 0, 0, value], 1, spec("float32"))
 
 
-def test_integers_of_any_length_are_floats_where_floats_are_wanted() -> None:
+def test_large_integers_become_floats() -> None:
     rows = rows_from_json([0, 1, 2, -3, 2**64, 2**100], 1, spec("float32"))
     assert rows.ravel().tolist() == [0, 1, 2, -3, 2.0**64, 2.0**100]
 
 
-def test_numbers_keep_their_shape_and_kind() -> None:
+def test_numbers_keep_shape_and_kind() -> None:
     assert numbers([[1, 2], [3, 4]], "x").shape == (2, 2)
     assert numbers(5, "x").shape == ()
     assert numbers([1, 2.5], "x").dtype == np.float64
 
 
 @given(st.lists(st.binary(max_size=20), min_size=1, max_size=8))
-def test_bytes_elements_come_back_as_they_went_in(elements: list[bytes]) -> None:
+def test_bytes_elements_round_trip(elements: list[bytes]) -> None:
     assert elements_from_bytes(elements_to_bytes(elements), len(elements), "x") == elements
 
 
 @given(st.lists(st.binary(max_size=20), min_size=1, max_size=8), st.data())
-def test_missing_and_left_over_bytes_are_refused(elements: list[bytes], data: st.DataObject) -> None:
+def test_missing_and_extra_bytes_are_rejected(elements: list[bytes], data: st.DataObject) -> None:
     whole = elements_to_bytes(elements)
     cut = whole[: data.draw(st.integers(0, len(whole) - 1))]
     longer = whole + data.draw(st.binary(min_size=1, max_size=8))
@@ -207,7 +205,7 @@ def test_missing_and_left_over_bytes_are_refused(elements: list[bytes], data: st
 
 
 @given(st.binary(max_size=60), st.integers(1, 4))
-def test_arbitrary_bytes_are_elements_or_refused(data: bytes, count: int) -> None:
+def test_arbitrary_bytes_are_elements_or_rejected(data: bytes, count: int) -> None:
     try:
         elements = elements_from_bytes(data, count, "x")
     except InvalidInput:
@@ -215,6 +213,6 @@ def test_arbitrary_bytes_are_elements_or_refused(data: bytes, count: int) -> Non
     assert elements_to_bytes(elements) == data
 
 
-def test_a_length_of_four_gigabytes_takes_no_memory() -> None:
+def test_a_length_of_four_gigabytes_allocates_nothing() -> None:
     with pytest.raises(InvalidInput, match="does not have exactly 1 BYTES elements"):
         elements_from_bytes(b"\xff\xff\xff\xff" + bytes(8), 1, "x")

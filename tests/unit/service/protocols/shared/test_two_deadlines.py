@@ -1,4 +1,4 @@
-"""A request over REST may name its deadline twice, in a header and in its body: the earlier counts."""
+"""The earlier of two deadlines applies, from the header and from the body."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LONG_US, SHORT_US = 30_000_000, 1
         (SHORT_MS, 0, 504),
     ],
 )
-def test_the_earlier_counts(client: TestClient, header: str, timeout: int, status: int) -> None:
+def test_the_earlier_deadline_applies(client: TestClient, header: str, timeout: int, status: int) -> None:
     body = {**document(), "parameters": {"timeout": timeout}}
-    answer = client.post("/v2/models/shades/infer", json=body, headers={"X-Request-Timeout-Ms": header})
-    assert answer.status_code == status, answer.text
+    response = client.post("/v2/models/shades/infer", json=body, headers={"X-Request-Timeout-Ms": header})
+    assert response.status_code == status, response.text

@@ -1,4 +1,4 @@
-"""TensorFlow Serving's REST API, and KServe's v1 protocol, on the real application."""
+"""TensorFlow Serving's REST API and KServe's v1 protocol on the real application."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def b64(value: int) -> dict[str, str]:
 
 
 def probabilities(client: TestClient, value: int) -> list[dict[str, Any]]:
-    """Best first, as the native dialect tells them."""
-    answer = client.post(f"/classify?top_k={CLASSES}", content=image(value)).json()
-    ranked: list[dict[str, Any]] = answer["predictions"][0]["top_k"]
+    """Probabilities from the native dialect, best first."""
+    response = client.post(f"/classify?top_k={CLASSES}", content=image(value)).json()
+    ranked: list[dict[str, Any]] = response["predictions"][0]["top_k"]
     return ranked
 
 
@@ -52,7 +52,7 @@ def test_status_and_readiness_in_one_object(client: TestClient, place: str) -> N
     }
 
 
-def test_versions_from_the_highest_and_those_that_failed(repository: Path) -> None:
+def test_versions_are_listed_highest_first_with_failures(repository: Path) -> None:
     publish_shades(repository)
     (publish_shades(repository) / "golden.npz").unlink()
     with TestClient(create_app(Settings(models=repository))) as client:
@@ -70,7 +70,7 @@ def test_versions_from_the_highest_and_those_that_failed(repository: Path) -> No
         assert_error(client.post(f"{MODEL}/versions/3:predict", json={}), 503, "is not served")
 
 
-def test_not_ready_is_503_as_kserve_wants(client: TestClient, service: Service) -> None:
+def test_a_server_that_is_not_ready_responds_503(client: TestClient, service: Service) -> None:
     service.plane.registry.stop()
     assert_error(client.get(MODEL), 503, "shutting down")
 
@@ -98,14 +98,14 @@ def test_the_names_of_all_models(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("verb", ["predict", "PREDICT", "Predict"])
-def test_predict_by_row(client: TestClient, verb: str) -> None:
+def test_predict_in_row_format(client: TestClient, verb: str) -> None:
     both = rows(level(2), level(9))
-    answer = client.post(f"{MODEL}:{verb}", content=json.dumps({"instances": both.tolist()}))
-    assert answer.status_code == 200
-    assert answer.headers["content-type"] == "application/json"
-    assert list(answer.json()) == ["predictions"]
-    np.testing.assert_allclose(answer.json()["predictions"], scores(both), atol=1e-6)
-    for value, row in zip((level(2), level(9)), answer.json()["predictions"], strict=True):
+    response = client.post(f"{MODEL}:{verb}", content=json.dumps({"instances": both.tolist()}))
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "application/json"
+    assert list(response.json()) == ["predictions"]
+    np.testing.assert_allclose(response.json()["predictions"], scores(both), atol=1e-6)
+    for value, row in zip((level(2), level(9)), response.json()["predictions"], strict=True):
         assert row == [
             each["probability"]
             for each in sorted(probabilities(client, value), key=lambda each: each["index"])
@@ -113,7 +113,7 @@ def test_predict_by_row(client: TestClient, verb: str) -> None:
 
 
 @pytest.mark.parametrize("place", [MODEL, f"{MODEL}/versions/1"])
-def test_predict_by_column_and_of_pictures(client: TestClient, place: str) -> None:
+def test_predict_in_columnar_format_and_of_images(client: TestClient, place: str) -> None:
     pixels = client.post(f"{place}:predict", json={"inputs": rows(level(5)).tolist()}).json()
     file = client.post(f"{place}:predict", json={"inputs": {"pixels": b64(level(5))}}).json()
     instances = client.post(f"{place}:predict", json={"instances": [b64(level(5))]}).json()
@@ -121,7 +121,7 @@ def test_predict_by_column_and_of_pictures(client: TestClient, place: str) -> No
     assert pixels["outputs"] == file["outputs"] == instances["predictions"]
 
 
-def test_classify_with_every_label_best_first(client: TestClient) -> None:
+def test_classify_returns_every_label_best_first(client: TestClient) -> None:
     body = {"examples": [{"image": b64(level(3))}, {"image": b64(level(0))}]}
     document = client.post(f"{MODEL}:classify", json=body).json()
     assert list(document) == ["results"]
@@ -132,23 +132,23 @@ def test_classify_with_every_label_best_first(client: TestClient) -> None:
     assert {label for label, _ in document["results"][0]} == set(LABELS)
 
 
-def test_what_is_not_a_number_is_written_as_tensorflow_serving_writes_it(tmp_path: Path) -> None:
+def test_non_finite_scores_are_written_like_tensorflow_serving(tmp_path: Path) -> None:
     Linear(InputSpec("pixels", "float32", "NHWC", HEIGHT, WIDTH, 1, "fit"), "logits").publish(tmp_path)
     row = np.zeros((1, HEIGHT, WIDTH, 1))
     row[0, 0, 0, 0] = np.nan
     with TestClient(create_app(Settings(models=tmp_path))) as client:
         body = json.dumps({"instances": row.tolist()})
         assert "NaN" in body
-        answer = client.post("/v1/models/linear:predict", content=body)
-    assert answer.text == '{"predictions":[[NaN,NaN,NaN,NaN]]}'
+        response = client.post("/v1/models/linear:predict", content=body)
+    assert response.text == '{"predictions":[[NaN,NaN,NaN,NaN]]}'
 
 
 def test_a_gzipped_request(client: TestClient) -> None:
     body = gzip.compress(json.dumps({"instances": [b64(level(4))]}).encode())
-    answer = client.post(f"{MODEL}:predict", content=body, headers={"Content-Encoding": "gzip"})
-    assert np.argmax(answer.json()["predictions"]) == 4
-    answer = client.post(f"{MODEL}:predict", content=body, headers={"Content-Encoding": "br"})
-    assert_error(answer, 415, "Content-Encoding 'br' is not supported")
+    response = client.post(f"{MODEL}:predict", content=body, headers={"Content-Encoding": "gzip"})
+    assert np.argmax(response.json()["predictions"]) == 4
+    response = client.post(f"{MODEL}:predict", content=body, headers={"Content-Encoding": "br"})
+    assert_error(response, 415, "Content-Encoding 'br' is not supported")
 
 
 @pytest.mark.parametrize(
@@ -178,22 +178,22 @@ def test_errors(client: TestClient, path: str, status: int, sentence: str) -> No
 @pytest.mark.parametrize(
     "path", ["/v1/models/none", "/v1/models/none/metadata", f"{MODEL}/labels/x/metadata"]
 )
-def test_pages_of_what_is_not_there(client: TestClient, path: str) -> None:
+def test_status_of_unknown_models_and_versions(client: TestClient, path: str) -> None:
     assert_error(client.get(path), 404, "no model 'none'|no version labelled")
 
 
 def test_limits(repository: Path) -> None:
     settings = Settings(models=repository, max_body_bytes=100_000, max_images=3)
     with TestClient(create_app(settings)) as client:
-        answer = client.post(f"{MODEL}:predict", json={"instances": rows(*range(4)).tolist()})
-        assert_error(answer, 413, "has 4 rows; a request holds at most 3")
+        response = client.post(f"{MODEL}:predict", json={"instances": rows(*range(4)).tolist()})
+        assert_error(response, 413, "has 4 rows; a request holds at most 3")
         assert_error(client.post(f"{MODEL}:predict", content=bytes(100_001)), 413, "larger than 100000 bytes")
         bomb = gzip.compress(bytes(1_000_000))
-        answer = client.post(f"{MODEL}:predict", content=bomb, headers={"Content-Encoding": "gzip"})
-        assert_error(answer, 413, "the decompressed body is larger")
+        response = client.post(f"{MODEL}:predict", content=bomb, headers={"Content-Encoding": "gzip"})
+        assert_error(response, 413, "the decompressed body is larger")
 
 
-def test_a_deadline_that_has_passed(client: TestClient) -> None:
+def test_an_expired_deadline(client: TestClient) -> None:
     headers = {"X-Request-Timeout-Ms": "0.0001"}
-    answer = client.post(f"{MODEL}:predict", json={"instances": [b64(0)]}, headers=headers)
-    assert_error(answer, 504, "the deadline passed")
+    response = client.post(f"{MODEL}:predict", json={"instances": [b64(0)]}, headers=headers)
+    assert_error(response, 504, "the deadline passed")

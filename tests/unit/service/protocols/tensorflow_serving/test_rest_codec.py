@@ -1,4 +1,4 @@
-"""Bodies of TensorFlow Serving's calls: understood, or refused."""
+"""Parsing of TensorFlow Serving's request bodies."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ SPEC = InputSpec(
 )
 ROW = [[[0], [1], [2]], [[3], [4], [255]]]
 OTHER = [[[9], [9], [9]], [[9], [9], [9]]]
-PICTURES = [image(1), image(2)]
-B64 = [{"b64": base64.b64encode(data).decode()} for data in PICTURES]
+IMAGES = [image(1), image(2)]
+B64 = [{"b64": base64.b64encode(data).decode()} for data in IMAGES]
 
 
 def predict(**members: Any) -> tuple[Any, str]:
@@ -57,7 +57,7 @@ def classify(**members: Any) -> Any:
     ],
     ids=str,
 )
-def test_tensors_by_row_and_by_column(members: dict[str, Any]) -> None:
+def test_tensors_in_row_and_columnar_format(members: dict[str, Any]) -> None:
     content, key = predict(**members)
     np.testing.assert_array_equal(content, [ROW, OTHER])
     assert content.dtype == np.uint8
@@ -75,9 +75,9 @@ def test_tensors_by_row_and_by_column(members: dict[str, Any]) -> None:
         ({"inputs": {"pixels": B64[0]}}, 1),
     ],
 )
-def test_encoded_pictures_by_row_and_by_column(members: dict[str, Any], count: int) -> None:
+def test_encoded_images_in_row_and_columnar_format(members: dict[str, Any], count: int) -> None:
     content, _ = predict(**members)
-    assert content == [EncodedImage(data) for data in PICTURES[:count]]
+    assert content == [EncodedImage(data) for data in IMAGES[:count]]
 
 
 @pytest.mark.parametrize(
@@ -85,17 +85,17 @@ def test_encoded_pictures_by_row_and_by_column(members: dict[str, Any], count: i
     [
         {"examples": [{"image": each} for each in B64]},
         {"examples": [{"anything": each} for each in B64], "signature_name": "serving_default"},
-        {"examples": [{"image": B64[0]}, {"picture": B64[1]}], "context": {}},
+        {"examples": [{"image": B64[0]}, {"photo": B64[1]}], "context": {}},
     ],
 )
 def test_examples(members: dict[str, Any]) -> None:
-    assert classify(**members) == [EncodedImage(data) for data in PICTURES]
+    assert classify(**members) == [EncodedImage(data) for data in IMAGES]
 
 
-def test_examples_of_pixels_and_a_context_that_gives_the_feature() -> None:
+def test_examples_of_pixels_and_a_context() -> None:
     np.testing.assert_array_equal(classify(examples=[{"x": ROW}, {"x": OTHER}]), [ROW, OTHER])
-    assert classify(context={"image": B64[0]}, examples=[{}, {}]) == [EncodedImage(PICTURES[0])] * 2
-    assert classify(context={"image": B64[0]}, examples=[{"image": B64[1]}]) == [EncodedImage(PICTURES[1])]
+    assert classify(context={"image": B64[0]}, examples=[{}, {}]) == [EncodedImage(IMAGES[0])] * 2
+    assert classify(context={"image": B64[0]}, examples=[{"image": B64[1]}]) == [EncodedImage(IMAGES[1])]
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
@@ -123,7 +123,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize(("members", "sentence"), REFUSED.values(), ids=REFUSED)
-def test_a_wrong_predict(members: dict[str, Any], sentence: str) -> None:
+def test_invalid_predict_bodies(members: dict[str, Any], sentence: str) -> None:
     with pytest.raises(InvalidInput, match=sentence):
         predict(**members)
 
@@ -146,21 +146,21 @@ def test_a_wrong_predict(members: dict[str, Any], sentence: str) -> None:
     ],
     ids=str,
 )
-def test_a_wrong_classify(members: dict[str, Any], sentence: str) -> None:
+def test_invalid_classify_bodies(members: dict[str, Any], sentence: str) -> None:
     with pytest.raises(InvalidInput, match=sentence):
         classify(**members)
 
 
-def test_more_rows_than_a_request_may_hold() -> None:
+def test_too_many_rows() -> None:
     with pytest.raises(PayloadTooLarge, match="has 257 rows; a request holds at most 256"):
         predict(instances=[ROW] * 257)
-    # Before they are joined with the context, which would take the product of both.
+    # Checked before joining with the context, which would multiply both.
     with pytest.raises(PayloadTooLarge, match="has 257 rows; a request holds at most 256"):
         classify(context={"a": 1, "b": 2}, examples=[{}] * 257)
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"null", b"[]", b"7", b"\xff", b'{"instances":' + b"[" * 99])
-def test_what_is_not_an_object_in_json(body: bytes) -> None:
+def test_json_that_is_not_an_object(body: bytes) -> None:
     for read in (read_predict, read_classify):
         with pytest.raises(InvalidInput, match="the body: "):
             read(body, SPEC, MOST, JSON_LIMITS)
@@ -181,7 +181,7 @@ json_values = st.recursive(
         st.sampled_from(["instances", "inputs", "examples", "context", "signature_name"]), json_values
     )
 )
-def test_any_members_are_read_or_refused(members: dict[str, Any]) -> None:
+def test_any_members_are_parsed_or_rejected(members: dict[str, Any]) -> None:
     body = json.dumps(members).encode()
     for read in (read_predict, read_classify):
         try:
@@ -192,7 +192,7 @@ def test_any_members_are_read_or_refused(members: dict[str, Any]) -> None:
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_are_refused(body: bytes) -> None:
+def test_any_bytes_are_rejected(body: bytes) -> None:
     for read in (read_predict, read_classify):
         with pytest.raises(InvalidInput):
             read(body, SPEC, MOST, JSON_LIMITS)

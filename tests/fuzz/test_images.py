@@ -1,4 +1,4 @@
-"""Damaged pictures of all six formats against a server process: each is answered or refused."""
+"""Fuzzes a server process with damaged images of all six formats."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from tests.support.server.server_process import ServerProcess
 
 MEBIBYTE = 1024 * 1024
 MAY_GROW = 8 * MEBIBYTE
-# What the largest picture took is kept by the allocator, and would hide what leaks.
+# The allocator keeps the memory of the largest image, which would hide leaks.
 MAX_PIXELS = 1_000_000
 # 20,000 with CONVSERVE_FUZZ=50.
 COUNT = 400 * FACTOR
-PICTURES = [case.data for case in CASES.values()]
+IMAGES = [case.data for case in CASES.values()]
 
 
-def damaged(picture: bytes, draw: random.Random) -> bytes:
-    """Bits turned, pieces taken out, doubled or written over, or the end cut off; of one to four places."""
-    data = bytearray(picture)
+def damaged(image: bytes, draw: random.Random) -> bytes:
+    """Flips bits, removes, duplicates or overwrites pieces, or truncates, in one to four places."""
+    data = bytearray(image)
     for _ in range(draw.randint(1, 4)):
         start = draw.randrange(len(data) or 1)
         end = min(len(data), start + draw.randint(1, 32))
@@ -52,7 +52,7 @@ def damaged(picture: bytes, draw: random.Random) -> bytes:
 
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[ServerProcess]:
-    """A server whose standard error may hold what libtiff writes there of damaged TIFFs."""
+    """A server whose standard error may have libtiff's messages about damaged TIFFs."""
     publish_shades(tmp_path)
     with ServerProcess(tmp_path, "--max-pixels", str(MAX_PIXELS)) as server:
         yield server
@@ -61,17 +61,17 @@ def own(tmp_path: Path) -> Iterator[ServerProcess]:
 
 
 @needs_procfs
-def test_damaged_pictures_are_read_or_refused(own: ServerProcess) -> None:
+def test_damaged_images_are_decoded_or_rejected(own: ServerProcess) -> None:
     draw = random.Random(6)
     statuses: Counter[int] = Counter()
     sizes = []
     with closing(http.client.HTTPConnection(*own.address, timeout=DEADLINE)) as connection:
         for _ in range(2):
-            for picture in islice(cycle(PICTURES), COUNT // 2):
-                connection.request("POST", "/classify", damaged(picture, draw), {"Content-Type": "image/x"})
-                answer = HttpResponse.read(connection.getresponse())
-                assert answer.status in (200, 400), answer.body
-                statuses[answer.status] += 1
+            for image in islice(cycle(IMAGES), COUNT // 2):
+                connection.request("POST", "/classify", damaged(image, draw), {"Content-Type": "image/x"})
+                response = HttpResponse.read(connection.getresponse())
+                assert response.status in (200, 400), response.body
+                statuses[response.status] += 1
             scrape_until(own.url, MetricsPage.is_idle)
             sizes.append(memory(own.pid, "VmRSS"))
     assert min(statuses[200], statuses[400]) > COUNT / 10, statuses
