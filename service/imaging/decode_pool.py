@@ -1,4 +1,4 @@
-"""The pictures of a request, decoded side by side: here if they are small, in a pool of threads if not."""
+"""Decodes the images of a request: small ones in the event loop, larger ones in a pool of threads."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ from ..errors import DeadlineExceeded, InvalidImage
 from .decoder import Decoder, OpenedImage
 from .fair_executor import FairExecutor
 
-# Pictures of a request with no more pixels than this in all are decoded in the event loop's own turn; a
-# hop to a thread and back costs about as much as decoding this many.
+# Requests of at most this many pixels are decoded in the event loop: handing them to a thread and back costs
+# about as much as decoding them.
 INLINE_PIXELS = 64 * 1024
-# A file that is large for its pixels holds much else to read, which no header tells.
+# A file that is large for its pixels takes longer to decode than its header suggests.
 INLINE_BYTES = 64 * 1024
 
 Rows = NDArray[np.uint8 | np.float32]
-# What became of an image, or why there is nothing.
-Opened = OpenedImage | InvalidImage
+OpenResult = OpenedImage | InvalidImage
 
 
 class EncodedImage(NamedTuple):
-    """An encoded picture as a caller sent it, with the name it gave it.
+    """An encoded image as a client sent it.
 
-    `fault` is why there are no bytes, where what stood in their place could not be read. It is told with the
-    faults of the pictures beside it, once these have been decoded.
+    Attributes:
+        filename: the client's name for the image.
+        fault: the error if the request holds no readable bytes for this image. `DecodePool.decode` reports it
+            together with the errors of the other images.
     """
 
     data: bytes
@@ -38,106 +39,111 @@ class EncodedImage(NamedTuple):
 
 
 class DecodePool:
-    """Threads that decode large pictures, shared by every model, which take turns.
+    """Threads that decode large images for all models in turn.
 
     Args:
-        timeout: seconds that a request waits for them at the most. A thread inside a codec cannot be
-            stopped and goes on to its end; what has not been begun by then never is.
+        timeout: seconds a request waits at most. A running codec cannot be interrupted and finishes; images
+            that are still queued are dropped.
     """
 
     def __init__(self, threads: int, *, timeout: float = float("inf")) -> None:
         self._threads = threads
         self._timeout = timeout
-        self._turns = FairExecutor(threads, "decoder")
+        self._executor = FairExecutor(threads, "decoder")
 
     def close(self) -> None:
-        self._turns.close()
+        self._executor.close()
 
     async def decode(self, decoder: Decoder, images: Sequence[EncodedImage], *, deadline: float) -> Rows:
         """The images as rows `(n, …)` of the model's input; `deadline` is in the event loop's time.
 
         Raises:
             InvalidImage: some images cannot be decoded; the message names each of them.
-            DeadlineExceeded: the time was over before they were.
+            DeadlineExceeded: the deadline or the timeout passed first.
         """
         _check_deadline(deadline)
-        if len(images) == 1 and (row := self._decode_lone(decoder, images[0])) is not None:
+        if len(images) == 1 and (row := self._decode_one_inline(decoder, images[0])) is not None:
             return row[np.newaxis]
-        places = _Places(decoder, images)
-        if not self._decode_here(places):
-            await self._decode_in_time(places, deadline)
+        batch = DecodedBatch(decoder, images)
+        if not self._decode_inline(batch):
+            await self._decode_in_threads(batch, deadline)
             _check_deadline(deadline)
-        return places.rows()
+        return batch.rows()
 
-    def _decode_lone(self, decoder: Decoder, image: EncodedImage) -> Rows | None:
-        """A single small picture, which is what most requests bring; None if it is not small."""
+    def _decode_one_inline(self, decoder: Decoder, image: EncodedImage) -> Rows | None:
+        """A single small image, the most frequent request; None if it is not small."""
         if len(image.data) > INLINE_BYTES:
             return None
-        picture = _open(decoder, image)
-        return decoder.decode(picture) if picture.pixels <= INLINE_PIXELS else None
+        opened = _open(decoder, image)
+        return decoder.decode(opened) if opened.pixels <= INLINE_PIXELS else None
 
-    def _decode_here(self, places: _Places) -> bool:
-        """Decode them all, unless they are too much work for the event loop's turn."""
-        if sum(len(image.data) for image in places.images) > INLINE_BYTES:
+    def _decode_inline(self, batch: DecodedBatch) -> bool:
+        """Decode all images in the event loop; returns False and decodes none if they are too large."""
+        if sum(len(image.data) for image in batch.images) > INLINE_BYTES:
             return False
-        opened = [_attempt_open(places.decoder, image) for image in places.images]
-        if sum(picture.pixels for picture in opened if isinstance(picture, OpenedImage)) > INLINE_PIXELS:
+        opened = [_try_open(batch.decoder, image) for image in batch.images]
+        if sum(image.pixels for image in opened if isinstance(image, OpenedImage)) > INLINE_PIXELS:
             return False
-        for place, picture in enumerate(opened):
-            places.fill(place, picture)
+        for index, image in enumerate(opened):
+            batch.decode_into(index, image)
         return True
 
-    async def _decode_in_time(self, places: _Places, deadline: float) -> None:
+    async def _decode_in_threads(self, batch: DecodedBatch, deadline: float) -> None:
         latest = min(deadline, asyncio.get_running_loop().time() + self._timeout)
         try:
             async with asyncio.timeout_at(latest):
-                await self._decode_elsewhere(places)
+                await self._decode_shares(batch)
         except TimeoutError as error:
             raise DeadlineExceeded("the deadline passed before the images were decoded") from error
 
-    async def _decode_elsewhere(self, places: _Places) -> None:
-        """Each thread takes an equal share; one hop there and back for all of it."""
-        count = min(self._threads, len(places.images))
+    async def _decode_shares(self, batch: DecodedBatch) -> None:
+        """Decode an equal share of the images in each thread, as one job."""
+        count = min(self._threads, len(batch.images))
 
         def decode(share: range) -> None:
-            for place in share:
-                places.fill(place, _attempt_open(places.decoder, places.images[place]))
+            for index in share:
+                batch.decode_into(index, _try_open(batch.decoder, batch.images[index]))
 
-        shares = [range(start, len(places.images), count) for start in range(count)]
-        await asyncio.gather(*(self._turns.run(places.decoder, partial(decode, share)) for share in shares))
+        shares = [range(start, len(batch.images), count) for start in range(count)]
+        await asyncio.gather(*(self._executor.run(batch.decoder, partial(decode, share)) for share in shares))
 
 
-class _Places:
-    """The pictures of one request and a row for each, which whoever decodes it writes where it stays.
+class DecodedBatch:
+    """The images of one request, and an array with a row for each of them.
 
-    Threads may fill different places at a time.
+    Threads may decode into different rows at the same time.
     """
 
     def __init__(self, decoder: Decoder, images: Sequence[EncodedImage]) -> None:
         self.decoder = decoder
         self.images = images
-        # One alone keeps the array it is decoded to, and may have any size.
+        # A single image may have any size; its decoded array becomes the batch.
         self._rows = np.empty(0, np.uint8) if len(images) == 1 else decoder.empty(len(images))
         self._faults: dict[int, InvalidImage] = {}
 
-    def fill(self, place: int, picture: Opened) -> None:
-        if isinstance(picture, InvalidImage):
-            self._faults[place] = picture
+    def decode_into(self, index: int, image: OpenResult) -> None:
+        """Decode the image into the row `index`, or keep its error for `rows`."""
+        if isinstance(image, InvalidImage):
+            self._faults[index] = image
             return
         try:
-            row = self.decoder.decode(picture)
+            row = self.decoder.decode(image)
         except InvalidImage as fault:
-            self._faults[place] = fault
+            self._faults[index] = fault
         else:
             if len(self.images) == 1:
                 self._rows = row[np.newaxis]
             else:
-                self._rows[place] = row
+                self._rows[index] = row
 
     def rows(self) -> Rows:
-        """All of them. Raises InvalidImage that names every image that is not good."""
+        """The decoded rows.
+
+        Raises:
+            InvalidImage: some images could not be decoded; the message names each of them.
+        """
         if self._faults:
-            raise _complaint(self.images, self._faults)
+            raise _combined_error(self.images, self._faults)
         return self._rows
 
 
@@ -152,15 +158,15 @@ def _open(decoder: Decoder, image: EncodedImage) -> OpenedImage:
     return decoder.open(image.data)
 
 
-def _attempt_open(decoder: Decoder, image: EncodedImage) -> Opened:
+def _try_open(decoder: Decoder, image: EncodedImage) -> OpenResult:
     try:
         return _open(decoder, image)
     except InvalidImage as error:
         return error
 
 
-def _complaint(images: Sequence[EncodedImage], faults: Mapping[int, InvalidImage]) -> InvalidImage:
-    """One error that names every image that is not good, by its place and its file name."""
+def _combined_error(images: Sequence[EncodedImage], faults: Mapping[int, InvalidImage]) -> InvalidImage:
+    """One error that names each invalid image by its index and file name."""
     errors = dict(sorted(faults.items()))
     if len(images) == 1:
         return errors[0]

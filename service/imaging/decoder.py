@@ -1,8 +1,7 @@
-"""The bytes of an encoded picture → one array of the model's input. Only this and `sizing.py` import PIL.
+"""Decodes an encoded image into an array of the model's input. Only this module and `resize` import PIL.
 
-Only the plugins named here are ever loaded, and they are called by themselves rather than through
-`Image.open`, which reports oversized pictures through the process-wide `warnings` and a process-wide limit
-before anybody could read the size.
+Only the plugins listed here are loaded. They are called directly and not through `Image.open`, which reports
+oversized images through process-wide warnings and a process-wide limit before the size can be read.
 """
 
 from __future__ import annotations
@@ -27,19 +26,17 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from ..errors import InvalidImage
 from ..repository.manifest import InputSpec
-from .decompression_guards import Source, recognise, refuse_bombs, refuse_size
+from .decompression_guards import LimitedSource, check_bombs, check_size, recognise
 from .polarity import Pixels, is_light
-from .resize import draft, sized
+from .resize import draft, resize
 
-# How often a file may be read: for its header, which one may want to know at once, and for the rest of it.
+# Limits of reads for the header of a file, and for the rest of it.
 HEADER_READS = 10_000
 BODY_READS = 200_000
 
 
 class _FirstFrame(GifImageFile):
-    """A GIF whose first frame is never followed: Pillow would make ready for that as it opens the file,
-    filling as many pixels as the header asks for.
-    """
+    """A GIF of one frame; for a second one Pillow would allocate all pixels as it opens the file."""
 
     @property
     def disposal_method(self) -> int:
@@ -61,10 +58,10 @@ _PLUGINS: Mapping[str, type[ImageFile.ImageFile]] = MappingProxyType(
     }
 )
 
-WHITE_IS_ZERO = 0  # of the photometric interpretations, and the one where none is named
+WHITE_IS_ZERO = 0  # of the photometric interpretations, and the default
 
-# By EXIF orientation: how the stored picture is turned to stand upright.
-_TURNS: Mapping[object, Image.Transpose] = MappingProxyType(
+# By EXIF orientation: the rotation that makes the stored image upright.
+_TRANSPOSES: Mapping[object, Image.Transpose] = MappingProxyType(
     {
         2: Image.Transpose.FLIP_LEFT_RIGHT,
         3: Image.Transpose.ROTATE_180,
@@ -75,16 +72,16 @@ _TURNS: Mapping[object, Image.Transpose] = MappingProxyType(
         8: Image.Transpose.ROTATE_90,
     }
 )
-# Where Pillow keeps what may hold an orientation; reading it costs more than decoding a small picture.
-_TURNING_KEYS = frozenset({"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"})
+# Where Pillow keeps data that may hold an orientation; parsing it costs more than decoding a small image.
+_ORIENTATION_KEYS = frozenset({"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"})
 
-# A reason worth repeating to the caller: words, not the representation of some object or path.
-_PLAIN = re.compile(r"[A-Za-z][\w ,.:;()'-]{2,99}", re.ASCII)
+# An error text that may be repeated to the client: words, no representation of an object and no path.
+_PLAIN_TEXT = re.compile(r"[A-Za-z][\w ,.:;()'-]{2,99}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class OpenedImage:
-    """An opened, not yet decoded picture: what its header says. It is decoded once."""
+    """An image of which only the header has been read; it can be decoded once."""
 
     form: str
     pixels: int
@@ -92,7 +89,7 @@ class OpenedImage:
 
 
 class Decoder:
-    """Makes pictures into the input that `spec` describes. Immutable; any number of threads may share one."""
+    """Decodes images into the input that `spec` describes. Immutable and thread-safe."""
 
     def __init__(self, spec: InputSpec, *, max_pixels: int) -> None:
         self._spec = spec
@@ -103,42 +100,47 @@ class Decoder:
         self._std = None if spec.std is None else np.array(spec.std, np.float32).reshape(channelwise)
 
     def empty(self, count: int) -> Pixels | NDArray[np.float32]:
-        """An array for so many decoded pictures of a size that is not free."""
+        """An uninitialised array for `count` decoded images; the size of `spec` must not be dynamic."""
         return np.empty((count, *self._spec.shape), self._spec.dtype)
 
     def open(self, data: bytes) -> OpenedImage:
-        """Read the header only. Raises InvalidImage if there is none, or one of more than `max_pixels`."""
+        """Read only the header.
+
+        Raises:
+            InvalidImage: the format is unknown, the header is damaged, or there are too many pixels.
+        """
         form = recognise(data)
         try:
-            refuse_bombs(form, data, self._max_pixels)
-            # So few bytes cannot be read too often, and a plain buffer is quicker.
+            check_bombs(form, data, self._max_pixels)
+            # So few bytes cannot be read too often, and a plain buffer is faster.
             small = len(data) <= HEADER_READS
-            source = io.BytesIO(data) if small else Source(data, reads=HEADER_READS)
+            source = io.BytesIO(data) if small else LimitedSource(data, reads=HEADER_READS)
             image = _PLUGINS[form](source)
         except InvalidImage:
             raise
         except Exception as error:  # see decode
-            raise self._refusal(form, error) from error
-        refuse_size(*image.size, self._max_pixels)
-        if isinstance(source, Source):
+            raise self._invalid(form, error) from error
+        check_size(*image.size, self._max_pixels)
+        if isinstance(source, LimitedSource):
             source.reads = BODY_READS
         return OpenedImage(form, image.width * image.height, image)
 
-    def decode(self, picture: OpenedImage) -> Pixels | NDArray[np.float32]:
-        """The picture as a C-contiguous array of `spec.shape` and `spec.dtype`, which may be read-only.
+    def decode(self, image: OpenedImage) -> Pixels | NDArray[np.float32]:
+        """The image as a C-contiguous array of `spec.shape` and `spec.dtype`, which may be read-only.
 
-        Raises InvalidImage. The picture is not closed, which would only take time: it holds nothing but
-        memory and goes with its last reference.
+        Raises:
+            InvalidImage: the image is truncated or corrupt.
         """
+        # The image is not closed, to save time: it holds only memory, which its last reference frees.
         try:
-            draft(picture.image, self._spec)
-            image = _upright(_opaque(picture.image), picture.image)
-            image = _coloured(image, self._spec.channels)
+            draft(image.image, self._spec)
+            upright = _upright(_opaque(image.image), image.image)
+            coloured = _with_channels(upright, self._spec.channels)
         except Exception as error:
-            # Pillow lets a dozen kinds of exception out on hostile bytes, and each plugin its own. This
-            # is the one place that knows that whatever it was, the picture is to blame.
-            raise self._refusal(picture.form, error) from error
-        pixels = sized(image, self._spec)
+            # Pillow raises a dozen kinds of exceptions on damaged bytes, and each plugin its own. Here any of
+            # them means that the image is invalid.
+            raise self._invalid(image.form, error) from error
+        pixels = resize(coloured, self._spec)
         if self._spec.polarity and is_light(pixels) == (self._spec.polarity == "light-on-dark"):
             pixels = 255 - pixels
         if self._spec.layout == "NCHW":
@@ -155,39 +157,37 @@ class Decoder:
             values /= self._std
         return values
 
-    def _refusal(self, form: str, error: Exception) -> InvalidImage:
+    def _invalid(self, form: str, error: Exception) -> InvalidImage:
         if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
-            return InvalidImage(f"the picture has too many pixels; at most {self._max_pixels:,} are decoded")
-        reason = str(error).replace(
-            "not identified by this driver", "it has no header that says what it shows"
-        )
-        told = isinstance(error, OSError | SyntaxError | ValueError) and _PLAIN.fullmatch(reason)
-        return InvalidImage(f"the {form} is truncated or corrupt" + (f": {reason}" if told else ""))
+            return InvalidImage(f"the image has too many pixels; at most {self._max_pixels:,} are decoded")
+        reason = str(error).replace("not identified by this driver", "it has no complete header")
+        plain = isinstance(error, OSError | SyntaxError | ValueError) and _PLAIN_TEXT.fullmatch(reason)
+        return InvalidImage(f"the {form} is truncated or corrupt" + (f": {reason}" if plain else ""))
 
 
 def _opaque(image: ImageFile.ImageFile) -> Image.Image:
-    """`image` decoded, as "L" or "RGB" of eight bits, with what is transparent laid over white."""
+    """`image` decoded to mode L or RGB, with transparent pixels on white."""
     if "transparency" in image.info:
-        _mend_key_colour(image)
+        _scale_key_colour(image)
     image.load()
     if image.mode.startswith(("I", "F")):
         return _eight_bits(image)
     if image.has_transparency_data:
         plain = image.convert("LA") if image.mode == "La" else image
         layer = plain if plain.mode == "RGBA" else plain.convert("RGBA")
-        paper = Image.new("RGB", layer.size, (255, 255, 255))
-        paper.paste(layer, mask=layer)
-        return paper
-    return _coloured(image, 1 if image.mode in ("1", "L") else 3)
+        canvas = Image.new("RGB", layer.size, (255, 255, 255))
+        canvas.paste(layer, mask=layer)
+        return canvas
+    return _with_channels(image, 1 if image.mode in ("1", "L") else 3)
 
 
-def _coloured(image: Image.Image, channels: int) -> Image.Image:
+def _with_channels(image: Image.Image, channels: int) -> Image.Image:
     mode = "L" if channels == 1 else "RGB"
     return image if image.mode == mode else image.convert(mode)
 
 
-def _mend_key_colour(image: ImageFile.ImageFile) -> None:
-    # Pillow brings the pixels of these PNGs to eight bits, but not the colour that is to be transparent.
+def _scale_key_colour(image: ImageFile.ImageFile) -> None:
+    # Pillow scales the pixels of these PNGs to eight bits, but not their transparent colour.
     key = image.info["transparency"]
     match image.tile[0].args:
         case "L;2":
@@ -199,11 +199,11 @@ def _mend_key_colour(image: ImageFile.ImageFile) -> None:
 
 
 def _eight_bits(image: ImageFile.ImageFile) -> Image.Image:
-    """A picture of one channel of more than eight bits, which Pillow would clip, as "L"."""
+    """An image of one channel of more than eight bits, which Pillow would clip, as mode L."""
     tags = image.tag_v2 if isinstance(image, TiffImageFile) else {}
     if image.mode.startswith("I;16"):
-        # The upper eight of the bits, as Pillow does with 16-bit colour: exact for 8-bit pictures that were
-        # widened, whether by 257 or by 256.
+        # The upper eight bits, as Pillow does with 16-bit colour: exact for 8-bit images that were widened by
+        # a factor of 257 or 256.
         values = np.asarray(image)
         bits = tags.get(Tag.BitsPerSample, (16,))[0]
         grey = (values >> (bits - 8)).astype(np.uint8)
@@ -218,8 +218,8 @@ def _eight_bits(image: ImageFile.ImageFile) -> Image.Image:
 
 
 def _from_open_scale(values: NDArray[np.float32], whites: tuple[int, ...]) -> Pixels:
-    """Pixels whose format does not say what white is: the least of `whites` that none of them exceeds, or
-    else the brightest. Black is 0, and so is what lies below it and what is not finite. Works in place.
+    """Scale values whose format does not define white: it is the lowest of `whites` that no value exceeds,
+    otherwise the highest value. Negative and non-finite values become black. Works in place.
     """
     np.nan_to_num(values, copy=False, nan=0, posinf=0, neginf=0)
     peak = float(values.max())
@@ -230,11 +230,11 @@ def _from_open_scale(values: NDArray[np.float32], whites: tuple[int, ...]) -> Pi
 
 
 def _upright(image: Image.Image, original: ImageFile.ImageFile) -> Image.Image:
-    """`image` turned as the EXIF data of `original` asks; TIFFs Pillow has turned already."""
-    if _TURNING_KEYS.isdisjoint(original.info):
+    """`image` rotated as the EXIF data of `original` says; Pillow rotates TIFFs itself."""
+    if _ORIENTATION_KEYS.isdisjoint(original.info):
         return image
-    turn = None
-    # The pixels are good whatever the metadata looks like.
+    transpose = None
+    # Damaged metadata does not make the pixels invalid.
     with suppress(Exception):
-        turn = _TURNS.get(original.getexif().get(Tag.Orientation))
-    return image if turn is None else image.transpose(turn)
+        transpose = _TRANSPOSES.get(original.getexif().get(Tag.Orientation))
+    return image if transpose is None else image.transpose(transpose)

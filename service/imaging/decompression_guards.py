@@ -1,7 +1,7 @@
-"""What the bytes of a picture tell before Pillow sees them: its format, and whether it is a bomb.
+"""Recognises the format of an image and rejects decompression bombs before Pillow reads them.
 
-Counting pixels bounds what most pictures cost. There are ways round that: a few hundred bytes that keep a
-core busy for minutes, or a file of a few pixels that asks for gigabytes. Those known are refused here.
+A limit of pixels bounds the cost of most images. Exceptions are a few hundred bytes that keep a core busy for
+minutes, and a file of a few pixels that asks for gigabytes. The known ones are rejected here.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ..errors import InvalidImage
 
 FORMATS = ("PNG", "JPEG", "WebP", "BMP", "GIF", "TIFF")
 
-# Each bound is far beyond what any camera or drawing program writes.
+# Each limit is far above what cameras and drawing programs write.
 MAX_SIDE = 65_535
 MAX_JPEG_SEGMENTS = 10_000
 MAX_JPEG_SCANS = 100
@@ -32,16 +32,19 @@ _SIGNATURE = re.compile(
     re.DOTALL,
 )
 
-# A segment follows; stuffed bytes, restarts and padding are passed over.
+# Matches markers that begin a segment: no stuffed bytes, restarts or padding.
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
 START_OF_SCAN, END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"
 
 
-class Source(io.BytesIO):
-    """The bytes of a picture, which may be read only `reads` times.
+class LimitedSource(io.BytesIO):
+    """The bytes of an image, which can be read only `reads` times.
 
-    Pillow walks chunks, segments and runs in Python, one or more reads for each, so a file of a million empty
-    ones would hold the interpreter for seconds.
+    Pillow reads chunks, segments and runs one by one in Python, so that a file of a million empty ones would
+    hold the interpreter for seconds.
+
+    Raises:
+        OSError: from `read`, if the limit is exceeded.
     """
 
     def __init__(self, data: bytes, *, reads: int) -> None:
@@ -56,43 +59,48 @@ class Source(io.BytesIO):
 
 
 def recognise(data: bytes) -> str:
-    """One of FORMATS. Raises InvalidImage."""
+    """The format of the image, one of FORMATS.
+
+    Raises:
+        InvalidImage: the bytes have none of these formats.
+    """
     if not data:
-        raise InvalidImage("the picture is empty: it has no bytes at all")
+        raise InvalidImage("the image is empty: it has no bytes")
     found = _SIGNATURE.match(data)
     if found is None or found.lastgroup is None:
         start = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in data[:12])
         raise InvalidImage(
-            f"this is not a picture in a format the server reads ({', '.join(FORMATS)}); "
-            f"it begins with '{start}'"
+            f"not an image in a supported format ({', '.join(FORMATS)}); it begins with '{start}'"
         )
     return found.lastgroup
 
 
-def refuse_size(width: int, height: int, max_pixels: int) -> None:
+def check_size(width: int, height: int, max_pixels: int) -> None:
     if width * height > max_pixels:
-        raise InvalidImage(f"the picture has {width}x{height} pixels; at most {max_pixels:,} are decoded")
+        raise InvalidImage(f"the image has {width}x{height} pixels; at most {max_pixels:,} are decoded")
     if max(width, height) > MAX_SIDE:
-        raise InvalidImage(
-            f"the picture has {width}x{height} pixels; no side may have more than {MAX_SIDE:,}"
-        )
+        raise InvalidImage(f"the image has {width}x{height} pixels; no side may have more than {MAX_SIDE:,}")
 
 
-def refuse_bombs(form: str, data: bytes, max_pixels: int) -> None:
-    """Raise InvalidImage on a bomb; struct.error where a header ends too early."""
+def check_bombs(form: str, data: bytes, max_pixels: int) -> None:
+    """
+    Raises:
+        InvalidImage: the image is a decompression bomb.
+        struct.error: a header is truncated.
+    """
     match form:
         case "PNG":
-            _refuse_packed_chunks(data)
+            _check_packed_chunks(data)
         case "JPEG":
-            _refuse_scans(data)
+            _check_scans(data)
         case "BMP":
-            _refuse_runs(data)
+            _check_runs(data)
         case "TIFF":
-            _refuse_directory(data, max_pixels)
+            _check_directory(data, max_pixels)
 
 
-def _refuse_packed_chunks(data: bytes) -> None:
-    # A thousand bytes of such a chunk unpack to a megabyte, and are unpacked for nothing.
+def _check_packed_chunks(data: bytes) -> None:
+    # A thousand bytes of such a chunk unpack to a megabyte, which is not used.
     packed = sum(map(data.count, (b"iCCP", b"zTXt", b"iTXt")))
     if packed > MAX_PNG_PACKED_CHUNKS:
         raise InvalidImage(
@@ -100,8 +108,8 @@ def _refuse_packed_chunks(data: bytes) -> None:
         )
 
 
-def _refuse_scans(data: bytes) -> None:
-    # Each scan of a progressive JPEG goes over all pixels, and may be a few bytes long.
+def _check_scans(data: bytes) -> None:
+    # Each scan of a progressive JPEG processes all pixels, but may be a few bytes long.
     scans, position = 0, 2
     for _ in range(MAX_JPEG_SEGMENTS):
         marker = _JPEG_MARKER.search(data, position)
@@ -114,7 +122,7 @@ def _refuse_scans(data: bytes) -> None:
     raise InvalidImage(f"the JPEG has more than {MAX_JPEG_SEGMENTS:,} segments")
 
 
-def _refuse_runs(data: bytes) -> None:
+def _check_runs(data: bytes) -> None:
     # Pillow decodes these in Python, pixel by pixel.
     (header_size,) = struct.unpack_from("<L", data, 14)
     if header_size < 40:
@@ -123,12 +131,12 @@ def _refuse_runs(data: bytes) -> None:
     if compression in (1, 2) and abs(width * height) > MAX_BMP_RUN_LENGTH_PIXELS:
         raise InvalidImage(
             f"the BMP has {width}x{abs(height)} run-length encoded pixels; "
-            f"at most {MAX_BMP_RUN_LENGTH_PIXELS:,} of such are decoded"
+            f"at most {MAX_BMP_RUN_LENGTH_PIXELS:,} of these are decoded"
         )
 
 
-def _refuse_directory(data: bytes, max_pixels: int) -> None:
-    # A tile is unpacked whole, however little of it the picture shows; each strip costs Python objects.
+def _check_directory(data: bytes, max_pixels: int) -> None:
+    # A tile is unpacked whole, even if the image shows little of it; each strip costs Python objects.
     order = "<" if data.startswith(b"II") else ">"
     big = 43 in data[2:4]
     (start,) = struct.unpack_from(order + "Q", data, 8) if big else struct.unpack_from(order + "L", data, 4)
@@ -144,10 +152,10 @@ def _refuse_directory(data: bytes, max_pixels: int) -> None:
                 f"the TIFF is cut into {count:,} parts; at most {MAX_TIFF_STRIPS:,} are decoded"
             )
         if tag in TIFF_TILE_SIDES:
-            # SHORT or LONG; of other types the value may lie elsewhere, and nobody writes them.
+            # SHORT or LONG; with other types the value may be stored elsewhere, and they are not in use.
             if kind not in (3, 4):
                 raise InvalidImage("the TIFF gives the size of its tiles in an unknown way")
             (side,) = struct.unpack_from(order + ("H" if kind == 3 else "L"), value)
             tile[tag] = max(tile[tag], side)
     width, height = tile.values()
-    refuse_size(width, height, max_pixels)
+    check_size(width, height, max_pixels)

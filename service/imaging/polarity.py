@@ -1,4 +1,4 @@
-"""What is paper and what is ink in the pixels of a picture, told by its border."""
+"""Finds the background of an image from its border, to tell dark-on-light from light-on-dark."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 Pixels = NDArray[np.uint8]
 
-# Beyond these the colour of paper is certain; between them paper and ink are told apart by comparison.
+# Outside this range a background is certainly dark or light; inside it is compared with the foreground.
 DARK, LIGHT = 64, 191
 
 # ITU-R 601-2
@@ -17,9 +17,9 @@ LUMA = (0.299, 0.587, 0.114)
 
 
 def background(pixels: NDArray[Any]) -> NDArray[Any]:
-    """The median of the outermost ring of a picture (height, width[, channels]): a value a channel.
+    """The median of the outermost pixels of an image (height, width[, channels]), for each channel.
 
-    It is the upper of two, so that it always is a value that occurs.
+    Of two middle values it is the upper one, so that it always occurs in the image.
     """
     ring = np.concatenate((pixels[0], pixels[-1], pixels[1:-1, 0], pixels[1:-1, -1]))
     middle = len(ring) // 2
@@ -29,23 +29,23 @@ def background(pixels: NDArray[Any]) -> NDArray[Any]:
 
 
 def is_light(pixels: Pixels) -> bool:
-    """Whether the border of a picture (height, width, 1 or 3), which is paper, is lighter than its ink.
+    """True if the background of an image (height, width, 1 or 3) is lighter than its foreground.
 
-    The median does not mind ink that touches the border. A border near black or white is taken for what it
-    is, as a blank sheet has no ink to compare it with. Any other is light if it is above the middle between
-    the darkest and the lightest pixel, so that paper in the shade counts as light beside its ink.
+    The background is the median of the border, so strokes that touch the border do not matter. A border near
+    black or white decides alone, because a blank image has no foreground to compare with. Any other is light
+    if it is above the middle between the darkest and the lightest pixel: paper in shade is light.
     """
     luma = pixels[..., 0] if pixels.shape[2] == 1 else pixels @ LUMA
-    paper = float(background(luma))
-    if not DARK < paper < LIGHT:
-        return paper >= LIGHT
-    return paper > (float(luma.min()) + float(luma.max())) / 2
+    level = float(background(luma))
+    if not DARK < level < LIGHT:
+        return level >= LIGHT
+    return level > (float(luma.min()) + float(luma.max())) / 2
 
 
 def padded(pixels: Pixels, height: int, width: int) -> Pixels:
-    """A picture, no larger than `height` and `width`, in the middle of a sheet of its own background."""
+    """Centres an image of at most `height` and `width` on a canvas of its background colour."""
     top, left = (height - pixels.shape[0]) // 2, (width - pixels.shape[1]) // 2
-    sheet = np.empty((height, width, pixels.shape[2]), np.uint8)
-    sheet[:] = background(pixels)
-    sheet[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
-    return sheet
+    canvas = np.empty((height, width, pixels.shape[2]), np.uint8)
+    canvas[:] = background(pixels)
+    canvas[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
+    return canvas

@@ -1,4 +1,4 @@
-"""A picture of any size made one of the model's size."""
+"""Resizes an image of any size to the model's size."""
 
 from __future__ import annotations
 
@@ -11,33 +11,34 @@ from PIL.JpegImagePlugin import JpegImageFile
 from ..repository.manifest import InputSpec
 from .polarity import Pixels, padded
 
-# Sharp both ways, and without the rings that Lanczos draws around ink. Reducing by whole numbers first, as
-# long as three times the target remains, is four times as fast on a photograph and within 3 of 255 of the
-# full sum.
+# Bicubic is sharp in both directions, and without the ringing of Lanczos around strokes. Reducing by whole
+# numbers first, down to three times the target, is four times as fast on a photograph and within 3 of 255 of
+# the exact result.
 FILTER = Image.Resampling.BICUBIC
 REDUCING_GAP = 3.0
 
 
 def draft(image: ImageFile.ImageFile, spec: InputSpec) -> None:
-    """Have a JPEG decoded at a half, a quarter or an eighth where that is still large enough to be resized.
+    """Make a JPEG decode at a half, a quarter or an eighth of its size if that is still large enough.
 
-    The inverse cosine transform of fewer coefficients gives the smaller picture as if each block of pixels
-    had been averaged, and in a fraction of the time: a photograph of 12 megapixels is decoded three times as
-    fast, and its pixels differ by less than one of 255 on average once it has the model's size.
+    The inverse cosine transform of fewer coefficients gives the average of each block of pixels in a fraction
+    of the time: a photograph of 12 megapixels is decoded three times as fast, and after resizing its pixels
+    differ by less than one of 255 on average.
     """
     if isinstance(image, JpegImageFile) and spec.width is not None and spec.height is not None:
-        # The longer side counts for both: turned by its EXIF data a picture may come to stand on the other.
+        # The longer side counts for both, because EXIF data may rotate the image.
         target = math.ceil(REDUCING_GAP * max(spec.width, spec.height))
-        least = (target, target)
+        min_size = (target, target)
         if spec.resize == "fit":
             longer = max(image.size)
-            least = (math.ceil(target * image.width / longer), math.ceil(target * image.height / longer))
-        image.draft(None, least)
+            min_size = (math.ceil(target * image.width / longer), math.ceil(target * image.height / longer))
+        image.draft(None, min_size)
 
 
-def sized(image: Image.Image, spec: InputSpec) -> Pixels:
-    """Height, width, channels as in `spec`; a picture that has them already keeps every bit, and so does one
-    of any size where those of `spec` are free.
+def resize(image: Image.Image, spec: InputSpec) -> Pixels:
+    """The image as (height, width, channels) of `spec`.
+
+    An image that already has this size is not changed, nor is any image if the size of `spec` is dynamic.
     """
     if spec.height is None or spec.width is None:
         return _pixels(image)
@@ -48,14 +49,14 @@ def sized(image: Image.Image, spec: InputSpec) -> Pixels:
         case "stretch":
             return _pixels(image.resize(target, FILTER, reducing_gap=REDUCING_GAP))
         case "crop":
-            box = _centre(image.size, target)
+            box = _centre_box(image.size, target)
             return _pixels(image.resize(target, FILTER, box, reducing_gap=REDUCING_GAP))
         case "fit":
-            return padded(_pixels(_within(image, target)), spec.height, spec.width)
+            return padded(_pixels(_fit_within(image, target)), spec.height, spec.width)
 
 
-def _centre(size: tuple[int, int], target: tuple[int, int]) -> tuple[float, float, float, float]:
-    """The largest box of the shape of `target` in the middle of a picture of `size`."""
+def _centre_box(size: tuple[int, int], target: tuple[int, int]) -> tuple[float, float, float, float]:
+    """The largest box of the shape of `target` in the middle of an image of `size`."""
     width, height = size
     if width * target[1] > height * target[0]:
         left, top = (width - height * target[0] / target[1]) / 2, 0.0
@@ -64,7 +65,7 @@ def _centre(size: tuple[int, int], target: tuple[int, int]) -> tuple[float, floa
     return left, top, width - left, height - top
 
 
-def _within(image: Image.Image, target: tuple[int, int]) -> Image.Image:
+def _fit_within(image: Image.Image, target: tuple[int, int]) -> Image.Image:
     scale = min(target[0] / image.width, target[1] / image.height)
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     return image if size == image.size else image.resize(size, FILTER, reducing_gap=REDUCING_GAP)

@@ -176,7 +176,7 @@ def test_compression_both_ways(client: Client, into: str | None, back: str | Non
             r"input 'pixels' has datatype FP32; expected UINT8 of shape \[n, 8, 8, 1\]",
         ),
         (lambda c: c.infer("shades", [tensor(rows(0)[0])]), r"has shape \[8, 8, 1\]; expected UINT8"),
-        (lambda c: c.infer("shades", [files(b"text")]), "not a picture in a format the server reads"),
+        (lambda c: c.infer("shades", [files(b"text")]), "not an image in a supported format"),
         (
             lambda c: c.infer("shades", [tensor(rows(0))], outputs=[triton.InferRequestedOutput("logits")]),
             "shades has no output 'logits'; it has 'probabilities'",

@@ -1,6 +1,6 @@
-"""Small files that would cost a careless server its memory or its minutes, and what each is answered.
+"""Decompression bombs, with the error message for each.
 
-Run as a program, it opens each, and writes what that gave and cost to standard output as JSON.
+As a program it opens each of them and writes the outcome and the cost to standard output as JSON.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ MAX_PIXELS = 50_000_000
 
 
 class Cost(NamedTuple):
-    answer: str
+    outcome: str
     seconds: float
     mebibytes: float
 
@@ -84,12 +84,12 @@ def tiff_of_tiles(side: int, kind: int = 4) -> bytes:
 
 
 def bombs() -> dict[str, tuple[bytes, str]]:
-    """By name: the bytes, and the answer."""
+    """By name: the bytes and the error message."""
 
     def too_large(width: int, height: int) -> str:
-        return f"the picture has {width}x{height} pixels; at most 50,000,000 are decoded"
+        return f"the image has {width}x{height} pixels; at most 50,000,000 are decoded"
 
-    too_many = "the picture has too many pixels; at most 50,000,000 are decoded"
+    too_many = "the image has too many pixels; at most 50,000,000 are decoded"
     too_small_parts = "truncated or corrupt: it is made of too many small parts"
     profile = png_chunk(b"iCCP", b"x\0\0" + zlib.compress(bytes(2**20 - 1)))
     return {
@@ -126,7 +126,7 @@ def bombs() -> dict[str, tuple[bytes, str]]:
         ),
         "one pixel wide": (
             png(1, 49_000_000),
-            "the picture has 1x49000000 pixels; no side may have more than 65,535",
+            "the image has 1x49000000 pixels; no side may have more than 65,535",
         ),
         "PNG of a million chunks": (
             png(1, 1, png_chunk(b"abCd", b"") * 1_000_000),
@@ -151,13 +151,13 @@ def bombs() -> dict[str, tuple[bytes, str]]:
         ),
         "BMP of runs": (
             bmp_of_runs(40_000_000, 1, b"\1\1\0\0\0\1"),
-            "the BMP has 40000000x1 run-length encoded pixels; at most 2,000,000 of such are decoded",
+            "the BMP has 40000000x1 run-length encoded pixels; at most 2,000,000 of these are decoded",
         ),
     }
 
 
 def peak() -> float:
-    """The most memory this process ever held, in MiB."""
+    """The peak memory of this process in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
@@ -165,10 +165,10 @@ def cost(decoder: Decoder, data: bytes) -> Cost:
     held, start = peak(), time.process_time()
     try:
         decoder.open(data)
-        answer = "opened"
+        outcome = "opened"
     except InvalidImage as error:
-        answer = str(error)
-    return Cost(answer, time.process_time() - start, peak() - held)
+        outcome = str(error)
+    return Cost(outcome, time.process_time() - start, peak() - held)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Pictures in every mode of every format, drawn here, with what each must come out as."""
+"""Images in every mode of every format, with their expected pixels."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def exif(orientation: int) -> Image.Exif:
     return data
 
 
-# What the pictures are drawn from: ramps without symmetry, of 28x28 pixels.
+# The contents of the images: ramps without symmetry, of 28x28 pixels.
 
 ACROSS, DOWN = np.meshgrid(np.arange(28), np.arange(28))
 BILEVEL: Array = np.where(ACROSS + DOWN < 20, 0, 255).astype(np.uint8)
@@ -117,7 +117,7 @@ def paletted(mode: str) -> Image.Image:
 
 
 def wide(samples: Array) -> Array:
-    """Eight bits widened to sixteen, as they stand in a PNG; the lower eight are never those of the upper."""
+    """Eight bits widened to sixteen, as a PNG stores them; the two bytes always differ."""
     return (samples.astype(np.uint16) * 257 ^ 85).astype(">u2")
 
 
@@ -135,7 +135,7 @@ def twelve_bits() -> bytes:
     return plain_tiff(packed.astype(np.uint8), {256: 28, 258: 12})
 
 
-# What they must come out as, without Pillow.
+# The expected pixels, computed without Pillow.
 
 
 def luma(rgb: Array) -> Array:
@@ -188,7 +188,7 @@ def to_lab(rgb: Array) -> Array:
 
 class Case(NamedTuple):
     data: bytes
-    rgb: Array  # what it shows
+    rgb: Array
     tolerance: float = 0  # 0: bit for bit
 
 

@@ -1,4 +1,4 @@
-"""Encoded pictures of every kind, sound and damaged, against what they must come out as."""
+"""Valid and damaged images of every format and mode, against their expected pixels."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def assert_close(actual: Array, expected: Array, tolerance: float) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_every_mode_of_every_format_comes_out_right(name: str) -> None:
+def test_every_mode_of_every_format_is_decoded(name: str) -> None:
     data, rgb, tolerance = CASES[name]
 
     assert_close(decode(data, channels=3), rgb, tolerance)
@@ -83,30 +83,30 @@ def test_every_mode_of_every_format_comes_out_right(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_decoded_picture_goes_with_its_last_reference(name: str) -> None:
+def test_a_decoded_image_is_freed_with_its_last_reference(name: str) -> None:
     decoder = Decoder(spec(channels=3), max_pixels=1_000_000)
-    gc.disable()  # which would find what only refers to itself
+    gc.disable()  # it would also free reference cycles
     try:
-        picture = decoder.open(CASES[name].data)
-        image = weakref.ref(picture.image)
-        decoder.decode(picture)
-        del picture
+        opened = decoder.open(CASES[name].data)
+        image = weakref.ref(opened.image)
+        decoder.decode(opened)
+        del opened
         assert image() is None
     finally:
         gc.enable()
 
 
 @pytest.mark.parametrize("name", [name for name, case in GREY_CASES.items() if case.tolerance == 0])
-def test_grey_pictures_keep_every_bit(name: str) -> None:
+def test_grey_images_keep_every_bit(name: str) -> None:
     assert np.array_equal(decode(GREY_CASES[name].data)[..., 0], GREY_CASES[name].rgb)
 
 
 @pytest.mark.parametrize("widen", [lambda grey: grey * 257, lambda grey: grey << 8], ids=["257", "256"])
-def test_both_ways_of_widening_to_sixteen_bits_come_back_exactly(widen: Callable[[Array], Array]) -> None:
+def test_images_widened_to_16_bits_are_decoded_exactly(widen: Callable[[Array], Array]) -> None:
     assert np.array_equal(decode(encode(widen(GREY.astype(np.uint16)), "PNG"))[..., 0], GREY)
 
 
-def test_what_is_not_finite_is_black() -> None:
+def test_non_finite_values_are_black() -> None:
     values = FLOAT / 255
     values[0, :3] = np.nan, np.inf, -np.inf
 
@@ -114,7 +114,7 @@ def test_what_is_not_finite_is_black() -> None:
 
 
 @pytest.mark.parametrize("form", ["GIF", "WEBP", "PNG", "TIFF"])
-def test_the_first_of_several_frames_is_taken(form: str) -> None:
+def test_the_first_frame_is_decoded(form: str) -> None:
     frames = [Image.fromarray(pixels) for pixels in (RGB, RGB[::-1], RGB[:, ::-1])]
     if form == "GIF":
         frames = [frame.quantize(256) for frame in frames]
@@ -122,9 +122,9 @@ def test_the_first_of_several_frames_is_taken(form: str) -> None:
     if form == "WEBP":
         options["lossless"] = True
 
-    picture = decode(encode(frames[0], form, **options), channels=3)
+    image = decode(encode(frames[0], form, **options), channels=3)
 
-    assert np.array_equal(picture, np.asarray(frames[0].convert("RGB")))
+    assert np.array_equal(image, np.asarray(frames[0].convert("RGB")))
 
 
 # Orientation
@@ -137,7 +137,7 @@ UPRIGHT: Array = np.kron(
 ).astype(np.uint8)
 AS_DRAWN = {"height": 16, "width": 24, "channels": 3}
 
-# By orientation: how a camera stored the upright picture.
+# By orientation: the upright image as a camera stores it.
 STORED: dict[int, Array] = {
     1: UPRIGHT,
     2: UPRIGHT[:, ::-1],
@@ -152,17 +152,17 @@ STORED: dict[int, Array] = {
 
 @pytest.mark.parametrize("orientation", STORED)
 @pytest.mark.parametrize("form", ["PNG", "WEBP", "TIFF", "JPEG"])
-def test_pictures_are_turned_upright(form: str, orientation: int) -> None:
+def test_images_are_rotated_upright(form: str, orientation: int) -> None:
     stored = np.ascontiguousarray(STORED[orientation])
-    # Each format takes of these what it knows.
+    # Each format uses the options it supports.
     data = encode(stored, form, exif=exif(orientation), lossless=True, quality=100, subsampling=0)
 
-    picture = decode(data, **AS_DRAWN)
+    image = decode(data, **AS_DRAWN)
 
-    assert_close(picture, UPRIGHT, 6 if form == "JPEG" else 0)
+    assert_close(image, UPRIGHT, 6 if form == "JPEG" else 0)
 
 
-def test_deep_and_transparent_pictures_are_turned_too() -> None:
+def test_deep_and_transparent_images_are_rotated() -> None:
     deep = encode(np.ascontiguousarray(np.rot90(GREY)).astype(np.uint16) * 257, "PNG", exif=exif(6))
     keyed = encode(np.ascontiguousarray(np.rot90(GREY)), "PNG", exif=exif(6), transparency=1)
 
@@ -171,7 +171,7 @@ def test_deep_and_transparent_pictures_are_turned_too() -> None:
 
 
 @pytest.mark.parametrize("place", ["text", "XMP", "after the pixels"])
-def test_orientation_is_found_wherever_a_png_keeps_it(place: str) -> None:
+def test_orientation_is_read_from_each_place_in_a_png(place: str) -> None:
     raw = exif(6).tobytes()
     info = PngImagePlugin.PngInfo()
     if place == "text":
@@ -195,7 +195,7 @@ def test_orientation_is_found_wherever_a_png_keeps_it(place: str) -> None:
         b"Exif\0\0MM",
     ],
 )
-def test_senseless_metadata_does_not_spoil_the_picture(metadata: bytes) -> None:
+def test_damaged_metadata_is_ignored(metadata: bytes) -> None:
     assert np.array_equal(decode(encode(UPRIGHT, "PNG", exif=metadata), **AS_DRAWN), UPRIGHT)
 
 
@@ -203,38 +203,38 @@ def test_senseless_metadata_does_not_spoil_the_picture(metadata: bytes) -> None:
 
 
 @pytest.mark.parametrize("resize", RESIZE_RULES)
-def test_a_picture_of_the_right_size_keeps_every_bit(resize: str) -> None:
+def test_an_image_of_the_model_size_keeps_every_bit(resize: str) -> None:
     noise = np.random.default_rng(7).integers(0, 256, (28, 28), np.uint8)
 
     assert np.array_equal(decode(encode(noise, "PNG"), resize=resize)[..., 0], noise)
 
 
-def test_fit_pads_with_the_colour_of_the_border_and_keeps_what_fits() -> None:
-    picture = np.full((20, 28, 3), (10, 200, 90), np.uint8)
-    picture[5:15, 3:20] = RGB[5:15, 3:20]
-    picture[0, :9] = 255
+def test_fit_pads_with_the_border_colour() -> None:
+    image = np.full((20, 28, 3), (10, 200, 90), np.uint8)
+    image[5:15, 3:20] = RGB[5:15, 3:20]
+    image[0, :9] = 255
 
-    wide = decode(encode(picture, "PNG"), channels=3)
-    high = decode(encode(np.ascontiguousarray(picture.transpose(1, 0, 2)), "PNG"), channels=3)
+    wide = decode(encode(image, "PNG"), channels=3)
+    high = decode(encode(np.ascontiguousarray(image.transpose(1, 0, 2)), "PNG"), channels=3)
 
-    assert np.array_equal(wide[4:24], picture)
+    assert np.array_equal(wide[4:24], image)
     assert (wide[:4] == (10, 200, 90)).all()
     assert (wide[24:] == (10, 200, 90)).all()
     assert np.array_equal(high.transpose(1, 0, 2), wide)
 
 
-def test_fit_keeps_the_shape_when_it_enlarges() -> None:
-    picture = np.array([[30] * 4 + [220] * 4] * 2, np.uint8)
+def test_fit_keeps_the_aspect_ratio_when_it_enlarges() -> None:
+    image = np.array([[30] * 4 + [220] * 4] * 2, np.uint8)
 
-    out = decode(encode(picture, "PNG"), height=16, width=16)[..., 0]
+    out = decode(encode(image, "PNG"), height=16, width=16)[..., 0]
 
-    # The picture is now 4 rows in the middle; the border of the drawn half is the paler by one pixel.
+    # The image is now 4 rows in the middle; the border of the dark half is lighter by one pixel.
     assert_close(out[6:10, :5], np.full((4, 5), 30), 0)
     assert_close(out[6:10, 11:], np.full((4, 5), 220), 0)
     assert np.unique(out[[*range(6), *range(10, 16)]]).size == 1
 
 
-def test_stretch_ignores_the_shape() -> None:
+def test_stretch_ignores_the_aspect_ratio() -> None:
     quarters = np.array([[10, 80], [150, 250]], np.uint8).repeat(50, axis=0).repeat(200, axis=1)
 
     out = decode(encode(quarters, "PNG"), resize="stretch")[..., 0]
@@ -244,7 +244,7 @@ def test_stretch_ignores_the_shape() -> None:
 
 
 @pytest.mark.parametrize("turned", [False, True], ids=["wide", "high"])
-def test_crop_takes_the_middle_and_keeps_what_fits(turned: bool) -> None:
+def test_crop_keeps_the_middle_unchanged(turned: bool) -> None:
     strips = np.hstack((np.full((28, 29), 0), GREY, np.full((28, 29), 255))).astype(np.uint8)
 
     out = decode(encode(np.ascontiguousarray(strips.T if turned else strips), "PNG"), resize="crop")[..., 0]
@@ -252,7 +252,7 @@ def test_crop_takes_the_middle_and_keeps_what_fits(turned: bool) -> None:
     assert np.array_equal(out.T if turned else out, GREY)
 
 
-def test_crop_brings_the_shorter_side_to_the_target() -> None:
+def test_crop_scales_the_shorter_side_to_the_target() -> None:
     strips = np.array([[0, 90, 255]], np.uint8).repeat(100, axis=0).repeat(100, axis=1)
 
     out = decode(encode(strips, "PNG"), resize="crop")[..., 0]
@@ -272,7 +272,7 @@ def test_shrinking_does_not_alias(resize: str, side: int) -> None:
 
 @pytest.mark.parametrize("resize", RESIZE_RULES)
 @pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3000, 1), (2, 65535), (65535, 3), (29, 28), (27, 28)])
-def test_no_shape_is_too_odd(resize: str, size: tuple[int, int]) -> None:
+def test_extreme_aspect_ratios_are_decoded(resize: str, size: tuple[int, int]) -> None:
     out = decode(encode(Image.new("L", size, 77), "PNG"), resize=resize, height=20, width=30)
 
     assert_close(out, np.full((20, 30, 1), 77), 1)
@@ -283,9 +283,9 @@ def test_no_shape_is_too_odd(resize: str, size: tuple[int, int]) -> None:
 
 def drawing(paper: int, ink: int, width: int = 28) -> Array:
     """A stroke that touches the border."""
-    picture = np.full((28, width), paper, np.uint8)
-    picture[:20, 10:14] = ink
-    return picture
+    image = np.full((28, width), paper, np.uint8)
+    image[:20, 10:14] = ink
+    return image
 
 
 @pytest.mark.parametrize(
@@ -304,9 +304,7 @@ def drawing(paper: int, ink: int, width: int = 28) -> Array:
     ],
 )
 @pytest.mark.parametrize("channels", [1, 3])
-def test_pictures_of_the_other_polarity_are_inverted(
-    paper: int, ink: int, light: bool, channels: int
-) -> None:
+def test_images_of_the_other_polarity_are_inverted(paper: int, ink: int, light: bool, channels: int) -> None:
     data = encode(drawing(paper, ink), "PNG")
     drawn = rgb_of(drawing(paper, ink))[..., :channels]
     negative = 255 - drawn
@@ -318,7 +316,7 @@ def test_pictures_of_the_other_polarity_are_inverted(
 
 
 @pytest.mark.parametrize(("paper", "light"), [((255, 255, 0), True), ((0, 0, 255), False)])
-def test_coloured_paper_is_judged_by_its_luma(paper: tuple[int, int, int], light: bool) -> None:
+def test_coloured_backgrounds_are_judged_by_luma(paper: tuple[int, int, int], light: bool) -> None:
     data = encode(Image.new("RGB", (28, 28), paper), "PNG")
 
     out = decode(data, channels=3, polarity="light-on-dark")
@@ -326,7 +324,7 @@ def test_coloured_paper_is_judged_by_its_luma(paper: tuple[int, int, int], light
     assert (out == (np.subtract(255, paper) if light else paper)).all()
 
 
-def test_ink_on_nothing_is_ink_on_white() -> None:
+def test_a_transparent_background_is_white() -> None:
     stroke = drawing(0, 255)
     ink = Image.new("L", (28, 28), 0)
     ink.putalpha(Image.fromarray(stroke))
@@ -334,7 +332,7 @@ def test_ink_on_nothing_is_ink_on_white() -> None:
     assert np.array_equal(decode(encode(ink, "PNG"), polarity="light-on-dark")[..., 0], stroke)
 
 
-def test_padding_is_inverted_with_the_picture() -> None:
+def test_padding_is_inverted_with_the_image() -> None:
     out = decode(encode(drawing(255, 0, width=90), "PNG"), polarity="light-on-dark")[..., 0]
 
     assert not out[:9].any()
@@ -350,17 +348,15 @@ def mnist(folder: Path) -> Iterator[Array]:
             yield from np.frombuffer(file.read(), np.uint8, offset=16).reshape(-1, 28, 28, 1)
 
 
-def test_no_picture_of_mnist_is_taken_for_the_other_polarity(real_data: Path) -> None:
-    assert (
-        sum(1 for picture in mnist(real_data) if not is_light(picture) and is_light(255 - picture)) == 70_000
-    )
+def test_mnist_polarity_is_recognised(real_data: Path) -> None:
+    assert sum(1 for image in mnist(real_data) if not is_light(image) and is_light(255 - image)) == 70_000
 
 
-def test_mnist_and_its_negative_come_through_bit_for_bit(real_data: Path) -> None:
-    for picture in islice(mnist(real_data), 0, None, 50):
-        for drawn in (picture, 255 - picture):
+def test_mnist_and_its_negative_decode_bit_for_bit(real_data: Path) -> None:
+    for image in islice(mnist(real_data), 0, None, 50):
+        for drawn in (image, 255 - image):
             data = encode(drawn[..., 0], "PNG", compress_level=1)
-            assert np.array_equal(decode(data, polarity="light-on-dark"), picture)
+            assert np.array_equal(decode(data, polarity="light-on-dark"), image)
 
 
 # The array
@@ -368,7 +364,7 @@ def test_mnist_and_its_negative_come_through_bit_for_bit(real_data: Path) -> Non
 
 @pytest.mark.parametrize("layout", ["NHWC", "NCHW"])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_pixels_are_laid_out_as_the_manifest_says(layout: str, channels: int) -> None:
+def test_pixels_have_the_layout_of_the_manifest(layout: str, channels: int) -> None:
     out = decode(encode(RGB[:20], "PNG"), layout=layout, channels=channels, height=20)
 
     assert out.dtype == np.uint8
@@ -402,13 +398,13 @@ def test_float32_is_normalised_by_channel(
     np.testing.assert_allclose(rows, expected, rtol=1e-5, atol=1e-5)
 
 
-def test_the_header_tells_the_pixels() -> None:
+def test_open_reads_the_number_of_pixels() -> None:
     decoder = Decoder(spec(), max_pixels=1200)
 
     assert decoder.open(encode(Image.new("L", (40, 30)), "PNG")).pixels == 1200
 
 
-def test_one_decoder_serves_many_threads() -> None:
+def test_a_decoder_is_thread_safe() -> None:
     decoder = Decoder(spec(channels=3, polarity="light-on-dark", height=20, width=30), max_pixels=1000)
     bodies = [case.data for case in CASES.values()] * 4
     alone = [decoder.decode(decoder.open(body)) for body in bodies]
@@ -419,17 +415,15 @@ def test_one_decoder_serves_many_threads() -> None:
     assert all(map(np.array_equal, alone, together))
 
 
-# What is refused
+# Rejections
 
-NOT_READ = (
-    "this is not a picture in a format the server reads (PNG, JPEG, WebP, BMP, GIF, TIFF); it begins with"
-)
+NOT_READ = "not an image in a supported format (PNG, JPEG, WebP, BMP, GIF, TIFF); it begins with"
 
 
 @pytest.mark.parametrize(
     ("data", "sentence"),
     [
-        (b"", "the picture is empty: it has no bytes at all"),
+        (b"", "the image is empty: it has no bytes"),
         (b"hello world, I am text", f"{NOT_READ} 'hello world,'"),
         (b"<svg xmlns=", f"{NOT_READ} '<svg xmlns='"),
         (b"%PDF-1.7\n%\xe2", f"{NOT_READ} '%PDF-1.7.%.'"),
@@ -444,7 +438,7 @@ NOT_READ = (
         ),
         (
             b"\xff\xd8\xff\xd9",
-            "the JPEG is truncated or corrupt: it has no header that says what it shows",
+            "the JPEG is truncated or corrupt: it has no complete header",
         ),
         (
             encode(RGB, "JPEG")[:-9],
@@ -452,7 +446,7 @@ NOT_READ = (
         ),
     ],
 )
-def test_what_is_no_picture_is_told_so(data: bytes, sentence: str) -> None:
+def test_invalid_images_are_rejected_with_a_reason(data: bytes, sentence: str) -> None:
     with pytest.raises(InvalidImage) as caught:
         decode(data)
 
@@ -460,19 +454,19 @@ def test_what_is_no_picture_is_told_so(data: bytes, sentence: str) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_truncated_picture_is_refused_or_whole(name: str) -> None:
+def test_a_truncated_image_is_rejected_or_complete(name: str) -> None:
     data = CASES[name].data
     whole = decode(data, channels=3)
-    refused = 0
+    rejected = 0
     for length in sorted({*range(0, len(data), max(1, len(data) // 60)), *range(len(data) - 12, len(data))}):
         try:
             part = decode(data[:length], channels=3)
         except InvalidImage:
-            refused += 1
+            rejected += 1
         else:
-            # Nothing was lost but what follows the last pixel.
+            # Only bytes after the last pixel are missing.
             assert np.array_equal(part, whole)
-    assert refused > 40
+    assert rejected > 40
 
 
 BY_FORMAT: dict[str, list[bytes]] = {
@@ -492,8 +486,8 @@ SPECS = [
 ]
 
 
-def refusal(data: bytes, form: InputSpec) -> str | None:
-    """Decode and check the array; or the sentence of the refusal, which is all else that may happen."""
+def rejection(data: bytes, form: InputSpec) -> str | None:
+    """Decode and check the array; returns the message of the error if the image is rejected."""
     decoder = Decoder(form, max_pixels=1_000_000)
     try:
         out = decoder.decode(decoder.open(data))
@@ -506,7 +500,7 @@ def refusal(data: bytes, form: InputSpec) -> str | None:
 
 
 def check(data: bytes, form: InputSpec) -> None:
-    sentence = refusal(data, form) or "decoded"
+    sentence = rejection(data, form) or "decoded"
     assert sentence.isprintable()
     assert len(sentence) < 200
     assert " object at " not in sentence
@@ -514,7 +508,7 @@ def check(data: bytes, form: InputSpec) -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=200), st.sampled_from(SPECS))
-def test_any_bytes_are_a_picture_or_refused(data: bytes, form: InputSpec) -> None:
+def test_any_bytes_are_decoded_or_rejected(data: bytes, form: InputSpec) -> None:
     check(data, form)
 
 
@@ -524,7 +518,7 @@ def test_any_bytes_are_a_picture_or_refused(data: bytes, form: InputSpec) -> Non
     st.binary(max_size=200),
     st.sampled_from(SPECS),
 )
-def test_any_bytes_after_a_good_beginning_are_a_picture_or_refused(
+def test_any_bytes_after_a_valid_start_are_decoded_or_rejected(
     start: bytes, rest: bytes, form: InputSpec
 ) -> None:
     check(start + rest, form)
@@ -533,7 +527,7 @@ def test_any_bytes_after_a_good_beginning_are_a_picture_or_refused(
 @pytest.mark.parametrize("bodies", BY_FORMAT.values(), ids=BY_FORMAT)
 @settings(max_examples=50, deadline=None)
 @given(data=st.data())
-def test_damaged_pictures_are_pictures_or_refused(bodies: list[bytes], data: st.DataObject) -> None:
+def test_damaged_images_are_decoded_or_rejected(bodies: list[bytes], data: st.DataObject) -> None:
     body = bytearray(data.draw(st.sampled_from(bodies)))
     for _ in range(data.draw(st.integers(1, 4))):
         place = data.draw(st.integers(0, len(body) - 1))
@@ -541,7 +535,7 @@ def test_damaged_pictures_are_pictures_or_refused(bodies: list[bytes], data: st.
     check(bytes(body), data.draw(st.sampled_from(SPECS)))
 
 
-def test_a_thousand_damaged_pictures_in_a_row() -> None:
+def test_a_thousand_damaged_images_in_a_row() -> None:
     rng = random.Random(20)
     for _ in range(1000):
         body = bytearray(rng.choice(ALL))
@@ -558,44 +552,44 @@ BOMBS = bombs()
 
 @pytest.fixture(scope="module")
 def costs() -> dict[str, Cost]:
-    """What it takes to open each bomb, in a process that never did anything else."""
+    """The cost of opening each bomb in a new process."""
     command = [sys.executable, "-W", "error", "-m", "tests.support.images.bombs", spec().model_dump_json()]
     done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     return {name: Cost(*cost) for name, cost in json.loads(done.stdout).items()}
 
 
 @pytest.mark.parametrize("name", BOMBS)
-def test_bombs_are_refused_at_next_to_no_cost(name: str, costs: dict[str, Cost]) -> None:
-    assert costs[name].answer == BOMBS[name][1]
+def test_bombs_are_rejected_at_low_cost(name: str, costs: dict[str, Cost]) -> None:
+    assert costs[name].outcome == BOMBS[name][1]
     assert costs[name].seconds < 0.5
     assert costs[name].mebibytes < 20
 
 
 @pytest.mark.parametrize("name", BOMBS)
-def test_bombs_are_refused_by_their_header_alone(name: str) -> None:
-    data, answer = BOMBS[name]
+def test_bombs_are_rejected_by_their_header(name: str) -> None:
+    data, message = BOMBS[name]
 
     with pytest.raises(InvalidImage) as caught:
         Decoder(spec(), max_pixels=MAX_PIXELS).open(data)
 
-    assert str(caught.value) == answer
+    assert str(caught.value) == message
 
 
-def test_small_parts_after_the_pixels_are_counted_too() -> None:
+def test_small_parts_after_the_pixels_are_counted() -> None:
     data = encode(GREY, "PNG")
 
     with pytest.raises(InvalidImage, match="too many small parts"):
         decode(data[:-12] + png_chunk(b"abCd", b"") * 110_000 + data[-12:])
 
 
-def test_what_a_phone_appends_to_a_photograph_is_not_counted() -> None:
+def test_data_appended_to_a_jpeg_is_not_counted() -> None:
     photograph = encode(RGB, "JPEG")
     film = b"\xff\xda" * 1000
 
     assert np.array_equal(decode(photograph + film), decode(photograph))
 
 
-def test_a_picture_of_just_the_limit_is_decoded() -> None:
+def test_an_image_of_exactly_the_limit_is_decoded() -> None:
     data = encode(Image.new("L", (100, 50), 9), "PNG")
 
     assert (decode(data, max_pixels=5000) == 9).all()
@@ -615,7 +609,7 @@ print(*sorted(name.removesuffix("ImagePlugin") for name in sys.modules if name.e
 """
 
 
-def test_only_the_plugins_of_the_six_formats_are_ever_loaded() -> None:
+def test_only_the_plugins_of_the_six_formats_are_loaded() -> None:
     command = [sys.executable, "-c", PLUGINS_AFTER, spec().model_dump_json()]
     bodies = json.dumps([data.hex() for data in ALL])
 
@@ -627,7 +621,7 @@ def test_only_the_plugins_of_the_six_formats_are_ever_loaded() -> None:
 # Photographs
 
 
-def test_photographs_come_out_as_they_look(real_data: Path) -> None:
+def test_photographs_keep_their_colours(real_data: Path) -> None:
     paths = sorted((real_data / "photos").glob("*.JPEG"))
     if not paths:
         pytest.skip(f"no photographs in {real_data / 'photos'}")

@@ -1,4 +1,4 @@
-"""Threads that many share: nobody's flood keeps the others waiting."""
+"""Round robin between the keys of a shared thread pool."""
 
 from __future__ import annotations
 
@@ -11,64 +11,64 @@ import pytest
 from service.imaging.fair_executor import FairExecutor
 
 
-async def queue_up(turns: FairExecutor, gate: threading.Event, *owners: str) -> list[str]:
-    """The order in which one thread runs jobs of these owners that all wait when it becomes free."""
+async def queue_up(executor: FairExecutor, gate: threading.Event, *keys: str) -> list[str]:
+    """The order in which one thread runs waiting jobs with these keys."""
     order: list[str] = []
 
-    def job(owner: str) -> Callable[[], None]:
-        return lambda: order.append(owner)
+    def job(key: str) -> Callable[[], None]:
+        return lambda: order.append(key)
 
-    first = asyncio.create_task(turns.run("first", gate.wait))
+    first = asyncio.create_task(executor.run("first", gate.wait))
     await asyncio.sleep(0)
-    waiting = [asyncio.create_task(turns.run(owner, job(owner))) for owner in owners]
+    waiting = [asyncio.create_task(executor.run(key, job(key))) for key in keys]
     await asyncio.sleep(0)
     gate.set()
     await asyncio.gather(first, *waiting)
     return order
 
 
-def test_owners_take_turns() -> None:
-    turns = FairExecutor(1, "test")
-    order = asyncio.run(queue_up(turns, threading.Event(), "a", "a", "a", "a", "b", "b", "c"))
+def test_keys_are_served_in_turn() -> None:
+    executor = FairExecutor(1, "test")
+    order = asyncio.run(queue_up(executor, threading.Event(), "a", "a", "a", "a", "b", "b", "c"))
     assert order == ["a", "b", "c", "a", "b", "a", "a"]
-    turns.close()
+    executor.close()
 
 
-def test_a_job_returns_and_raises_to_its_caller() -> None:
+def test_a_job_reexecutor_and_raises_to_its_caller() -> None:
     async def run() -> None:
-        turns = FairExecutor(2, "test")
-        assert await turns.run("a", lambda: 42) == 42
+        executor = FairExecutor(2, "test")
+        assert await executor.run("a", lambda: 42) == 42
         with pytest.raises(ZeroDivisionError):
-            await turns.run("a", lambda: 1 // 0)
-        assert await turns.run("a", lambda: 43) == 43
-        turns.close()
+            await executor.run("a", lambda: 1 // 0)
+        assert await executor.run("a", lambda: 43) == 43
+        executor.close()
 
     asyncio.run(run())
 
 
-def test_what_nobody_waits_for_is_not_begun() -> None:
+def test_a_cancelled_job_is_not_started() -> None:
     async def run() -> None:
-        turns, gate, begun = FairExecutor(1, "test"), threading.Event(), threading.Event()
-        first = asyncio.create_task(turns.run("a", gate.wait))
+        executor, gate, started = FairExecutor(1, "test"), threading.Event(), threading.Event()
+        first = asyncio.create_task(executor.run("a", gate.wait))
         await asyncio.sleep(0)
-        left = asyncio.create_task(turns.run("a", begun.set))
+        cancelled = asyncio.create_task(executor.run("a", started.set))
         await asyncio.sleep(0)
-        left.cancel()
+        cancelled.cancel()
         await asyncio.sleep(0)
         gate.set()
         assert await first
-        assert await turns.run("b", lambda: True)
-        assert not begun.is_set()
-        turns.close()
+        assert await executor.run("b", lambda: True)
+        assert not started.is_set()
+        executor.close()
 
     asyncio.run(run())
 
 
-def test_no_more_jobs_run_at_a_time_than_there_are_threads() -> None:
+def test_as_many_jobs_run_at_a_time_as_there_are_threads() -> None:
     async def run() -> None:
-        turns, barrier = FairExecutor(3, "test"), threading.Barrier(3)
-        places = await asyncio.gather(*(turns.run(str(owner), barrier.wait) for owner in range(9)))
+        executor, barrier = FairExecutor(3, "test"), threading.Barrier(3)
+        places = await asyncio.gather(*(executor.run(str(key), barrier.wait) for key in range(9)))
         assert sorted(places) == [0, 0, 0, 1, 1, 1, 2, 2, 2]
-        turns.close()
+        executor.close()
 
     asyncio.run(run())

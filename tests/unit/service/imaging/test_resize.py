@@ -1,4 +1,4 @@
-"""Large photographs are decoded small, and come out as if they had not been."""
+"""JPEGs decoded at a reduced size, compared with those decoded in full."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def spec(resize: Resize, side: int = 32, channels: Literal[1, 3] = 3) -> InputSp
 
 @cache
 def scene(width: int, height: int) -> Array:
-    """Waves in three colours, the longer the stronger, as in photographs (D. J. Field, 1987)."""
+    """Waves in three colours with amplitudes like those of photographs (D. J. Field, 1987)."""
     y, x = np.arange(height, dtype=np.float32)[:, None], np.arange(width, dtype=np.float32)
     lengths = [4.0 * 2**octave for octave in range(6)]
     shades = [
@@ -72,13 +72,13 @@ def size_decoded(data: bytes, wanted: InputSpec) -> tuple[int, int]:
     [
         ((1600, 1200), 1),
         ((900, 1600), 1),
-        # Blocks that are not filled come out as a pixel more: a third of a target's pixel at the far edge.
+        # An incomplete block adds a pixel: a third of a target's pixel at the far edge.
         ((801, 799), 2),
     ],
     ids=str,
 )
 @pytest.mark.parametrize("orientation", [1, 6])
-def test_the_pixels_are_those_of_the_whole_picture(
+def test_reduced_decoding_matches_full_decoding(
     size: tuple[int, int], most: float, resize: Resize, orientation: int
 ) -> None:
     exif = Image.Exif()
@@ -93,22 +93,22 @@ def test_the_pixels_are_those_of_the_whole_picture(
 
 
 @pytest.mark.parametrize("resize", get_args(Resize))
-def test_three_times_the_target_always_remains(resize: Resize) -> None:
+def test_draft_keeps_three_times_the_target(resize: Resize) -> None:
     for size in ((97, 96), (191, 192), (200, 1000), (1000, 200), (3000, 100)):
         width, height = size_decoded(photograph(size), spec(resize))
         scale = 32 / max(size) if resize == "fit" else 1
-        least = (size[0] * scale, size[1] * scale) if resize == "fit" else (32, 32)
-        assert width >= min(size[0], 3 * least[0])
-        assert height >= min(size[1], 3 * least[1])
+        minimum = (size[0] * scale, size[1] * scale) if resize == "fit" else (32, 32)
+        assert width >= min(size[0], 3 * minimum[0])
+        assert height >= min(size[1], 3 * minimum[1])
 
 
-def test_a_picture_of_the_models_size_and_a_free_size_keep_every_pixel() -> None:
+def test_draft_keeps_every_pixel_of_model_size_and_dynamic_size() -> None:
     data = photograph((96, 96))
     assert size_decoded(data, spec("stretch")) == (96, 96)
     free = spec("stretch").model_copy(update={"height": None, "width": None})
     assert size_decoded(photograph((1600, 1200)), free) == (1600, 1200)
 
 
-def test_other_formats_are_left_alone() -> None:
-    picture = encode(Image.fromarray(scene(800, 600)), "PNG")
-    assert decoded(picture, spec("crop")).shape == (32, 32, 3)
+def test_draft_ignores_other_formats() -> None:
+    image_bytes = encode(Image.fromarray(scene(800, 600)), "PNG")
+    assert decoded(image_bytes, spec("crop")).shape == (32, 32, 3)

@@ -53,8 +53,8 @@ def test_ping(client: TestClient, service: Service) -> None:
 @pytest.mark.parametrize(
     ("request_", "status", "sentence"),
     [
-        ({"content": b""}, 400, "the picture is empty"),
-        ({"content": b"text"}, 400, "not a picture in a format the server reads"),
+        ({"content": b""}, 400, "the image is empty"),
+        ({"content": b"text"}, 400, "not an image in a supported format"),
         ({"files": [("data", ("a", image(0)))] * 2}, 400, "takes exactly one image; the form has 2"),
         ({"files": {}, "headers": {"Content-Type": "multipart/form-data; boundary=x"}}, 400, "multipart"),
         ({"content": image(0), "headers": {"X-Request-Timeout-Ms": "0"}}, 400, "must be a positive number"),

@@ -144,7 +144,7 @@ def test_stage_timings_in_milliseconds(client: TestClient) -> None:
 
 BAD_BODIES = {
     "empty": (b"", PNG, 400, "the body is empty"),
-    "text as image": (b"hello world", PNG, 400, "not a picture in a format the server reads.*hello world"),
+    "text as image": (b"hello world", PNG, 400, "not an image in a supported format.*hello world"),
     "truncated": (image(9, side=50)[:-30], PNG, 400, "PNG is truncated or corrupt"),
     "form without boundary": (b"x", {"Content-Type": "multipart/form-data"}, 400, "no boundary"),
     "not json": (b"{", {"Content-Type": "application/json"}, 400, "the body: Invalid JSON"),
@@ -184,7 +184,7 @@ def test_invalid_base64_and_undecodable_images_are_reported_together(client: Tes
     ]
     sentence = (
         r"^4 of 5 images cannot be read: image 0 \(first\.png\): images\.0\.b64 is not valid base64: [^;]+; "
-        r"image 2: this is not a picture .*; image 3: images\.3\.b64 is not valid base64: [^;]+; "
+        r"image 2: not an image in .*; image 3: images\.3\.b64 is not valid base64: [^;]+; "
         r"image 4 \(cut\.png\): "
     )
     assert_error(client.post("/classify", json={"images": images}), 400, sentence)

@@ -261,7 +261,7 @@ def test_non_finite_scores_are_null_in_json_and_kept_in_bytes(tmp_path: Path) ->
 
 def test_an_empty_body(client: TestClient) -> None:
     assert_error(client.post(INFER), 400, "the body: Invalid JSON: EOF")
-    assert_error(client.post(INFER, headers={LENGTH: "0"}), 400, "the picture is empty")
+    assert_error(client.post(INFER, headers={LENGTH: "0"}), 400, "the image is empty")
 
 
 def test_a_body_and_a_request_over_the_limits(repository: Path) -> None:

@@ -1,4 +1,4 @@
-"""Pictures are made into the input for training just as the server makes them."""
+"""Training and serving decode images to the same pixels."""
 
 from __future__ import annotations
 
@@ -29,30 +29,30 @@ def served(content: bytes, size: Size) -> NDArray[np.uint8]:
     return np.asarray(decoding.decode(decoding.open(content)), np.uint8)
 
 
-PICTURE = Image.fromarray(sign(0, 0, 150)).resize((190, 131))
-TURNED = Image.Exif()
-TURNED[0x0112] = 6
-SEE_THROUGH = PICTURE.convert("RGBA")
-SEE_THROUGH.putalpha(PICTURE.convert("L"))
+IMAGE = Image.fromarray(sign(0, 0, 150)).resize((190, 131))
+ROTATED = Image.Exif()
+ROTATED[0x0112] = 6
+TRANSPARENT = IMAGE.convert("RGBA")
+TRANSPARENT.putalpha(IMAGE.convert("L"))
 
 
 @pytest.mark.parametrize(
     "content",
     [
-        encoded(PICTURE),
-        encoded(PICTURE.resize((48, 48))),
-        encoded(PICTURE.resize((9, 14))),
-        encoded(PICTURE.resize((1200, 700))),
-        encoded(PICTURE, "JPEG", exif=TURNED),
-        encoded(PICTURE.convert("L")),
-        encoded(PICTURE.convert("P")),
-        encoded(SEE_THROUGH),
+        encoded(IMAGE),
+        encoded(IMAGE.resize((48, 48))),
+        encoded(IMAGE.resize((9, 14))),
+        encoded(IMAGE.resize((1200, 700))),
+        encoded(IMAGE, "JPEG", exif=ROTATED),
+        encoded(IMAGE.convert("L")),
+        encoded(IMAGE.convert("P")),
+        encoded(TRANSPARENT),
     ],
-    ids=["png", "as-it-is", "small", "large", "turned", "grey", "palette", "see-through"],
+    ids=["png", "model-size", "small", "large", "rotated", "grey", "palette", "transparent"],
 )
 @pytest.mark.parametrize("resize", ["stretch", "crop"])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_network_is_trained_on_what_it_is_served(
+def test_training_and_serving_decode_alike(
     content: bytes, resize: Literal["stretch", "crop"], channels: int
 ) -> None:
     size = Size(48, 48, channels, resize)
