@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import InvalidModel, ModelNotFound, ModelNotReady, NothingToServe
+from ..errors import ConfigurationError, InvalidModel, ModelNotFound, ModelNotReady, NothingToServe
 from ..repository.version_folder import VersionFolder, find_versions
 from .model import LoadedModel
 
@@ -65,11 +65,13 @@ class Registry:
         """Load every version of the repository.
 
         Raises:
-            ConfigurationError: the repository cannot be read.
+            ConfigurationError: the repository cannot be read, or does not contain the default model.
             NothingToServe: no version could be loaded.
         """
+        folders = list(find_versions(self.repository))
+        self._check_default({folder.name: None for folder in folders})
         failures = []
-        for folder in find_versions(self.repository):
+        for folder in folders:
             try:
                 model = self._load(folder)
             except InvalidModel as error:
@@ -88,8 +90,8 @@ class Registry:
         self.default_name = self._default_model or self._choose_default()
         for failure in failures:
             logger.error("%s version %s is not served: %s", failure.name, failure.version, failure.reason)
-        if self._default_model is not None and self._default_model not in self._models:
-            logger.warning("the default model %r is not served", self._default_model)
+        if self.default_failure is not None:
+            logger.error("not ready: the default model %r is not served", self._default_model)
 
     async def close(self) -> None:
         """Reject new requests, finish the admitted ones and close every model."""
@@ -109,7 +111,14 @@ class Registry:
 
     @property
     def ready(self) -> bool:
-        return bool(self._models) and not self._draining and not self.hanging
+        return bool(self._models) and not self._draining and not self.hanging and not self.default_failure
+
+    @property
+    def default_failure(self) -> LoadFailure | None:
+        """The failure of the configured default model, if none of its versions could be loaded."""
+        if self._default_model is None or self._default_model in self._models:
+            return None
+        return next((each for each in reversed(self.failures) if each.name == self._default_model), None)
 
     @property
     def hanging(self) -> bool:
@@ -133,6 +142,13 @@ class Registry:
     def versions(self, name: str) -> Sequence[str]:
         """The loaded versions of a model, lowest first; empty for an unknown name."""
         return list(self._models.get(name, {}))
+
+    def _check_default(self, names: Collection[str]) -> None:
+        if self._default_model is not None and names and self._default_model not in names:
+            raise ConfigurationError(
+                f"the default model {self._default_model!r} is not in {self.repository}; "
+                f"available: {', '.join(names)}"
+            )
 
     def _choose_default(self) -> str:
         classifiers = [name for name in self._models if self._highest(name).manifest.classifies]

@@ -1,4 +1,4 @@
-"""What a server says once it listens: where, what, and a command to try."""
+"""The text that a server prints once it listens."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # the supervisor passes announcements on and needs nothing of what they tell about
+if TYPE_CHECKING:  # the supervisor passes banners on and loads no model
     from ..inference.model import LoadedModel
     from ..inference.registry import LoadFailure, Registry
     from ..repository.manifest import Manifest
@@ -16,7 +16,13 @@ if TYPE_CHECKING:  # the supervisor passes announcements on and needs nothing of
 
 @dataclass(frozen=True, slots=True)
 class StartupBanner:
-    """The state of a registry in words, small enough to be sent from a worker to its supervisor."""
+    """The state of a registry as text, which a worker sends to its supervisor.
+
+    Attributes:
+        models: a line for each version that is served.
+        failures: a line for each version that could not be loaded.
+        example: an image to try the default model with; None if it has none.
+    """
 
     models: Sequence[str]
     failures: Sequence[str]
@@ -24,11 +30,12 @@ class StartupBanner:
 
     @classmethod
     def of(cls, registry: Registry) -> StartupBanner:
-        default = next((m for m in registry.models if m.name == registry.default_name), None)
+        versions = registry.versions(registry.default_name)
+        default = registry.resolve() if versions else None
         return cls(
-            models=[_model_line(model) for model in registry.models],
+            models=[_model_line(model, is_default=model is default) for model in registry.models],
             failures=[_failure_line(failure) for failure in registry.failures],
-            example=_example(default) if default is not None else None,
+            example=None if default is None else _example(default),
         )
 
     def text(self, url: str, grpc_address: str | None, admin_url: str | None = None) -> str:
@@ -43,18 +50,19 @@ class StartupBanner:
         return "\n".join([*lines, f"  docs: {url}/docs"])
 
 
-def _model_line(model: LoadedModel) -> str:
+def _model_line(model: LoadedModel, *, is_default: bool) -> str:
+    mark = " (default)" if is_default else ""
     threads = f"{model.engine.threads} thread{'s' if model.engine.threads > 1 else ''}"
-    worth = _worth(model.manifest)
-    return f"  {model.name} version {model.version}: {worth}; {model.engine.device}, {threads}"
+    quality = _quality(model.manifest)
+    return f"  {model.name} version {model.version}{mark}: {quality}; {model.engine.device}, {threads}"
 
 
-def _worth(manifest: Manifest) -> str:
+def _quality(manifest: Manifest) -> str:
     if not manifest.classifies:
-        return f"no classifier, gives {len(manifest.labels)} maps"
+        return f"not a classifier, {len(manifest.labels)} output maps"
     if manifest.evaluation is not None:
         return f"accuracy {manifest.evaluation.accuracy:.2%} on {manifest.evaluation.dataset}"
-    return "random weights, never trained" if manifest.weights == "random" else "not evaluated"
+    return "random weights, not trained" if manifest.weights == "random" else "not evaluated"
 
 
 def _failure_line(failure: LoadFailure) -> str:
@@ -62,7 +70,7 @@ def _failure_line(failure: LoadFailure) -> str:
 
 
 def _example(model: LoadedModel) -> Path | None:
-    """The example's path, relative where that is shorter to type."""
+    """The path of the model's example image, relative to the working directory if it is below it."""
     if model.manifest.example is None:
         return None
     path = (model.folder.path / model.manifest.example.file).resolve()

@@ -15,7 +15,7 @@ from tests.support.server.server_process import FREE_GRPC_PORT, ServerProcess
 def test_grpc_accepts_any_size_and_no_classification(tmp_path: Path) -> None:
     publish_filters(tmp_path)
     with ServerProcess(tmp_path, *FREE_GRPC_PORT) as server:
-        assert "filters version 1: no classifier, gives 4 maps; " in server.stdout.text
+        assert "filters version 1: not a classifier, 4 output maps; " in server.stdout.text
         with blocking.InferenceServerClient(server.grpc_address) as client:
             for pixels in (images(1, 4, 9), images(3, 50, 2)):
                 tensor = blocking.InferInput("pixels", pixels.shape, "UINT8")

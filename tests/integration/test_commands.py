@@ -108,7 +108,7 @@ def test_classify_needs_a_model(two: Path) -> None:
 def test_check_lists_the_models(shades: Path) -> None:
     result = convserve("check", "--models", shades, "--log-level", "warning")
     assert (result.returncode, result.stderr) == (0, "")
-    assert "shades version 1: accuracy 100.00% on drawn greys" in result.stdout
+    assert "shades version 1 (default): accuracy 100.00% on drawn greys" in result.stdout
 
 
 def test_check_fails_if_a_version_is_broken(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_check_fails_if_a_version_is_broken(tmp_path: Path) -> None:
     change_the_graph(publish_shades(tmp_path))
     result = convserve("check", "--models", tmp_path)
     assert result.returncode == 1
-    assert "shades version 1: accuracy" in result.stdout
+    assert "shades version 1 (default): accuracy" in result.stdout
     assert "shades version 2: NOT SERVED: model.onnx is not the file that was published" in result.stdout
 
 

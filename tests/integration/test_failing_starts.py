@@ -44,6 +44,12 @@ def test_a_missing_repository_prevents_the_start(tmp_path: Path) -> None:
 
 
 @one_or_two_workers
+def test_a_default_model_outside_the_repository_is_an_error(shades: Path, workers: str) -> None:
+    line = complaint(2, "--models", shades, "--default-model", "lion", "--workers", workers)
+    assert f"the default model 'lion' is not in {shades}; available: shades" in line
+
+
+@one_or_two_workers
 def test_a_port_in_use_is_an_error(shades: Path, workers: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])

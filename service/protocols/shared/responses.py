@@ -71,16 +71,25 @@ def server_timing(timings: Timings) -> tuple[bytes, bytes]:
 
 
 def state_of(registry: Registry) -> str:
-    """`ready`, `loading`, `draining` or `hanging`."""
+    """`ready`, `loading`, `draining`, `hanging` or `failed` (the default model could not be loaded)."""
     if registry.hanging:
         return "hanging"
     if registry.ready:
         return "ready"
-    return "draining" if registry.draining else "loading"
+    if registry.draining:
+        return "draining"
+    return "failed" if registry.default_failure is not None else "loading"
 
 
 def readiness_response(registry: Registry, content: Mapping[str, Any]) -> Response:
     """A dialect's readiness document: 200 when ready, otherwise 503 with an `error` beside its members."""
     if registry.ready:
         return json_response(content)
-    return json_response({"error": f"the server is not ready: {state_of(registry)}", **content}, 503)
+    return json_response({"error": f"the server is not ready: {_reason(registry)}", **content}, 503)
+
+
+def _reason(registry: Registry) -> str:
+    state, failure = state_of(registry), registry.default_failure
+    if state != "failed" or failure is None:
+        return state
+    return f"the default model {failure.name} version {failure.version} is not served: {failure.reason}"

@@ -54,7 +54,7 @@ def test_names_and_versions_are_resolved(tmp_path: Path) -> None:
 
 
 def test_the_default_model_is_the_setting_or_convnet_or_the_first_classifier(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path,
 ) -> None:
     publish_shades(tmp_path, "zebra")
     publish_shades(tmp_path, "ape")
@@ -62,10 +62,29 @@ def test_the_default_model_is_the_setting_or_convnet_or_the_first_classifier(
     publish_shades(tmp_path, "convnet")
     assert opened(tmp_path).resolve().name == "convnet"
     assert opened(tmp_path, default_model="zebra").resolve().name == "zebra"
-    absent = opened(tmp_path, default_model="lion")
-    assert "the default model 'lion' is not served" in caplog.text
-    with pytest.raises(ModelNotFound, match="no model 'lion'"):
-        absent.resolve()
+
+
+def test_default_model_outside_the_repository_is_rejected(tmp_path: Path) -> None:
+    publish_shades(tmp_path, "zebra")
+    publish_shades(tmp_path, "ape")
+    with pytest.raises(ConfigurationError, match=r"default model 'lion' is not in .*; available: ape, zebra"):
+        opened(tmp_path, default_model="lion")
+
+
+def test_default_model_that_failed_to_load_makes_the_server_unready(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    publish_shades(tmp_path, "ape")
+    (publish_shades(tmp_path, "zebra") / "model.onnx").write_bytes(b"rubbish")
+    models = opened(tmp_path, default_model="zebra")
+    assert not models.ready
+    assert models.default_failure is not None
+    assert models.default_failure.name == "zebra"
+    assert "not ready: the default model 'zebra' is not served" in caplog.text
+    assert models.resolve("ape").name == "ape"
+    with pytest.raises(ModelNotReady, match="zebra version 1 is not served"):
+        models.resolve()
+    assert opened(tmp_path, default_model="ape").ready
 
 
 def test_a_broken_version_is_reported_and_the_others_are_served(

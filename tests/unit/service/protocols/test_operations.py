@@ -38,6 +38,18 @@ def test_probes(client: TestClient, service: Service) -> None:
     assert client.post("/classify", content=image(0), headers=PNG).status_code == 200
 
 
+def test_readiness_names_the_default_model_that_failed_to_load(repository: Path) -> None:
+    (publish_shades(repository, "broken") / "golden.npz").unlink()
+    with TestClient(create_app(Settings(models=repository, default_model="broken"))) as client:
+        response = client.get("/readyz")
+        others = client.post("/models/shades/classify", content=image(0), headers=PNG)
+    assert (response.status_code, response.json()["status"]) == (503, "failed")
+    assert response.json()["error"].startswith(
+        "the server is not ready: the default model broken version 1 is not served: golden.npz"
+    )
+    assert others.status_code == 200
+
+
 def test_models_lists_served_and_failed_versions(repository: Path) -> None:
     (publish_shades(repository) / "golden.npz").unlink()
     with TestClient(create_app(Settings(models=repository))) as client:
