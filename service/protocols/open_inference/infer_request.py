@@ -13,9 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from ...batching.pending_request import Rows, Scores
+from ...batching.pending_request import Scores
 from ...errors import InvalidInput
-from ...imaging.decode_pool import EncodedImage
 from ...inference.classifier import Classifier, Inference, check_classifies
 from ...inference.model import LoadedModel
 from ...repository.manifest import Manifest
@@ -39,7 +38,7 @@ class InferRequest:
     """A parsed request whose tensor is not decoded yet; `timeout` is in seconds."""
 
     id: str
-    content: TensorPayload | Rows | list[EncodedImage]
+    tensor: TensorPayload
     outputs: Sequence[RequestedOutput]
     timeout: float | None
 
@@ -76,9 +75,7 @@ async def infer(
     """
     if any(output.classification for output in request.outputs):
         check_classifies(model)
-    content = request.content
-    if isinstance(content, TensorPayload):
-        content = decode_tensor(content, model.manifest.input, max_images)
+    content = decode_tensor(request.tensor, model.manifest.input, max_images)
     inference = await classifier.infer(model, content, deadline=deadline)
     return [_output(wanted, inference.scores, model.manifest) for wanted in request.outputs], inference
 

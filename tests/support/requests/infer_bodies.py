@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
 
 from service.batching.pending_request import Rows
@@ -11,11 +10,11 @@ from service.config.limits import JsonLimits
 from service.imaging.decode_pool import EncodedImage
 from service.protocols.open_inference.infer_request import InferRequest
 from service.protocols.open_inference.rest_codec import read_request
-from service.protocols.shared.tensors import TensorPayload, decode_tensor
+from service.protocols.shared.tensors import decode_tensor
 from service.repository.manifest import Manifest
 from tests.support.models.gray_classifier import SIDE
 
-MOST = 256
+MAX_ROWS = 256
 JSON_LIMITS = JsonLimits(max_values=1_000_000, max_depth=100)
 PIXELS = SIDE * SIDE
 
@@ -35,11 +34,16 @@ def read(manifest: Manifest, request: Any, *, header: str | None = None, tail: b
     text = request if isinstance(request, bytes) else json.dumps(request).encode()
     if header is None and tail:
         header = str(len(text))
-    request_ = read_request(text + tail, header, manifest, JSON_LIMITS)
-    return replace(request_, content=decode(manifest, request_))
+    return read_request(text + tail, header, manifest, JSON_LIMITS)
+
+
+def read_content(
+    manifest: Manifest, request: Any, *, header: str | None = None, tail: bytes = b""
+) -> Rows | list[EncodedImage]:
+    """The decoded content of a request, parsed like `read`."""
+    return decode(manifest, read(manifest, request, header=header, tail=tail))
 
 
 def decode(manifest: Manifest, request: InferRequest) -> Rows | list[EncodedImage]:
     """The request's tensor as rows or encoded images."""
-    assert isinstance(request.content, TensorPayload)
-    return decode_tensor(request.content, manifest.input, MOST)
+    return decode_tensor(request.tensor, manifest.input, MAX_ROWS)

@@ -60,7 +60,7 @@ def read(manifest: Manifest, message: ModelInferRequest) -> InferRequest:
 
 
 def decode(manifest: Manifest, message: ModelInferRequest) -> Rows | list[EncodedImage]:
-    tensor = read(manifest, message).content
+    tensor = read(manifest, message).tensor
     assert isinstance(tensor, TensorPayload)
     return decode_tensor(tensor, manifest.input, MAX_ROWS)
 

@@ -18,7 +18,16 @@ from service.protocols.open_inference.infer_request import RequestedOutput
 from service.protocols.open_inference.rest_codec import read_request
 from service.repository.manifest import Manifest
 from tests.support.models.gray_classifier import SIDE, image, publish_shades, rows
-from tests.support.requests.infer_bodies import JSON_LIMITS, MOST, PIXELS, binary, decode, document, read
+from tests.support.requests.infer_bodies import (
+    JSON_LIMITS,
+    MAX_ROWS,
+    PIXELS,
+    binary,
+    decode,
+    document,
+    read,
+    read_content,
+)
 
 
 @pytest.fixture(scope="module")
@@ -32,15 +41,16 @@ def test_json_numbers(manifest: Manifest) -> None:
     assert request.id == "x"
     assert request.timeout is None
     assert request.outputs == [RequestedOutput("probabilities")]
-    assert isinstance(request.content, np.ndarray)
-    np.testing.assert_array_equal(request.content, rows(7))
+    content = decode(manifest, request)
+    assert isinstance(content, np.ndarray)
+    np.testing.assert_array_equal(content, rows(7))
 
 
 def test_binary_data_after_the_json(manifest: Manifest) -> None:
     both = rows(1, 2)
-    request = read(manifest, binary(2 * PIXELS, shape=[2, SIDE, SIDE, 1]), tail=both.tobytes())
-    assert isinstance(request.content, np.ndarray)
-    np.testing.assert_array_equal(request.content, both)
+    content = read_content(manifest, binary(2 * PIXELS, shape=[2, SIDE, SIDE, 1]), tail=both.tobytes())
+    assert isinstance(content, np.ndarray)
+    np.testing.assert_array_equal(content, both)
 
 
 def test_a_missing_id_is_generated(manifest: Manifest) -> None:
@@ -53,19 +63,19 @@ def test_a_missing_id_is_generated(manifest: Manifest) -> None:
 def test_images_as_base64_or_as_bytes(manifest: Manifest, shape: list[int]) -> None:
     one, two = image(1), image(2)
     texts = [base64.b64encode(one).decode(), f"data:image/png;base64,{base64.b64encode(two).decode()}"]
-    said = read(manifest, document(datatype="BYTES", shape=shape, data=texts))
+    in_json = read_content(manifest, document(datatype="BYTES", shape=shape, data=texts))
     tail = b"".join(struct.pack("<I", len(data)) + data for data in (one, two))
-    behind = read(manifest, binary(len(tail), datatype="BYTES", shape=shape), tail=tail)
-    assert said.content == behind.content == [EncodedImage(one), EncodedImage(two)]
+    behind = read_content(manifest, binary(len(tail), datatype="BYTES", shape=shape), tail=tail)
+    assert in_json == behind == [EncodedImage(one), EncodedImage(two)]
 
 
 def test_nested_base64(manifest: Manifest) -> None:
     texts = [[base64.b64encode(image(value)).decode()] for value in (1, 2)]
-    request = read(manifest, document(datatype="BYTES", shape=[2, 1], data=texts))
-    assert request.content == [EncodedImage(image(1)), EncodedImage(image(2))]
+    content = read_content(manifest, document(datatype="BYTES", shape=[2, 1], data=texts))
+    assert content == [EncodedImage(image(1)), EncodedImage(image(2))]
     for shape, data in (([2], texts), ([2, 1], [texts[0], []]), ([2, 1], [texts]), ([2, 1], [texts[0] * 2])):
         with pytest.raises(InvalidInput, match=r"is not a list of \d base64 strings"):
-            read(manifest, document(datatype="BYTES", shape=shape, data=data))
+            read_content(manifest, document(datatype="BYTES", shape=shape, data=data))
 
 
 def test_null_members_are_unset(manifest: Manifest) -> None:
@@ -138,7 +148,7 @@ def test_any_body_is_parsed_or_rejected(manifest: Manifest, body: bytes, header:
 def test_missing_and_extra_bytes_are_rejected(manifest: Manifest, told: int, sent: int, n: int) -> None:
     request = binary(told, shape=[n, SIDE, SIDE, 1])
     try:
-        read(manifest, request, tail=bytes(sent))
+        read_content(manifest, request, tail=bytes(sent))
     except InvalidInput:
         assert not told == sent == n * PIXELS or n < 1
     else:
@@ -157,7 +167,7 @@ def test_any_changed_input_is_parsed_or_rejected(manifest: Manifest, member: str
     request = document()
     request["inputs"][0][member] = value
     try:
-        read(manifest, request)
+        read_content(manifest, request)
     except ConvserveError:
         return
     assert member == "parameters" or value == document()["inputs"][0][member]
@@ -219,12 +229,12 @@ def test_requested_outputs(
     assert list(request.outputs) == [wanted]
 
 
-@pytest.mark.parametrize("count", [MOST + 1, 2**31, 2**60, 2**63, 10**400])
+@pytest.mark.parametrize("count", [MAX_ROWS + 1, 2**31, 2**60, 2**63, 10**400])
 @pytest.mark.parametrize("tail", [(SIDE, SIDE, 1), ()])
 def test_too_many_rows(manifest: Manifest, count: int, tail: tuple[int, ...]) -> None:
     datatype = "UINT8" if tail else "BYTES"
     with pytest.raises(PayloadTooLarge, match="a request holds at most 256"):
-        read(manifest, binary(datatype=datatype, shape=[count, *tail]), tail=bytes(PIXELS))
+        read_content(manifest, binary(datatype=datatype, shape=[count, *tail]), tail=bytes(PIXELS))
 
 
 def test_a_header_length_of_the_whole_body(manifest: Manifest) -> None:

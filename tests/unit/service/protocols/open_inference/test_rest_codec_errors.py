@@ -10,7 +10,7 @@ import pytest
 from service.errors import InvalidInput
 from service.repository.manifest import Manifest
 from tests.support.models.gray_classifier import SIDE, publish_shades
-from tests.support.requests.infer_bodies import PIXELS, binary, document, read
+from tests.support.requests.infer_bodies import PIXELS, binary, document, read, read_content
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def test_messages_name_the_expected_and_the_actual_input(
     manifest: Manifest, request_: dict[str, Any], sentence: str
 ) -> None:
     with pytest.raises(InvalidInput, match=sentence):
-        read(manifest, request_)
+        read_content(manifest, request_)
 
 
 REFUSED_PARAMETERS: list[tuple[dict[str, Any], str]] = [
