@@ -5,13 +5,21 @@ from __future__ import annotations
 import json
 import logging
 import logging.config
+import re
+import sys
 import time
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Literal
 
+from pydantic_core import to_json
+
+from .log_handler import BatchingHandler
 from .request_context import current
 
 ACCESS = "convserve.access"
+
+_UNQUOTED = re.compile(r"[!-~]*")  # printable ASCII but the space
 
 
 def log_fields_of(record: logging.LogRecord) -> Mapping[str, Any]:
@@ -25,10 +33,13 @@ def log_fields_of(record: logging.LogRecord) -> Mapping[str, Any]:
 class JsonFormatter(logging.Formatter):
     """One JSON object a line, the time in UTC."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._second = lru_cache(maxsize=2)(_utc)
+
     def format(self, record: logging.LogRecord) -> str:
         event = {
-            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
-            + f".{record.msecs:03.0f}Z",
+            "time": f"{self._second(int(record.created))}.{int(record.msecs):03}Z",
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
@@ -37,7 +48,10 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             event["exception"] = self.formatException(record.exc_info)
-        return json.dumps(event, ensure_ascii=False)
+        try:
+            return to_json(event, fallback=str).decode()
+        except ValueError:  # text that is no valid Unicode, such as a file name's bytes
+            return json.dumps(event, default=str)
 
 
 class TextFormatter(logging.Formatter):
@@ -45,16 +59,28 @@ class TextFormatter(logging.Formatter):
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s%(suffix)s")
+        self._second = lru_cache(maxsize=2)(_local)
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
+        return f"{self._second(int(record.created))},{int(record.msecs):03}"
 
     def format(self, record: logging.LogRecord) -> str:
         record.suffix = "".join(f" {name}={quoted(value)}" for name, value in log_fields_of(record).items())
         return super().format(record)
 
 
+def _local(second: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second))
+
+
+def _utc(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+
+
 def quoted(value: Any) -> str:
     """The value, in quotes and escaped where it could be read as another field or line."""
     text = str(value)
-    return text if text.isprintable() and " " not in text and text.isascii() else ascii(text)
+    return text if _UNQUOTED.fullmatch(text) else ascii(text)
 
 
 def configure_logs(level: str, form: Literal["text", "json"]) -> None:
@@ -62,12 +88,14 @@ def configure_logs(level: str, form: Literal["text", "json"]) -> None:
 
     The level does not apply to the access log, which has its own setting.
     """
+    # Nothing here formats these; the documentation of logging lists them as its optimizations.
+    logging.logThreads = logging.logMultiprocessing = False
     logging.config.dictConfig(
         {
             "version": 1,
             "disable_existing_loggers": False,
             "formatters": {"text": {"()": TextFormatter}, "json": {"()": JsonFormatter}},
-            "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": form}},
+            "handlers": {"stderr": {"()": BatchingHandler, "stream": sys.stderr, "formatter": form}},
             "root": {"level": level.upper(), "handlers": ["stderr"]},
             "loggers": {"uvicorn": {"level": "WARNING"}, ACCESS: {"level": "INFO"}},
         }

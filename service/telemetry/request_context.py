@@ -6,8 +6,8 @@ continues its trace, another one starts a trace.
 
 from __future__ import annotations
 
+import os
 import re
-import secrets
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -44,11 +44,11 @@ class RequestContext:
     def begin(cls, traceparent: str | None) -> RequestContext:
         """Continues the caller's trace, or starts one if the header is missing or invalid."""
         given = parse_traceparent(traceparent)
-        span_id = secrets.token_hex(8)
+        random = os.urandom(24).hex()  # one system call for both ids
         if given is None:
-            return cls(secrets.token_hex(16), span_id)
+            return cls(random[16:], random[:16])
         trace_id, parent_id, sampled = given
-        return cls(trace_id, span_id, parent_id, sampled)
+        return cls(trace_id, random[:16], parent_id, sampled)
 
     @property
     def traceparent(self) -> str:

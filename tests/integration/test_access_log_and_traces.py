@@ -32,9 +32,9 @@ def test_a_line_describes_a_request_without_secrets(shades: Path) -> None:
         assert PARENT not in answer.headers["traceparent"]
         server.stderr.wait_for("status")
         classify(server, b"no picture", x_api_key=KEY)
-        server.stderr.wait_for('"status": 400')
+        server.stderr.wait_for('"status":400')
         refused = classify(server)
-        server.stderr.wait_for('"status": 401')
+        server.stderr.wait_for('"status":401')
         log = server.stderr.text
     good, bad, unknown = map(json.loads, log.splitlines())
     assert (good["logger"], good["level"]) == ("convserve.access", "info")
