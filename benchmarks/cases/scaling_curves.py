@@ -16,7 +16,7 @@ from benchmarks.cases.inputs import BenchmarkInputs, digits
 from benchmarks.cases.measurements import MEGABYTE
 from benchmarks.report.figures import Figures
 from benchmarks.server_pool import ServerPool, repository
-from benchmarks.servers import convserve, running
+from benchmarks.servers import BenchmarkServer, convserve, running
 from service.loadgen.process_stats import pss
 
 CONNECTIONS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
@@ -61,64 +61,55 @@ class MeasuredCurve:
 
 
 def curves(stack: ExitStack) -> Iterator[ScalingCurve]:
+    """Every curve; the repositories of their models last as long as the stack."""
     inputs = BenchmarkInputs.of(CONVNET, digits(), "")
-    server = convserve(stack.enter_context(repository(CONVNET)), 2)
-
-    def single(pool: ServerPool, connections: float) -> Figures:
-        found = pool.server(server)
-        return Figures.of(pool.measure(found, peer_requests.raw(found, inputs, 1), int(connections)))
-
-    yield ScalingCurve(
-        "connections",
-        "Connections, one 28x28 PNG per request, 2 workers",
-        "connections",
-        "rate",
-        CONNECTIONS,
-        single,
-    )
-
-    def offered(pool: ServerPool, share: float) -> Figures:
-        found = pool.server(server)
-        requests = peer_requests.raw(found, inputs, 1)
-        capacity = pool.measure(found, requests, DEFAULT_CONNECTIONS).throughput
-        return Figures.of(pool.measure(found, requests, OPEN_CONNECTIONS, rate=max(share * capacity, 1.0)))
-
-    title = "Offered load, Poisson, 2 workers"
-    yield ScalingCurve("offered", title, "offered, of the rate of 64 connections", "rate", OFFERED, offered)
-
-    def side(pool: ServerPool, length: float) -> Figures:
-        found = pool.server(server)
-        images = BenchmarkInputs.of(CONVNET, digits(int(length)), "")
-        return Figures.of(pool.measure(found, peer_requests.raw(found, images, 1), 16))
-
-    yield ScalingCurve(
-        "side", "Image size, PNG, 16 connections, 2 workers", "pixels per side", "rate", SIDES, side
-    )
-
-    def batch(pool: ServerPool, images: float) -> Figures:
-        found = pool.server(server)
-        return Figures.of(pool.measure(found, peer_requests.raw(found, inputs, int(images)), 4))
-
-    yield ScalingCurve(
-        "images",
-        "Images per request, 4 connections, 2 workers",
-        "images per request",
-        "images",
-        IMAGES,
-        batch,
-    )
-    yield ScalingCurve(
-        "models",
-        "Loaded models, requested in turn, 64 connections, 2 workers",
-        "models",
-        "rate",
-        MODELS,
-        _models,
-    )
+    two = _TwoWorkers(inputs, convserve(stack.enter_context(repository(CONVNET)), 2))
+    yield from two.curves()
+    title = "Loaded models, requested in turn, 64 connections, 2 workers"
+    yield ScalingCurve("models", title, "models", "rate", MODELS, _models)
     workers = partial(_workers, stack.enter_context(repository(CONVNET)), inputs)
-    yield ScalingCurve(
-        "workers", "Workers on the same cores, 64 connections", "workers", "rate", WORKERS, workers
-    )
+    title = "Workers on the same cores, 64 connections"
+    yield ScalingCurve("workers", title, "workers", "rate", WORKERS, workers)
+
+
+@dataclass(frozen=True, slots=True)
+class _TwoWorkers:
+    """The curves of one server with two workers."""
+
+    inputs: BenchmarkInputs
+    server: BenchmarkServer
+
+    def curves(self) -> Iterator[ScalingCurve]:
+        title = "Connections, one 28x28 PNG per request, 2 workers"
+        yield ScalingCurve("connections", title, "connections", "rate", CONNECTIONS, self._connections)
+        title = "Offered load, Poisson, 2 workers"
+        unit = "offered, of the rate of 64 connections"
+        yield ScalingCurve("offered", title, unit, "rate", OFFERED, self._offered)
+        title = "Image size, PNG, 16 connections, 2 workers"
+        yield ScalingCurve("side", title, "pixels per side", "rate", SIDES, self._side)
+        title = "Images per request, 4 connections, 2 workers"
+        yield ScalingCurve("images", title, "images per request", "images", IMAGES, self._images)
+
+    def _connections(self, pool: ServerPool, connections: float) -> Figures:
+        return self._closed_loop(pool, self.inputs, int(connections))
+
+    def _offered(self, pool: ServerPool, share: float) -> Figures:
+        running = pool.server(self.server)
+        requests = peer_requests.raw(running, self.inputs, 1)
+        capacity = pool.measure(running, requests, DEFAULT_CONNECTIONS).throughput
+        return Figures.of(pool.measure(running, requests, OPEN_CONNECTIONS, rate=max(share * capacity, 1.0)))
+
+    def _side(self, pool: ServerPool, length: float) -> Figures:
+        return self._closed_loop(pool, BenchmarkInputs.of(CONVNET, digits(int(length)), ""), 16)
+
+    def _images(self, pool: ServerPool, images: float) -> Figures:
+        return self._closed_loop(pool, self.inputs, 4, int(images))
+
+    def _closed_loop(
+        self, pool: ServerPool, inputs: BenchmarkInputs, connections: int, images: int = 1
+    ) -> Figures:
+        running = pool.server(self.server)
+        return Figures.of(pool.measure(running, peer_requests.raw(running, inputs, images), connections))
 
 
 def measure_curve(curve: ScalingCurve, pool: ServerPool, *, quick: bool) -> MeasuredCurve:

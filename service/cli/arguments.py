@@ -11,7 +11,15 @@ from ..loadgen.options import add_options as add_bench_options
 from ..loadgen.options import positive_int
 
 # Settings that apply where models are loaded but no port is opened.
-_MODEL_SETTINGS = ("models", "provider", "threads", "max_pixels", "log_level", "log_format")
+_MODEL_SETTINGS = (
+    "models",
+    "default_model",
+    "provider",
+    "threads",
+    "max_pixels",
+    "log_level",
+    "log_format",
+)
 _HEALTH_SETTINGS = ("host", "port", "admin_port", "tls_cert", "tls_key")
 
 
@@ -36,36 +44,38 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_classify(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="image file to classify")
-    model = parser.add_argument_group("model")
+    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="Image file.")
+    model = parser.add_argument_group("Model")
     model.add_argument(
         "--url",
-        help="send the images to the server at this URL instead of loading the models; "
-        f"the API key, if it needs one, is read from {CLIENT_KEY}",
+        help="Send the images to the server at this URL instead of loading the models. "
+        f"{CLIENT_KEY} contains the API key, if the server needs one.",
     )
-    model.add_argument("--model", metavar="NAME", help="model name (default: the server's default model)")
+    model.add_argument("--model", metavar="NAME", help="Name of the model. (default: the default model)")
     model.add_argument(
-        "--model-version", metavar="VERSION", help="model version; needs --model (default: the highest)"
+        "--model-version",
+        metavar="VERSION",
+        help="Version of the model; needs --model. (default: the highest)",
     )
-    output = parser.add_argument_group("output")
+    output = parser.add_argument_group("Output")
     output.add_argument(
         "--top-k",
         type=positive_int,
         default=1,
         metavar="K",
-        help="number of classes to print for each image (default: %(default)s)",
+        help="Classes to print for each image. (default: %(default)s)",
     )
     output.add_argument(
-        "--json", action="store_true", help="print each response as one line of JSON (default: labels)"
+        "--json", action="store_true", help="Print each response as one line of JSON, instead of labels."
     )
     add_settings(parser, _MODEL_SETTINGS)
 
 
 def _add_key(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", metavar="NAME", help="name of the client; logs and rate limits use it")
+    parser.add_argument("name", metavar="NAME", help="Name of the client, for logs and rate limits.")
     parser.add_argument(
         "--scopes",
         default="infer",
         metavar="SCOPE[,SCOPE]",
-        help="comma-separated list of infer, admin and metrics (default: %(default)s)",
+        help="Comma-separated list of infer, admin and metrics. (default: %(default)s)",
     )

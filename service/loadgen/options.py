@@ -16,11 +16,11 @@ OPEN_LOOP_CONNECTIONS = 256
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the arguments in groups; the namespace is what `loadgen.cli.bench` takes."""
     _add_server(parser)
-    _add_requests(parser.add_argument_group("requests"))
-    _add_load(parser.add_argument_group("load"))
-    _add_search(parser.add_argument_group("search for the highest rate"))
-    output = parser.add_argument_group("output")
-    output.add_argument("--json", type=Path, metavar="FILE", help="write the measurement to this JSON file")
+    _add_requests(parser.add_argument_group("Requests"))
+    _add_load(parser.add_argument_group("Load"))
+    _add_search(parser.add_argument_group("Search for the highest rate"))
+    output = parser.add_argument_group("Output")
+    output.add_argument("--json", type=Path, metavar="FILE", help="Write the measurement to this JSON file.")
 
 
 def _add_server(parser: argparse.ArgumentParser) -> None:
@@ -28,15 +28,17 @@ def _add_server(parser: argparse.ArgumentParser) -> None:
         "url",
         nargs="?",
         metavar="URL",
-        help="server to measure, such as http://127.0.0.1:8000 (default: start one on a free port, with the "
-        "settings below)",
+        help="URL of the server, such as http://127.0.0.1:8000. (default: start a server on free ports, with "
+        "the settings below)",
     )
-    group = parser.add_argument_group("server")
-    group.add_argument("--model", metavar="NAME", help="model name (default: the server's default model)")
+    group = parser.add_argument_group("Server")
+    group.add_argument(
+        "--model", metavar="NAME", help="Name of the model. (default: the server's default model)"
+    )
     group.add_argument(
         "--grpc",
         metavar="HOST:PORT",
-        help="gRPC address of the server (default: the port after the one in URL)",
+        help="gRPC address of the server. (default: the port after the one in URL)",
     )
 
 
@@ -48,7 +50,7 @@ def _add_requests(group: argparse._ArgumentGroup) -> None:
         type=Path,
         default=[],
         metavar="FILE",
-        help="image files, sent in turn (default: the model's example image)",
+        help="Image files, sent in turn. (default: the model's example image)",
     )
     group.add_argument(
         "--picture",
@@ -59,14 +61,17 @@ def _add_requests(group: argparse._ArgumentGroup) -> None:
         help=argparse.SUPPRESS,  # the flag's former name
     )
     group.add_argument(
-        "--protocol", choices=PROTOCOLS, default="native", help="protocol (default: %(default)s)"
+        "--protocol",
+        choices=PROTOCOLS,
+        default="native",
+        help="Protocol of the requests. (default: %(default)s)",
     )
     group.add_argument(
         "--images-per-request",
         type=positive_int,
         default=1,
         metavar="N",
-        help="images in each request (default: %(default)s)",
+        help="Images in each request. (default: %(default)s)",
     )
 
 
@@ -76,36 +81,36 @@ def _add_load(group: argparse._ArgumentGroup) -> None:
         "--connections",
         type=positive_int,
         metavar="N",
-        help=f"open connections (default: {CLOSED_LOOP_CONNECTIONS}, with --rate {OPEN_LOOP_CONNECTIONS})",
+        help=f"Open connections. (default: {CLOSED_LOOP_CONNECTIONS}, in an open loop {OPEN_LOOP_CONNECTIONS})",
     )
     add(
         "--duration",
         type=positive_float,
         default=10.0,
         metavar="SECONDS",
-        help="length of the measurement (default: %(default)g)",
+        help="Duration of the measurement. (default: %(default)g)",
     )
     add(
         "--warm-up",
         type=positive_float,
         default=2.0,
         metavar="SECONDS",
-        help="length of the same load before the measurement (default: %(default)g)",
+        help="Duration of the same load before the measurement. (default: %(default)g)",
     )
     add(
         "--rate",
         type=positive_float,
         metavar="R",
-        help="send R requests per second at random times (open loop, Poisson arrivals); latency counts from "
-        "the scheduled time (default: each connection sends its next request after each response)",
+        help="Open loop: send R requests per second at random times (Poisson arrivals), and count latency "
+        "from the time a request was due. (default: closed loop, one request at a time on each connection)",
     )
-    add("--seed", type=int, default=0, metavar="N", help="seed of the random times (default: %(default)s)")
+    add("--seed", type=int, default=0, metavar="N", help="Seed of the random times. (default: %(default)s)")
     add(
         "--generators",
         type=positive_int,
         default=1,
         metavar="N",
-        help="processes that send requests (default: %(default)s)",
+        help="Processes that send requests. (default: %(default)s)",
     )
 
 
@@ -113,15 +118,15 @@ def _add_search(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--find-max-rate",
         action="store_true",
-        help="find the highest rate of Poisson arrivals whose p99 latency stays within --p99; "
-        "--rate sets the first rate to try",
+        help="Find the highest rate of an open loop whose p99 latency stays within --p99. "
+        "The search starts at --rate.",
     )
     group.add_argument(
         "--p99",
         type=milliseconds,
         default="15ms",
         metavar="TIME",
-        help="latency objective, in ms or s (default: %(default)s)",
+        help="Latency objective, in ms or s. (default: %(default)s)",
     )
 
 
