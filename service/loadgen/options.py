@@ -81,7 +81,7 @@ def _add_load(group: argparse._ArgumentGroup) -> None:
         "--connections",
         type=positive_int,
         metavar="N",
-        help=f"Open connections. (default: {CLOSED_LOOP_CONNECTIONS}, in an open loop {OPEN_LOOP_CONNECTIONS})",
+        help=f"Open connections. (default: {CLOSED_LOOP_CONNECTIONS}; open loop: {OPEN_LOOP_CONNECTIONS})",
     )
     add(
         "--duration",
