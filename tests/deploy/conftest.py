@@ -1,4 +1,4 @@
-"""A server that the tests of its surroundings may ask."""
+"""A server that the deployment tests share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.server.server_process import ServerProcess
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """One process that serves `shades`."""
+    """Serves `shades`."""
     models = tmp_path_factory.mktemp("shades")
     publish_shades(models)
     with ServerProcess(models) as server:

@@ -1,4 +1,4 @@
-"""The compose file: by its published schema, confined, and naming only what is there."""
+"""The compose file: valid by its schema, confined, and without dangling references."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_dependencies_wait_for_health() -> None:
     for service in SERVICES.values():
         for name, wanted in service.get("depends_on", {}).items():
             assert wanted["condition"] == "service_healthy"
-            # The server's own health check is in its image.
+            # The server's health check is defined in its image.
             assert "healthcheck" in SERVICES[name] or "build" in SERVICES[name]
 
 

@@ -1,4 +1,4 @@
-"""The server as process 1 of a container: its signal heeded from the first moment, no dead child unburied."""
+"""The server as process 1 of a container: handles signals at all times and reaps its children."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.server.output_lines import DEADLINE
 from tests.support.server.procfs import is_importing, workers
 from tests.support.server.server_process import ServerProcess
 
-# A process-id name space of its own, with or without being root.
+# Its own process-id name space, as root or not.
 UNSHARE = ("unshare", "--map-root-user", "--pid", "--fork", "--kill-child", "--mount-proc")
 ENDED_BY_SIGTERM = 128 + signal.SIGTERM
 
@@ -47,7 +47,7 @@ def first_process(models: Path, *arguments: str, until_announced: bool = True) -
 
 
 def inside(server: ServerProcess) -> int:
-    """The server itself, by its number out here; in its name space it has the number 1."""
+    """The server's process id outside of its name space, in which it is 1."""
     return eventually(lambda: next(iter(children(server.pid)), 0))
 
 

@@ -1,6 +1,6 @@
-"""The image is small, tells engines about itself, and serves as anybody on a root that cannot be written to.
+"""The container image: size, configuration, and serving as any user on a read-only root.
 
-`make image-test` runs these; `make test` does not, for the build takes minutes.
+`make image-test` runs these; `make test` does not, because the build takes minutes.
 """
 
 from __future__ import annotations

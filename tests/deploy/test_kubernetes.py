@@ -1,4 +1,4 @@
-"""Kubernetes' objects: by the published schemas, of one piece, confined, true to the server's settings."""
+"""The Kubernetes objects: valid by their schemas, consistent, confined, and with existing settings."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ PODS = [pytest.param(POD, id="deployment"), pytest.param(RUNTIME["spec"], id="ks
 
 
 def is_of_kubernetes(each: Document) -> bool:
-    """Else its schema is in the cluster, and not in the package."""
+    """False for custom resources, whose schema is in the cluster and not in the package."""
     return each["apiVersion"].partition("/")[0] not in OWN_GROUPS
 
 

@@ -1,4 +1,4 @@
-"""Dashboard and alerts on a real Prometheus that scrapes a real server: every expression finds its series."""
+"""Dashboard and alerts on a real Prometheus that scrapes a real server."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ needs_prometheus = pytest.mark.skipif(
 
 
 def in_dashboard() -> list[str]:
-    """Each expression, with everything selected, over the last seconds."""
+    """Each expression of the dashboard, with everything selected, over the last seconds."""
     expressions = [target["expr"] for panel in DASHBOARD["panels"] for target in panel.get("targets", ())]
     everything = {"$instance": ".*", "$model": ".*", "$version": ".*", "$__rate_interval": "10s"}
     for name, value in everything.items():
@@ -51,7 +51,7 @@ def in_dashboard() -> list[str]:
 
 
 def in_rules() -> list[str]:
-    """What each rule compares; an alert itself has no series while all is well."""
+    """The operands of each rule's comparison; an alert has no series unless it fires."""
     expressions = []
     for rule in RULES:
         for part in re.split(r"\b(?:and|unless) on \([\w, ]*\)", rule["expr"]):
@@ -63,17 +63,17 @@ def in_rules() -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Scraped:
-    """A server, and the Prometheus that scrapes it."""
+    """A server and the Prometheus that scrapes it."""
 
     server: ServerProcess
     prometheus: Prometheus
 
     def finite(self, expression: str) -> list[float]:
-        """The series that the expression gives, while requests are answered in time and too late."""
-        self.ask_once()
+        """The finite series of the expression, while some requests succeed and some exceed their deadline."""
+        self.send_once()
         return [value for value in self.prometheus.query(expression) if math.isfinite(value)]
 
-    def ask_once(self) -> None:
+    def send_once(self) -> None:
         many = {"images": [{"b64": b64encode(image(level(index % 10))).decode()} for index in range(IMAGES)]}
         with closing(http.client.HTTPConnection(*self.server.address, timeout=DEADLINE)) as connection:
             for timeout, status in (("30000", 200), ("0.000001", 504)):
@@ -91,7 +91,7 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scraped]:
     with ServerProcess(models) as server:
         target = "{}:{}".format(*server.address)
         with prometheus(target, tmp_path_factory.mktemp("prometheus")) as scraping:
-            eventually(lambda: scraping.query("convserve_images_total"))  # counters are counted from a zero
+            eventually(lambda: scraping.query("convserve_images_total"))  # rates need a first sample of 0
             yield Scraped(server, scraping)
 
 
@@ -116,7 +116,7 @@ def test_every_rule_is_evaluated(scraped: Scraped) -> None:
 
 @needs_prometheus
 def test_every_queried_metric_exists(scraped: Scraped) -> None:
-    scraped.ask_once()
+    scraped.send_once()
     page = MetricsPage.scrape(scraped.server.url)
     asked = set(re.findall(r"\b(?:convserve|process)_\w+", " ".join(in_dashboard() + in_rules())))
     families = {

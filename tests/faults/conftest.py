@@ -1,4 +1,4 @@
-"""How much of everything: CONVSERVE_FAULTS=10 for ten times as much as in the suite."""
+"""The scale of the fault tests: CONVSERVE_FAULTS=10 repeats everything ten times as often."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clients by the hundred that mean ill or have bad luck, while others go on asking."""
+"""Hundreds of hostile or failing clients, while others send requests."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MEBIBYTE = 1024 * 1024
 DEPARTING = 1000 * FACTOR
 SLOW = 200
 CLIENTS = 4
-# With this a closed connection is reset, and what it still held is thrown away.
+# SO_LINGER with a timeout of 0: closing resets the connection and discards unsent data.
 RESET = struct.pack("ii", 1, 0)
 
 
@@ -41,8 +41,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
         yield server
 
 
-def assert_unharmed(server: ServerProcess, load: Load) -> None:
-    """Those who asked meanwhile noticed nothing, and nothing is left of the others."""
+def assert_unaffected(server: ServerProcess, load: Load) -> None:
+    """Asserts that background clients had no failures, and that the server is idle again."""
     assert load.broken == []
     assert set(load.answers) == {200}
     scrape_until(server.url, MetricsPage.is_idle)
@@ -51,10 +51,10 @@ def assert_unharmed(server: ServerProcess, load: Load) -> None:
 
 @needs_procfs
 def test_a_thousand_disconnects_do_not_affect_others(server: ServerProcess) -> None:
-    """In the head, in the body, or before the answer; half of them with a reset."""
+    """In the head, in the body, or before the response; half of them with a reset."""
     draw = random.Random(7)
 
-    def vanish(times: int) -> None:
+    def disconnect(times: int) -> None:
         for number in range(times):
             with socket.create_connection(server.address, timeout=DEADLINE) as client:
                 client.sendall(REQUEST[: draw.randrange(len(REQUEST) + 1)])
@@ -62,15 +62,15 @@ def test_a_thousand_disconnects_do_not_affect_others(server: ServerProcess) -> N
                     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
 
     with Load(server.url, BODY, clients=CLIENTS) as load:
-        vanish(DEPARTING // 2)
+        disconnect(DEPARTING // 2)
         before = memory(server.pid, "VmRSS")
-        vanish(DEPARTING // 2)
-    assert_unharmed(server, load)
+        disconnect(DEPARTING // 2)
+    assert_unaffected(server, load)
     assert memory(server.pid, "VmRSS") - before < 4 * MEBIBYTE
 
 
 def test_hundreds_of_slow_clients_are_rejected(server: ServerProcess) -> None:
-    """Half of them their heads and half of them their bodies; all are refused, and none holds up another."""
+    """Half of them are slow in the head, half in the body; none delays another client."""
     with ExitStack() as stack:
         slow = [
             stack.enter_context(socket.create_connection(server.address, timeout=DEADLINE))
@@ -82,11 +82,11 @@ def test_hundreds_of_slow_clients_are_rejected(server: ServerProcess) -> None:
             for client in slow:
                 client.sendall(b"x")
             assert {read_response(client).status for client in slow} == {408}
-        assert_unharmed(server, load)
+        assert_unaffected(server, load)
 
 
 def status_of_another(server: ServerProcess) -> int:
-    """What a connection of its own is answered; 0 if it is cut."""
+    """The status over a new connection; 0 if it is closed without a response."""
     with socket.create_connection(server.address, timeout=DEADLINE) as client:
         try:
             client.sendall(REQUEST)
@@ -97,7 +97,7 @@ def status_of_another(server: ServerProcess) -> int:
 
 @needs_procfs
 def test_exhausted_file_descriptors_only_affect_new_connections(tmp_path: Path) -> None:
-    """New connections are cut until others are closed; those that are there are answered all the time."""
+    """New connections are closed until others end; existing connections keep working."""
     publish_shades(tmp_path)
     with ServerProcess(tmp_path) as server, ExitStack() as stack:
         with Load(server.url, BODY, clients=CLIENTS) as load:
@@ -119,7 +119,7 @@ def test_exhausted_file_descriptors_only_affect_new_connections(tmp_path: Path) 
 
 
 def test_a_low_descriptor_limit_lowers_the_connection_limit(tmp_path: Path) -> None:
-    """Then fewer connections are taken, which is told, and those beyond are refused and not left to wait."""
+    """The server logs the lower limit, and rejects connections over it instead of letting them wait."""
     publish_shades(tmp_path)
     command = ["bash", "-c", 'ulimit -n 100; exec "$@"', "-", *PYTHON_M_SERVICE]
     with ServerProcess(tmp_path, command=command) as server, ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""Wall clocks jump: no duration, deadline or rate is measured by one."""
+"""Durations, deadlines and rates do not depend on the wall clock, which may jump."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WALL_CLOCKS = {
     "gmtime",
     "strftime",
 }
-# When something happened, for people and collectors to read.
+# Timestamps for people and collectors.
 TELLING_THE_TIME = {"logs.py", "model_statistics.py", "tracing.py"}
 FAKETIME = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
 BODY = image(level(7))
@@ -50,7 +50,7 @@ def test_wall_clocks_are_read_only_for_timestamps() -> None:
 @pytest.mark.skipif(not FAKETIME, reason="libfaketime is not installed")
 @pytest.mark.parametrize("jump", ["+10d", "-10d"])
 def test_a_clock_jump_of_days_has_no_effect(tmp_path: Path, jump: str) -> None:
-    """Deadlines, batches' delays and idle connections go on; the monotonic clock is left as it is."""
+    """Deadlines, batch delays and idle timeouts use the monotonic clock, which does not jump."""
     publish_shades(tmp_path / "models")
     clock = tmp_path / "clock"
     clock.write_text("+0")

@@ -1,4 +1,4 @@
-"""Disks that are full, and files that somebody has overwritten."""
+"""Full disks and overwritten files."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def fill(folder: Path) -> None:
 
 @needs_procfs
 def test_a_full_disk_loses_metrics_but_no_responses(small_disk: Path, tmp_path: Path) -> None:
-    """Workers share their numbers through files: one that starts on a full disk keeps its own to itself."""
+    """Workers share metrics through files; one that starts on a full disk keeps its own in memory."""
     publish_shades(tmp_path / "models")
     own = {"TMPDIR": str(small_disk)}
     with ServerProcess(tmp_path / "models", "--workers", "2", own=own) as server:
@@ -70,7 +70,7 @@ def test_a_full_disk_loses_metrics_but_no_responses(small_disk: Path, tmp_path: 
 
 @needs_procfs
 def test_an_overwritten_model_is_still_served(tmp_path: Path) -> None:
-    """Nothing is read again while it is served, and nothing that is no model is ever served."""
+    """A served model is not read again, and an invalid file is never served."""
     version = publish_shades(tmp_path)
     with ServerProcess(tmp_path, "--workers", "2") as server:
         with Load(server.url, BODY, clients=CLIENTS, reconnect=True) as load:
@@ -81,7 +81,7 @@ def test_an_overwritten_model_is_still_served(tmp_path: Path) -> None:
             assert "manifest.json is not valid" in checked.stderr
             victim = min(workers(server.pid))
             os.kill(victim, signal.SIGKILL)
-            # The place of the dead one stays empty, with the reason in the log, as long as that is so.
+            # The dead worker is not replaced while the file is invalid; the log has the reason.
             server.stderr.wait_for(r"ended with code 3 \(nothing to serve: .*manifest.json is not valid")
             assert post(f"{server.url}/classify", BODY).json["predictions"][0]["label"] == "shade 7"
         assert set(load.answers) == {200}

@@ -1,4 +1,4 @@
-"""Engines that fail and engines that hang: real graphs, whose white pictures are their undoing."""
+"""Failing and hanging engines: real graphs that fail or hang on white images."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ def test_only_the_failing_batches_fail_under_load(fragile: ServerProcess) -> Non
     assert load.answers[200] > 0
     assert load.broken == []
     page = scrape_until(fragile.url, MetricsPage.is_idle)
-    # What clients were told, the page and the log agree, batch by batch.
+    # The responses, the metrics and the log agree for each batch.
     failed = already + len(bad) + load.answers[500]
     assert page.total("convserve_requests_total", code="500") == failed
-    # The log has been written, and is read by a thread.
+    # The log is complete, but read by another thread.
     eventually(lambda: get(f"{fragile.url}/livez").status == 200 and failed_requests(fragile) >= failed)
     assert failed_requests(fragile) == failed
     assert post(f"{fragile.url}/classify", GOOD).status == 200
@@ -68,7 +68,7 @@ def failed_requests(server: ServerProcess) -> int:
 
 @pytest.fixture
 def hung(tmp_path: Path) -> Iterator[ServerProcess]:
-    """A server that serves a good model and one that hangs, which it is about to do."""
+    """Serves a working model and one whose engine is about to hang."""
     publish_shades(tmp_path, "good")
     publish_shades(tmp_path, "hanging", onnx_graph=hanging())
     with ServerProcess(tmp_path, "--engine-timeout-s", "1", "--shutdown-timeout-s", "1") as server:
@@ -78,7 +78,7 @@ def hung(tmp_path: Path) -> Iterator[ServerProcess]:
 
 def test_a_hanging_engine_does_not_affect_other_models(hung: ServerProcess) -> None:
     assert classify(hung, "hanging", BAD, timeout_ms=500).status == 504
-    with ThreadPoolExecutor(20) as pool:  # they wait for the engine, each until its time is over
+    with ThreadPoolExecutor(20) as pool:  # each waits for the engine until its timeout
         waiting = pool.map(lambda _: classify(hung, "hanging", GOOD, timeout_ms=500).status, range(20))
         assert Counter(waiting) == {504: 20}
     eventually(lambda: get(f"{hung.url}/readyz").status == 503)

@@ -1,4 +1,4 @@
-"""A server that many tests may ask, as long as none of them harms it."""
+"""Servers that many tests share; tests must not change them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ MAX_BODY_BYTES = 1_000_000
 
 @pytest.fixture(scope="session")
 def shipped() -> Iterator[ServerProcess]:
-    """One process that serves what ships with the project."""
+    """Serves the models shipped with the project."""
     with ServerProcess(None) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def server(shades: Path) -> Iterator[ServerProcess]:
-    """One process that serves `shades` and takes bodies of up to MAX_BODY_BYTES."""
+    """Serves `shades` with bodies of up to MAX_BODY_BYTES."""
     with ServerProcess(shades, "--max-body-bytes", str(MAX_BODY_BYTES)) as server:
         yield server

@@ -1,4 +1,4 @@
-"""What a server tells of its requests: lines of access, and spans to a collector."""
+"""The access log and the traces of HTTP requests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.server.trace_collector import collecting
 
 BODY = image(level(7))
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
-KEY = "a-key-nobody-shall-read"
+KEY = "a-key-that-must-not-be-logged"
 
 
 def classify(server: ServerProcess, body: bytes = BODY, **headers: str) -> HttpResponse:
@@ -31,7 +31,7 @@ def test_a_line_describes_a_request_without_secrets(shades: Path) -> None:
         assert answer.headers["traceparent"].startswith(f"00-{TRACE}-")
         assert PARENT not in answer.headers["traceparent"]
         server.stderr.wait_for("status")
-        classify(server, b"no picture", x_api_key=KEY)
+        classify(server, b"not an image", x_api_key=KEY)
         server.stderr.wait_for('"status":400')
         refused = classify(server)
         server.stderr.wait_for('"status":401')
@@ -49,7 +49,7 @@ def test_a_line_describes_a_request_without_secrets(shades: Path) -> None:
     assert unknown["status"] == refused.status == 401
     assert "model" not in unknown
     assert len({good["trace_id"], bad["trace_id"], unknown["trace_id"]}) == 3
-    for secret in ("314159265", KEY, "no picture", "IHDR"):
+    for secret in ("314159265", KEY, "not an image", "IHDR"):
         assert secret not in log
 
 
@@ -64,7 +64,7 @@ def test_each_request_has_a_span_with_a_child_for_each_stage(shades: Path) -> No
     with collecting() as (collector, endpoint), ServerProcess(shades, "--otlp-endpoint", endpoint) as server:
         answer = classify(server, traceparent=f"00-{TRACE}-{PARENT}-01")
         classify(server, traceparent=f"00-{TRACE[::-1]}-{PARENT}-00")
-        server.stop()  # what is left is sent at the end
+        server.stop()  # exports the remaining spans
         spans = {span.name: span for span in collector.spans}
         assert collector.services == {"convserve"}
     assert list(spans) == ["compute", "queue", "decode", "HTTP POST"]
@@ -72,10 +72,10 @@ def test_each_request_has_a_span_with_a_child_for_each_stage(shades: Path) -> No
     assert {span.trace_id.hex() for span in spans.values()} == {TRACE}
     assert whole.parent_span_id.hex() == PARENT
     assert answer.headers["traceparent"] == f"00-{TRACE}-{whole.span_id.hex()}-01"
-    told = {each.key: each.value for each in whole.attributes}
-    assert told["http.response.status_code"].int_value == 200
-    assert told["url.path"].string_value == "/models/shades/classify"
-    assert told["convserve.model"].string_value == "shades"
+    attributes = {each.key: each.value for each in whole.attributes}
+    assert attributes["http.response.status_code"].int_value == 200
+    assert attributes["url.path"].string_value == "/models/shades/classify"
+    assert attributes["convserve.model"].string_value == "shades"
     stages = [spans[name] for name in ("decode", "queue", "compute")]
     assert {span.parent_span_id for span in stages} == {whole.span_id}
     ends = [time for span in stages for time in (span.start_time_unix_nano, span.end_time_unix_nano)]

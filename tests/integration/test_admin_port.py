@@ -1,4 +1,4 @@
-"""A port of its own for those who look after the server."""
+"""The admin port of a real server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""API keys on a real server: over gRPC for every method there is, and exchanged while it runs."""
+"""API keys on a real server: every gRPC method, and changes at run time."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def channel(guarded: ServerProcess) -> Iterator[grpc.Channel]:
 
 
 def code(channel: grpc.Channel, method: str, *metadata: tuple[str, str]) -> grpc.StatusCode:
-    """What a call without any message ends with; those that watch are let go after the first answer."""
-    caller: Any = channel.stream_stream  # its stubs want serializers; here bytes are bytes
+    """The status of a call without messages; a watch is cancelled after its first response."""
+    caller: Any = channel.stream_stream  # the stubs require serializers
     call = caller(method)(iter([b""]), metadata=metadata, timeout=DEADLINE)
     try:
         next(call, None)

@@ -1,4 +1,4 @@
-"""Bodies that are too large are refused early, and kept by nobody."""
+"""Bodies over the limit are rejected early and not buffered."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MEBIBYTE = 1024 * 1024
 BODY = image(level(7))
 
 
-def assert_refused(answer: HttpResponse) -> None:
+def assert_rejected(answer: HttpResponse) -> None:
     assert answer.status == 413
     assert str(MAX_BODY_BYTES) in answer.json["error"]
 
@@ -28,7 +28,7 @@ def assert_refused(answer: HttpResponse) -> None:
 def test_a_large_content_length_is_rejected_before_the_body(server: ServerProcess) -> None:
     with connected(server) as client:
         client.sendall(head(f"Content-Length: {MAX_BODY_BYTES + 1}"))
-        assert_refused(read_response(client))
+        assert_rejected(read_response(client))
 
 
 def test_large_chunks_are_rejected_before_their_end(server: ServerProcess) -> None:
@@ -36,12 +36,12 @@ def test_large_chunks_are_rejected_before_their_end(server: ServerProcess) -> No
         client.sendall(head("Transfer-Encoding: chunked"))
         client.sendall(chunk(bytes(MAX_BODY_BYTES)))
         client.sendall(chunk(b"!"))
-        assert_refused(read_response(client))
+        assert_rejected(read_response(client))
 
 
 def test_a_body_of_exactly_the_limit_is_accepted(server: ServerProcess) -> None:
     answer = post(f"{server.url}/classify", BODY + bytes(MAX_BODY_BYTES - len(BODY)))
-    assert answer.status == 200  # what follows a picture's end is not looked at
+    assert answer.status == 200  # bytes after the image's end are ignored
 
 
 def test_chunks_within_the_limit_are_joined(server: ServerProcess) -> None:
@@ -54,14 +54,13 @@ def test_chunks_within_the_limit_are_joined(server: ServerProcess) -> None:
 @needs_procfs
 @pytest.mark.parametrize("chunked", [False, True])
 def test_rejected_bodies_are_not_buffered(server: ServerProcess, chunked: bool) -> None:
-    """Whether or not the client goes on sending."""
     before = memory(server.pid, "VmHWM")
     with connected(server) as client:
         client.sendall(head("Transfer-Encoding: chunked" if chunked else f"Content-Length: {64 * MEBIBYTE}"))
         piece = chunk(bytes(MEBIBYTE)) if chunked else bytes(MEBIBYTE)
         for _ in range(64):
             client.sendall(piece)
-        assert_refused(read_response(client))
+        assert_rejected(read_response(client))
     assert memory(server.pid, "VmHWM") - before < 16 * MEBIBYTE
 
 
@@ -69,7 +68,7 @@ def test_rejected_bodies_are_not_buffered(server: ServerProcess, chunked: bool) 
 def test_a_client_with_connection_close_may_send_everything_before_reading(
     shades: Path, own: dict[str, str]
 ) -> None:
-    """Its connection is closed afterwards, and not under its feet."""
+    """The connection is closed only after the response has been read."""
     with ServerProcess(shades, "--max-body-bytes", str(MAX_BODY_BYTES), own=own) as server:
         for fields in ("Transfer-Encoding: chunked", f"Content-Length: {64 * MEBIBYTE}"):
             chunked = "chunked" in fields
@@ -79,14 +78,14 @@ def test_a_client_with_connection_close_may_send_everything_before_reading(
                 for _ in range(64):
                     client.sendall(piece)
                 client.sendall(chunk(b"") if chunked else b"")
-                assert_refused(read_response(client))
+                assert_rejected(read_response(client))
                 assert client.recv(1) == b""
 
 
 def test_the_response_to_connection_close_ends_immediately(server: ServerProcess) -> None:
     with connected(server) as client:
         client.sendall(head("Connection: close", f"Content-Length: {MAX_BODY_BYTES + 1}"))
-        assert_refused(read_response(client))
+        assert_rejected(read_response(client))
         assert client.recv(1) == b""
 
 

@@ -1,4 +1,4 @@
-"""Broken versions are named wherever one may look, and harm nobody else."""
+"""Broken versions are reported everywhere and do not affect other models."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ each_breakage = pytest.mark.parametrize(("name", "word"), [(n, word) for n, (_, 
 
 @pytest.fixture(scope="module")
 def mixed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """A server of two whole models, one of them with a broken higher version, and of all that is broken."""
+    """Serves two valid models, one of them with a broken higher version, and every broken model."""
     models = tmp_path_factory.mktemp("mixed")
     publish_shades(models)
     publish_shades(models, "whole")

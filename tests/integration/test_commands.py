@@ -1,4 +1,4 @@
-"""`convserve classify` and `check` in a shell: what they print, and how they end."""
+"""Output and exit codes of `convserve classify` and `check`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.server.server_process import ServerProcess, convserve
 
 @pytest.fixture
 def two(tmp_path: Path) -> Path:
-    """A folder with the pictures `one.png` and `two.png`."""
+    """A folder with the images `one.png` and `two.png`."""
     (tmp_path / "one.png").write_bytes(image(level(1)))
     (tmp_path / "two.png").write_bytes(image(level(2)))
     return tmp_path
@@ -24,7 +24,7 @@ def two(tmp_path: Path) -> Path:
 
 @pytest.fixture(params=["in process", "by a server"])
 def where(request: pytest.FixtureRequest, shades: Path) -> list[str]:
-    """Arguments that let this process answer, or a running server."""
+    """Arguments for classification in the process itself or by a running server."""
     quiet = ["--log-level", "warning"]
     if request.param == "in process":
         return [*quiet, "--models", str(shades)]
@@ -75,7 +75,7 @@ def test_classify_rejects_an_unknown_version(two: Path, shades: Path) -> None:
 
 
 def test_classify_reports_an_unreachable_server(two: Path) -> None:
-    with socket.socket() as unheard:  # bound, so that nobody else listens there, and not listening
+    with socket.socket() as unheard:  # bound but not listening, so that no other process listens there
         unheard.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unheard.getsockname()[1]}"
         result = convserve("classify", "--url", url, two / "one.png")

@@ -1,4 +1,4 @@
-"""Connections that ask too much of a server: too many, too slow, too large, or in no language it knows."""
+"""Connections that are too many, too slow, too large or malformed."""
 
 from __future__ import annotations
 
@@ -33,10 +33,13 @@ LIMITS = {
     "write-timeout-s": 1,
 }
 
+# Takes the reason of the expected rejection.
+Expect = Callable[[str], None]
+
 
 @pytest.fixture(scope="module")
 def strict(shades: Path) -> Iterator[ServerProcess]:
-    """A server of little patience."""
+    """A server with low limits and short timeouts."""
     arguments = [word for name, value in LIMITS.items() for word in (f"--{name}", str(value))]
     with ServerProcess(shades, *arguments) as server:
         yield server
@@ -44,11 +47,11 @@ def strict(shades: Path) -> Iterator[ServerProcess]:
 
 
 @pytest.fixture
-def refused(strict: ServerProcess) -> Callable[[str], None]:
-    """Call it to see that one more was refused for a reason, and that the server answers as ever."""
+def expect_rejection(strict: ServerProcess) -> Expect:
+    """Asserts that one more connection was rejected for a reason, and that the server still serves."""
     before = MetricsPage.scrape(strict.url)
 
-    def see(reason: str) -> None:
+    def expect(reason: str) -> None:
         counted = before.total("convserve_connection_rejections_total", reason=reason)
         scrape_until(
             strict.url,
@@ -59,20 +62,20 @@ def refused(strict: ServerProcess) -> Callable[[str], None]:
         )
         assert post(f"{strict.url}/classify", BODY).status == 200
 
-    return see
+    return expect
 
 
-def see_end(client: socket.socket) -> None:
-    """The server closes the connection, and sends nothing more."""
+def assert_closed(client: socket.socket) -> None:
+    """Asserts that the server closes the connection without sending more."""
     assert client.recv(1) == b""
 
 
-def assert_refused(client: socket.socket, status: int) -> HttpResponse:
+def assert_rejected(client: socket.socket, status: int) -> HttpResponse:
     answer = read_response(client)
     assert answer.status == status
     assert list(answer.json) == ["error"]
     assert answer.headers["connection"] == "close"
-    see_end(client)
+    assert_closed(client)
     return answer
 
 
@@ -87,21 +90,21 @@ def assert_refused(client: socket.socket, status: int) -> HttpResponse:
 )
 @pytest.mark.parametrize("whole", [True, False])
 def test_a_large_head_is_rejected(
-    strict: ServerProcess, refused: Callable[[str], None], lines: list[bytes], whole: bool
+    strict: ServerProcess, expect_rejection: Expect, lines: list[bytes], whole: bool
 ) -> None:
     data = b"\r\n".join([b"GET /models HTTP/1.1", b"Host: localhost", *lines, b"", b""])
     with connected(strict) as client:
         for piece in [data] if whole else [data[: len(data) // 2], data[len(data) // 2 :]]:
             client.sendall(piece)
-        assert_refused(client, 431)
-    refused("large_head")
+        assert_rejected(client, 431)
+    expect_rejection("large_head")
 
 
-def test_an_endless_head_is_rejected(strict: ServerProcess, refused: Callable[[str], None]) -> None:
+def test_an_endless_head_is_rejected(strict: ServerProcess, expect_rejection: Expect) -> None:
     with connected(strict) as client:
         client.sendall(b"GET /" + b"x" * MAX_HEAD)
-        assert_refused(client, 431)
-    refused("large_head")
+        assert_rejected(client, 431)
+    expect_rejection("large_head")
 
 
 def test_a_head_of_the_allowed_size_may_precede_a_large_body(strict: ServerProcess) -> None:
@@ -111,37 +114,35 @@ def test_a_head_of_the_allowed_size_may_precede_a_large_body(strict: ServerProce
         assert read_response(client).status == 200
 
 
-def assert_each_refused_as_slow(server: ServerProcess, reason: str, *sent: bytes) -> None:
-    """All at a time, for each takes its second or two."""
+def assert_each_times_out(server: ServerProcess, reason: str, *sent: bytes) -> None:
+    """Asserts it for all at the same time, because each takes a second or two."""
     counted = MetricsPage.scrape(server.url).total("convserve_connection_rejections_total", reason=reason)
     with ExitStack() as stack:
         clients = [stack.enter_context(connected(server)) for _ in sent]
         for client, data in zip(clients, sent, strict=True):
             client.sendall(data)
         for client in clients:
-            assert_refused(client, 408)
+            assert_rejected(client, 408)
     page = MetricsPage.scrape(server.url)
     assert page.total("convserve_connection_rejections_total", reason=reason) == counted + len(sent)
 
 
-def test_a_connection_without_a_request_times_out(
-    strict: ServerProcess, refused: Callable[[str], None]
-) -> None:
-    assert_each_refused_as_slow(strict, "slow_head", b"", b"POST /clas", REQUEST[:60], b"\r\n\r\n")
-    refused("slow_head")
+def test_a_connection_without_a_request_times_out(strict: ServerProcess, expect_rejection: Expect) -> None:
+    assert_each_times_out(strict, "slow_head", b"", b"POST /clas", REQUEST[:60], b"\r\n\r\n")
+    expect_rejection("slow_head")
 
 
-def test_an_incomplete_second_head_times_out(strict: ServerProcess, refused: Callable[[str], None]) -> None:
+def test_an_incomplete_second_head_times_out(strict: ServerProcess, expect_rejection: Expect) -> None:
     with connected(strict) as client:
         client.sendall(REQUEST)
         assert read_response(client).status == 200
         client.sendall(REQUEST[:30])
-        assert_refused(client, 408)
-    refused("slow_head")
+        assert_rejected(client, 408)
+    expect_rejection("slow_head")
 
 
-def test_a_slow_head_times_out(strict: ServerProcess, refused: Callable[[str], None]) -> None:
-    """A byte now and then does not help."""
+def test_a_slow_head_times_out(strict: ServerProcess, expect_rejection: Expect) -> None:
+    """A byte now and then does not extend the time."""
     with connected(strict) as client:
         client.settimeout(0.2)
         client.sendall(b"GET /")
@@ -154,20 +155,18 @@ def test_a_slow_head_times_out(strict: ServerProcess, refused: Callable[[str], N
                 return b""
 
         assert eventually(answered) == b"HTTP/1.1 408"
-    refused("slow_head")
+    expect_rejection("slow_head")
 
 
-def test_a_missing_body_times_out(strict: ServerProcess, refused: Callable[[str], None]) -> None:
+def test_a_missing_body_times_out(strict: ServerProcess, expect_rejection: Expect) -> None:
     chunked = head("Transfer-Encoding: chunked") + chunk(BODY)
-    assert_each_refused_as_slow(strict, "slow_body", REQUEST[:-10], chunked)
-    refused("slow_body")
+    assert_each_times_out(strict, "slow_body", REQUEST[:-10], chunked)
+    expect_rejection("slow_body")
 
 
 def test_bytes_after_the_last_response_are_discarded_until_a_limit(
-    strict: ServerProcess, refused: Callable[[str], None]
+    strict: ServerProcess, expect_rejection: Expect
 ) -> None:
-    """What it sends is passed over, but not for ever."""
-
     def cut_off() -> bool:
         assert post(f"{strict.url}/classify", BODY).status == 200
         try:
@@ -180,23 +179,21 @@ def test_bytes_after_the_last_response_are_discarded_until_a_limit(
         client.sendall(head("Connection: close", f"Content-Length: {MAX_BODIES}", path="/nowhere"))
         assert read_response(client).status == 404
         eventually(cut_off)
-    refused("slow_body")
+    expect_rejection("slow_body")
 
 
-def test_a_client_that_does_not_read_is_disconnected(
-    strict: ServerProcess, refused: Callable[[str], None]
-) -> None:
-    """It asks for more than fits the buffers between them, and never takes it."""
+def test_a_client_that_does_not_read_is_disconnected(strict: ServerProcess, expect_rejection: Expect) -> None:
+    """It requests more than fits the socket buffers, and never reads."""
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.settimeout(DEADLINE)
         client.connect(strict.address)
         client.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n" * 200)
-        refused("slow_reader")
+        expect_rejection("slow_reader")
 
 
 def test_an_idle_connection_is_closed_after_an_early_response_too(shades: Path) -> None:
-    """An answer that does not wait for the body leaves before what is then still to come."""
+    """A response that does not wait for the body is sent before the rest of the body arrives."""
     with ServerProcess(shades, "--keep-alive-s", "1", "--max-body-bytes", str(len(BODY))) as server:
         with connected(server) as early, connected(server) as late:
             early.sendall(head(f"Content-Length: {MAX_BODIES}"))
@@ -204,14 +201,12 @@ def test_an_idle_connection_is_closed_after_an_early_response_too(shades: Path) 
             early.sendall(bytes(MAX_BODIES))
             late.sendall(REQUEST)
             assert read_response(late).status == 200
-            see_end(early)
-            see_end(late)
+            assert_closed(early)
+            assert_closed(late)
         assert server.stderr.text == ""
 
 
-def test_connections_over_the_limit_are_rejected(
-    strict: ServerProcess, refused: Callable[[str], None]
-) -> None:
+def test_connections_over_the_limit_are_rejected(strict: ServerProcess, expect_rejection: Expect) -> None:
     with ExitStack() as stack:
         clients = [stack.enter_context(connected(strict)) for _ in range(MAX_CONNECTIONS)]
         for client in clients:
@@ -219,30 +214,28 @@ def test_connections_over_the_limit_are_rejected(
             assert read_response(client).status == 200
         with connected(strict) as late:
             late.sendall(REQUEST)
-            assert assert_refused(late, 503).headers["retry-after"] == "1"
+            assert assert_rejected(late, 503).headers["retry-after"] == "1"
         clients[0].sendall(REQUEST)
         assert read_response(clients[0]).status == 200
-    refused("too_many_connections")
+    expect_rejection("too_many_connections")
 
 
-def test_buffered_bytes_over_the_limit_are_rejected(
-    strict: ServerProcess, refused: Callable[[str], None]
-) -> None:
+def test_buffered_bytes_over_the_limit_are_rejected(strict: ServerProcess, expect_rejection: Expect) -> None:
     half = MAX_BODIES // 2 + 1
     with connected(strict) as first, connected(strict) as second:
         first.sendall(head(f"Content-Length: {half + 1}") + bytes(half))
         scrape_until(strict.url, lambda page: page.total("convserve_inflight_requests") == 1)
         second.sendall(head(f"Content-Length: {half}") + bytes(half))
-        assert assert_refused(second, 429).headers["retry-after"] == "1"
+        assert assert_rejected(second, 429).headers["retry-after"] == "1"
         first.sendall(b"!")
         assert read_response(first).status == 400
-    refused("too_many_bytes")
+    expect_rejection("too_many_bytes")
 
 
 @pytest.mark.parametrize(
     "sent",
     [
-        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # the beginning of TLS
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # the start of a TLS handshake
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         b"GET / HTTP/1.1\r\nContent-Length: x\r\n\r\n",
         b"GET / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
@@ -250,13 +243,11 @@ def test_buffered_bytes_over_the_limit_are_rejected(
         head("Transfer-Encoding: chunked") + b"x\r\n",
     ],
 )
-def test_malformed_http_is_rejected(
-    strict: ServerProcess, refused: Callable[[str], None], sent: bytes
-) -> None:
+def test_malformed_http_is_rejected(strict: ServerProcess, expect_rejection: Expect, sent: bytes) -> None:
     with connected(strict) as client:
         client.sendall(sent)
-        assert_refused(client, 400)
-    refused("malformed")
+        assert_rejected(client, 400)
+    expect_rejection("malformed")
 
 
 def test_malformed_http_after_a_request_keeps_its_response(strict: ServerProcess) -> None:
@@ -265,11 +256,11 @@ def test_malformed_http_after_a_request_keeps_its_response(strict: ServerProcess
         answer = read_response(client)
         assert answer.status == 200
         assert answer.json["predictions"][0]["label"] == "shade 7"
-        see_end(client)
+        assert_closed(client)
 
 
 def test_an_upgrade_to_http_2_is_ignored(strict: ServerProcess) -> None:
-    """As Java's client makes it with its first request."""
+    """Java's client offers the upgrade with its first request."""
     fields = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAEAAEAAAAIAAAAB")
     with connected(strict) as client:
         client.sendall(head(*fields, f"Content-Length: {len(BODY)}") + BODY)

@@ -1,4 +1,4 @@
-"""Clients that leave in the middle of things harm nobody."""
+"""Clients that disconnect early do not affect others."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from tests.support.server.server_process import ServerProcess
 
 BODY = image(level(7))
 REQUEST = head(f"Content-Length: {len(BODY)}") + BODY
-DEPARTURES = 500
+DISCONNECTS = 500
 
-# With this a closed connection is reset rather than finished, and what it still held is thrown away.
+# SO_LINGER with a timeout of 0: closing resets the connection and discards unsent data.
 RESET = struct.pack("ii", 1, 0)
 
 
@@ -42,7 +42,7 @@ def test_a_request_interrupted_in_its_head_is_not_counted(server: ServerProcess)
 
 
 def test_a_disconnected_client_frees_its_place_in_the_queue(shades: Path) -> None:
-    """Its rows would wait a minute for company."""
+    """Its rows would otherwise wait a minute for a full batch."""
     with ServerProcess(shades, "--max-queue-delay-ms", "60000") as server:
         with connected(server) as client:
             client.sendall(REQUEST)
@@ -56,17 +56,17 @@ def test_a_disconnected_client_frees_its_place_in_the_queue(shades: Path) -> Non
 @pytest.mark.parametrize("reset", [False, True])
 def test_hundreds_of_clients_may_disconnect_early(server: ServerProcess, reset: bool) -> None:
     before = MetricsPage.scrape(server.url).total("convserve_requests_total")
-    for _ in range(DEPARTURES):
+    for _ in range(DISCONNECTS):
         with connected(server) as client:
             client.sendall(REQUEST)
             if reset:
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-    # Of those that reset, some have gone before their request was read.
-    counted = 0 if reset else DEPARTURES
+    # Some of the reset connections end before their request is read.
+    counted = 0 if reset else DISCONNECTS
 
-    def all_is_settled(page: MetricsPage) -> bool:
+    def is_complete(page: MetricsPage) -> bool:
         return page.is_idle() and page.total("convserve_requests_total") >= before + counted
 
-    scrape_until(server.url, all_is_settled)
+    scrape_until(server.url, is_complete)
     assert post(f"{server.url}/classify", BODY).json["predictions"][0]["label"] == "shade 7"
     assert server.stderr.text == ""

@@ -1,4 +1,4 @@
-"""A server that cannot start says why in one line, and tells scripts by its exit code."""
+"""Errors at startup: one line on standard error and an exit code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ one_or_two_workers = pytest.mark.parametrize("workers", ["1", "2"])
 
 
 def complaint(code: int, *arguments: str | Path, own: dict[str, str] | None = None) -> str:
-    """The one line that a server which ends with this code leaves on its standard error."""
+    """The one line on standard error of a server that exits with this code."""
     result = convserve("serve", "--port", "0", *arguments, own=own)
     assert result.returncode == code, result.stderr
     assert result.stdout == ""

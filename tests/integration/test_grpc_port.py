@@ -1,4 +1,4 @@
-"""The gRPC port from its start to its end: announced, shared by workers, drained, absent where unwanted."""
+"""The gRPC port of a real server: startup, workers, shutdown, and no port at all."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ one_or_two_workers = pytest.mark.parametrize("workers_wanted", ["1", "2"])
 
 @contextmanager
 def connected(server: ServerProcess) -> Iterator[grpc.Channel]:
-    """A channel with a connection of its own."""
+    """A channel with its own connection."""
     options = [("grpc.use_local_subchannel_pool", 1)]
     with grpc.insecure_channel(server.grpc_address, options=options) as channel:
         yield channel
@@ -64,14 +64,14 @@ def health(channel: grpc.Channel) -> Any:
 
 
 class GrpcLoad:
-    """Clients that infer without pause until the server lets them down; `codes` tallies what they got."""
+    """Clients that call continuously until the server ends; `codes` counts their statuses."""
 
     def __init__(self, server: ServerProcess) -> None:
         self.codes: Counter[grpc.StatusCode] = Counter()
         self._server = server
         self._lock = threading.Lock()
         self._warm = threading.Semaphore(0)
-        self._threads = [threading.Thread(target=self._ask, daemon=True) for _ in range(CLIENTS)]
+        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(CLIENTS)]
         for thread in self._threads:
             thread.start()
         for _ in self._threads:
@@ -82,7 +82,7 @@ class GrpcLoad:
             thread.join(DEADLINE)
             assert not thread.is_alive()
 
-    def _ask(self) -> None:
+    def _run(self) -> None:
         answered = 0
         with connected(self._server) as channel:
             call = infer(channel)
@@ -141,7 +141,7 @@ def test_a_port_in_use_is_an_error(shades: Path, workers_wanted: str) -> None:
     assert (result.returncode, result.stdout) == (2, "")
     (line,) = result.stderr.splitlines()
     assert line.startswith(f"convserve: cannot listen on 127.0.0.1 port {port}: ")
-    assert "--grpc-port 0 turns off" in line
+    assert "--grpc-port 0 turns gRPC off" in line
 
 
 @needs_procfs
@@ -172,7 +172,6 @@ def test_shutdown_under_load_interrupts_no_response(shades: Path, workers_wanted
 
 
 def test_shutdown_finishes_admitted_calls(shades: Path) -> None:
-    """It waits for company when the signal comes."""
     with (
         ServerProcess(shades, *FREE_GRPC_PORT, "--max-queue-delay-ms", A_WHILE_MS) as server,
         connected(server) as channel,
@@ -201,7 +200,9 @@ def test_health_fails_before_the_port_closes(shades: Path) -> None:
 def test_open_watches_do_not_delay_shutdown(shades: Path) -> None:
     with ServerProcess(shades, *FREE_GRPC_PORT, "--shutdown-timeout-s", "3600") as server:
         with connected(server) as channel:
-            watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+            watch = health_pb2_grpc.HealthStub(channel).Watch(
+                health_pb2.HealthCheckRequest(), timeout=DEADLINE
+            )
             assert next(watch).status == SERVING
             assert server.stop() == -signal.SIGTERM
             assert [each.status for each in watch] == [NOT_SERVING]

@@ -1,4 +1,4 @@
-"""`convserve bench` against real servers: what it counts, never how fast it was."""
+"""The counts of `convserve bench` against real servers, regardless of speed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.support.server.output_lines import DEADLINE
 from tests.support.server.procfs import needs_procfs
 from tests.support.server.server_process import ServerProcess, convserve
 
-# Long enough for an answer on a machine that does much besides.
+# Long enough for a response on a busy machine.
 BRIEFLY = ("--duration", "1", "--warm-up", "0.1")
 ANSWER = b'{"predictions": [{"label": "a"}]}'
 
@@ -40,7 +40,7 @@ def measured(tmp_path: Path, *arguments: str | Path) -> dict[str, object]:
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> list[Path]:
+def image_files(tmp_path: Path) -> list[Path]:
     paths = [tmp_path / f"{shade}.png" for shade in (2, 5)]
     for path, shade in zip(paths, (2, 5), strict=True):
         path.write_bytes(image(level(shade)))
@@ -50,10 +50,10 @@ def pictures(tmp_path: Path) -> list[Path]:
 @pytest.mark.parametrize("protocol", ["native", "open-inference", "tensorflow-serving"])
 @pytest.mark.parametrize("images", ["1", "3"])
 def test_every_response_is_counted_and_correct(
-    server: ServerProcess, tmp_path: Path, pictures: list[Path], protocol: str, images: str
+    server: ServerProcess, tmp_path: Path, image_files: list[Path], protocol: str, images: str
 ) -> None:
     flags = ("--protocol", protocol, "--images-per-request", images, "--connections", "4")
-    measurement = measured(tmp_path, server.url, *flags, "--image", *pictures)
+    measurement = measured(tmp_path, server.url, *flags, "--image", *image_files)
     assert measurement["offered"] == measurement["answered"]
     assert measurement["statuses"] == {"200": measurement["answered"]}
     assert (measurement["failed"], measurement["incorrect"], measurement["rejected"]) == (0, 0, 0)
@@ -61,7 +61,7 @@ def test_every_response_is_counted_and_correct(
 
 @pytest.mark.parametrize("images", ["1", "500"])
 def test_grpc_is_measured(shades: Path, tmp_path: Path, images: str) -> None:
-    """500 pictures fill more than the 64 KiB that HTTP/2 lets a client send unasked."""
+    """500 images exceed the 64 KiB of HTTP/2's initial window."""
     flags = ("--protocol", "grpc", "--connections", "2", "--images-per-request", images)
     own = ("--models", shades, "--max-images", "500", "--workers", "2")
     measurement = measured(tmp_path, *flags, *own)
@@ -76,7 +76,7 @@ def test_grpc_rejections_are_counted_by_code(shades: Path, tmp_path: Path) -> No
     (measurement,) = json.loads(report.read_text())["measurements"]
     assert measurement["statuses"] == {"RESOURCE_EXHAUSTED": measurement["offered"]}
     assert measurement["rejected"] == measurement["offered"]
-    assert result.returncode == 1, "nothing was answered"
+    assert result.returncode == 1, "there was no response"
 
 
 def test_the_shipped_models_are_measured_without_a_url(tmp_path: Path) -> None:
@@ -122,8 +122,8 @@ def test_the_processes_of_a_server_are_found_by_its_port(shades: Path) -> None:
 
 
 @contextmanager
-def answering(behave: Callable[[socket.socket], None]) -> Iterator[Address]:
-    """A server that treats each connection as it is told, in a thread of its own."""
+def serving(behave: Callable[[socket.socket], None]) -> Iterator[Address]:
+    """A server that handles each connection by `behave`, in its own thread."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         host, port = listener.getsockname()
 
@@ -164,7 +164,7 @@ def plan(address: Address, *, rate: float | None = None) -> Plan:
 
 
 def at_once(plan: Plan) -> Plan:
-    """Without a warm-up, and long enough to be answered on a busy machine."""
+    """A plan without a warm-up, and long enough for a response on a busy machine."""
     return replace(plan, begin=time.monotonic() + 0.2)
 
 
@@ -174,7 +174,7 @@ def test_rejections_are_counted_separately(rate: float | None) -> None:
         while client.recv(65536):
             client.sendall(reply("429 Too Many Requests"))
 
-    with answering(behave) as address:
+    with serving(behave) as address:
         tally = asyncio.run(generate(plan(address, rate=rate)))
     assert tally.offered == len(tally.rejection_latencies) == tally.statuses[429] > 0
     assert not tally.latencies
@@ -193,7 +193,7 @@ def test_fragmented_and_chunked_responses_are_joined() -> None:
             for byte in chunked:
                 client.send(bytes([byte]))
 
-    with answering(behave) as address:
+    with serving(behave) as address:
         tally = asyncio.run(generate(plan(address)))
     assert tally.offered == len(tally.latencies) > 0
     assert tally.incorrect == tally.lost == 0
@@ -210,7 +210,7 @@ def test_a_broken_connection_is_counted_and_replaced(answer: bytes) -> None:
         client.recv(65536)
         client.sendall(answer)
 
-    with answering(behave) as address:
+    with serving(behave) as address:
         tally = asyncio.run(generate(plan(address)))
     assert tally.offered == tally.lost > 2
     assert len(connections) > 2
@@ -221,7 +221,7 @@ def test_a_server_that_closes_each_connection_is_measured() -> None:
         client.recv(65536)
         client.sendall(reply("200 OK", ANSWER, "Connection: close"))
 
-    with answering(behave) as address:
+    with serving(behave) as address:
         tally = asyncio.run(generate(plan(address)))
     assert tally.offered == len(tally.latencies) > 2
     assert tally.lost == 0

@@ -1,4 +1,4 @@
-"""The server talks to its clients and to nobody else, and leaves nothing lying about."""
+"""The server contacts only its clients and writes no files of its own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.server.server_process import ServerProcess
 
 
 def test_the_server_writes_nothing_to_the_home_folder(shades: Path, tmp_path: Path) -> None:
-    """ONNX Runtime would keep an identity and a queue of reports there, and send them."""
+    """ONNX Runtime's telemetry would store an identity and reports there, and send them."""
     homes = {name: str(tmp_path) for name in ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME")}
     with ServerProcess(shades, "--workers", "2", own=homes) as server:
         assert post(f"{server.url}/classify", image(level(7))).status == 200

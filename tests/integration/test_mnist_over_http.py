@@ -1,4 +1,4 @@
-"""The convnet that ships with the project, over HTTP, on all the digits it was evaluated on."""
+"""The shipped convnet over HTTP, on the whole test set of MNIST."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def truth(real_data: Path) -> NDArray[np.uint8]:
 
 @pytest.fixture(scope="module")
 def answers(convnet: Path, shipped: ServerProcess, digits: NDArray[np.uint8]) -> list[int]:
-    """The label each digit is given."""
+    """The predicted label of each digit."""
     return classify(shipped, "convnet", encoded(digits))
 
 

@@ -1,4 +1,4 @@
-"""A model without room: who is refused at the door is told and counted like everybody else."""
+"""A full queue: cached rejections equal the first one and are counted like it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.server.server_process import ServerProcess
 
 ROOM = 3
 FOREVER_MS = "600000"
-# What has been admitted waits for company that never comes.
+# Admitted requests wait for a full batch, which never forms.
 ARGUMENTS = (
     *("--queue-limit", str(ROOM), "--max-images", str(ROOM)),
     *("--max-queue-delay-ms", FOREVER_MS, "--request-timeout-ms", FOREVER_MS),
@@ -33,14 +33,14 @@ DIALECTS = {
 }
 
 
-def form(pictures: int) -> bytes:
+def form(images: int) -> bytes:
     part = b"--x\r\nContent-Disposition: form-data; name=f; filename=f.png\r\n\r\n%b\r\n" % BODY
-    return part * pictures + b"--x--\r\n"
+    return part * images + b"--x--\r\n"
 
 
 @contextmanager
 def filled(server: ServerProcess, *fields: str) -> Iterator[None]:
-    """Somebody waits there with as many pictures as there is room for, until the block ends."""
+    """Keeps the queue full with one request until the block ends."""
     body = form(ROOM)
     fields = (*fields, "Content-Type: multipart/form-data; boundary=x", f"Content-Length: {len(body)}")
     lines = ["POST /classify HTTP/1.1", "Host: localhost", *fields, "", ""]
@@ -57,13 +57,13 @@ def full(shades: Path) -> Iterator[ServerProcess]:
         assert server.stderr.text == ""
 
 
-def refused(answer: HttpResponse) -> None:
+def assert_rejected(answer: HttpResponse) -> None:
     assert answer.status == 429
     assert "the queue is full: 3 of 3 images are waiting" in answer.json["error"]
     assert int(answer.headers["retry-after"]) >= 1
 
 
-def undated(headers: Mapping[str, str]) -> list[tuple[str, str]]:
+def without_date(headers: Mapping[str, str]) -> list[tuple[str, str]]:
     return [(name, value) for name, value in headers.items() if name != "date"]
 
 
@@ -72,9 +72,13 @@ def test_later_rejections_equal_the_first(full: ServerProcess, protocol: str, pa
     before = MetricsPage.scrape(full.url)
     url = f"{full.url}{path}"
     first, *others = [post(url, BODY) for _ in range(4)]
-    refused(first)
+    assert_rejected(first)
     for other in others:
-        assert (other.status, undated(other.headers), other.body) == (429, undated(first.headers), first.body)
+        assert (other.status, without_date(other.headers), other.body) == (
+            429,
+            without_date(first.headers),
+            first.body,
+        )
         assert "date" in other.headers
     after = MetricsPage.scrape(full.url)
     for name, labels in {
@@ -83,30 +87,30 @@ def test_later_rejections_equal_the_first(full: ServerProcess, protocol: str, pa
         "convserve_rejected_total": {"model": "shades", "reason": "overloaded"},
     }.items():
         assert after.total(name, **labels) - before.total(name, **labels) == 4, name
-    assert after.total("convserve_inflight_requests") == 1  # the one that waits
+    assert after.total("convserve_inflight_requests") == 1  # the request that fills the queue
 
 
 def test_a_connection_continues_after_rejections(full: ServerProcess) -> None:
     with connected(full) as client:
         for _ in range(3):
             client.sendall(REQUEST)
-            refused(read_response(client))
+            assert_rejected(read_response(client))
         client.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert read_response(client).status == 200
 
 
 def test_a_rejection_does_not_wait_for_the_body(full: ServerProcess) -> None:
-    refused(post(f"{full.url}/classify", BODY))
+    assert_rejected(post(f"{full.url}/classify", BODY))
     with connected(full) as client:
         client.sendall(head(f"Content-Length: {1_000_000}"))
-        refused(read_response(client))
+        assert_rejected(read_response(client))
         client.sendall(bytes(500_000))
         client.sendall(bytes(500_000) + REQUEST)
-        refused(read_response(client))
+        assert_rejected(read_response(client))
 
 
 def test_pipelined_requests_are_rejected_in_order(full: ServerProcess) -> None:
-    refused(post(f"{full.url}/classify", BODY))
+    assert_rejected(post(f"{full.url}/classify", BODY))
     last = REQUEST.replace(b"Host:", b"Connection: close\r\nHost:")
     with connected(full) as client, closing(client.makefile("rb")) as answers:
         client.sendall(REQUEST * 4 + last)
@@ -115,12 +119,12 @@ def test_pipelined_requests_are_rejected_in_order(full: ServerProcess) -> None:
 
 def test_other_requests_bypass_the_overload_cache(full: ServerProcess) -> None:
     url = f"{full.url}/classify"
-    refused(post(url, BODY))
+    assert_rejected(post(url, BODY))
     assert send_request("POST", url, BODY, {"X-Request-Timeout-Ms": "soon"}).status == 400
-    refused(send_request("POST", url, BODY, {"X-Request-Timeout-Ms": "1000"}))
+    assert_rejected(send_request("POST", url, BODY, {"X-Request-Timeout-Ms": "1000"}))
     assert get(url).status == 405
     assert post(f"{full.url}/models/nobody/classify", BODY).status == 404
-    refused(send_request("POST", url, BODY, {"Connection": "close"}))
+    assert_rejected(send_request("POST", url, BODY, {"Connection": "close"}))
 
 
 def test_requests_are_accepted_once_there_is_room(shades: Path) -> None:
@@ -128,8 +132,8 @@ def test_requests_are_accepted_once_there_is_room(shades: Path) -> None:
         url = f"{server.url}/classify"
         with filled(server):
             scrape_until(server.url, lambda page: page.total("convserve_images_in_flight") == ROOM)
-            refused(post(url, b"no picture"))
-            refused(post(url, b"no picture"))
+            assert_rejected(post(url, b"no picture"))
+            assert_rejected(post(url, b"no picture"))
         scrape_until(server.url, lambda page: page.is_idle())
         assert post(url, b"no picture").status == 400
 
@@ -139,7 +143,7 @@ def test_the_overload_cache_is_bounded(full: ServerProcess) -> None:
         for number in range(1100):
             url = f"/classify?number={number:0{number // 4}}"
             client.sendall(head(f"Content-Length: {len(BODY)}", path=url) + BODY)
-            refused(read_response(client))
+            assert_rejected(read_response(client))
 
 
 def test_an_overload_does_not_bypass_authentication(shades: Path) -> None:
@@ -147,9 +151,9 @@ def test_an_overload_does_not_bypass_authentication(shades: Path) -> None:
     bearer = f"Authorization: Bearer {KEY}"
     with ServerProcess(shades, *ARGUMENTS, own=own) as server, filled(server, bearer):
 
-        def ask_with_key() -> bool:
+        def post_with_key() -> bool:
             return send_request("POST", f"{server.url}/classify", b"?", {"X-API-Key": KEY}).status == 429
 
-        eventually(ask_with_key)
-        assert ask_with_key()
+        eventually(post_with_key)
+        assert post_with_key()
         assert post(f"{server.url}/classify", BODY).status == 401

@@ -1,4 +1,4 @@
-"""The end of a server: nothing admitted is lost, and the process ends as its signal says."""
+"""Shutdown: admitted requests are finished, and the process ends by its signal."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_shutdown_under_load_interrupts_no_response(
     with ServerProcess(shades, "--workers", workers) as server:
         with Load(server.url, BODY, clients=CLIENTS) as load:
             assert server.stop(number) == -number
-            load.join()  # each was let down by a server that is gone, and by nothing else
+            load.join()  # each ended only because the server had ended
         assert load.broken == []
         assert load.answers[200] >= CLIENTS * WARM_UP
         assert set(load.answers) <= {200, 503}

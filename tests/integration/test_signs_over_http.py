@@ -1,4 +1,4 @@
-"""The committee that ships with the project, over HTTP, on photographs of signs as the archive holds them."""
+"""The shipped ensemble over HTTP, on photographs of GTSRB's test set."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tests.support.http.forms import classify
 from tests.support.models.shipped import highest_version
 from tests.support.server.server_process import ServerProcess
 
-# Every so many pictures of the 12,630, for they take a committee a minute.
+# A sample of the 12,630 images, because all of them would take the ensemble a minute.
 STRIDE = 6
 
 
 @pytest.fixture(scope="module")
 def signnet() -> Path:
-    """The folder of the committee's highest version."""
+    """The folder of the ensemble's highest version."""
     return highest_version("signnet")
 
 

@@ -1,4 +1,4 @@
-"""An answer that leaves at once is that which uvicorn would have written, to the byte."""
+"""Responses written in one piece equal uvicorn's to the byte."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CONVERSATIONS = {
     + b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY),
     "one that is asked whether it may": head(LENGTH, "Expect: 100-continue", CLOSE) + BODY,
 }
-# What tells the time, and what tells caches that browsers from elsewhere may be answered otherwise.
+# Headers that differ: the date, and Vary, which CORS adds.
 PASSING = re.compile(rb"(?<=date: )[^\r]*|(?<=dur=)[\d.]*|vary: Origin\r\n")
 
 
@@ -40,14 +40,14 @@ def direct(shades: Path) -> Iterator[ServerProcess]:
 
 @pytest.fixture(scope="module")
 def watched(shades: Path) -> Iterator[ServerProcess]:
-    """Something lies around the application, which says nothing to clients that are no browsers."""
+    """A server with middleware that adds no header for clients other than browsers."""
     with ServerProcess(shades, "--cors-origins", "https://example.org") as server:
         yield server
         assert server.stderr.text == ""
 
 
 def converse(server: ServerProcess, sent: bytes) -> bytes:
-    """All that comes back until the server closes, but for what tells the time."""
+    """The received bytes until the server closes, without the headers that differ."""
     with connected(server) as client:
         client.sendall(sent)
         return PASSING.sub(b"", b"".join(iter(lambda: client.recv(65536), b"")))

@@ -1,4 +1,4 @@
-"""What a server says of itself once it listens."""
+"""The banner of a server that has started."""
 
 from __future__ import annotations
 

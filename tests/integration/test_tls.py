@@ -1,4 +1,4 @@
-"""TLS and mutual TLS on every port, with certificates of the tests' own authority."""
+"""TLS and mutual TLS on every port, with certificates of a test authority."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def page(url: str, path: str, context: ssl.SSLContext) -> HttpResponse:
 
 
 def health(server: ServerProcess, authority: Authority, pair: Pair | None = None) -> grpc.StatusCode:
-    """How a health check over a connection of its own ends."""
+    """The result of a health check over a new connection."""
     certificate, key = (
         (None, None) if pair is None else (pair.certificate.read_bytes(), pair.key.read_bytes())
     )
@@ -138,7 +138,7 @@ def test_mutual_tls_requires_a_client_certificate(
     mutual: ServerProcess, authority: Authority, client_pair: Pair
 ) -> None:
     assert classify(mutual.address, trusting(authority, client_pair)).status == 200
-    with pytest.raises(OSError):  # noqa: PT011  which one depends on who speaks first
+    with pytest.raises(OSError):  # noqa: PT011  its type depends on which side fails first
         classify(mutual.address, trusting(authority))
     stranger = Authority(client_pair.key.parent / "..").sign("stranger")
     with pytest.raises(OSError):  # noqa: PT011

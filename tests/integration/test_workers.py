@@ -1,4 +1,4 @@
-"""Several processes on one port: one page of metrics, and no worker missed for long."""
+"""Several workers on one port, with one page of metrics, replaced when they die."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from tests.support.server.procfs import (
 from tests.support.server.server_process import ServerProcess
 
 BODY = image(level(7))
-# That the kernel deals all of them to the same of two workers happens once in 2^63 times.
+# The kernel assigns all of them to the same of two workers once in 2^63 times.
 CONNECTIONS = 64
-# In which a worker that does not wait has long begun to listen.
+# Long enough for a worker that does not wait to begin to listen.
 LOOKS = 50
 QUEUE_LIMIT = int(Settings.model_fields["queue_limit"].default)
 
@@ -41,7 +41,7 @@ pytestmark = needs_procfs
 
 @pytest.fixture(scope="module")
 def pair(shades: Path) -> Iterator[ServerProcess]:
-    """A server of two workers, of which each test leaves two."""
+    """A server of two workers; each test must leave two."""
     with ServerProcess(shades, "--workers", "2") as server:
         yield server
 
@@ -59,7 +59,7 @@ def several(request: pytest.FixtureRequest) -> ServerProcess:
 
 
 def test_no_worker_listens_before_all_have_loaded(shades: Path) -> None:
-    """Who did would get every connection that is opened meanwhile."""
+    """It would get every connection that is opened in the meantime."""
     with ServerProcess(shades, "--workers", "2", until_announced=False) as server:
         eventually(lambda: len(workers(server.pid)) == 2)
         first, second = workers(server.pid)
@@ -80,7 +80,7 @@ def classify_once(server: ServerProcess) -> None:
 
 
 def open_connections(server: ServerProcess, stack: ExitStack) -> None:
-    """CONNECTIONS of them, each answered once and then kept."""
+    """Opens CONNECTIONS connections, each of which is used once and kept."""
     for _ in range(CONNECTIONS):
         client = stack.enter_context(socket.create_connection(server.address, timeout=DEADLINE))
         client.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -88,7 +88,7 @@ def open_connections(server: ServerProcess, stack: ExitStack) -> None:
 
 
 def both_have_loaded(page: MetricsPage) -> bool:
-    """By a gauge to which each living worker adds its share."""
+    """Checks a gauge to which each running worker contributes."""
     return page.total("convserve_queue_limit") == 2 * QUEUE_LIMIT
 
 
@@ -104,7 +104,7 @@ def test_the_metrics_are_the_sum_over_workers(several: ServerProcess) -> None:
     before = MetricsPage.scrape(several.url)
     for _ in range(CONNECTIONS):
         classify_once(several)
-    for _ in range(8):  # whoever answers
+    for _ in range(8):  # whichever worker responds
         page = MetricsPage.scrape(several.url)
         for name in ("requests_total", "images_total", "request_duration_seconds_count", "predictions_total"):
             assert page.total(f"convserve_{name}") - before.total(f"convserve_{name}") == CONNECTIONS
@@ -117,7 +117,7 @@ def test_the_metrics_are_the_sum_over_workers(several: ServerProcess) -> None:
 def test_other_workers_serve_while_one_is_dead(pair: ServerProcess) -> None:
     before = MetricsPage.scrape(pair.url).total("convserve_requests_total")
     first, _ = workers(pair.pid)
-    pair.send(signal.SIGSTOP)  # nobody can take its place meanwhile
+    pair.send(signal.SIGSTOP)  # it cannot be replaced in the meantime
     kill(first)
     for _ in range(CONNECTIONS):
         classify_once(pair)
@@ -147,7 +147,7 @@ def test_counters_never_decrease(pair: ServerProcess) -> None:
 
 @pytest.mark.parametrize("name", ["counts-0-0", "gauges-0-0", "statistics-0-0"])
 def test_a_new_metrics_file_does_not_break_the_page(pair: ServerProcess, name: str) -> None:
-    """A page may be asked for while a worker makes its files, and a worker may be killed meanwhile."""
+    """A page may be requested while a worker creates its files, and the worker may be killed."""
     (folder,) = pair.temporary.glob("convserve-metrics-*")
     (folder / name).touch()
     try:
@@ -164,12 +164,12 @@ def test_workers_end_with_their_supervisor_after_their_requests(shades: Path) ->
             eventually(lambda: refuses_connections(server))
             request.send(BODY[len(BODY) // 2 :])
             assert request.getresponse().status == 200
-        # It returns when no worker holds the standard error any more.
+        # This returns once no worker holds the standard error.
         assert server.wait() == -signal.SIGKILL
 
 
 def test_workers_ignore_interrupts(shades: Path) -> None:
-    """A terminal sends them to the whole group."""
+    """A terminal sends interrupts to the whole group."""
     with ServerProcess(shades, "--workers", "2", until_announced=False) as server:
         eventually(lambda: any(is_importing(pid) for pid in workers(server.pid)))
         for pid in workers(server.pid):
@@ -179,7 +179,7 @@ def test_workers_ignore_interrupts(shades: Path) -> None:
 
 
 def test_a_terminated_supervisor_starts_no_workers(shades: Path) -> None:
-    """What they share is imported before the first of them is there."""
+    """It imports the modules that workers share before it starts the first."""
     with ServerProcess(shades, "--workers", "2", until_announced=False) as server:
         eventually(lambda: is_importing(server.pid))
         assert server.stop() == -signal.SIGTERM
@@ -192,7 +192,7 @@ def kill(worker: int) -> None:
 
 
 def scrape_often(server: ServerProcess, page: MetricsPage) -> MetricsPage:
-    """The last of many pages, none of which counts less than the one before."""
+    """The last of many pages; asserts that no counter decreases between them."""
     for _ in range(5):
         later = MetricsPage.scrape(server.url)
         assert later.fallen_since(page) == []

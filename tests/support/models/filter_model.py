@@ -22,7 +22,7 @@ def images(count: int, height: int, width: int) -> NDArray[np.uint8]:
 
 
 def feature_maps(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """What the kernels make of images: float32 of [count, height, width, 4]."""
+    """The feature maps of images, computed in numpy: float32 of shape (count, height, width, 4)."""
     edges = ((0, 0), (REACH, REACH), (REACH, REACH), (0, 0))
     padded = np.pad(pixels.astype(np.float64), edges, mode="edge")
     height, width = pixels.shape[1:3]
