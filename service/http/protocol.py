@@ -2,7 +2,7 @@
 
 Limits hold against clients that send slowly or not at all, send too much, read too slowly, or open too many
 connections, so that the server needs no proxy in front of it. The cost of a limit for a request is a few
-comparisons: `HttpProtocol.check` looks once a second for whatever takes too long.
+comparisons: `HttpProtocol.check` looks once a second for clients that take too long.
 
 A client usually reads only after it has sent its whole request. Closing a connection while it still sends
 would reset it and lose the response, so the server reads and discards the rest first (a lingering close).
@@ -11,24 +11,23 @@ would reset it and lose the response, so the server reads and discards the rest 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from enum import Enum, auto
-from typing import Any, cast
-from urllib.parse import unquote
+from typing import TYPE_CHECKING, Any, cast
 
-import httptools
 from starlette.types import ASGIApp
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from ..config.limits import ConnectionLimits
-from ..telemetry.rejections import RejectionCounters, RejectionReason
+from ..telemetry.rejections import RejectionReason
 from .flow_control import FlowControl
-from .overload_cache import OverloadCache
 from .request_cycle import RequestCycle
-from .response_bytes import CLOSE, Headers, ProtocolError, ResponseEncoder
+from .request_parser import RequestParser
+from .response_bytes import CLOSE, Headers, ProtocolError
 from .scope_extensions import CANCELLABLE, CLIENT_LEFT, OVERLOAD_RESPONSE
+
+if TYPE_CHECKING:
+    from .connection_pool import ConnectionPool
 
 # How long a rejected client may take to read the response before the connection is cut.
 LINGER_SECONDS = 2.0
@@ -37,11 +36,9 @@ MAX_REJECTED_SHARE = 0.25
 # A body that the application does not read is read no further than this.
 MAX_UNREAD_BYTES = 64 * 1024
 
-logger = logging.getLogger(__name__)
-
 
 class State(Enum):
-    """What the connection expects from its client."""
+    """The states of a connection, by the input that it expects."""
 
     IDLE = auto()  # nothing of a further request has arrived; an earlier one may still be unanswered
     HEAD = auto()  # the head of a request is arriving
@@ -52,51 +49,11 @@ class State(Enum):
     REJECTED = auto()  # an error response is written; input is ignored until the client closes
 
 
-class ConnectionPool:
-    """The state that the connections of a process share.
-
-    Args:
-        overload_cache: None if middleware has to see every request.
-
-    Attributes:
-        held_bytes: bytes of bodies whose requests are not yet answered.
-    """
-
-    def __init__(
-        self,
-        limits: ConnectionLimits,
-        rejections: RejectionCounters,
-        overload_cache: OverloadCache | None = None,
-    ) -> None:
-        self.limits = limits
-        self.rejections = rejections
-        self.overload_cache = overload_cache
-        self.encoder = ResponseEncoder()
-        self.held_bytes = 0
-
-    def connect(
-        self,
-        config: Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-    ) -> HttpProtocol:
-        """The protocol of a new connection; uvicorn calls it with these arguments."""
-        return HttpProtocol(self, config, server_state, app_state)
-
-    def check(self, state: ServerState) -> None:
-        """Reject or cut the connections that take too long. To be called once a second."""
-        now = asyncio.get_running_loop().time()
-        for connection in list(state.connections):
-            if isinstance(connection, HttpProtocol):
-                connection.check(now)
-
-
 class HttpProtocol(asyncio.Protocol):
     """One connection: feeds its parser, runs the application for each request, and writes the responses.
 
     uvicorn.Server creates it through `ConnectionPool.connect`, finds it in `ServerState.connections`, and
-    calls `shutdown`. Methods named `on_…` are the parser's callbacks.
+    calls `shutdown`. Its parser calls the methods named `on_…`.
     """
 
     def __init__(
@@ -113,19 +70,11 @@ class HttpProtocol(asyncio.Protocol):
         self._app_state = app_state
         self._keep_alive = config.timeout_keep_alive
         self._loop = asyncio.get_running_loop()
-        self._parser = self._new_parser()
+        self._parser = RequestParser(self, pool.limits)
         self._state = State.HEAD
         self._since = self._loop.time()  # when the state began
         self._unread_since: float | None = None
         self._scope: dict[str, Any] = {}
-
-        # The request that is arriving
-        self._url = b""
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._head_bytes = 0
-        self._chunk_bytes = 0
-        self._expects_continue = False
-        self._upgrade_offered = False
 
         # The request whose application runs, and those behind it
         self._running: RequestCycle | None = None
@@ -165,7 +114,7 @@ class HttpProtocol(asyncio.Protocol):
         self.flow.resume_writing()
         self._state = State.REJECTED
         self._pipeline.clear()
-        self._parser = None  # type: ignore[assignment]  # it refers back to this object
+        self._parser.close()
         running, self._running = self._running, None
         if running is not None:
             running.disconnect()
@@ -177,8 +126,11 @@ class HttpProtocol(asyncio.Protocol):
             return
         if self._state is State.IDLE:
             self._enter(State.HEAD)
-            self._head_bytes = 0
-        self._feed(data)
+            self._parser.begin_head()
+        try:
+            self._parser.feed(data)
+        except ProtocolError as error:
+            self._reject(error)
 
     def pause_writing(self) -> None:
         self.flow.pause_writing()
@@ -228,78 +180,33 @@ class HttpProtocol(asyncio.Protocol):
 
     # Requests
 
-    def _new_parser(self) -> httptools.HttpRequestParser:
-        parser = httptools.HttpRequestParser(self)
-        # What follows a request with "Connection: close" must not take that request's response with it.
-        parser.set_dangerous_leniencies(lenient_data_after_close=True)
-        return parser
+    @property
+    def reads_head(self) -> bool:
+        return self._state is State.HEAD
 
     def _enter(self, state: State) -> None:
         self._state = state
         self._since = self._loop.time()
 
-    def _feed(self, data: bytes) -> None:
-        self._chunk_bytes = len(data)
-        try:
-            self._parser.feed_data(data)
-            if self._state is State.HEAD:
-                self._head_bytes += len(data)
-                if self._head_bytes > self._limits.max_head_bytes:
-                    raise self._large_head()
-        except httptools.HttpParserUpgrade as upgrade:
-            if self._upgrade_offered:
-                self._ignore_upgrade(data[upgrade.args[0] :])
-        except ProtocolError as error:
-            self._reject(error)
-        except httptools.HttpParserError as error:
-            self._reject(_rejection_of(error))
-
-    def _ignore_upgrade(self, rest: bytes) -> None:
-        """Parse the request again, without its offer to upgrade to another protocol.
-
-        Java's client offers HTTP/2 with its first request. The parser takes the offer for the end of the
-        request, and its body would be lost.
-        """
-        self._head_bytes = 0
-        headers = [(name, value) for name, value in self._headers if name not in (b"upgrade", b"connection")]
-        version = self._parser.get_http_version().encode()
-        lines = [b"%b %b HTTP/%b" % (self._parser.get_method(), self._url, version)]
-        lines += [b"%b: %b" % header for header in headers]
-        self._parser = self._new_parser()
-        self._feed(b"\r\n".join([*lines, b"", rest]))
-
-    def on_message_begin(self) -> None:
-        if self._state is not State.HEAD:  # it follows another request in the same chunk
+    def on_head(self) -> None:
+        """A request begins, perhaps in the same chunk as the end of another."""
+        if self._state is not State.HEAD:
             self._enter(State.HEAD)
-            self._head_bytes = 0
-        self._url = b""
-        self._headers = []
-        self._expects_continue = False
+            self._parser.begin_head()
 
-    def on_url(self, url: bytes) -> None:
-        self._url += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        name = name.lower()
-        if name == b"expect" and value.lower() == b"100-continue":
-            self._expects_continue = True
-        self._headers.append((name, value))
-
-    def on_headers_complete(self) -> None:
-        parser = self._parser
-        self._upgrade_offered = parser.should_upgrade() and parser.get_method() != b"CONNECT"
-        if self._upgrade_offered:
-            return
-        self._check_head()
+    def on_request(self) -> None:
+        """The head of a request is complete."""
+        if self._pool.held_bytes > self._limits.max_bodies_bytes:
+            raise self._too_many_bytes()
         self._enter(State.BODY)
         if self._reject_overloaded():
             return
-        version = parser.get_http_version()
+        parser = self._parser
         cycle = RequestCycle(
             self,
-            self._request_scope(version),
-            keep_alive=version != "1.0" and parser.should_keep_alive(),
-            awaits_continue=self._expects_continue,
+            parser.scope({**self._scope, "state": self._app_state.copy()}),
+            keep_alive=parser.keep_alive,
+            awaits_continue=parser.expects_continue and parser.version == "1.1",
         )
         if self._running is None:
             self._start(cycle)
@@ -318,9 +225,7 @@ class HttpProtocol(asyncio.Protocol):
         if self._arriving().add_body(body) > MAX_UNREAD_BYTES:
             self.flow.pause_reading()
 
-    def on_message_complete(self) -> None:
-        if self._upgrade_offered:
-            return
+    def on_request_complete(self) -> None:
         if self._state is State.LINGERING:
             self.transport.close()
             return
@@ -333,39 +238,6 @@ class HttpProtocol(asyncio.Protocol):
         assert cycle is not None  # in State.BODY there is one
         return cycle
 
-    def _check_head(self) -> None:
-        limits = self._limits
-        if len(self._headers) > limits.max_headers:
-            raise self._large_head()
-        # The exact size matters only where the chunks that hold the head could exceed the limit.
-        if self._head_bytes + self._chunk_bytes > limits.max_head_bytes:
-            size = len(self._url) + sum(len(name) + len(value) + 4 for name, value in self._headers)
-            if size > limits.max_head_bytes:
-                raise self._large_head()
-        if self._pool.held_bytes > limits.max_bodies_bytes:
-            raise self._too_many_bytes()
-
-    def _request_scope(self, version: str) -> dict[str, Any]:
-        url = self._url
-        if url.startswith(b"/") and b"#" not in url:
-            raw_path, _, query = url.partition(b"?")
-        else:
-            parsed = httptools.parse_url(url)
-            raw_path, query = parsed.path, parsed.query or b""
-            if raw_path is None:
-                raise ProtocolError(400, RejectionReason.MALFORMED, "the request's target has no path")
-        path = raw_path.decode("ascii")
-        return {
-            **self._scope,
-            "http_version": version,
-            "method": self._parser.get_method().decode("ascii"),
-            "path": unquote(path) if "%" in path else path,
-            "raw_path": raw_path,
-            "query_string": query,
-            "headers": self._headers,
-            "state": self._app_state.copy(),
-        }
-
     def _start(self, cycle: RequestCycle) -> None:
         self._running = cycle
         cycle.task = task = self._loop.create_task(cycle.run(self._app))
@@ -375,11 +247,11 @@ class HttpProtocol(asyncio.Protocol):
     def _reject_overloaded(self) -> bool:
         """Answer from the overload cache, unless an earlier response is unfinished or the connection ends."""
         cache, parser = self._pool.overload_cache, self._parser
-        if cache is None or self._running is not None or self.flow.write_paused or self._expects_continue:
+        if cache is None or self._running is not None or self.flow.write_paused:
             return False
-        if parser.get_http_version() != "1.1" or not parser.should_keep_alive():
+        if parser.expects_continue or not parser.keep_alive:
             return False
-        response = cache.find(parser.get_method(), self._url, self._headers)
+        response = cache.find(parser.method, parser.url, parser.headers)
         if response is None:
             return False
         self.write(self.encode_head(response.status_code, response.raw_headers) + response.body)
@@ -435,13 +307,6 @@ class HttpProtocol(asyncio.Protocol):
         self._pool.held_bytes -= self._held_bytes
         self._held_bytes = 0
 
-    def _large_head(self) -> ProtocolError:
-        limits = self._limits
-        message = (
-            f"the request's head is larger than {limits.max_head_bytes} bytes or {limits.max_headers} headers"
-        )
-        return ProtocolError(431, RejectionReason.LARGE_HEAD, message)
-
     def _too_many_bytes(self) -> ProtocolError:
         message = "the server holds too many bytes of request bodies; try again later"
         return ProtocolError(429, RejectionReason.TOO_MANY_BYTES, message)
@@ -473,16 +338,6 @@ class HttpProtocol(asyncio.Protocol):
             self.transport.write_eof()
         else:
             self.transport.close()
-
-
-def _rejection_of(error: httptools.HttpParserError) -> ProtocolError:
-    """The rejection for an error of the parser, or for one that it passes on from a callback."""
-    cause = error.__context__
-    if isinstance(cause, ProtocolError):
-        return cause
-    if cause is not None and not isinstance(cause, (ValueError, httptools.HttpParserError)):
-        logger.error("a request could not be read", exc_info=cause)
-    return ProtocolError(400, RejectionReason.MALFORMED, "malformed HTTP/1.1 request")
 
 
 def _address(transport: asyncio.Transport, name: str) -> tuple[str, int] | None:

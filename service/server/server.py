@@ -24,8 +24,8 @@ from ..asgi.middleware.stack import build_middleware
 from ..config.limits import ConnectionLimits, Limits
 from ..config.settings import Settings
 from ..errors import ConfigurationError
+from ..http.connection_pool import ConnectionPool
 from ..http.overload_cache import OverloadCache
-from ..http.protocol import ConnectionPool
 from ..inference.registry import Registry
 from ..security.api_keys import ApiKeyStore
 from ..security.authorization import Authorizer

@@ -69,7 +69,7 @@ ALLOWED_SIBLINGS = {"grpc": {"open_inference"}}
 ONLY_IMPORTERS = {
     "onnxruntime": {"engine.cuda_graphs", "engine.session"},
     "PIL": {"imaging.decoder", "imaging.resize", "loadgen.workload.images"},
-    "uvicorn": {"http.protocol", "server.server"},
+    "uvicorn": {"http.connection_pool", "http.protocol", "server.server"},
     "grpc": {
         "protocols.grpc.auth_interceptor",
         "protocols.grpc.credentials",

@@ -14,7 +14,8 @@ from uvicorn.server import ServerState
 
 from service.config.limits import ConnectionLimits
 from service.config.settings import Settings
-from service.http.protocol import ConnectionPool, State
+from service.http.connection_pool import ConnectionPool
+from service.http.protocol import State
 from service.http.scope_extensions import CANCELLABLE, CLIENT_LEFT
 from service.telemetry.rejections import RejectionCounters, RejectionReason
 from tests.support.http.recording_transport import RecordingTransport

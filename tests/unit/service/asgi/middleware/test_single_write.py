@@ -14,7 +14,7 @@ from service.asgi.app import build
 from service.asgi.middleware.stack import build_middleware
 from service.config.limits import ConnectionLimits
 from service.config.settings import Settings
-from service.http.protocol import ConnectionPool
+from service.http.connection_pool import ConnectionPool
 from service.security.api_keys import ApiKeyStore
 from service.security.authorization import Authorizer
 from service.security.rate_limiter import RateLimiter

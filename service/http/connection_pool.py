@@ -1,0 +1,55 @@
+"""The state that all HTTP connections of a process share."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.config import Config
+from uvicorn.server import ServerState
+
+from ..config.limits import ConnectionLimits
+from ..telemetry.rejections import RejectionCounters
+from .overload_cache import OverloadCache
+from .protocol import HttpProtocol
+from .response_bytes import ResponseEncoder
+
+
+class ConnectionPool:
+    """Creates the protocol of each connection, and looks once a second for those that take too long.
+
+    Args:
+        overload_cache: None if middleware has to see every request.
+
+    Attributes:
+        held_bytes: bytes of bodies whose requests are not yet answered.
+    """
+
+    def __init__(
+        self,
+        limits: ConnectionLimits,
+        rejections: RejectionCounters,
+        overload_cache: OverloadCache | None = None,
+    ) -> None:
+        self.limits = limits
+        self.rejections = rejections
+        self.overload_cache = overload_cache
+        self.encoder = ResponseEncoder()
+        self.held_bytes = 0
+
+    def connect(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> HttpProtocol:
+        """The protocol of a new connection; uvicorn calls it with these arguments."""
+        return HttpProtocol(self, config, server_state, app_state)
+
+    def check(self, state: ServerState) -> None:
+        """Reject or cut the connections that take too long."""
+        now = asyncio.get_running_loop().time()
+        for connection in list(state.connections):
+            if isinstance(connection, HttpProtocol):
+                connection.check(now)

@@ -1,0 +1,181 @@
+"""Parses requests: httptools with limits on the head, and the ASGI scope of a request."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+import httptools
+
+from ..config.limits import ConnectionLimits
+from ..telemetry.rejections import RejectionReason
+from .response_bytes import ProtocolError
+
+if TYPE_CHECKING:
+    from .protocol import HttpProtocol
+
+logger = logging.getLogger(__name__)
+
+
+class RequestParser:
+    """Calls its connection for each request, each part of a body, and each end of a request.
+
+    Methods named `on_…` are httptools' callbacks.
+
+    Attributes:
+        url: the target of the request that is arriving, as sent.
+        headers: its headers, their names in lower case.
+        expects_continue: whether the client waits for "100 Continue" before it sends the body.
+    """
+
+    def __init__(self, connection: HttpProtocol, limits: ConnectionLimits) -> None:
+        self.url = b""
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.expects_continue = False
+        self._connection = connection
+        self._limits = limits
+        self._head_bytes = 0
+        self._chunk_bytes = 0
+        self._upgrade_offered = False
+        self.on_body = connection.on_body  # httptools calls it without a detour
+        self._parser = self._new_parser()
+
+    @property
+    def method(self) -> bytes:
+        method: bytes = self._parser.get_method()
+        return method
+
+    @property
+    def version(self) -> str:
+        version: str = self._parser.get_http_version()
+        return version
+
+    @property
+    def keep_alive(self) -> bool:
+        """Whether the connection stays open after the response. In HTTP/1.0 it never does."""
+        return self.version != "1.0" and bool(self._parser.should_keep_alive())
+
+    def close(self) -> None:
+        """Break the cycle of references through httptools, so that the connection is freed at once."""
+        self._parser = None
+
+    def begin_head(self) -> None:
+        """Start to count the bytes of a head."""
+        self._head_bytes = 0
+
+    def feed(self, data: bytes) -> None:
+        """Parse a chunk.
+
+        Raises:
+            ProtocolError: it is malformed, or a limit is exceeded.
+        """
+        self._chunk_bytes = len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            if self._upgrade_offered:
+                self._ignore_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserError as error:
+            raise _rejection_of(error) from error
+        if self._connection.reads_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > self._limits.max_head_bytes:
+                raise self._large_head()
+
+    def scope(self, base: Mapping[str, Any]) -> dict[str, Any]:
+        """The ASGI scope of the request: `base` and its own entries.
+
+        Raises:
+            ProtocolError: its target has no path.
+        """
+        url = self.url
+        if url.startswith(b"/") and b"#" not in url:
+            raw_path, _, query = url.partition(b"?")
+        else:
+            parsed = httptools.parse_url(url)
+            raw_path, query = parsed.path, parsed.query or b""
+            if raw_path is None:
+                raise ProtocolError(400, RejectionReason.MALFORMED, "the request's target has no path")
+        path = raw_path.decode("ascii")
+        return {
+            **base,
+            "http_version": self.version,
+            "method": self.method.decode("ascii"),
+            "path": unquote(path) if "%" in path else path,
+            "raw_path": raw_path,
+            "query_string": query,
+            "headers": self.headers,
+        }
+
+    def on_message_begin(self) -> None:
+        self._connection.on_head()
+        self.url = b""
+        self.headers = []
+        self.expects_continue = False
+
+    def on_url(self, url: bytes) -> None:
+        self.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expects_continue = True
+        self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        self._upgrade_offered = self._parser.should_upgrade() and self.method != b"CONNECT"
+        if not self._upgrade_offered:
+            self._check_head()
+            self._connection.on_request()
+
+    def on_message_complete(self) -> None:
+        if not self._upgrade_offered:
+            self._connection.on_request_complete()
+
+    def _new_parser(self) -> httptools.HttpRequestParser:
+        parser = httptools.HttpRequestParser(self)
+        # Bytes behind a request with "Connection: close" must not cost that request its response.
+        parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        return parser
+
+    def _ignore_upgrade(self, rest: bytes) -> None:
+        """Parse the request again, without its offer to upgrade to another protocol.
+
+        Java's client offers HTTP/2 with its first request. The parser takes the offer for the end of the
+        request, and its body would be lost.
+        """
+        self._head_bytes = 0
+        headers = [(name, value) for name, value in self.headers if name not in (b"upgrade", b"connection")]
+        lines = [b"%b %b HTTP/%b" % (self.method, self.url, self.version.encode())]
+        lines += [b"%b: %b" % header for header in headers]
+        self._parser = self._new_parser()
+        self.feed(b"\r\n".join([*lines, b"", rest]))
+
+    def _check_head(self) -> None:
+        limits = self._limits
+        if len(self.headers) > limits.max_headers:
+            raise self._large_head()
+        # The exact size matters only where the chunks that hold the head could exceed the limit.
+        if self._head_bytes + self._chunk_bytes > limits.max_head_bytes:
+            size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+            if size > limits.max_head_bytes:
+                raise self._large_head()
+
+    def _large_head(self) -> ProtocolError:
+        limits = self._limits
+        message = (
+            f"the request's head is larger than {limits.max_head_bytes} bytes or {limits.max_headers} headers"
+        )
+        return ProtocolError(431, RejectionReason.LARGE_HEAD, message)
+
+
+def _rejection_of(error: httptools.HttpParserError) -> ProtocolError:
+    """The rejection for an error of the parser, or for one that it passes on from a callback."""
+    cause = error.__context__
+    if isinstance(cause, ProtocolError):
+        return cause
+    if cause is not None and not isinstance(cause, (ValueError, httptools.HttpParserError)):
+        logger.error("a request could not be read", exc_info=cause)
+    return ProtocolError(400, RejectionReason.MALFORMED, "malformed HTTP/1.1 request")
