@@ -1,23 +1,23 @@
-"""Everything that can go wrong, without a word of HTTP or gRPC.
+"""The exceptions of the server, independent of HTTP and gRPC.
 
     ConvserveError
-    ├── InvalidInput            what the caller sent cannot be understood
-    │   ├── InvalidImage        … as a picture
-    │   ├── NotAClassifier      classes are asked of a model that gives maps
-    │   └── UnsupportedContent  … because of the form it came in
-    ├── PayloadTooLarge         more bytes or pictures than one request may bring
-    ├── ModelNotFound           no such model, or no such version of it
-    ├── ModelNotReady           there, but not answering: loading, failed or draining
-    ├── Unauthenticated         no API key, or one that nobody has
-    ├── Forbidden               an API key that may ask other things, but not this
-    ├── Overloaded              the queue is full
-    │   └── RateLimited         … or rather: this API key has asked more often than it may
-    ├── DeadlineExceeded        the caller's time ran out before the answer was there
-    ├── InferenceFailed         the engine raised; the cause is logged, never sent
-    ├── InvalidModel            a version on disk that must not be served
-    ├── NothingToServe          no version at all could be loaded
-    ├── ConfigurationError      a setting that cannot be honoured on this machine
-    └── RemoteServerError           another server, asked by the shell command, gave no answer
+    ├── InvalidInput            the request cannot be understood
+    │   ├── InvalidImage        an image cannot be decoded
+    │   ├── NotAClassifier      classes were requested of a model that returns feature maps
+    │   └── UnsupportedContent  the media type or encoding is not supported
+    ├── PayloadTooLarge         the request has too many bytes or images
+    ├── ModelNotFound           there is no such model or version
+    ├── ModelNotReady           the model is loading, failed to load, or is shutting down
+    ├── Unauthenticated         the API key is missing or unknown
+    ├── Forbidden               the API key lacks the scope
+    ├── Overloaded              the model has no capacity for the request
+    │   └── RateLimited         the API key has exceeded its rate
+    ├── DeadlineExceeded        the deadline passed before the result was ready
+    ├── InferenceFailed         the engine raised; the cause is logged and not sent
+    ├── InvalidModel            a version on disk must not be served
+    ├── NothingToServe          no version could be loaded
+    ├── ConfigurationError      a setting is invalid, or cannot be applied on this machine
+    └── RemoteServerError       a server contacted by the command line failed
 
 Each protocol maps these to its own codes in one table, `protocols/shared/status_codes.py`.
 """
@@ -26,47 +26,47 @@ from __future__ import annotations
 
 
 class ConvserveError(Exception):
-    """The root of the tree; `str(error)` is one sentence that may be shown to the caller."""
+    """The base class; `str(error)` is one sentence that may be sent to the client."""
 
 
 class InvalidInput(ConvserveError):
-    """What the caller sent cannot be understood."""
+    """The request cannot be understood."""
 
 
 class InvalidImage(InvalidInput):
-    """The bytes are not a picture that can be decoded within the limits."""
+    """An image cannot be decoded within the limits."""
 
 
 class NotAClassifier(InvalidInput):
-    """Classes are asked of a model that gives maps."""
+    """Classes were requested of a model that returns feature maps."""
 
 
 class UnsupportedContent(InvalidInput):
-    """The body has a media type or an encoding that no endpoint takes."""
+    """The media type or encoding of the body is not supported."""
 
 
 class PayloadTooLarge(ConvserveError):
-    """More bytes or pictures than one request may bring."""
+    """The request has more bytes or images than the limits allow."""
 
 
 class ModelNotFound(ConvserveError):
-    """No model, or no version, of the name that was asked for."""
+    """There is no model, or no version of it, with the requested name."""
 
 
 class ModelNotReady(ConvserveError):
-    """The model exists but does not answer now: it failed to load, or the server is draining."""
+    """The model is loading, failed to load, or is shutting down."""
 
 
 class Unauthenticated(ConvserveError):
-    """The caller gave no API key, or one that is not known here."""
+    """The API key is missing or unknown."""
 
 
 class Forbidden(ConvserveError):
-    """The caller's API key is known, and has not the scope for what was asked."""
+    """The API key lacks the scope that the request needs."""
 
 
 class Overloaded(ConvserveError):
-    """The model's queue is full; `retry_after` is in seconds."""
+    """The model has no capacity for the request; `retry_after` is in seconds."""
 
     def __init__(self, message: str, *, retry_after: float) -> None:
         super().__init__(message)
@@ -74,11 +74,11 @@ class Overloaded(ConvserveError):
 
 
 class RateLimited(Overloaded):
-    """An API key asks more often than it may, however idle the server is."""
+    """The API key has exceeded its rate, regardless of the load."""
 
 
 class DeadlineExceeded(ConvserveError):
-    """The caller's time ran out before the answer was there."""
+    """The deadline passed before the result was ready."""
 
 
 class InferenceFailed(ConvserveError):
@@ -86,7 +86,7 @@ class InferenceFailed(ConvserveError):
 
 
 class InvalidModel(ConvserveError):
-    """A version on disk that must not be served: broken, incomplete, or answering wrongly."""
+    """A version on disk is damaged, incomplete, or fails its golden test."""
 
 
 class NothingToServe(ConvserveError):
@@ -94,8 +94,8 @@ class NothingToServe(ConvserveError):
 
 
 class ConfigurationError(ConvserveError):
-    """A setting that cannot be honoured on this machine."""
+    """A setting is invalid, or cannot be applied on this machine."""
 
 
 class RemoteServerError(ConvserveError):
-    """The server that `convserve classify --url` asked cannot be reached, or answered with an error."""
+    """A server that the command line contacted is unreachable, or returned an error."""

@@ -1,16 +1,16 @@
-"""What one request, and what one connection, may bring and how long it may take."""
+"""The limits of requests and connections, derived from the settings."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..system.fd_limit import room_for_connections
+from ..system.fd_limit import raise_fd_limit
 from .settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class JsonLimits:
-    """Of one body of JSON: values in all, and lists and objects within each other."""
+    """Limits of a JSON body: the number of values and the nesting depth."""
 
     max_values: int
     max_depth: int
@@ -18,12 +18,12 @@ class JsonLimits:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Of a request, whatever dialect it speaks.
+    """Limits of a request in any protocol.
 
     Attributes:
-        request_timeout: in seconds, for a request that names no deadline of its own.
-        max_message_bytes, max_calls: of gRPC, which has no other bodies and no other connections.
-        handshake_timeout: seconds that a connection of gRPC may take to begin.
+        request_timeout: seconds, for a request without a deadline of its own.
+        max_message_bytes, max_calls: limits of gRPC.
+        handshake_timeout: seconds in which a gRPC connection must be established.
     """
 
     request_timeout: float
@@ -51,7 +51,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """Sizes in bytes, times in seconds; the connections and the bytes of bodies are those of one process."""
+    """Limits of connections in one process; sizes in bytes, times in seconds."""
 
     max_connections: int
     max_head_bytes: int
@@ -63,9 +63,9 @@ class ConnectionLimits:
 
     @classmethod
     def of(cls, settings: Settings) -> ConnectionLimits:
-        """Those of this process, which may open more files from here on, or has to do with fewer."""
+        """Raises the process's limit of open files, and lowers `max_connections` if that is not enough."""
         return cls(
-            max_connections=room_for_connections(settings.max_connections),
+            max_connections=raise_fd_limit(settings.max_connections),
             max_head_bytes=settings.max_head_bytes,
             max_headers=settings.max_headers,
             max_bodies_bytes=settings.max_bodies_bytes,

@@ -95,7 +95,7 @@ class Classifier:
             InvalidImage: images cannot be decoded; the message names each of them.
             InvalidInput: several images for a model with a dynamic input size; they might differ in size.
         """
-        if model.manifest.input.free and len(images) > 1:
+        if model.manifest.input.dynamic and len(images) > 1:
             raise InvalidInput(
                 f"{model.name} accepts images of any size, but only one encoded image per request; "
                 "send several images of the same size as one tensor"

@@ -131,12 +131,12 @@ class Loader:
         return engine.row_seconds > HEAVY_ROW_SECONDS
 
     def _max_pixels(self, manifest: Manifest) -> int:
-        return min(self.max_pixels, MAX_DYNAMIC_PIXELS) if manifest.input.free else self.max_pixels
+        return min(self.max_pixels, MAX_DYNAMIC_PIXELS) if manifest.input.dynamic else self.max_pixels
 
 
 def _executor(engine: Engine, manifest: Manifest) -> Executor | None:
     # With a dynamic shape, the measured size predicts nothing about the others.
-    inline = engine.row_seconds <= INLINE_ROW_SECONDS and not manifest.input.free
+    inline = engine.row_seconds <= INLINE_ROW_SECONDS and not manifest.input.dynamic
     return None if inline else _thread(manifest)
 
 

@@ -117,7 +117,7 @@ def _input_spec(client: HttpClient, model: str) -> InputSpec | None:
 
 
 def _with_size(spec: InputSpec) -> InputSpec:
-    return spec.model_copy(update={"height": DEFAULT_SIDE, "width": DEFAULT_SIDE}) if spec.free else spec
+    return spec.model_copy(update={"height": DEFAULT_SIDE, "width": DEFAULT_SIDE}) if spec.dynamic else spec
 
 
 def _from_metadata(metadata: Mapping[str, Any]) -> InputSpec | None:

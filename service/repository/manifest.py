@@ -1,4 +1,4 @@
-"""What a model version says of itself: `manifest.json`, as models/README.md describes it."""
+"""The manifest of a model version, `manifest.json`; models/README.md describes its format."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
-# A picture of any size has at most so many pixels, and so have those of one request together: the maps of
-# them are many times as large.
+# Limits the pixels of all images of one request to a model of dynamic size, because its feature maps are many
+# times as large.
 MAX_DYNAMIC_PIXELS = 1 << 22
 
 
@@ -23,7 +23,7 @@ class Section(BaseModel):
 
 
 class InputSpec(Section):
-    """The graph's input, and how a picture becomes it; height and width are None where any will do."""
+    """The input of the graph and the preprocessing of images; None is a dynamic height or width."""
 
     name: str
     dtype: Literal["uint8", "float32"]
@@ -38,33 +38,37 @@ class InputSpec(Section):
     std: list[float] | None
 
     @property
-    def free(self) -> bool:
-        """Whether the graph takes pictures of any height and width."""
+    def dynamic(self) -> bool:
+        """True if the graph takes images of any height and width."""
         return self.height is None
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """The shape of one picture, without the batch axis, where it is not free."""
+        """The shape of one image, without the batch axis.
+
+        Raises:
+            ValueError: the size is dynamic.
+        """
         if self.height is None or self.width is None:
-            raise ValueError(f"input {self.name!r} has no shape of its own: its height and width are free")
+            raise ValueError(f"input {self.name!r} has no fixed shape: its height and width are dynamic")
         if self.layout == "NHWC":
             return (self.height, self.width, self.channels)
         return (self.channels, self.height, self.width)
 
     @property
     def axes(self) -> tuple[int | None, ...]:
-        """The axes of one picture, without the batch; None where one is free."""
+        """The axes of one image, without the batch axis; None for a dynamic one."""
         return self._in_layout(self.channels)
 
-    def sized_as(self, picture: Sequence[int]) -> InputSpec:
-        """The same input with the height and width of a picture of this shape, where they are free."""
-        if not self.free:
+    def with_size_of(self, image: Sequence[int]) -> InputSpec:
+        """The same input with the height and width of an image of this shape, if they are dynamic."""
+        if not self.dynamic:
             return self
-        height, width = picture[:2] if self.layout == "NHWC" else picture[1:]
+        height, width = image[:2] if self.layout == "NHWC" else image[1:]
         return self.model_copy(update={"height": height, "width": width})
 
-    def maps(self, count: int) -> tuple[int | None, ...]:
-        """The axes of `count` maps of a picture, without the batch; None where one is free."""
+    def feature_map_axes(self, count: int) -> tuple[int | None, ...]:
+        """The axes of `count` feature maps of an image, without the batch axis; None for a dynamic one."""
         return self._in_layout(count)
 
     def _in_layout(self, depth: int) -> tuple[int | None, ...]:
@@ -73,21 +77,21 @@ class InputSpec(Section):
         return (depth, self.height, self.width)
 
     @model_validator(mode="after")
-    def _is_whole(self) -> Self:
+    def _check_consistency(self) -> Self:
         if (self.height is None) != (self.width is None):
-            raise ValueError("height and width are free together or not at all")
+            raise ValueError("height and width must both be dynamic or both be fixed")
         if self.dtype == "uint8" and (self.scale, self.mean, self.std) != (None, None, None):
-            raise ValueError("scale, mean and std are for float32 inputs; a uint8 graph rescales by itself")
+            raise ValueError("scale, mean and std are for float32 inputs; a uint8 graph scales by itself")
         for name, values in (("mean", self.mean), ("std", self.std)):
             if values is not None and len(values) != self.channels:
                 raise ValueError(f"{name} has {len(values)} values for {self.channels} channels")
         if self.std is not None and not all(self.std):
-            raise ValueError("std holds a zero")
+            raise ValueError("std contains a zero")
         return self
 
 
 class OutputSpec(Section):
-    """The graph's output, float32: `[batch, classes]`, or maps of the input's height, width and layout."""
+    """The float32 output of the graph: `[batch, classes]`, or feature maps of the input's size."""
 
     name: str
     kind: Literal["probabilities", "logits", "maps"]
@@ -106,7 +110,7 @@ class Golden(Section):
 
 
 class Example(Section):
-    """A picture to try, and the label it gets."""
+    """An example image and its expected label."""
 
     file: FileName
     label: str
@@ -120,30 +124,30 @@ class Training(Section):
     seed: int
     seconds: Annotated[float, Field(ge=0)]
     libraries: dict[str, str]
-    # What Keras computed with, and on what.
+    # Keras backend and device.
     trainer: str | None = None
 
 
 class Evaluation(Section):
-    """Of the ONNX file itself, on the test set."""
+    """The evaluation of the ONNX file on its test set."""
 
     dataset: str
     examples: PositiveInt
     accuracy: Fraction
     top5: Fraction
     calibration_error: Fraction
-    # How many of the examples got each label, in the order of the labels.
+    # Number of examples predicted for each label, in the order of the labels.
     predicted: list[Annotated[int, Field(ge=0)]] | None = None
 
     @model_validator(mode="after")
-    def _every_example_got_a_label(self) -> Self:
+    def _check_predictions(self) -> Self:
         if self.predicted is not None and sum(self.predicted) != self.examples:
             raise ValueError(f"predicted counts {sum(self.predicted)} of {self.examples} examples")
         return self
 
 
 class Calibration(Section):
-    """The temperature inside the graph; the errors are the expected calibration error on the test set."""
+    """The temperature in the graph, and the expected calibration error on the test set."""
 
     examples: PositiveInt
     temperature: Annotated[float, Field(gt=0)]
@@ -152,7 +156,7 @@ class Calibration(Section):
 
 
 class Quantization(Section):
-    """How a graph of smaller numbers came from another version of the same model."""
+    """The reduced precision of a graph, and the version it was made from."""
 
     parent: Version
     method: str
@@ -161,7 +165,7 @@ class Quantization(Section):
 
 
 class Parity(Section):
-    """Keras against ONNX Runtime on real pictures."""
+    """The difference between Keras and ONNX Runtime on real images."""
 
     examples: PositiveInt
     max_abs_difference: Annotated[float, Field(ge=0)]
@@ -190,23 +194,23 @@ class Manifest(Section):
 
     @property
     def classifies(self) -> bool:
-        """Whether an answer is one score a class, and not maps."""
+        """True if the output is a score for each class, False for feature maps."""
         return self.output.kind != "maps"
 
     @property
     def output_axes(self) -> tuple[int | None, ...]:
-        """The axes of one answer, without the batch; None where one is free."""
-        return (len(self.labels),) if self.classifies else self.input.maps(len(self.labels))
+        """The axes of the output for one image, without the batch axis; None for a dynamic one."""
+        return (len(self.labels),) if self.classifies else self.input.feature_map_axes(len(self.labels))
 
     @model_validator(mode="after")
-    def _each_label_was_counted(self) -> Self:
+    def _check_prediction_counts(self) -> Self:
         counts = None if self.evaluation is None else self.evaluation.predicted
         if counts is not None and len(counts) != len(self.labels):
             raise ValueError(f"evaluation.predicted has {len(counts)} counts for {len(self.labels)} labels")
         return self
 
     @model_validator(mode="after")
-    def _only_maps_are_free(self) -> Self:
-        if self.input.free and self.classifies:
-            raise ValueError("a classifier's height and width are fixed")
+    def _check_dynamic_size(self) -> Self:
+        if self.input.dynamic and self.classifies:
+            raise ValueError("a classifier must have a fixed height and width")
         return self

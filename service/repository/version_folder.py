@@ -1,4 +1,4 @@
-"""The model repository on disk: which versions there are, what each says, and whether it is whole."""
+"""Finds the versions of a model repository on disk, and reads and verifies their files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..errors import ConfigurationError, InvalidModel
 from .manifest import Manifest
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-# A model whose folder cannot be read may have any version.
+# The version of a model whose folder cannot be read.
 UNKNOWN = "?"
 _VERSION = re.compile(r"[1-9][0-9]{0,17}")
 
@@ -33,7 +33,7 @@ class VersionFolder:
         """Read and check `manifest.json`.
 
         Raises:
-            InvalidModel: missing, not JSON, not of the format, or naming another model or version.
+            InvalidModel: the file is missing, invalid, or names another model or version.
         """
         try:
             manifest = Manifest.model_validate_json((self.path / "manifest.json").read_bytes())
@@ -45,16 +45,16 @@ class VersionFolder:
             raise InvalidModel(f"manifest.json is not valid: {where}: {first['msg']}") from error
         if (manifest.name, manifest.version) != (self.name, self.version):
             raise InvalidModel(
-                f"manifest.json is of {manifest.name} version {manifest.version}, "
-                f"but lies in the folder of {self.name} version {self.version}"
+                f"manifest.json names {manifest.name} version {manifest.version}, "
+                f"but is in the folder of {self.name} version {self.version}"
             )
         return manifest
 
     def graph(self, manifest: Manifest) -> Path:
-        """The path of the ONNX file, once its digest has been checked.
+        """The path of the ONNX file, after its digest was verified.
 
         Raises:
-            InvalidModel: missing, or not the file that was published.
+            InvalidModel: the file is missing, or differs from the published one.
         """
         path = self.path / manifest.onnx.file
         try:
@@ -73,20 +73,20 @@ class VersionFolder:
         """The golden inputs, `(n, …)`, and the scores or maps expected for them, `(n, …)`.
 
         Raises:
-            InvalidModel: missing, unreadable, or not of the model's input and output.
+            InvalidModel: the file is missing or invalid, or does not fit the model's input and output.
         """
         name = manifest.golden.file
         try:
             with np.load(self.path / name, allow_pickle=False) as arrays:
                 inputs, outputs = arrays["inputs"], arrays["outputs"]
-        except Exception as error:  # zipfile, zlib and numpy each raise their own on a damaged archive
+        except Exception as error:  # zipfile, zlib and numpy each raise their own
             raise InvalidModel(f"{name} cannot be read: {error}") from error
         count = len(inputs) if inputs.ndim else 0
         fits = count > 0 and str(inputs.dtype) == manifest.input.dtype
         fits = fits and agrees(inputs.shape[1:], manifest.input.axes)
-        if not fits or not agrees(outputs.shape, (count, *_answer(manifest, inputs.shape[1:]))):
+        if not fits or not agrees(outputs.shape, (count, *_output_axes(manifest, inputs.shape[1:]))):
             raise InvalidModel(
-                f"{name} holds inputs {inputs.dtype}{inputs.shape} and outputs {outputs.shape}, which do not "
+                f"{name} has inputs {inputs.dtype}{inputs.shape} and outputs {outputs.shape}, which do not "
                 f"fit a model of input {manifest.input.dtype}{manifest.input.axes} "
                 f"and {len(manifest.labels)} labels"
             )
@@ -94,28 +94,28 @@ class VersionFolder:
 
 
 def agrees(shape: tuple[int, ...], axes: tuple[int | None, ...]) -> bool:
-    """Whether a tensor of this shape has these axes, of which those that are None may be any."""
+    """True if the shape fits the axes; an axis of None takes any size."""
     return len(shape) == len(axes) and all(
         axis in (None, size) for axis, size in zip(axes, shape, strict=True)
     )
 
 
-def _answer(manifest: Manifest, picture: tuple[int, ...]) -> tuple[int | None, ...]:
-    """The axes of the answer to a picture of this shape."""
+def _output_axes(manifest: Manifest, image: tuple[int, ...]) -> tuple[int | None, ...]:
+    """The axes of the output for an image of this shape."""
     if manifest.classifies:
         return manifest.output_axes
-    return manifest.input.sized_as(picture).maps(len(manifest.labels))
+    return manifest.input.with_size_of(image).feature_map_axes(len(manifest.labels))
 
 
 def find_versions(repository: Path) -> Iterator[VersionFolder]:
-    """Every version folder, by name and then by version.
+    """All version folders, by name and then by version.
 
-    Entries whose name begins with a dot are unfinished publications and are passed over, and so is what
-    cannot be a model (a README, a folder of another form). A model whose folder cannot be read has one
-    version, UNKNOWN, whose manifest cannot be read either.
+    Entries that cannot be a model are skipped: unfinished publications, whose name begins with a dot, and
+    others such as a README. A model whose folder cannot be read has one version, UNKNOWN, whose manifest
+    cannot be read either.
 
     Raises:
-        ConfigurationError: the repository is not a folder that can be read.
+        ConfigurationError: the repository is not a readable folder.
     """
     try:
         names = sorted(entry for entry in repository.iterdir() if _NAME.fullmatch(entry.name))

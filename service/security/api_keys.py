@@ -1,13 +1,13 @@
-"""API keys: who has one, what it may ask, and how often. Only digests are kept.
+"""API keys with names, scopes and rate limits, of which only digests are kept in memory.
 
-A list of keys has one a line (or, in an environment variable, one between semicolons):
+A list of keys has one key a line; in an environment variable, semicolons separate them:
 
     # name    scopes         the key, or its SHA-256         requests a second
     mobile    infer          sha256:9f86d081884c7d65…        50
     ops       infer,admin    sha256:60303ae22b998861…
     scraper   metrics        sha256:fd61a03af4f77d87…
 
-One name may have several keys, which is how a key is changed without a moment when none is good.
+A name may have several keys, so that a key can be replaced without interruption.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 
 class Scope(StrEnum):
-    """What a key may ask for. None includes another."""
+    """The scopes of a key; none includes another."""
 
     INFER = "infer"
     ADMIN = "admin"
@@ -43,7 +43,7 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """`rate` is in requests a second, over all keys of this name; None is without bound."""
+    """`rate` limits the requests a second of all keys of this name; None is unlimited."""
 
     name: str
     scopes: frozenset[Scope]
@@ -52,26 +52,27 @@ class Key:
 
 
 class ApiKeyStore:
-    """The keys that are good now.
+    """The valid keys.
 
     Args:
-        text: a list of keys that never changes.
-        file: another, which `refresh` looks at.
+        text: a fixed list of keys.
+        file: another list, which `refresh` reloads.
 
     Raises:
-        ConfigurationError: a list cannot be read; the message says where, and never what is written there.
+        ConfigurationError: a list is invalid or both are empty. The message gives the position of the error
+            and no part of the list.
     """
 
     def __init__(self, text: str, file: Path | None) -> None:
-        self._lasting = read_keys(text, "CONVSERVE_API_KEYS")
+        self._fixed = read_keys(text, "CONVSERVE_API_KEYS")
         self._file = file
-        self._watched = None if file is None else FileWatcher(file)
-        self._keys = [*self._lasting, *([] if file is None else _read_file(file))]
+        self._watcher = None if file is None else FileWatcher(file)
+        self._keys = [*self._fixed, *([] if file is None else _read_file(file))]
         if not self._keys:
-            raise ConfigurationError("there is no API key in CONVSERVE_API_KEYS or CONVSERVE_API_KEYS_FILE")
+            raise ConfigurationError("CONVSERVE_API_KEYS and CONVSERVE_API_KEYS_FILE contain no API key")
 
     def find(self, presented: bytes) -> Key | None:
-        """The key, in a time that does not depend on which it is or how much of it is right."""
+        """The key with this text, compared in constant time; None if it is unknown."""
         digest = hashlib.sha256(presented).digest()
         found = None
         for key in self._keys:
@@ -80,35 +81,35 @@ class ApiKeyStore:
         return found
 
     def refresh(self) -> None:
-        """Read the file again if it has changed; one that cannot be read leaves the keys as they are."""
-        if self._file is None or self._watched is None or not self._watched.changed():
+        """Reload a changed file; the previous keys stay valid if it cannot be read."""
+        if self._file is None or self._watcher is None or not self._watcher.changed():
             return
         try:
-            keys = [*self._lasting, *_read_file(self._file)]
+            keys = [*self._fixed, *_read_file(self._file)]
             if not keys:
-                raise ConfigurationError(f"{self._file} holds no key")
+                raise ConfigurationError(f"{self._file} contains no key")
         except ConfigurationError as error:
-            logger.error("the API keys stay as they were: %s", error)
+            logger.error("keeping the previous API keys: %s", error)
         else:
             self._keys = keys
-            logger.warning("API keys read again: %s", ", ".join(sorted({key.name for key in keys})))
+            logger.warning("reloaded API keys: %s", ", ".join(sorted({key.name for key in keys})))
 
 
 def new_key() -> str:
-    """256 random bits, in letters that no shell and no header minds."""
+    """A key of 256 random bits, safe in shells and headers."""
     return secrets.token_urlsafe(32)
 
 
 def digest_of(key: str) -> str:
-    """As it stands in a list of keys."""
+    """The form of a key in a list of keys."""
     return PREFIX + hashlib.sha256(key.encode()).hexdigest()
 
 
 def read_keys(text: str, source: str) -> Sequence[Key]:
-    """The keys of a list.
+    """Parse a list of keys.
 
     Raises:
-        ConfigurationError: a line is not of the form; it is named by its number in `source`.
+        ConfigurationError: a key is invalid; the message gives its number in `source`.
     """
     keys = []
     for number, line in enumerate(re.split(r"[;\n]", text), start=1):
@@ -126,18 +127,18 @@ def _read_file(path: Path) -> Sequence[Key]:
         return read_keys(path.read_text(), str(path))
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise ConfigurationError(f"the API keys in {path} cannot be read: {reason}") from None
+        raise ConfigurationError(f"cannot read the API keys in {path}: {reason}") from None
 
 
 def _read_key(words: Sequence[str]) -> Key:
     if not 3 <= len(words) <= 4:
-        raise ValueError("a name, its scopes, a key and perhaps a rate were expected")
+        raise ValueError("expected a name, scopes, a key and optionally a rate")
     name, scopes, secret = words[:3]
     if not _NAME.fullmatch(name):
-        raise ValueError("the name must be letters, digits, dots and hyphens, 64 at the most")
+        raise ValueError("the name must have at most 64 letters, digits, dots, hyphens and underscores")
     unknown = set(scopes.split(",")) - {*Scope}
     if unknown:
-        raise ValueError(f"the scopes of {name} must be of {', '.join(Scope)}")
+        raise ValueError(f"the scopes of {name} must be some of {', '.join(Scope)}")
     rate = _read_rate(name, words[3]) if len(words) == 4 else None
     return Key(name, frozenset(map(Scope, scopes.split(","))), _read_digest(name, secret), rate)
 
@@ -148,7 +149,7 @@ def _read_digest(name: str, secret: str) -> bytes:
             raise ValueError(f"the key of {name} is shorter than {MIN_LENGTH} characters")
         return hashlib.sha256(secret.encode()).digest()
     if not _DIGEST.fullmatch(secret.removeprefix(PREFIX)):
-        raise ValueError(f"the SHA-256 of {name} must be 64 digits of base 16 in lower case")
+        raise ValueError(f"the SHA-256 of {name} must be 64 lower-case hexadecimal digits")
     return bytes.fromhex(secret.removeprefix(PREFIX))
 
 

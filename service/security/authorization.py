@@ -1,4 +1,4 @@
-"""Who is let in: the one decision on a caller's key, whatever door it came to."""
+"""Authorizes requests by API key and scope, for HTTP and gRPC."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..telemetry.request_context import current
 from .api_keys import ApiKeyStore, Key, Scope
 from .rate_limiter import RateLimiter
 
-# What a load balancer, a container runtime or Kubernetes asks, and has no key for.
+# Requests of load balancers, container runtimes and Kubernetes, which have no key.
 PROBES = frozenset({"/livez", "/readyz", "/ping", "/v2/health/live", "/v2/health/ready"})
 GRPC_PROBES = frozenset(
     {
@@ -20,7 +20,7 @@ GRPC_PROBES = frozenset(
         "/inference.GRPCInferenceService/ServerReady",
     }
 )
-# What steers the server rather than asks a model.
+# Requests that control the server.
 _ADMIN = re.compile(
     r"/admin(/.*)?|/v2/(repository|systemsharedmemory|cudasharedmemory|logging|trace)(/.*)?"
     r"|/v2/models/[^/]*/trace/.*",
@@ -30,7 +30,7 @@ _GRPC_ADMIN = re.compile(r".*/(Repository|SystemSharedMemory|CudaSharedMemory|Tr
 
 
 def scope_of_path(path: str) -> Scope | None:
-    """What a request for a path needs; None for a probe, which needs nothing."""
+    """The scope that a request for a path needs; None for a probe, which needs no key."""
     if path in PROBES:
         return None
     if path == "/metrics":
@@ -39,41 +39,44 @@ def scope_of_path(path: str) -> Scope | None:
 
 
 def scope_of_method(method: str) -> Scope | None:
-    """The same for a gRPC method, `/<service>/<method>`."""
+    """The scope that a gRPC method, `/<service>/<method>`, needs; None for a probe."""
     if method in GRPC_PROBES:
         return None
     return Scope.ADMIN if _GRPC_ADMIN.fullmatch(method) else Scope.INFER
 
 
 class Authorizer:
-    """Lets a caller in, by its key, for one thing at a time."""
+    """Checks the key, scope and rate limit of each request, and counts rejections."""
 
-    def __init__(self, keyring: ApiKeyStore, rates: RateLimiter, refusals: RejectionCounters) -> None:
-        self._keyring = keyring
+    def __init__(self, api_keys: ApiKeyStore, rates: RateLimiter, rejections: RejectionCounters) -> None:
+        self._api_keys = api_keys
         self._rates = rates
-        self._refusals = refusals
+        self._rejections = rejections
 
-    def admit(self, presented: bytes | None, scope: Scope) -> Key:
-        """The key that was presented, if it may ask for `scope` now.
+    def authorize(self, presented: bytes | None, scope: Scope) -> Key:
+        """The key of a request that needs `scope`.
 
         Raises:
-            Unauthenticated, Forbidden, RateLimited: it may not.
+            Unauthenticated: there is no key, or it is unknown.
+            Forbidden: the key lacks the scope.
+            RateLimited: the key has exceeded its rate.
         """
-        key = None if presented is None else self._keyring.find(presented)
+        key = None if presented is None else self._api_keys.find(presented)
         if key is None:
-            self._refusals.count(RejectionReason.UNAUTHENTICATED)
+            self._rejections.count(RejectionReason.UNAUTHENTICATED)
             raise Unauthenticated(
-                "an API key is needed, as Authorization: Bearer … or as X-API-Key"
+                "an API key is required in the header Authorization: Bearer or X-API-Key"
                 if presented is None
-                else "this API key is not known here"
+                else "the API key is unknown"
             )
         if scope not in key.scopes:
-            self._refusals.count(RejectionReason.FORBIDDEN)
-            raise Forbidden(f"the API key of {key.name} has not the scope {scope}")
+            self._rejections.count(RejectionReason.FORBIDDEN)
+            raise Forbidden(f"API key {key.name!r} lacks the scope {scope.value!r}")
         if key.rate is not None and (seconds := self._rates.take(key.name, key.rate)):
-            self._refusals.count(RejectionReason.RATE_LIMITED)
+            self._rejections.count(RejectionReason.RATE_LIMITED)
             raise RateLimited(
-                f"the API key of {key.name} may ask {key.rate:g} times a second", retry_after=seconds
+                f"API key {key.name!r} has exceeded its limit of {key.rate:g} requests a second",
+                retry_after=seconds,
             )
         if (context := current.get()) is not None:
             context.log_fields["key"] = key.name
@@ -81,7 +84,7 @@ class Authorizer:
 
 
 def presented_key(authorization: bytes | None, x_api_key: bytes | None) -> bytes | None:
-    """The key in the two headers that may bear one; the first outranks the second."""
+    """The key in the headers Authorization and X-API-Key; the first takes precedence."""
     if authorization is not None:
         scheme, _, key = authorization.partition(b" ")
         if scheme.lower() == b"bearer":

@@ -161,7 +161,7 @@ class Components:
         request_log = None
         if settings.access_log or tracing is not None:
             request_log = RequestLog(log=settings.access_log, tracing=tracing)
-        tls_files = TlsFiles.of(settings)
+        tls_files = TlsFiles.of(settings.tls_cert, settings.tls_key, settings.tls_client_ca)
         tls = None if tls_files is None else Tls(tls_files)
         return cls(service, rejections, api_keys, authorizer, tracing, request_log, tls_files, tls)
 

@@ -1,4 +1,4 @@
-"""How many cores this process may use: the scheduler's affinity and the control group's CPU quota."""
+"""Counts the cores this process may use, by CPU affinity and the CPU quotas of its control groups."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def available_cores(root: Path = Path("/")) -> int:
-    """The lesser of the affinity mask and every CPU quota above this process, rounded down, at least 1.
+    """The smallest of the affinity mask and all CPU quotas of this process, rounded down, at least 1.
 
     Reads `cpu.max` of control groups v2 and `cpu.cfs_quota_us` of v1 below `root`.
     """
@@ -22,7 +22,7 @@ def _affinity() -> int:
 
 
 def _groups(root: Path) -> list[Path]:
-    """The folders of this process's control groups, each with its parents: a quota anywhere above binds."""
+    """The folders of this process's control groups and their parents, whose quotas apply as well."""
     mounts = (root / "sys/fs/cgroup", root / "sys/fs/cgroup/cpu")
     try:
         lines = (root / "proc/self/cgroup").read_text().splitlines()

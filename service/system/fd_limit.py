@@ -1,20 +1,20 @@
-"""How many connections the operating system lets a process have: each is an open file."""
+"""Raises the limit of open files for the connections of a process."""
 
 from __future__ import annotations
 
 import logging
 import resource
 
-# What a server has open besides: models, shared pages, the loop's own, gRPC's.
+# Other open files: models, shared memory, the event loop, gRPC.
 RESERVED = 64
-# More connections than are answered are held for a moment, to be told so.
+# Connections beyond the limit stay open for a moment, until their error response is sent.
 _SPARE = 1.5
 
 logger = logging.getLogger(__name__)
 
 
-def room_for_connections(wanted: int) -> int:
-    """Raise the process's limit of open files where it may be raised, and tell how many of `wanted` fit."""
+def raise_fd_limit(wanted: int) -> int:
+    """Raise the limit of open files if possible; returns how many of the `wanted` connections it allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = int(wanted * _SPARE) + RESERVED
     if soft == resource.RLIM_INFINITY or soft >= needed:
@@ -25,5 +25,7 @@ def room_for_connections(wanted: int) -> int:
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
     room = max(1, int((max(soft, needed) - RESERVED) / _SPARE))
     if room < wanted:
-        logger.warning("at most %d connections: no more than %d files may be open (ulimit -n)", room, needed)
+        logger.warning(
+            "max_connections lowered to %d: at most %d files may be open (ulimit -n)", room, needed
+        )
     return min(room, wanted)

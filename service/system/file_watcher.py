@@ -1,4 +1,4 @@
-"""Files that others change while the server runs."""
+"""Detects changed files."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ from pathlib import Path
 
 
 class FileWatcher:
-    """Tells by size, time and inode, links followed, as Kubernetes swaps its mounted secrets by a link."""
+    """Compares inode, size and modification time of files.
+
+    Symbolic links are followed, because Kubernetes updates mounted secrets by replacing a link.
+    """
 
     def __init__(self, *paths: Path) -> None:
         self._paths = paths
         self._seen = self._marks()
 
     def changed(self) -> bool:
-        """Whether one is another than at the last look; as long as one is not there at all, none is."""
+        """True if a file has changed since the last call; False while any file is missing."""
         marks = self._marks()
         if marks is None or marks == self._seen:
             return False

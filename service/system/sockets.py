@@ -1,4 +1,4 @@
-"""The socket a server listens on."""
+"""Binds listening sockets."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
     """A TCP socket bound to the address and not yet listening.
 
     Args:
-        shared: let other sockets bind the same port (SO_REUSEPORT): the kernel then spreads connections
-            over those that listen. One listening socket handed to several processes does not: whichever
-            wakes first takes them all.
+        shared: let other sockets bind the same port (SO_REUSEPORT); the kernel then distributes connections
+            over them. With one listening socket shared by several processes, the one that wakes first would
+            accept them all.
 
     Raises:
-        ConfigurationError: the address cannot be had.
+        ConfigurationError: the address is invalid or in use.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
@@ -40,28 +40,28 @@ def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
 
 @contextmanager
 def reserved(host: str, port: int) -> Iterator[socket.socket]:
-    """Hold a port, 0 for a free one, for servers that bind it themselves with SO_REUSEPORT.
+    """Reserve a port, 0 for a free one, for servers that bind it themselves with SO_REUSEPORT.
 
     Raises:
-        ConfigurationError: the address cannot be had, or another server listens there.
+        ConfigurationError: the address is invalid, or another server listens on it.
     """
-    # First without sharing the port: that fails where another server already listens on it.
+    # First without SO_REUSEPORT, which fails if another server already listens on the port.
     with bind(host, port) as guard:
         port = guard.getsockname()[1]
-    with bind(host, port, shared=True) as keeper:
-        yield keeper
+    with bind(host, port, shared=True) as reservation:
+        yield reservation
 
 
 def address(listener: socket.socket) -> str:
-    """Where it is bound, in numbers, as `host:port`."""
-    return _joined(*listener.getsockname()[:2])
+    """The bound address as numeric `host:port`."""
+    return _join(*listener.getsockname()[:2])
 
 
 def address_to_ask(listener: socket.socket) -> str:
-    """The same, but for a wildcard, which is asked by way of loopback."""
+    """The address clients on this machine can use: loopback in place of a wildcard."""
     host, port = listener.getsockname()[:2]
-    return _joined({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port)
+    return _join({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port)
 
 
-def _joined(host: str, port: int) -> str:
+def _join(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,4 +1,4 @@
-"""The metrics page, in the form that is asked for."""
+"""Renders the metrics page."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ class Exposition:
     """Renders a registry.
 
     Args:
-        registry: where this server's metrics are registered.
-        shared: the folder of the workers' files; None with one process, whose memory and descriptors are
-            then told too.
+        registry: the registry of the server's metrics.
+        shared: folder of the workers' tables; None with one process, whose memory and file descriptors are
+            included then.
     """
 
     def __init__(self, registry: CollectorRegistry, shared: Path | None) -> None:
@@ -23,6 +23,6 @@ class Exposition:
             ProcessCollector(registry=registry)
 
     def render(self, accept: str | None) -> tuple[bytes, str]:
-        """The page and its content type, in the format that the Accept header asks for."""
+        """The page and its content type, in the format of the Accept header."""
         encode, content_type = choose_encoder(accept or "")
         return encode(self._registry), content_type

@@ -1,4 +1,4 @@
-"""Who is turned away at the door, and why: a closed set of reasons, each counted from the start."""
+"""Counts connections and requests that are rejected before they reach a model, by reason."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class _Counter(Protocol):
 
 
 class RejectionCounters:
-    """Counts by reason; `counter` has that one label."""
+    """Counters by reason; `counter` has the label `reason` only."""
 
     def __init__(self, counter: _Counter) -> None:
         self._counts = {reason: counter.labels(reason.value) for reason in RejectionReason}

@@ -23,7 +23,7 @@ def family(root: type[ConvserveError]) -> list[type[ConvserveError]]:
 
 
 @pytest.mark.parametrize("error", family(ConvserveError))
-def test_every_error_has_its_row(error: type[ConvserveError]) -> None:
+def test_every_error_has_a_row_in_the_table(error: type[ConvserveError]) -> None:
     status = TABLE[error]
     assert 400 <= status.http < 600
     assert status.grpc in GRPC

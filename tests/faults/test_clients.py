@@ -123,7 +123,7 @@ def test_a_low_descriptor_limit_lowers_the_connection_limit(tmp_path: Path) -> N
     publish_shades(tmp_path)
     command = ["bash", "-c", 'ulimit -n 100; exec "$@"', "-", *PYTHON_M_SERVICE]
     with ServerProcess(tmp_path, command=command) as server, ExitStack() as stack:
-        server.stderr.wait_for(r"at most 24 connections: no more than 100 files may be open")
+        server.stderr.wait_for(r"max_connections lowered to 24: at most 100 files may be open")
         clients = [
             stack.enter_context(socket.create_connection(server.address, timeout=DEADLINE)) for _ in range(28)
         ]

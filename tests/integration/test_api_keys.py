@@ -88,7 +88,7 @@ def test_changed_keys_apply_without_a_restart(guarded: ServerProcess, keys: Path
     eventually(lambda: status(NEW) == 200)
     assert status(OLD) == 200
     keys.write_text("mobile\n")
-    guarded.stderr.wait_for(r"the API keys stay as they were: .*, key 1: ")
+    guarded.stderr.wait_for(r"keeping the previous API keys: .*, key 1: ")
     assert status(NEW) == 200
     keys.write_text(f"mobile infer {digest_of(NEW)}\n")
     eventually(lambda: status(OLD) == 401)
@@ -107,7 +107,7 @@ def test_an_invalid_key_list_prevents_the_start(shades: Path) -> None:
     result = convserve("serve", "--models", shades, own={"CONVSERVE_API_KEYS": "mobile everything 1234"})
     assert result.returncode == 2
     assert result.stderr == (
-        "convserve: CONVSERVE_API_KEYS, key 1: the scopes of mobile must be of infer, admin, metrics\n"
+        "convserve: CONVSERVE_API_KEYS, key 1: the scopes of mobile must be some of infer, admin, metrics\n"
     )
 
 

@@ -126,7 +126,7 @@ def test_a_renewed_certificate_is_used(secured: ServerProcess, authority: Author
     before = serial(secured, context)
     whole = authority.folder.joinpath("server.pem").read_bytes()
     authority.folder.joinpath("server.pem").write_bytes(whole[:100])
-    secured.stderr.wait_for("the certificate stays as it was: the files for TLS cannot be used")
+    secured.stderr.wait_for("keeping the previous certificate: cannot load the TLS files")
     assert serial(secured, context) == before
     authority.sign("server")
     assert eventually(lambda: serial(secured, context) != before)
@@ -165,8 +165,8 @@ def test_workers_use_tls(shades: Path, authority: Authority, arguments: list[str
     [
         ({"cert": "server.pem"}, "need each other"),
         ({"client-ca": "authority.pem"}, "needs tls_cert"),
-        ({"cert": "server.pem", "key": "client.key"}, "the files for TLS cannot be used"),
-        ({"cert": "server.pem", "key": "nowhere"}, "the files for TLS cannot be used"),
+        ({"cert": "server.pem", "key": "client.key"}, "cannot load the TLS files"),
+        ({"cert": "server.pem", "key": "nowhere"}, "cannot load the TLS files"),
     ],
 )
 def test_mismatched_files_prevent_the_start(

@@ -20,7 +20,7 @@ class Authentication:
         if scope["type"] == "http" and (needed := scope_of_path(scope["path"])) is not None:
             headers = dict(scope["headers"])
             try:
-                self._authorizer.admit(
+                self._authorizer.authorize(
                     presented_key(headers.get(b"authorization"), headers.get(b"x-api-key")), needed
                 )
             except ConvserveError as error:

@@ -33,7 +33,7 @@ class AuthInterceptor(_Interceptor):
         if needed is not None:
             metadata = dict(handler_call_details.invocation_metadata or ())
             try:
-                self._gate.admit(
+                self._gate.authorize(
                     presented_key(_value(metadata, "authorization"), _value(metadata, "x-api-key")), needed
                 )
             except ConvserveError as error:

@@ -98,7 +98,7 @@ def _read_raw(body: bytes, manifest: Manifest) -> InferRequest:
     """
     spec = manifest.input
     # Bytes alone do not say a shape; an encoded image does.
-    is_row = not spec.free and len(body) == row_bytes(spec) and not body.startswith(_SIGNATURES)
+    is_row = not spec.dynamic and len(body) == row_bytes(spec) and not body.startswith(_SIGNATURES)
     tensor = (
         TensorPayload(spec.name, NAMES[spec.dtype], [1, *spec.shape], RawBytes(body))
         if is_row

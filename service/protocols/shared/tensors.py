@@ -161,11 +161,11 @@ def resolve_dynamic_shape(shape: Sequence[int], spec: InputSpec) -> InputSpec:
         InvalidInput: it does not have the axes of images.
         PayloadTooLarge: it has more pixels than `MAX_DYNAMIC_PIXELS`.
     """
-    if not spec.free:
+    if not spec.dynamic:
         return spec
     if len(shape) != 4 or min(shape[1:]) < 1:
         raise InvalidInput(f"input {spec.name!r} has shape {list(shape)}; expected {expected(spec)}")
-    resolved = spec.sized_as(shape[1:])
+    resolved = spec.with_size_of(shape[1:])
     pixels = shape[0] * math.prod(resolved.shape) // spec.channels
     if pixels > MAX_DYNAMIC_PIXELS:
         raise PayloadTooLarge(

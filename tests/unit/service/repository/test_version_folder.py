@@ -27,7 +27,7 @@ def edit(path: Path, change: dict[str, Any]) -> None:
     path.write_text(json.dumps(document))
 
 
-def test_versions_are_found_by_name_and_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+def test_versions_are_found_by_name_and_number(tmp_path: Path) -> None:
     for name in ("b", "a"):
         for _ in range(11):
             publish_shades(tmp_path, name)
@@ -35,14 +35,14 @@ def test_versions_are_found_by_name_and_in_the_order_of_their_numbers(tmp_path: 
     assert found == [(name, str(number)) for name in "ab" for number in range(1, 12)]
 
 
-def test_what_is_no_version_is_passed_over(repository: Path) -> None:
+def test_other_entries_are_skipped(repository: Path) -> None:
     for name in (".incoming-1", "shades/.hidden", "shades/latest", "shades/0", "ä/1"):
         (repository / name).mkdir(parents=True)
     (repository / "README.md").write_text("not a model")
     assert only(repository).version == "1"
 
 
-def test_a_repository_that_is_not_there_is_a_wrong_setting(tmp_path: Path) -> None:
+def test_a_missing_repository_is_a_configuration_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="nowhere cannot be read: No such file"):
         list(find_versions(tmp_path / "nowhere"))
 
@@ -50,14 +50,14 @@ def test_a_repository_that_is_not_there_is_a_wrong_setting(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"version": "2"}, "is of shades version 2, but lies in the folder of shades version 1"),
+        ({"version": "2"}, "names shades version 2, but is in the folder of shades version 1"),
         ({"format": 2}, "format: Input should be 1"),
         ({"colour": "red"}, "colour: Extra inputs are not permitted"),
         ({"labels": []}, "labels: List should have at least 1 item"),
         ({"max_batch_size": "16"}, "max_batch_size: Input should be a valid integer"),
     ],
 )
-def test_a_manifest_that_is_wrong_says_where(repository: Path, change: dict[str, Any], sentence: str) -> None:
+def test_an_invalid_manifest_is_rejected(repository: Path, change: dict[str, Any], sentence: str) -> None:
     edit(repository / "shades/1/manifest.json", change)
     with pytest.raises(InvalidModel, match=sentence):
         only(repository).manifest()
@@ -66,9 +66,9 @@ def test_a_manifest_that_is_wrong_says_where(repository: Path, change: dict[str,
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"mean": [0.5]}, "a uint8 graph rescales by itself"),
+        ({"mean": [0.5]}, "a uint8 graph scales by itself"),
         ({"dtype": "float32", "mean": [0.5, 0.5]}, "mean has 2 values for 1 channels"),
-        ({"dtype": "float32", "std": [0.0]}, "std holds a zero"),
+        ({"dtype": "float32", "std": [0.0]}, "std contains a zero"),
     ],
 )
 def test_normalisation_must_fit_the_input(repository: Path, change: dict[str, Any], sentence: str) -> None:
@@ -78,19 +78,19 @@ def test_normalisation_must_fit_the_input(repository: Path, change: dict[str, An
         only(repository).manifest()
 
 
-def test_a_missing_manifest_is_named(repository: Path) -> None:
+def test_a_missing_manifest_is_rejected(repository: Path) -> None:
     (repository / "shades/1/manifest.json").unlink()
     with pytest.raises(InvalidModel, match=r"manifest\.json cannot be read: No such file"):
         only(repository).manifest()
 
 
-def test_a_manifest_that_is_not_json_is_named(repository: Path) -> None:
+def test_a_manifest_that_is_not_json_is_rejected(repository: Path) -> None:
     (repository / "shades/1/manifest.json").write_text("{")
     with pytest.raises(InvalidModel, match="the whole file: Invalid JSON"):
         only(repository).manifest()
 
 
-def test_the_graph_is_checked_by_its_digest(repository: Path) -> None:
+def test_the_graph_is_verified_by_its_digest(repository: Path) -> None:
     folder = only(repository)
     manifest = folder.manifest()
     assert folder.graph(manifest).name == "model.onnx"
@@ -122,7 +122,7 @@ def test_the_graph_is_checked_by_its_digest(repository: Path) -> None:
         ({"inputs": np.array([{}], dtype=object), "outputs": np.zeros((1, 10))}, "cannot be read"),
     ],
 )
-def test_golden_answers_must_fit_the_model(
+def test_golden_outputs_must_fit_the_model(
     repository: Path, arrays: dict[str, np.ndarray[Any, Any]], sentence: str
 ) -> None:
     folder = only(repository)
@@ -132,7 +132,7 @@ def test_golden_answers_must_fit_the_model(
 
 
 @pytest.mark.parametrize("content", [b"", b"PK rubbish", b"\x93NUMPY"])
-def test_golden_answers_that_are_no_archive_are_named(repository: Path, content: bytes) -> None:
+def test_a_damaged_golden_archive_is_rejected(repository: Path, content: bytes) -> None:
     folder = only(repository)
     (folder.path / "golden.npz").write_bytes(content)
     with pytest.raises(InvalidModel, match=r"golden\.npz cannot be read"):
@@ -140,8 +140,8 @@ def test_golden_answers_that_are_no_archive_are_named(repository: Path, content:
 
 
 @contextmanager
-def as_somebody_without_rights() -> Iterator[None]:
-    """The superuser may read everything, and so is nobody for a while."""
+def without_root_permissions() -> Iterator[None]:
+    """Act as the user nobody if this is root, who may read everything."""
     user = os.geteuid()
     if user == 0:
         os.seteuid(65534)
@@ -151,7 +151,7 @@ def as_somebody_without_rights() -> Iterator[None]:
         os.seteuid(user)
 
 
-def test_a_model_that_cannot_be_read_stands_in_nobody_s_way() -> None:
+def test_an_unreadable_model_does_not_hide_others() -> None:
     with TemporaryDirectory() as folder:
         repository = Path(folder)
         repository.chmod(0o755)
@@ -159,7 +159,7 @@ def test_a_model_that_cannot_be_read_stands_in_nobody_s_way() -> None:
             publish_shades(repository, name)
         (repository / "closed").chmod(0)
         try:
-            with as_somebody_without_rights():
+            with without_root_permissions():
                 found = list(find_versions(repository))
                 assert [(each.name, each.version) for each in found] == [
                     ("a", "1"),

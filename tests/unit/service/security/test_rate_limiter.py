@@ -7,24 +7,24 @@ import pytest
 
 from service.security.rate_limiter import RateLimiter
 
-SLOW = 0.001  # once in a thousand seconds, which no test lives to see
+SLOW = 0.001  # once in a thousand seconds, longer than any test
 
 
-def test_a_second_s_worth_may_be_asked_at_once() -> None:
+def test_a_burst_of_one_second_is_admitted() -> None:
     rates = RateLimiter(None)
-    let_in = list(takewhile(lambda wait: not wait, (rates.take("mobile", 1000.0) for _ in range(100_000))))
-    assert len(let_in) >= 1000
+    admitted = list(takewhile(lambda wait: not wait, (rates.take("mobile", 1000.0) for _ in range(100_000))))
+    assert len(admitted) >= 1000
     assert 0 < rates.take("mobile", SLOW) <= 1000
 
 
-def test_the_others_are_told_how_long_to_wait() -> None:
+def test_take_returns_the_seconds_to_wait() -> None:
     rates = RateLimiter(None)
     assert rates.take("mobile", SLOW) == 0
     assert rates.take("mobile", SLOW) == pytest.approx(1000, abs=60)
     assert rates.take("other", SLOW) == 0
 
 
-def test_workers_share_what_there_is(tmp_path: Path) -> None:
+def test_workers_share_a_bucket(tmp_path: Path) -> None:
     first, second = RateLimiter(tmp_path), RateLimiter(tmp_path)
     assert first.take("mobile", SLOW) == 0
     assert second.take("mobile", SLOW) > 0

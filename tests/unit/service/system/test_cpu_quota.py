@@ -22,7 +22,7 @@ def write(path: Path, text: str) -> None:
     path.write_text(text)
 
 
-def test_without_control_groups_the_affinity_counts(tmp_path: Path) -> None:
+def test_affinity_applies_without_control_groups(tmp_path: Path) -> None:
     assert available_cores(tmp_path) == 16
 
 
@@ -30,13 +30,13 @@ def test_without_control_groups_the_affinity_counts(tmp_path: Path) -> None:
     ("cpu_max", "cores"),
     [("max 100000", 16), ("200000 100000", 2), ("250000 100000", 2), ("50000 100000", 1), ("rubbish", 16)],
 )
-def test_version_2(tmp_path: Path, cpu_max: str, cores: int) -> None:
+def test_quota_of_version_2(tmp_path: Path, cpu_max: str, cores: int) -> None:
     write(tmp_path / "proc/self/cgroup", "0::/\n")
     write(tmp_path / "sys/fs/cgroup/cpu.max", cpu_max)
     assert available_cores(tmp_path) == cores
 
 
-def test_version_2_takes_the_least_quota_on_the_way_up(tmp_path: Path) -> None:
+def test_version_2_takes_the_smallest_quota_of_all_parents(tmp_path: Path) -> None:
     write(tmp_path / "proc/self/cgroup", "0::/kubepods/pod1/container\n")
     write(tmp_path / "sys/fs/cgroup/kubepods/cpu.max", "800000 100000")
     write(tmp_path / "sys/fs/cgroup/kubepods/pod1/cpu.max", "300000 100000")
@@ -45,7 +45,7 @@ def test_version_2_takes_the_least_quota_on_the_way_up(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("quota", "cores"), [("-1", 16), ("400000", 4)])
-def test_version_1(tmp_path: Path, quota: str, cores: int) -> None:
+def test_quota_of_version_1(tmp_path: Path, quota: str, cores: int) -> None:
     write(tmp_path / "proc/self/cgroup", "4:memory:/docker/x\n3:cpu,cpuacct:/docker/x\n")
     write(tmp_path / "sys/fs/cgroup/cpu/docker/x/cpu.cfs_quota_us", quota)
     write(tmp_path / "sys/fs/cgroup/cpu/docker/x/cpu.cfs_period_us", "100000")

@@ -1,4 +1,4 @@
-"""The numbers behind the metrics page, of one process and of several that share a folder."""
+"""The metrics of one process, and of several that share a folder."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def page(collector: MetricsCollector) -> MetricsPage:
     return MetricsPage.parse(as_text(registry).decode())
 
 
-def test_several_processes_are_told_as_one(tmp_path: Path) -> None:
+def test_metrics_of_several_processes_are_summed(tmp_path: Path) -> None:
     for peak in ("7", "5"):
         subprocess.run([sys.executable, "-c", WRITER, str(tmp_path), peak], cwd=ROOT, check=True)
     collector = MetricsCollector("x", tmp_path)
@@ -64,7 +64,7 @@ def test_several_processes_are_told_as_one(tmp_path: Path) -> None:
     assert scraped.total("x_seconds_sum") == 2
 
 
-def test_the_state_of_the_dead_is_forgotten_and_their_counts_stay(tmp_path: Path) -> None:
+def test_an_ended_process_keeps_its_counts_but_not_its_gauges(tmp_path: Path) -> None:
     writer = [sys.executable, "-c", WRITER, str(tmp_path), "1"]
     pid = int(subprocess.run(writer, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
     forget(tmp_path, GAUGES, pid)
@@ -76,7 +76,7 @@ def test_the_state_of_the_dead_is_forgotten_and_their_counts_stay(tmp_path: Path
 
 
 @pytest.mark.parametrize("shared", [False, True], ids=["own", "shared"])
-def test_a_family_that_nobody_has_written_is_told_of(shared: bool, tmp_path: Path) -> None:
+def test_metrics_without_children_are_exported(shared: bool, tmp_path: Path) -> None:
     collector = MetricsCollector("x", tmp_path if shared else None)
     families(collector)
     assert page(collector).types == {
@@ -88,20 +88,20 @@ def test_a_family_that_nobody_has_written_is_told_of(shared: bool, tmp_path: Pat
 
 
 @given(values=st.lists(st.floats(0, 3) | st.sampled_from(BOUNDS)))
-def test_buckets_are_those_of_prometheus_client(values: list[float]) -> None:
+def test_buckets_match_prometheus_client(values: list[float]) -> None:
     ours, theirs = CollectorRegistry(), CollectorRegistry()
     collector = MetricsCollector("x", None)
     ours.register(collector)
-    cell = collector.histogram("seconds", "Seconds.", bounds=BOUNDS).labels()
+    child = collector.histogram("seconds", "Seconds.", bounds=BOUNDS).labels()
     histogram = Histogram("x_seconds", "Seconds.", buckets=BOUNDS, registry=theirs)
     for value in values:
-        cell.observe(value)
+        child.observe(value)
         histogram.observe(value)
     expected = [line for line in as_text(theirs).decode().splitlines() if "_created" not in line]
     assert as_text(ours).decode().splitlines() == expected
 
 
-def test_labels_of_any_text_come_back(tmp_path: Path) -> None:
+def test_labels_may_have_any_text(tmp_path: Path) -> None:
     collector = MetricsCollector("x", tmp_path)
     kinds = ['a "quoted" \\ one', "snow ☃", "new\nline", ""]
     for kind in kinds:
@@ -110,7 +110,7 @@ def test_labels_of_any_text_come_back(tmp_path: Path) -> None:
     assert sorted(each["kind"] for each in page(reader).labels("x_things_total")) == sorted(kinds)
 
 
-def test_what_is_not_a_number_is_told_as_such() -> None:
+def test_nan_is_exported() -> None:
     collector = MetricsCollector("x", None)
     collector.gauge("depth", "Depth.").labels().set(math.nan)
     assert math.isnan(page(collector).total("x_depth"))

@@ -1,4 +1,4 @@
-"""The numbers of the statistics extension, of one process and of several that share a folder."""
+"""The statistics extension, of one process and of several that share a folder."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def table(folder: Path | None = None, *, owner: str | None = None) -> IntTable:
     return IntTable(folder, "statistics", owner=owner)
 
 
-def test_one_process_keeps_its_numbers_to_itself() -> None:
+def test_statistics_of_one_process() -> None:
     statistics = ModelStatistics("shades-1", 4, table())
     statistics.answered(0.01, decode=0.001, queue=0.002, compute=0.003)
     statistics.failed(0.5)
@@ -68,7 +68,7 @@ def test_one_process_keeps_its_numbers_to_itself() -> None:
 
 
 @given(st.lists(st.integers(1, 64)))
-def test_the_batches_add_up(sizes: list[int]) -> None:
+def test_batch_counts_add_up(sizes: list[int]) -> None:
     statistics = ModelStatistics("x-1", 64, table())
     for size in sizes:
         statistics.ran(size, 0.0)
@@ -78,13 +78,13 @@ def test_the_batches_add_up(sizes: list[int]) -> None:
     assert np.arange(65) @ totals.batches == sum(sizes)
 
 
-def test_stages_longer_than_the_whole_leave_nothing_over() -> None:
+def test_output_time_is_never_negative() -> None:
     statistics = ModelStatistics("x-1", 1, table())
     statistics.answered(1.0, decode=0.5, queue=0.5, compute=0.5)
     assert statistics.totals().fields[Field.COMPUTE_OUTPUT] == 0
 
 
-def test_any_worker_tells_the_sum_of_all_even_of_those_that_have_ended(tmp_path: Path) -> None:
+def test_statistics_of_workers_are_summed_including_ended_ones(tmp_path: Path) -> None:
     mine = ModelStatistics("shades-1", 4, table(tmp_path))
     mine.ran(2, 1e-3)
     writers = [
@@ -121,7 +121,7 @@ def test_any_worker_tells_the_sum_of_all_even_of_those_that_have_ended(tmp_path:
     assert totals.batch_ns.tolist() == [0, 0, 1_000_000, n * 2_000_000, 0]
 
 
-def test_the_last_inference_is_the_latest_of_all_workers_and_no_sum(tmp_path: Path) -> None:
+def test_the_last_inference_is_the_latest_of_all_workers(tmp_path: Path) -> None:
     mine = ModelStatistics("shades-1", 4, table(tmp_path))
     mine.ran(1, 0.0)
     latest = int(mine.totals().fields[Field.LAST_INFERENCE])
@@ -142,14 +142,14 @@ def test_names_that_end_like_a_version_are_kept_apart(tmp_path: Path) -> None:
     assert short.totals().fields[Field.INFERENCE_COUNT] == 0
 
 
-def test_a_worker_that_is_just_starting_is_passed_over(tmp_path: Path) -> None:
+def test_an_empty_file_of_a_starting_worker_is_skipped(tmp_path: Path) -> None:
     mine = ModelStatistics("shades@1", 4, table(tmp_path))
     mine.ran(1, 0.0)
-    (tmp_path / "unfinished-statistics-shades@1-99999999").touch()
+    (tmp_path / "statistics-99999999-0").touch()
     assert mine.totals().fields[Field.INFERENCE_COUNT] == 1
 
 
-def test_requests_move_the_numbers_that_the_protocol_tells(client: TestClient) -> None:
+def test_requests_are_counted_in_the_statistics(client: TestClient) -> None:
     tensor = {"name": "pixels", "shape": [40, 8, 8, 1], "datatype": "UINT8"}
     body = {"inputs": [{**tensor, "data": rows(*range(40)).ravel().tolist()}]}
     assert client.post("/v2/models/shades/infer", json=body).status_code == 200

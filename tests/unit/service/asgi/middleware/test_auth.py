@@ -139,14 +139,14 @@ def test_paths_require_their_scope(guarded: TestClient, method: str, path: str, 
     for each in (INFER, ADMIN, METRICS):
         response = guarded.request(method, path, headers=bearer(each))
         assert (response.status_code == 403) == (each != key), each
-    assert "has not the scope" in guarded.get("/metrics", headers=bearer(INFER)).json()["error"]
+    assert "lacks the scope 'metrics'" in guarded.get("/metrics", headers=bearer(INFER)).json()["error"]
 
 
 def test_a_rate_limited_key_gets_retry_after(guarded: TestClient) -> None:
     assert guarded.get("/models", headers=bearer(SLOW)).status_code == 200
     response = guarded.get("/models", headers=bearer(SLOW))
     assert response.status_code == 429
-    assert response.json() == {"error": "the API key of slow may ask 0.001 times a second"}
+    assert response.json() == {"error": "API key 'slow' has exceeded its limit of 0.001 requests a second"}
     assert 900 < int(response.headers["Retry-After"]) <= 1000
 
 
