@@ -59,7 +59,7 @@ class RequestParser:
 
     def close(self) -> None:
         """Break the cycle of references through httptools, so that the connection is freed at once."""
-        self._parser = None
+        del self._parser
 
     def begin_head(self) -> None:
         """Start to count the bytes of a head."""
