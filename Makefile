@@ -14,8 +14,8 @@ VENV := .venv
 AUDIT := build/audit
 BIN := $(VENV)/bin
 LOCK = uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --custom-compile-command "make lock" --quiet --upgrade \
-	--constraint requirements/constraints.txt
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --quiet \
+	--constraint requirements/constraints.txt $(if $(UPGRADE),--upgrade)
 
 .PHONY: serve export convnet lenet5 signnet alexnet lint test format lock audit sbom docs proto bench clean image image-cuda image-export image-test
 
@@ -82,6 +82,7 @@ $(VENV)/dev.stamp: requirements/dev.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	touch $@
 
+# Keeps the versions already locked and adds what is new; UPGRADE=1 moves every package to its newest version.
 lock:
 	$(LOCK) --output-file requirements/serve.txt
 	$(LOCK) --extra export --extra otel --group dev --constraint requirements/serve.txt --output-file requirements/dev.txt
