@@ -1,4 +1,4 @@
-# Four verbs for every developer: serve, export, lint, test. CI calls the last two.
+# Everyday: serve, export, lint, test. CI runs .ci/run. CONTRIBUTING.md explains the others.
 PYTHON ?= python3
 HOST ?= 127.0.0.1
 PORT ?= 8000
@@ -9,15 +9,20 @@ NETWORK ?= convnet
 DATA ?=
 OPTIONS ?=
 IMAGE ?= convserve
+INTERPRETERS ?= 3.11 3.12 3.13
 
 VENV := .venv
 AUDIT := build/audit
+NEWEST := build/newest
 BIN := $(VENV)/bin
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+PYTEST := -m pytest --numprocesses=auto --dist=loadfile
 LOCK = uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --quiet \
 	--constraint requirements/constraints.txt $(if $(UPGRADE),--upgrade)
 
-.PHONY: serve export convnet lenet5 signnet alexnet lint test format lock audit sbom docs proto bench clean image image-cuda image-export image-test
+.PHONY: serve export convnet lenet5 signnet alexnet lint test coverage test-all newest format lock audit sbom docs proto \
+	bench clean image image-cuda image-export image-test release
 
 serve: $(VENV)/serve.stamp
 	@$(BIN)/python -m service serve --host $(HOST) --port $(PORT) --grpc-port $(GRPC_PORT) \
@@ -37,7 +42,28 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/mypy service export tests benchmarks scripts
 
 test: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile $(ARGS)
+	$(BIN)/python $(PYTEST) $(ARGS)
+
+# Runs the suite under coverage, in servers, workers and commands as well, and checks the bounds.
+coverage: $(VENV)/dev.stamp
+	rm -rf build/coverage
+	$(BIN)/coverage run $(PYTEST) -m "not image and not measures" $(ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --include="export/*" --fail-under=90
+	$(BIN)/coverage report --include="service/*" --fail-under=95
+
+# The locked versions on every interpreter of INTERPRETERS that this machine has.
+test-all:
+	scripts/test_all.sh "$(INTERPRETERS)" $(ARGS)
+
+# The newest versions that pyproject.toml allows, without the lock, in an environment of their own.
+newest:
+	$(call check-python,$(PYTHON))
+	rm -rf $(NEWEST)
+	$(PYTHON) -m venv $(NEWEST)
+	$(NEWEST)/bin/python $(PIP_INSTALL) --upgrade "pip>=25.1"
+	$(NEWEST)/bin/python $(PIP_INSTALL) --constraint requirements/constraints.txt --group dev --editable ".[export,otel]"
+	$(NEWEST)/bin/python $(PYTEST) $(ARGS)
 
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff check --fix .
@@ -53,11 +79,12 @@ image-cuda:
 image-export:
 	docker/build.sh Dockerfile.export $(IMAGE)-export
 
-# Builds the image on a base of Debian's own packages, starts its root and asks it (buildah, debootstrap and root).
+# Builds the image on a base of Debian's packages, starts its root file system and sends requests to it.
+# Needs buildah, debootstrap and root.
 image-test: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -m image $(ARGS) tests/deploy
 
-# The generated messages; tests/contract holds that they are fresh.
+# The generated messages; tests/contract checks that they are fresh.
 proto: $(VENV)/dev.stamp
 	$(BIN)/python scripts/generate_protobuf.py
 
@@ -70,16 +97,26 @@ docs: $(VENV)/serve.stamp
 	$(BIN)/python scripts/generate_settings.py
 	$(BIN)/python scripts/generate_dashboard.py
 
-# The environment grows in two steps: serving needs no TensorFlow, the workshop and the tests do.
-$(VENV)/bin/python:
-	$(PYTHON) -m venv $(VENV)
+# make release VERSION=x.y.z checks version, changelog, documentation and tree, and then makes the tag.
+release: $(VENV)/dev.stamp
+	$(BIN)/python scripts/release.py "$(VERSION)"
 
-$(VENV)/serve.stamp: requirements/serve.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+check-python = @scripts/check_python.sh "$(1)"
+
+# A half-made environment is removed: make would take it for a whole one.
+$(VENV)/bin/python:
+	$(call check-python,$(PYTHON))
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+
+# The environment grows in two steps: serving needs no TensorFlow; export and the tests do.
+# The editable project puts convserve and convserve-export into $(BIN).
+$(VENV)/serve.stamp: requirements/serve.txt requirements/build.txt | $(VENV)/bin/python
+	$(BIN)/python $(PIP_INSTALL) --require-hashes -r requirements/serve.txt -r requirements/build.txt
+	$(BIN)/python $(PIP_INSTALL) --no-deps --no-build-isolation --no-index --editable .
 	touch $@
 
 $(VENV)/dev.stamp: requirements/dev.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	$(BIN)/python $(PIP_INSTALL) --require-hashes -r $<
 	touch $@
 
 # Keeps the versions already locked and adds what is new; UPGRADE=1 moves every package to its newest version.
@@ -93,15 +130,16 @@ lock:
 
 # Known vulnerabilities of what serving installs, and its bill of materials; their tools stay out of .venv.
 audit: $(AUDIT)/stamp
-	$(AUDIT)/bin/python requirements/audit.py $(AUDIT)/bin/pip-audit requirements/serve.txt
+	$(AUDIT)/bin/python scripts/audit.py $(AUDIT)/bin/pip-audit requirements/serve.txt
 
 sbom: $(AUDIT)/stamp
 	$(AUDIT)/bin/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible \
 		--output-file build/sbom.json requirements/serve.txt
 
 $(AUDIT)/stamp: requirements/audit.txt
+	$(call check-python,$(PYTHON))
 	$(PYTHON) -m venv $(AUDIT)
-	$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	$(AUDIT)/bin/python $(PIP_INSTALL) --require-hashes -r $<
 	touch $@
 
 clean:

@@ -50,6 +50,7 @@ def assert_unaffected(server: ServerProcess, load: Load) -> None:
 
 
 @needs_procfs
+@pytest.mark.measures
 def test_a_thousand_disconnects_do_not_affect_others(server: ServerProcess) -> None:
     """In the head, in the body, or before the response; half of them with a reset."""
     draw = random.Random(7)

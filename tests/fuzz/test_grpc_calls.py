@@ -88,6 +88,7 @@ def test_non_grpc_traffic_does_not_harm_the_server(own: ServerProcess, data: byt
 
 
 @needs_procfs
+@pytest.mark.measures
 def test_memory_does_not_grow(own: ServerProcess, channel: grpc.Channel) -> None:
     grown = growth(own.pid, calls, lambda call: ask(channel, call), lambda: unharmed(own, channel))
     assert grown < MAY_GROW

@@ -61,6 +61,7 @@ def own(tmp_path: Path) -> Iterator[ServerProcess]:
 
 
 @needs_procfs
+@pytest.mark.measures
 def test_damaged_images_are_decoded_or_rejected(own: ServerProcess) -> None:
     draw = random.Random(6)
     statuses: Counter[int] = Counter()

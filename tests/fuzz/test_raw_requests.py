@@ -71,6 +71,7 @@ def test_the_server_still_serves_valid_requests(
 
 
 @needs_procfs
+@pytest.mark.measures
 def test_memory_does_not_grow(server: ServerProcess, connection: http.client.HTTPConnection) -> None:
     grown = growth(
         server.pid,

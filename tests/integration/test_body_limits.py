@@ -53,6 +53,7 @@ def test_chunks_within_the_limit_are_joined(server: ServerProcess) -> None:
 
 @needs_procfs
 @pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.measures
 def test_rejected_bodies_are_not_buffered(server: ServerProcess, chunked: bool) -> None:
     before = memory(server.pid, "VmHWM")
     with connected(server) as client:

@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[3]
 # Turns gRPC on, on a free port; the flag takes precedence over the variable in `environment`.
 FREE_GRPC_PORT = ("--grpc-port", "-1")
 PYTHON_M_SERVICE = (sys.executable, "-m", "service")
+COVERAGE_GRACE = 5.0  # seconds for a server to end by itself when coverage is measured
 
 
 def environment(own: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -145,6 +146,10 @@ class ServerProcess:
     def _end(self) -> None:
         if not self.stderr.ended:  # a process of the group still runs, so the group id is still valid
             with suppress(ProcessLookupError):
+                if "COVERAGE_PROCESS_CONFIG" in os.environ:  # a killed process writes no coverage data
+                    self._process.terminate()
+                    with suppress(subprocess.TimeoutExpired):
+                        self._process.wait(COVERAGE_GRACE)
                 os.killpg(self.pid, signal.SIGKILL)
         self._process.wait(DEADLINE)
         for lines in (self.stdout, self.stderr):

@@ -559,6 +559,7 @@ def costs() -> dict[str, Cost]:
 
 
 @pytest.mark.parametrize("name", BOMBS)
+@pytest.mark.measures
 def test_bombs_are_rejected_at_low_cost(name: str, costs: dict[str, Cost]) -> None:
     assert costs[name].outcome == BOMBS[name][1]
     assert costs[name].seconds < 0.5

@@ -31,6 +31,7 @@ class Recorder:
 
 
 @pytest.mark.parametrize("idle", [True, False])
+@pytest.mark.measures
 def test_each_request_arrives_once_in_order_and_not_before_it_is_due(idle: bool) -> None:
     async def main() -> None:
         begin = time.monotonic()
@@ -55,6 +56,7 @@ def test_run_returns_when_there_are_no_arrivals() -> None:
     assert recorder.due == []
 
 
+@pytest.mark.measures
 def test_catch_up_delivers_due_requests_at_once() -> None:
     async def main() -> None:
         now = time.monotonic()

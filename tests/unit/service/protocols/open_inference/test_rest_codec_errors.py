@@ -151,6 +151,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("text", "element"), WRONG.values(), ids=WRONG)
+@pytest.mark.measures
 def test_memory_of_many_errors_is_bounded(manifest: Manifest, text: bytes, element: bytes) -> None:
     body = text % (element * 100_000)
     tracemalloc.start()

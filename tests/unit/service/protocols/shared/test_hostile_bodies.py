@@ -129,11 +129,13 @@ def test_memory_of_json_with_many_images() -> None:
     ],
     ids=["numbers", "empty", "members", "members of an image"],
 )
+@pytest.mark.measures
 def test_memory_of_many_errors_is_bounded(body: bytes, sentence: str) -> None:
     with memory_below(25 * len(body)), pytest.raises(InvalidInput, match=sentence):
         read_json_images(body, JSON_LIMITS)
 
 
+@pytest.mark.measures
 def test_memory_of_a_body_in_many_chunks() -> None:
     chunk, size = b"xy", 100_000
 
@@ -170,6 +172,7 @@ def frugal(repository: Path) -> Iterator[TestClient]:
     ],
 )
 @pytest.mark.parametrize("element", [b"[]", b"{}", b"0"])
+@pytest.mark.measures
 def test_too_many_json_values(frugal: TestClient, path: str, body: bytes, element: bytes) -> None:
     content = body % b",".join([element] * 1001)
     with memory_below(100 * len(content)):
