@@ -47,7 +47,9 @@ test: $(VENV)/dev.stamp
 # Runs the suite under coverage, in servers, workers and commands as well, and checks the bounds.
 coverage: $(VENV)/dev.stamp
 	rm -rf build/coverage
-	$(BIN)/coverage run $(PYTEST) -m "not image and not measures" $(ARGS)
+	PYTHONPATH=$(CURDIR)/tests/support/coverage_hooks \
+		$(BIN)/coverage run $(PYTEST) -m "not image and not measures" $(ARGS)
+	find build/coverage -empty -delete  # of processes that were killed
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --include="export/*" --fail-under=90
 	$(BIN)/coverage report --include="service/*" --fail-under=95

@@ -36,9 +36,9 @@ def test_an_older_python_is_rejected_before_an_environment_is_made(tmp_path: Pat
     assert [folder for folder in folders if folder.exists()] == []
 
 
-def test_a_missing_python_is_named(tmp_path: Path) -> None:
+def test_a_missing_python_is_reported(tmp_path: Path) -> None:
     result = make("serve", "PYTHON=python3.99", f"VENV={tmp_path}/venv")
-    assert "python3.99 was not found" in result.stderr
+    assert "python3.99 cannot be run" in result.stderr
     assert not (tmp_path / "venv").exists()
 
 
