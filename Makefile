@@ -40,6 +40,7 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/hadolint docker/Dockerfile*
 	$(BIN)/mypy service export tests benchmarks scripts
+	$(if $(wildcard mkdocs.yml),$(BIN)/mkdocs build --strict --quiet --site-dir build/site)
 
 test: $(VENV)/dev.stamp
 	$(BIN)/python $(PYTEST) $(ARGS)
@@ -64,7 +65,8 @@ newest:
 	rm -rf $(NEWEST)
 	$(PYTHON) -m venv $(NEWEST)
 	$(NEWEST)/bin/python $(PIP_INSTALL) --upgrade "pip>=25.1"
-	$(NEWEST)/bin/python $(PIP_INSTALL) --constraint requirements/constraints.txt --group dev --editable ".[export,otel]"
+	$(NEWEST)/bin/python $(PIP_INSTALL) --quiet --constraint requirements/constraints.txt --group dev \
+		--editable ".[export,otel]"
 	$(NEWEST)/bin/python $(PYTEST) $(ARGS)
 
 format: $(VENV)/dev.stamp
@@ -114,7 +116,7 @@ $(VENV)/bin/python:
 # The editable project puts convserve and convserve-export into $(BIN).
 $(VENV)/serve.stamp: requirements/serve.txt requirements/build.txt | $(VENV)/bin/python
 	$(BIN)/python $(PIP_INSTALL) --require-hashes -r requirements/serve.txt -r requirements/build.txt
-	$(BIN)/python $(PIP_INSTALL) --no-deps --no-build-isolation --no-index --editable .
+	$(BIN)/python $(PIP_INSTALL) --quiet --no-deps --no-build-isolation --no-index --editable .
 	touch $@
 
 $(VENV)/dev.stamp: requirements/dev.txt | $(VENV)/bin/python
