@@ -1,0 +1,40 @@
+"""The limit of open files is raised as far as needed; it bounds the connections otherwise."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.support.server.server_process import ROOT
+
+# A process can lower its hard limit and not raise it again, so each case has a process of its own.
+CODE = """
+import resource, sys
+from service.system.fd_limit import room_for_connections
+soft, hard, wanted = map(int, sys.argv[1:])
+resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+print(room_for_connections(wanted), resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+"""
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "wanted", "room", "raised"),
+    [
+        (512, 1024, 200, 200, 512),  # 64 files and 1.5 for each connection: 364
+        (256, 1024, 400, 400, 664),
+        (256, 364, 1000, 200, 364),
+        (128, 128, 1000, 42, 128),
+        (64, 64, 1000, 1, 64),
+    ],
+)
+def test_connections_fit_the_limit_of_open_files(
+    soft: int, hard: int, wanted: int, room: int, raised: int
+) -> None:
+    arguments = [str(number) for number in (soft, hard, wanted)]
+    result = subprocess.run(
+        [sys.executable, "-c", CODE, *arguments], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert result.stdout.split() == [str(room), str(raised)]
+    assert ("ulimit -n" in result.stderr) is (room < wanted)
