@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import pytest
 
 from service.errors import ConfigurationError, RemoteServerError
-from service.loadgen.target import FREE_SIDE, Target
+from service.loadgen.target import DEFAULT_SIDE, Target
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -57,7 +57,7 @@ def metadata(datatype: str, shape: list[int]) -> bytes:
     [
         ("UINT8", [-1, 28, 30, 1], "uint8", "NHWC", (28, 30)),
         ("FP32", [-1, 3, 224, 200], "float32", "NCHW", (224, 200)),
-        ("FP32", [-1, -1, -1, 3], "float32", "NHWC", (FREE_SIDE, FREE_SIDE)),
+        ("FP32", [-1, -1, -1, 3], "float32", "NHWC", (DEFAULT_SIDE, DEFAULT_SIDE)),
     ],
 )
 def test_the_input_is_read_from_the_metadata_of_the_protocol(
@@ -70,7 +70,7 @@ def test_the_input_is_read_from_the_metadata_of_the_protocol(
     sides: tuple[int, int],
 ) -> None:
     pages["/v2/models/m"] = metadata(datatype, shape)
-    target = Target.find(url, "m", None, None)
+    target = Target.discover(url, "m", None, None)
     assert target.spec is not None
     assert (target.spec.dtype, target.spec.layout) == (dtype, layout)
     assert (target.spec.height, target.spec.width) == sides
@@ -80,7 +80,7 @@ def test_the_input_is_read_from_the_metadata_of_the_protocol(
 @pytest.mark.parametrize("page", [metadata("INT64", [-1, 28, 28, 1]), metadata("FP32", [-1, 10]), b"{}"])
 def test_an_input_that_is_no_image_has_no_tensor(pages: dict[str, bytes], url: str, page: bytes) -> None:
     pages["/v2/models/m"] = page
-    target = Target.find(url, "m", None, None)
+    target = Target.discover(url, "m", None, None)
     assert target.spec is None
     with pytest.raises(ConfigurationError, match="--protocol native"):
         _ = target.tensor
@@ -89,30 +89,30 @@ def test_an_input_that_is_no_image_has_no_tensor(pages: dict[str, bytes], url: s
 def test_the_default_model_has_to_be_named_by_the_server(pages: dict[str, bytes], url: str) -> None:
     pages["/models"] = b"{}"
     with pytest.raises(ConfigurationError, match="--model"):
-        Target.find(url, None, None, None)
+        Target.discover(url, None, None, None)
 
 
 @pytest.mark.parametrize("page", [b"error", b"<html>", b"[]"])
 def test_an_unusable_page_is_an_error_of_the_server(pages: dict[str, bytes], url: str, page: bytes) -> None:
     pages["/v2/models/m"] = page
     with pytest.raises(RemoteServerError, match=r"/v2/models/m"):
-        Target.find(url, "m", None, None)
+        Target.discover(url, "m", None, None)
 
 
 def test_a_server_that_cannot_be_reached_is_named() -> None:
-    with pytest.raises(RemoteServerError, match=r"127\.0\.0\.1:1/"):
-        Target.find("http://127.0.0.1:1", "m", None, None)
+    with pytest.raises(RemoteServerError, match=r"127\.0\.0\.1:1\b"):
+        Target.discover("http://127.0.0.1:1", "m", None, None)
 
 
 @pytest.mark.parametrize("address", ["ftp://127.0.0.1", "127.0.0.1:8000", "http://"])
 def test_an_address_is_a_url_of_http(address: str) -> None:
     with pytest.raises(ConfigurationError, match="URL"):
-        Target.find(address, "m", None, None)
+        Target.discover(address, "m", None, None)
 
 
 @pytest.mark.parametrize("grpc", ["8001", "localhost:", "localhost:http"])
 def test_an_address_of_grpc_has_a_host_and_a_port(pages: dict[str, bytes], url: str, grpc: str) -> None:
     pages["/v2/models/m"] = metadata("FP32", [-1, 3, 8, 8])
     with pytest.raises(ConfigurationError, match="--grpc"):
-        Target.find(url, "m", grpc, None)
-    assert Target.find(url, "m", "[::1]:9000", None).grpc_address.host == "::1"
+        Target.discover(url, "m", grpc, None)
+    assert Target.discover(url, "m", "[::1]:9000", None).grpc_address.host == "::1"
