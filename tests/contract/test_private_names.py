@@ -33,7 +33,7 @@ from uvicorn.server import ServerState
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 # Packages with subclasses of a uvicorn class.
-SUBCLASSED = {"service.http": HttpToolsProtocol, "service.server": uvicorn.Server}
+SUBCLASSED: dict[str, type] = {"service.http": HttpToolsProtocol, "service.server": uvicorn.Server}
 
 # In service/http, a variable or attribute of this name is an instance of this class.
 RECEIVERS: dict[str, type] = {
@@ -42,6 +42,13 @@ RECEIVERS: dict[str, type] = {
     "parser": httptools.HttpRequestParser,
     "server_state": ServerState,
 }
+
+# The attributes `cycle` and `flow` are uvicorn's only as long as service/http inherits from its protocol.
+INHERITS_PROTOCOL = any(
+    HttpToolsProtocol.__name__ in path.read_text() for path in (ROOT / "service" / "http").glob("*.py")
+)
+if not INHERITS_PROTOCOL:
+    del SUBCLASSED["service.http"], RECEIVERS["cycle"], RECEIVERS["flow"]
 
 # Methods that the subclasses replace. uvicorn calls them; without that call they would be dead code.
 REPLACED = [
@@ -53,6 +60,10 @@ REPLACED = [
     (uvicorn.Server, "on_tick", ["self", "counter"]),
     (uvicorn.Server, "handle_exit", ["self", "sig", "frame"]),
 ]
+
+
+if not INHERITS_PROTOCOL:
+    REPLACED = [row for row in REPLACED if row[0] is uvicorn.Server]
 
 
 def parameters(function: Any) -> list[str]:
