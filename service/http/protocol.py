@@ -64,7 +64,7 @@ class HttpProtocol(asyncio.Protocol):
         self._pool = pool
         self._limits = pool.limits
         self._app: ASGIApp = config.loaded_app
-        self._server = server_state
+        self._server_state = server_state
         # uvicorn's annotation names its own protocols alone.
         self._connections = cast("set[asyncio.Protocol]", server_state.connections)
         self._app_state = app_state
@@ -241,8 +241,8 @@ class HttpProtocol(asyncio.Protocol):
     def _start(self, cycle: RequestCycle) -> None:
         self._running = cycle
         cycle.task = task = self._loop.create_task(cycle.run(self._app))
-        self._server.tasks.add(task)
-        task.add_done_callback(self._server.tasks.discard)
+        self._server_state.tasks.add(task)
+        task.add_done_callback(self._server_state.tasks.discard)
 
     def _reject_overloaded(self) -> bool:
         """Answer from the overload cache, unless an earlier response is unfinished or the connection ends."""
@@ -255,7 +255,7 @@ class HttpProtocol(asyncio.Protocol):
         if response is None:
             return False
         self.write(self.encode_head(response.status_code, response.raw_headers) + response.body)
-        self._server.total_requests += 1
+        self._server_state.total_requests += 1
         self._state = State.DISCARDING
         return True
 
@@ -267,7 +267,7 @@ class HttpProtocol(asyncio.Protocol):
     def encode_head(self, status: int, headers: Headers) -> bytes:
         """The head of a response, with the headers that every response has."""
         try:
-            return self._pool.encoder.head(status, self._server.default_headers, headers)
+            return self._pool.encoder.head(status, self._server_state.default_headers, headers)
         except ValueError as error:
             raise RuntimeError(str(error)) from error
 
@@ -283,7 +283,7 @@ class HttpProtocol(asyncio.Protocol):
 
     def on_response_complete(self, cycle: RequestCycle) -> None:
         """Go on with the next request, or close the connection."""
-        self._server.total_requests += 1
+        self._server_state.total_requests += 1
         self._release_body()
         self._running = None
         if cycle.more_body and self._state is State.BODY:

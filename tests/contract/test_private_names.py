@@ -26,44 +26,26 @@ from PIL import Image, ImageFile
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.utils import floatToGoString
-from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 # Packages with subclasses of a uvicorn class.
-SUBCLASSED: dict[str, type] = {"service.http": HttpToolsProtocol, "service.server": uvicorn.Server}
+SUBCLASSED: dict[str, type] = {"service.server": uvicorn.Server}
 
-# In service/http, a variable or attribute of this name is an instance of this class.
-RECEIVERS: dict[str, type] = {
-    "cycle": RequestResponseCycle,
-    "flow": FlowControl,
-    "parser": httptools.HttpRequestParser,
-    "server_state": ServerState,
+# In this module of service/http, a variable or attribute of this name is an instance of this class.
+RECEIVERS: dict[tuple[str, str], type] = {
+    ("protocol", "config"): uvicorn.Config,
+    ("protocol", "_server_state"): ServerState,
+    ("request_parser", "_parser"): httptools.HttpRequestParser,
 }
-
-# The attributes `cycle` and `flow` are uvicorn's only as long as service/http inherits from its protocol.
-INHERITS_PROTOCOL = any(
-    HttpToolsProtocol.__name__ in path.read_text() for path in (ROOT / "service" / "http").glob("*.py")
-)
-if not INHERITS_PROTOCOL:
-    del SUBCLASSED["service.http"], RECEIVERS["cycle"], RECEIVERS["flow"]
 
 # Methods that the subclasses replace. uvicorn calls them; without that call they would be dead code.
 REPLACED = [
-    (HttpToolsProtocol, "_start_asgi_task", ["self", "cycle", "app"]),
-    (HttpToolsProtocol, "_unset_keepalive_if_required", ["self"]),
-    (HttpToolsProtocol, "on_response_complete", ["self"]),
-    (RequestResponseCycle, "run_asgi", ["self", "app"]),
     (uvicorn.Server, "startup", ["self", "sockets"]),
     (uvicorn.Server, "on_tick", ["self", "counter"]),
     (uvicorn.Server, "handle_exit", ["self", "sig", "frame"]),
 ]
-
-
-if not INHERITS_PROTOCOL:
-    REPLACED = [row for row in REPLACED if row[0] is uvicorn.Server]
 
 
 def parameters(function: Any) -> list[str]:
@@ -125,14 +107,13 @@ def inherited_uses() -> Iterator[tuple[type, type, str]]:
                 yield cls, base, name
 
 
-def received_uses() -> set[tuple[str, str]]:
+def received_uses() -> set[tuple[str, str, str]]:
     """Each attribute that service/http uses of an object in RECEIVERS."""
     return {
-        (receiver, node.attr)
-        for path in (ROOT / "service" / "http").glob("*.py")
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Attribute)
-        and (receiver := ast.unparse(node.value).rpartition(".")[2]) in RECEIVERS
+        (module, receiver, node.attr)
+        for module, receiver in RECEIVERS
+        for node in ast.walk(ast.parse((ROOT / "service" / "http" / f"{module}.py").read_text()))
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value).rpartition(".")[2] == receiver
     }
 
 
@@ -159,11 +140,15 @@ def test_an_inherited_name_exists(cls: type, base: type, name: str) -> None:
     )
 
 
-@pytest.mark.parametrize(("receiver", "name"), sorted(received_uses()))
-def test_an_attribute_of_a_library_object_exists(receiver: str, name: str) -> None:
-    cls = RECEIVERS[receiver]
+def test_each_receiver_is_used() -> None:
+    assert {use[:2] for use in received_uses()} == set(RECEIVERS)
+
+
+@pytest.mark.parametrize(("module", "receiver", "name"), sorted(received_uses()))
+def test_an_attribute_of_a_library_object_exists(module: str, receiver: str, name: str) -> None:
+    cls = RECEIVERS[module, receiver]
     assert name in defined(cls), (
-        f"service/http uses {receiver}.{name}, but {cls.__qualname__} has no such attribute"
+        f"service/http/{module} uses {receiver}.{name}, but {cls.__qualname__} has no such attribute"
     )
 
 
