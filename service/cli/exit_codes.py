@@ -21,7 +21,7 @@ class ExitCode(IntEnum):
         member.description = description
         return member
 
-    OK = 0, "The command did everything it was asked to do."
+    OK = 0, "The command succeeded."
     FAILED = (
         1,
         "Part of the work failed: an image could not be classified, a model version failed to load, "
