@@ -1,11 +1,11 @@
 #!/bin/sh
-# A base image without a registry: Debian's own packages, unpacked by debootstrap.
-# Stands in for the pinned base where no registry can be reached, as in CI:
+# Builds a base image from Debian's packages with debootstrap.
+# It replaces the pinned base where no registry is reachable, as in CI:
 #   docker/base.sh localhost/python:bookworm && BASE=localhost/python:bookworm make image
 set -eu
 name=${1:?"usage: docker/base.sh NAME [FOLDER]"}
 suite=${SUITE:-bookworm}
-# The mirror that this machine's own apt takes the suite from, where it does.
+# Defaults to the mirror of the host's apt, if that has the suite.
 mirror=${MIRROR:-$(apt-get indextargets --format '$(CODENAME) $(REPO_URI)' 2>/dev/null | sed -n "s/^$suite //p" | head -n 1)}
 export STORAGE_DRIVER="${STORAGE_DRIVER:-vfs}" BUILDAH_ISOLATION="${BUILDAH_ISOLATION:-chroot}"
 

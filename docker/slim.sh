@@ -1,9 +1,9 @@
 #!/bin/sh
-# Take out of this root what a server never opens. Run in a stage that is then copied into an empty image,
-# so that what is removed is gone and not merely hidden by a layer.
+# Removes files that the server never uses from this root. Run it in a stage that is then copied into an empty
+# image; otherwise a layer would only hide the removed files.
 set -eu
 
-# Debian's packages, by name, so that its list of what is installed stays true for scanners.
+# Debian packages, removed by dpkg so that scanners find a correct list of packages.
 for package in python3-venv python3.11-venv python3-pip-whl python3-setuptools-whl python3-distutils \
     python3-lib2to3 apt debian-archive-keyring gpgv e2fsprogs logsave mount adduser passwd login \
     sysvinit-utils tzdata perl-base libapt-pkg6.0 libgnutls30 libp11-kit0; do
@@ -16,7 +16,7 @@ rm -rf /etc/apt /usr/share/perl5 /var/cache/* /var/lib/apt /var/log/* /usr/share
 find /usr/share/doc -type f ! -name copyright -delete
 find /usr/share/doc -type d -empty -delete
 
-# The interpreter, whether Debian's or the one that python's own images build below /usr/local.
+# The interpreter: Debian's, or the one below /usr/local in Python's images.
 for library in /usr/lib/python3.* /usr/local/lib/python3.*; do
     [ -d "$library" ] || continue
     (cd "$library" && rm -rf ensurepip idlelib lib2to3 pydoc_data test tkinter turtledemo turtle.py distutils \
@@ -24,14 +24,14 @@ for library in /usr/lib/python3.* /usr/local/lib/python3.*; do
 done
 rm -f /usr/local/bin/pip* /usr/local/bin/idle* /usr/local/bin/2to3*
 
-# The libraries' own tests, sources, declarations and workshops.
+# The libraries' tests, sources, stubs and development tools.
 cd /opt/convserve/lib/python3*/site-packages
 rm -rf numpy/f2py numpy/distutils numpy/_pyinstaller numpy/_core/include numpy/_core/lib numpy/random/lib \
     onnxruntime/transformers onnxruntime/quantization onnxruntime/tools onnxruntime/datasets \
     pydantic/v1 convserve/export
-# ONNX Runtime lies here twice: Python loads its own module, and only programs in C would load the library.
+# A second copy of ONNX Runtime: Python loads the extension module, only C programs load the library.
 rm -f onnxruntime/capi/libonnxruntime.so*
-# Of Pillow's formats the server reads six; it draws no text and opens no window.
+# The server reads six of Pillow's formats, draws no text and opens no windows.
 rm -f PIL/_avif.* PIL/_imagingft.* PIL/_imagingtk.*
 rm -f pillow.libs/libavif-* pillow.libs/libfreetype-* pillow.libs/libharfbuzz-* pillow.libs/libbrotli* pillow.libs/libpng16-*
 find . -type d \( -name tests -o -name test \) -prune -exec rm -rf {} +
@@ -39,5 +39,5 @@ find . -type f \( -name '*.pyi' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.c'
 rm -f /opt/convserve/bin/activate* /opt/convserve/bin/Activate* /opt/convserve/bin/convserve-export \
     /opt/convserve/bin/f2py /opt/convserve/bin/numpy-config /opt/convserve/bin/onnxruntime_test
 
-# Nobody in the image may become somebody else.
+# No process may change its user by a setuid or setgid file.
 find / -xdev -type f -perm /6000 -exec chmod a-s {} +

@@ -40,9 +40,9 @@ from tests.support.models.linear_model import HEIGHT, WIDTH, Linear
 
 PARTS: dict[str, Any] = {
     "training": TrainingRecord(
-        "drawn greys", "0" * 64, 10, 0, 7, 0.5, {"numpy": np.__version__}, "jax 1 on a GPU"
+        "uniform grays", "0" * 64, 10, 0, 7, 0.5, {"numpy": np.__version__}, "jax 1 on a GPU"
     ),
-    "evaluation": Evaluation("drawn greys", 10, accuracy=1, top5=0.995, calibration_error=0.0),
+    "evaluation": Evaluation("uniform grays", 10, accuracy=1, top5=0.995, calibration_error=0.0),
     "parity": Parity(10, 0.0, argmax_equal=True),
     "calibration": Calibration(10, 1.25, 0.02, 0.01),
     "rewrites": ("channels-first", "input-scaling"),
@@ -51,7 +51,7 @@ PARTS: dict[str, Any] = {
 }
 SHADES = Manifest(
     name="shades",
-    description="Tells ten shades of grey apart.",
+    description="Classifies ten shades of gray.",
     input=InputSpec("pixels", "uint8", "NHWC", 8, 8, 1, "stretch"),
     output=OutputSpec("probabilities", "probabilities"),
     labels=LABELS,

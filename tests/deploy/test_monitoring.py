@@ -142,13 +142,13 @@ def test_promtool_reports_no_problem(arguments: tuple[str | Path, ...]) -> None:
 
 def test_each_alert_has_a_test_in_which_it_fires() -> None:
     histories = yaml.safe_load(Path(__file__).with_name("alerts.yaml").read_text())["tests"]
-    told = {
+    fired = {
         test["alertname"]
         for history in histories
         for test in history.get("alert_rule_test", ())
         if test.get("exp_alerts")
     }
-    assert told == {rule["alert"] for rule in RULES if "alert" in rule}
+    assert fired == {rule["alert"] for rule in RULES if "alert" in rule}
 
 
 def test_the_objective_is_a_bucket() -> None:

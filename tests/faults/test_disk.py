@@ -15,6 +15,7 @@ from tests.support.http.client import get, post
 from tests.support.models.gray_classifier import image, level, publish_shades
 from tests.support.server.background_load import Load
 from tests.support.server.eventually import eventually
+from tests.support.server.output_lines import DEADLINE
 from tests.support.server.procfs import needs_procfs, workers
 from tests.support.server.server_process import ServerProcess, convserve
 
@@ -28,12 +29,15 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "disk"
     folder.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
-    if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
+    if (
+        shutil.which("mount") is None
+        or subprocess.run(command, capture_output=True, timeout=DEADLINE).returncode
+    ):
         pytest.skip("file systems cannot be mounted here")
     try:
         yield folder
     finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+        subprocess.run(["umount", "--lazy", str(folder)], check=True, timeout=DEADLINE)
 
 
 def fill(folder: Path) -> None:
@@ -63,7 +67,7 @@ def test_a_full_disk_loses_metrics_but_no_responses(small_disk: Path, tmp_path: 
             eventually(lambda: len(workers(server.pid)) == 2)
         assert set(load.answers) == {200}
         assert get(f"{server.url}/metrics").status == 200
-        assert post(f"{server.url}/classify", b"no picture").status == 400
+        assert post(f"{server.url}/classify", b"not an image").status == 400
         assert server.stop() == -signal.SIGTERM
         assert "Traceback" not in server.stderr.text
 

@@ -52,7 +52,7 @@ def test_classify_prints_the_response_as_json(two: Path, where: list[str]) -> No
 
 
 def test_classify_names_unreadable_files_and_continues(two: Path, where: list[str]) -> None:
-    (two / "text.png").write_text("no picture")
+    (two / "text.png").write_text("not an image")
     result = convserve("classify", *where, two / "text.png", two / "missing.png", two / "two.png")
     assert result.returncode == 1
     text, missing = result.stderr.splitlines()
@@ -108,7 +108,7 @@ def test_classify_needs_a_model(two: Path) -> None:
 def test_check_lists_the_models(shades: Path) -> None:
     result = convserve("check", "--models", shades, "--log-level", "warning")
     assert (result.returncode, result.stderr) == (0, "")
-    assert "shades version 1 (default): accuracy 100.00% on drawn greys" in result.stdout
+    assert "shades version 1 (default): accuracy 100.00% on uniform grays" in result.stdout
 
 
 def test_check_fails_if_a_version_is_broken(tmp_path: Path) -> None:

@@ -132,10 +132,10 @@ def test_requests_are_accepted_once_there_is_room(shades: Path) -> None:
         url = f"{server.url}/classify"
         with filled(server):
             scrape_until(server.url, lambda page: page.total("convserve_images_in_flight") == ROOM)
-            assert_rejected(post(url, b"no picture"))
-            assert_rejected(post(url, b"no picture"))
+            assert_rejected(post(url, b"not an image"))
+            assert_rejected(post(url, b"not an image"))
         scrape_until(server.url, lambda page: page.is_idle())
-        assert post(url, b"no picture").status == 400
+        assert post(url, b"not an image").status == 400
 
 
 def test_the_overload_cache_is_bounded(full: ServerProcess) -> None:

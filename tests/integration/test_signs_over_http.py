@@ -36,8 +36,8 @@ def signs(real_data: Path) -> tuple[list[bytes], list[int]]:
         (listing,) = (name for name in members if name.endswith(".csv"))
         rows = list(csv.DictReader(io.TextIOWrapper(_file(tar, members[listing]))))[::STRIDE]
         (home,) = {name.removesuffix(rows[0]["path"]) for name in members if name.endswith(rows[0]["path"])}
-        pictures = [_file(tar, members[home + row["path"]]).read() for row in rows]
-    return pictures, [int(row["class_id"]) for row in rows]
+        images = [_file(tar, members[home + row["path"]]).read() for row in rows]
+    return images, [int(row["class_id"]) for row in rows]
 
 
 def _file(tar: tarfile.TarFile, member: tarfile.TarInfo) -> io.BufferedReader:
@@ -49,8 +49,8 @@ def _file(tar: tarfile.TarFile, member: tarfile.TarInfo) -> io.BufferedReader:
 def test_the_accuracy_equals_that_of_the_manifest(
     signnet: Path, shipped: ServerProcess, signs: tuple[list[bytes], list[int]]
 ) -> None:
-    pictures, truth = signs
-    given = classify(shipped, "signnet", pictures)
+    images, truth = signs
+    given = classify(shipped, "signnet", images)
     accuracy = sum(index == label for index, label in zip(given, truth, strict=True)) / len(truth)
     promised = json.loads((signnet / "manifest.json").read_text())["evaluation"]["accuracy"]
     deviation = sqrt(promised * (1 - promised) / len(truth))

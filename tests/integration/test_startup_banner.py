@@ -16,7 +16,7 @@ from tests.support.server.server_process import ServerProcess, environment
 def test_the_banner_names_the_address_models_and_docs(server: ServerProcess) -> None:
     first, model, _, docs = server.stdout.text.splitlines()
     assert first == f"convserve listens on {server.url}"
-    assert model.startswith("  shades version 1 (default): accuracy 100.00% on drawn greys; CPU, 1 thread")
+    assert model.startswith("  shades version 1 (default): accuracy 100.00% on uniform grays; CPU, 1 thread")
     assert docs == f"  docs: {server.url}/docs"
 
 
