@@ -25,7 +25,7 @@ class BatchMetrics:
     def __call__(self, scores: Scores, seconds: float) -> None:
         size = len(scores)
         self.admission.record_batch(size, seconds)
-        self.statistics.ran(size, seconds)
+        self.statistics.record_batch(size, seconds)
         self.metrics.batch_size.observe(size)
         if self.manifest.classifies:
             self._count_labels(as_probabilities(scores, self.manifest.output.kind))

@@ -95,11 +95,11 @@ class Loader:
         classes = manifest.labels if manifest.classifies else []
         metrics = self.telemetry.model(name, version, classes, self.queue_limit)
         statistics = ModelStatistics(f"{name}@{version}", manifest.max_batch_size, self.telemetry.statistics)
-        self.telemetry.loaded(
+        self.telemetry.record_load(
             name, version, provider=engine.provider, sha256=manifest.onnx.sha256, seconds=load_seconds
         )
         if manifest.evaluation is not None and manifest.evaluation.predicted is not None:
-            self.telemetry.evaluated(name, version, manifest.labels, manifest.evaluation.predicted)
+            self.telemetry.record_evaluation(name, version, manifest.labels, manifest.evaluation.predicted)
         return metrics, statistics
 
     def _engine(self, folder: VersionFolder, manifest: Manifest) -> tuple[Engine, Executor | None]:

@@ -57,7 +57,7 @@ class ServerMetrics:
             ("model", "protocol"),
             bounds=SECONDS,
         )
-        self._ends: dict[tuple[str, str, str, str], tuple[CounterChild, HistogramChild]] = {}
+        self._request_metrics: dict[tuple[str, str, str, str], tuple[CounterChild, HistogramChild]] = {}
         self.inflight = collector.gauge("inflight_requests", "Requests for inference in progress.").labels()
         self._stage = collector.histogram(
             "stage_duration_seconds",
@@ -125,16 +125,16 @@ class ServerMetrics:
             bounds=CONFIDENCES,
         )
 
-    def answered(self, model: str, version: str, protocol: str, code: str, seconds: float) -> None:
+    def record_request(self, model: str, version: str, protocol: str, code: str, seconds: float) -> None:
         """Count a finished request for inference; the names are empty if no model was found."""
-        ends = self._ends.get((model, version, protocol, code))
-        if ends is None:
-            ends = (
+        found = self._request_metrics.get((model, version, protocol, code))
+        if found is None:
+            found = (
                 self._requests.labels(model, version, protocol, code),
                 self._request_duration.labels(model, protocol),
             )
-            self._ends[model, version, protocol, code] = ends
-        requests, duration = ends
+            self._request_metrics[model, version, protocol, code] = found
+        requests, duration = found
         requests.inc()
         duration.observe(seconds)
 
@@ -157,12 +157,14 @@ class ServerMetrics:
             rejected={reason: self._rejected.labels(name, reason) for reason in REJECTIONS},
         )
 
-    def loaded(self, name: str, version: str, *, provider: str, sha256: str, seconds: float) -> None:
+    def record_load(self, name: str, version: str, *, provider: str, sha256: str, seconds: float) -> None:
         """Record that a version is ready after `seconds` of loading."""
         self._load.labels(name, version).set(seconds)
         self._info.labels(name, version, provider, sha256).set(1)
 
-    def evaluated(self, name: str, version: str, labels: Sequence[str], predicted: Sequence[int]) -> None:
+    def record_evaluation(
+        self, name: str, version: str, labels: Sequence[str], predicted: Sequence[int]
+    ) -> None:
         """Record for how many images of its test set a version predicted each label."""
         for label, count in zip(labels, predicted, strict=True):
             self._expected.labels(name, version, label).set(count / sum(predicted))

@@ -54,7 +54,7 @@ class ModelStatistics:
         self._batch_ns = len(Field) + self._sizes
         self._numbers = table.row(key, len(Field) + 2 * self._sizes)
 
-    def answered(self, seconds: float, *, decode: float, queue: float, compute: float) -> None:
+    def record_success(self, seconds: float, *, decode: float, queue: float, compute: float) -> None:
         """Count a successful request, with the seconds of its stages."""
         numbers = self._numbers
         numbers[Field.SUCCESS_COUNT] += 1
@@ -64,12 +64,12 @@ class ModelStatistics:
         numbers[Field.COMPUTE_INFER] += int(compute * 1e9)
         numbers[Field.COMPUTE_OUTPUT] += int(max(0.0, seconds - decode - queue - compute) * 1e9)
 
-    def failed(self, seconds: float) -> None:
+    def record_failure(self, seconds: float) -> None:
         """Count a request that was rejected or failed after `seconds`."""
         self._numbers[Field.FAIL_COUNT] += 1
         self._numbers[Field.FAIL] += int(seconds * 1e9)
 
-    def ran(self, size: int, seconds: float) -> None:
+    def record_batch(self, size: int, seconds: float) -> None:
         """Count a batch that the engine ran."""
         numbers = self._numbers
         numbers[Field.INFERENCE_COUNT] += size

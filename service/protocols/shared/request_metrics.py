@@ -69,10 +69,10 @@ class RequestMetrics:
         if (model := self.model) is not None:
             name, version = model.name, model.version
             if self.timings is None:
-                model.statistics.failed(seconds)
+                model.statistics.record_failure(seconds)
             else:
                 self._record_stages(model, self.timings, seconds)
-        self._telemetry.answered(name, version, self._protocol, self.code, seconds)
+        self._telemetry.record_request(name, version, self._protocol, self.code, seconds)
         if (context := current.get()) is not None:
             self._annotate(context, name, version)
 
@@ -81,7 +81,7 @@ class RequestMetrics:
         for stage, spent in timings.stages():
             if spent or stage != "decode":  # tensors are not decoded
                 stages[stage].observe(spent)
-        model.statistics.answered(
+        model.statistics.record_success(
             seconds, decode=timings.decode, queue=timings.queue, compute=timings.compute
         )
 

@@ -163,8 +163,8 @@ def low_grey_over_white(depth: int) -> Array:
 
 
 def from_cmyk(cmyk: Array) -> Array:
-    paper = 255.0 - cmyk
-    return np.asarray(np.rint(paper[..., :3] * paper[..., 3:] / 255))
+    inverted = 255.0 - cmyk
+    return np.asarray(np.rint(inverted[..., :3] * inverted[..., 3:] / 255))
 
 
 def from_ycbcr(ycc: Array) -> Array:

@@ -281,32 +281,34 @@ def test_extreme_aspect_ratios_are_decoded(resize: str, size: tuple[int, int]) -
 # Polarity
 
 
-def drawing(paper: int, ink: int, width: int = 28) -> Array:
+def drawing(background: int, foreground: int, width: int = 28) -> Array:
     """A stroke that touches the border."""
-    image = np.full((28, width), paper, np.uint8)
-    image[:20, 10:14] = ink
+    image = np.full((28, width), background, np.uint8)
+    image[:20, 10:14] = foreground
     return image
 
 
 @pytest.mark.parametrize(
-    ("paper", "ink", "light"),
+    ("background", "foreground", "light"),
     [
         (255, 0, True),
         (0, 255, False),
         (230, 60, True),
         (20, 140, False),
-        (110, 20, True),  # paper in the shade
+        (110, 20, True),  # paper in shade
         (140, 255, False),  # chalk
-        (255, 255, True),  # a blank sheet
+        (255, 255, True),  # blank
         (0, 0, False),
         (240, 255, True),
         (15, 0, False),
     ],
 )
 @pytest.mark.parametrize("channels", [1, 3])
-def test_images_of_the_other_polarity_are_inverted(paper: int, ink: int, light: bool, channels: int) -> None:
-    data = encode(drawing(paper, ink), "PNG")
-    drawn = rgb_of(drawing(paper, ink))[..., :channels]
+def test_images_of_the_other_polarity_are_inverted(
+    background: int, foreground: int, light: bool, channels: int
+) -> None:
+    data = encode(drawing(background, foreground), "PNG")
+    drawn = rgb_of(drawing(background, foreground))[..., :channels]
     negative = 255 - drawn
 
     assert np.array_equal(decode(data, channels=channels), drawn)
@@ -315,21 +317,21 @@ def test_images_of_the_other_polarity_are_inverted(paper: int, ink: int, light: 
         assert np.array_equal(out, negative if inverted else drawn)
 
 
-@pytest.mark.parametrize(("paper", "light"), [((255, 255, 0), True), ((0, 0, 255), False)])
-def test_coloured_backgrounds_are_judged_by_luma(paper: tuple[int, int, int], light: bool) -> None:
-    data = encode(Image.new("RGB", (28, 28), paper), "PNG")
+@pytest.mark.parametrize(("background", "light"), [((255, 255, 0), True), ((0, 0, 255), False)])
+def test_coloured_backgrounds_are_judged_by_luma(background: tuple[int, int, int], light: bool) -> None:
+    data = encode(Image.new("RGB", (28, 28), background), "PNG")
 
     out = decode(data, channels=3, polarity="light-on-dark")
 
-    assert (out == (np.subtract(255, paper) if light else paper)).all()
+    assert (out == (np.subtract(255, background) if light else background)).all()
 
 
 def test_a_transparent_background_is_white() -> None:
     stroke = drawing(0, 255)
-    ink = Image.new("L", (28, 28), 0)
-    ink.putalpha(Image.fromarray(stroke))
+    drawn = Image.new("L", (28, 28), 0)
+    drawn.putalpha(Image.fromarray(stroke))
 
-    assert np.array_equal(decode(encode(ink, "PNG"), polarity="light-on-dark")[..., 0], stroke)
+    assert np.array_equal(decode(encode(drawn, "PNG"), polarity="light-on-dark")[..., 0], stroke)
 
 
 def test_padding_is_inverted_with_the_image() -> None:

@@ -12,10 +12,10 @@ from tests.support.server.server_process import ROOT
 # A process can lower its hard limit and not raise it again, so each case has a process of its own.
 CODE = """
 import resource, sys
-from service.system.fd_limit import room_for_connections
+from service.system.fd_limit import raise_fd_limit
 soft, hard, wanted = map(int, sys.argv[1:])
 resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-print(room_for_connections(wanted), resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+print(raise_fd_limit(wanted), resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 """
 
 

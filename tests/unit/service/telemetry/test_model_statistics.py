@@ -31,9 +31,9 @@ statistics = ModelStatistics("shades-1", 4, IntTable(Path(sys.argv[1]), "statist
 print("ready", flush=True)
 sys.stdin.readline()
 for _ in range({ROUNDS}):
-    statistics.answered(4e-3, decode=1e-3, queue=5e-4, compute=2e-3)
-    statistics.failed(1e-3)
-    statistics.ran(3, 2e-3)
+    statistics.record_success(4e-3, decode=1e-3, queue=5e-4, compute=2e-3)
+    statistics.record_failure(1e-3)
+    statistics.record_batch(3, 2e-3)
 """
 
 
@@ -43,10 +43,10 @@ def table(folder: Path | None = None, *, owner: str | None = None) -> IntTable:
 
 def test_statistics_of_one_process() -> None:
     statistics = ModelStatistics("shades-1", 4, table())
-    statistics.answered(0.01, decode=0.001, queue=0.002, compute=0.003)
-    statistics.failed(0.5)
-    statistics.ran(4, 0.25)
-    statistics.ran(1, 0.125)
+    statistics.record_success(0.01, decode=0.001, queue=0.002, compute=0.003)
+    statistics.record_failure(0.5)
+    statistics.record_batch(4, 0.25)
+    statistics.record_batch(1, 0.125)
     totals = statistics.totals()
     log_fields = {
         field.name: int(totals.fields[field]) for field in Field if field is not Field.LAST_INFERENCE
@@ -71,7 +71,7 @@ def test_statistics_of_one_process() -> None:
 def test_batch_counts_add_up(sizes: list[int]) -> None:
     statistics = ModelStatistics("x-1", 64, table())
     for size in sizes:
-        statistics.ran(size, 0.0)
+        statistics.record_batch(size, 0.0)
     totals = statistics.totals()
     assert totals.fields[Field.INFERENCE_COUNT] == sum(sizes)
     assert totals.fields[Field.EXECUTION_COUNT] == len(sizes)
@@ -80,13 +80,13 @@ def test_batch_counts_add_up(sizes: list[int]) -> None:
 
 def test_output_time_is_never_negative() -> None:
     statistics = ModelStatistics("x-1", 1, table())
-    statistics.answered(1.0, decode=0.5, queue=0.5, compute=0.5)
+    statistics.record_success(1.0, decode=0.5, queue=0.5, compute=0.5)
     assert statistics.totals().fields[Field.COMPUTE_OUTPUT] == 0
 
 
 def test_statistics_of_workers_are_summed_including_ended_ones(tmp_path: Path) -> None:
     mine = ModelStatistics("shades-1", 4, table(tmp_path))
-    mine.ran(2, 1e-3)
+    mine.record_batch(2, 1e-3)
     writers = [
         subprocess.Popen(
             [sys.executable, "-c", WRITER, str(tmp_path)],
@@ -123,7 +123,7 @@ def test_statistics_of_workers_are_summed_including_ended_ones(tmp_path: Path) -
 
 def test_the_last_inference_is_the_latest_of_all_workers(tmp_path: Path) -> None:
     mine = ModelStatistics("shades-1", 4, table(tmp_path))
-    mine.ran(1, 0.0)
+    mine.record_batch(1, 0.0)
     latest = int(mine.totals().fields[Field.LAST_INFERENCE])
     other = table(tmp_path, owner="99999999").row("shades-1", len(Field) + 2 * 5)
     other[Field.LAST_INFERENCE] = latest + 1000
@@ -132,19 +132,19 @@ def test_the_last_inference_is_the_latest_of_all_workers(tmp_path: Path) -> None
 
 def test_versions_of_one_name_are_kept_apart(tmp_path: Path) -> None:
     first, second = ModelStatistics("a-1", 4, table(tmp_path)), ModelStatistics("a-11", 4, table(tmp_path))
-    first.ran(1, 0.0)
+    first.record_batch(1, 0.0)
     assert second.totals().fields[Field.INFERENCE_COUNT] == 0
 
 
 def test_names_that_end_like_a_version_are_kept_apart(tmp_path: Path) -> None:
     short, long = ModelStatistics("a@1", 4, table(tmp_path)), ModelStatistics("a-1@2", 4, table(tmp_path))
-    long.ran(1, 0.0)
+    long.record_batch(1, 0.0)
     assert short.totals().fields[Field.INFERENCE_COUNT] == 0
 
 
 def test_an_empty_file_of_a_starting_worker_is_skipped(tmp_path: Path) -> None:
     mine = ModelStatistics("shades@1", 4, table(tmp_path))
-    mine.ran(1, 0.0)
+    mine.record_batch(1, 0.0)
     (tmp_path / "statistics-99999999-0").touch()
     assert mine.totals().fields[Field.INFERENCE_COUNT] == 1
 
@@ -154,7 +154,7 @@ def test_requests_are_counted_in_the_statistics(client: TestClient) -> None:
     body = {"inputs": [{**tensor, "data": rows(*range(40)).ravel().tolist()}]}
     assert client.post("/v2/models/shades/infer", json=body).status_code == 200
     assert client.post("/classify", content=image(7)).status_code == 200
-    assert client.post("/classify", content=b"no picture").status_code == 400
+    assert client.post("/classify", content=b"no image").status_code == 400
     assert client.post("/v2/models/none/infer", json=body).status_code == 404
     [entry] = client.get("/v2/models/stats").json()["model_stats"]
     assert entry["inference_count"] == 41
