@@ -18,7 +18,7 @@ CLASSES: Final = 1000
 
 
 @dataclass(frozen=True)
-class Initialisation:
+class Initialization:
     """The initial weights.
 
     Attributes:
@@ -38,8 +38,8 @@ class Initialisation:
         return initializers.RandomNormal(stddev=self.deviation)
 
 
-PAPER_INITIALISATION: Final = Initialisation(deviation=0.01, bias=1.0)
-HE_INITIALISATION: Final = Initialisation(deviation=None, bias=0.0)
+PAPER_INITIALIZATION: Final = Initialization(deviation=0.01, bias=1.0)
+HE_INITIALIZATION: Final = Initialization(deviation=None, bias=0.0)
 
 
 def parameters(classes: int = CLASSES) -> int:
@@ -52,34 +52,34 @@ def build(classes: int = CLASSES) -> keras.Model:
 
     The weights are initialized as in section 5, for pixels with a standard deviation of about 60.
     """
-    return _build(classes, PAPER_INITIALISATION)
+    return _build(classes, PAPER_INITIALIZATION)
 
 
-def build_for_standardised(classes: int = CLASSES) -> keras.Model:
+def build_for_standardized(classes: int = CLASSES) -> keras.Model:
     """Build the network for pixels with a standard deviation of 1.
 
     He initialization keeps the variance of each layer (K. He et al., Delving Deep into Rectifiers, ICCV 2015,
     section 2.2).
     """
-    return _build(classes, HE_INITIALISATION)
+    return _build(classes, HE_INITIALIZATION)
 
 
-def _build(classes: int, initialisation: Initialisation) -> keras.Model:
+def _build(classes: int, initialization: Initialization) -> keras.Model:
     from keras import Input, Model, layers
 
     inputs = Input(shape=(SIDE, SIDE, 3))
-    x = _convolution(inputs, 96, 11, initialisation, strides=4, padding="valid")
-    x = layers.MaxPooling2D(pool_size=3, strides=2)(response_normalisation(x))
-    x = _convolution(x, 256, 5, initialisation, groups=2, bias=initialisation.bias)
-    x = layers.MaxPooling2D(pool_size=3, strides=2)(response_normalisation(x))
-    x = _convolution(x, 384, 3, initialisation)
-    x = _convolution(x, 384, 3, initialisation, groups=2, bias=initialisation.bias)
-    x = _convolution(x, 256, 3, initialisation, groups=2, bias=initialisation.bias)
+    x = _convolution(inputs, 96, 11, initialization, strides=4, padding="valid")
+    x = layers.MaxPooling2D(pool_size=3, strides=2)(response_normalization(x))
+    x = _convolution(x, 256, 5, initialization, groups=2, bias=initialization.bias)
+    x = layers.MaxPooling2D(pool_size=3, strides=2)(response_normalization(x))
+    x = _convolution(x, 384, 3, initialization)
+    x = _convolution(x, 384, 3, initialization, groups=2, bias=initialization.bias)
+    x = _convolution(x, 256, 3, initialization, groups=2, bias=initialization.bias)
     x = layers.MaxPooling2D(pool_size=3, strides=2)(x)
     x = layers.Flatten()(x)
     for _ in range(2):
-        x = layers.Dropout(0.5)(_dense(x, 4096, initialisation, "relu", bias=initialisation.bias))
-    outputs = layers.Activation("softmax", dtype="float32")(_dense(x, classes, initialisation))
+        x = layers.Dropout(0.5)(_dense(x, 4096, initialization, "relu", bias=initialization.bias))
+    outputs = layers.Activation("softmax", dtype="float32")(_dense(x, classes, initialization))
     return Model(inputs, outputs, name="alexnet")
 
 
@@ -87,7 +87,7 @@ def _convolution(
     x: keras.KerasTensor,
     filters: int,
     size: int,
-    initialisation: Initialisation,
+    initialization: Initialization,
     *,
     groups: int = 1,
     strides: int = 1,
@@ -104,7 +104,7 @@ def _convolution(
             strides=strides,
             padding=padding,
             activation="relu",
-            kernel_initializer=initialisation.kernel(),
+            kernel_initializer=initialization.kernel(),
             bias_initializer=initializers.Constant(bias),
         )(part)
         for part in (ops.split(x, groups, axis=-1) if groups > 1 else [x])
@@ -112,7 +112,7 @@ def _convolution(
     return layers.Concatenate()(parts) if groups > 1 else parts[0]
 
 
-def response_normalisation(x: keras.KerasTensor) -> keras.KerasTensor:
+def response_normalization(x: keras.KerasTensor) -> keras.KerasTensor:
     """Apply local response normalization, section 3.3: x / (2 + 1e-4 * sum of squares of 5 channels) ^ 0.75.
 
     TensorFlow's alpha is that of the paper; ONNX's is divided by the number of channels. The layer always
@@ -121,17 +121,17 @@ def response_normalisation(x: keras.KerasTensor) -> keras.KerasTensor:
     import keras
     from keras import layers
 
-    def normalise(values: keras.KerasTensor) -> keras.KerasTensor:
+    def normalize(values: keras.KerasTensor) -> keras.KerasTensor:
         if keras.backend.backend() != "tensorflow":
-            return portable_response_normalisation(values)
+            return portable_response_normalization(values)
         import tensorflow as tf
 
         return tf.nn.local_response_normalization(values, depth_radius=2, bias=2.0, alpha=1e-4, beta=0.75)
 
-    return layers.Lambda(normalise, output_shape=x.shape[1:], dtype="float32")(x)
+    return layers.Lambda(normalize, output_shape=x.shape[1:], dtype="float32")(x)
 
 
-def portable_response_normalisation(values: keras.KerasTensor) -> keras.KerasTensor:
+def portable_response_normalization(values: keras.KerasTensor) -> keras.KerasTensor:
     """Compute the same as TensorFlow's operator on any backend."""
     from keras import ops
 
@@ -143,7 +143,7 @@ def portable_response_normalisation(values: keras.KerasTensor) -> keras.KerasTen
 def _dense(
     x: keras.KerasTensor,
     units: int,
-    initialisation: Initialisation,
+    initialization: Initialization,
     activation: str | None = None,
     bias: float = 0,
 ) -> keras.KerasTensor:
@@ -152,6 +152,6 @@ def _dense(
     return layers.Dense(
         units,
         activation=activation,
-        kernel_initializer=initialisation.kernel(),
+        kernel_initializer=initialization.kernel(),
         bias_initializer=initializers.Constant(bias),
     )(x)

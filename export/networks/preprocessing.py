@@ -37,7 +37,7 @@ def centred(pixels: keras.KerasTensor) -> keras.KerasTensor:
     return pixels - np.array(IMAGENET_MEAN, np.float32)
 
 
-def standardised(pixels: keras.KerasTensor) -> keras.KerasTensor:
+def standardized(pixels: keras.KerasTensor) -> keras.KerasTensor:
     """Standardize each image to mean 0 and deviation 1, which removes brightness and contrast."""
     return _standard(pixels, axis=(1, 2, 3))
 
@@ -47,7 +47,7 @@ def colour_balanced(pixels: keras.KerasTensor) -> keras.KerasTensor:
     return _standard(pixels, axis=(1, 2))
 
 
-def locally_normalised(pixels: keras.KerasTensor) -> keras.KerasTensor:
+def locally_normalized(pixels: keras.KerasTensor) -> keras.KerasTensor:
     """Standardize each pixel by its 13x13 neighbourhood, which also removes shadows.
 
     Local contrast normalization, K. Jarrett et al., ICCV 2009, section 2, with a uniform window.
@@ -67,7 +67,7 @@ def stretched(pixels: keras.KerasTensor) -> keras.KerasTensor:
     """
     from keras import ops
 
-    return 1.5 * ops.tanh(standardised(pixels))
+    return 1.5 * ops.tanh(standardized(pixels))
 
 
 def from_pixels(

@@ -20,9 +20,9 @@ from ..networks.preprocessing import (
     Preparation,
     centred,
     colour_balanced,
-    locally_normalised,
+    locally_normalized,
     rescaled,
-    standardised,
+    standardized,
     stretched,
 )
 from ..repository.manifest import InputSpec
@@ -187,7 +187,7 @@ RECIPES: Final[Mapping[str, Recipe]] = {
                 ),
             )
         ),
-        preparations=(standardised, locally_normalised, colour_balanced, stretched),
+        preparations=(standardized, locally_normalized, colour_balanced, stretched),
         members=5,
         float16_weights=True,
         golden=lambda seed: synthetic_images.golden_signs(seed, signnet.SIDE),
@@ -213,8 +213,8 @@ RECIPES: Final[Mapping[str, Recipe]] = {
                     warp=Affine(rotation=8, scale=0.1, shear=5, translation=14, border="nearest")
                 ),
             ),
-            build=alexnet.build_for_standardised,
-            preparations=(standardised,),
+            build=alexnet.build_for_standardized,
+            preparations=(standardized,),
         ),
         photo_schedule=TrainingSchedule(
             plan=TrainingPlan(

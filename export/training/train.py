@@ -128,7 +128,7 @@ class _StateRecorder:
 
     def __init__(self, state: TrainingState | None, checkpointing: Checkpointing | None) -> None:
         self.state = state or TrainingState([], Curves(), 0.0, trainer_name())
-        self._keeping = checkpointing
+        self._checkpointing = checkpointing
 
     def callback(self) -> keras.callbacks.Callback:
         import keras
@@ -145,8 +145,8 @@ class _StateRecorder:
             )
             seconds = initial.seconds + time.monotonic() - started
             self.state = TrainingState(_values(callback.model), curves, seconds, trainer)
-            if self._keeping:
-                self._keeping.checkpoint.save(self.state)
+            if self._checkpointing:
+                self._checkpointing.checkpoint.save(self.state)
 
         # `callback.model` writes back the variables that the JAX backend keeps elsewhere during `fit`.
         callback = keras.callbacks.LambdaCallback(on_epoch_end=record)

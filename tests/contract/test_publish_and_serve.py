@@ -63,7 +63,7 @@ SHADES = Manifest(
 
 
 def inputs() -> Iterator[InputSpec]:
-    """Yield all dtypes, layouts, numbers of channels and kinds of normalisation."""
+    """Yield all dtypes, layouts, numbers of channels and kinds of normalization."""
     for layout, channels in product(("NHWC", "NCHW"), (1, 3)):
         plain = InputSpec("pixels", "uint8", layout, HEIGHT, WIDTH, channels, "fit")  # type: ignore[arg-type]
         floats = replace(plain, dtype="float32")
@@ -76,8 +76,8 @@ def inputs() -> Iterator[InputSpec]:
 def describe(value: object) -> str:
     if not isinstance(value, InputSpec):
         return str(value)
-    normalised = "+".join(name for name in ("scale", "mean", "std") if getattr(value, name) is not None)
-    return f"{value.dtype} {value.layout} {value.channels} {normalised or 'plain'}"
+    normalized = "+".join(name for name in ("scale", "mean", "std") if getattr(value, name) is not None)
+    return f"{value.dtype} {value.layout} {value.channels} {normalized or 'plain'}"
 
 
 @contextmanager

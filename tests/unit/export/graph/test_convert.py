@@ -18,9 +18,9 @@ from export.networks.preprocessing import (
     centred,
     colour_balanced,
     from_pixels,
-    locally_normalised,
+    locally_normalized,
     rescaled,
-    standardised,
+    standardized,
     stretched,
 )
 
@@ -164,7 +164,7 @@ def test_operation_without_onnx_equivalent_is_rejected() -> None:
 
 
 @pytest.mark.parametrize(
-    "prepare", [rescaled, centred, standardised, colour_balanced, locally_normalised, stretched]
+    "prepare", [rescaled, centred, standardized, colour_balanced, locally_normalized, stretched]
 )
 def test_every_preparation_converts(prepare: Preparation) -> None:
     """Includes dark and bright images and a uniform channel, where small differences are amplified."""

@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from export.graph.convert import convert
 from export.graph.rewrites import CHANNELS_LAST, FLOAT32_WEIGHTS, REWRITES, SPEEDUPS, rewrite
-from export.networks.alexnet import response_normalisation
+from export.networks.alexnet import response_normalization
 from export.networks.preprocessing import from_pixels
 
 RANDOM = np.random.default_rng(0)
@@ -154,7 +154,7 @@ def test_swapped_branches_are_not_grouped() -> None:
 
 
 @pytest.mark.parametrize(("size", "bias"), [(5, 2.0), (3, 1.0), (11, 1.0)])
-def test_decomposed_response_normalisation_is_equivalent(size: int, bias: float) -> None:
+def test_decomposed_response_normalization_is_equivalent(size: int, bias: float) -> None:
     nodes = [node("LRN", "x", "y", size=size, alpha=5e-4, beta=0.75, bias=bias)]
     expected = ["Mul", "Conv", "Sqrt", "Sqrt", "Mul", "Div"]
     x = floats(2, 9, 4, 5) * 100
@@ -162,7 +162,7 @@ def test_decomposed_response_normalisation_is_equivalent(size: int, bias: float)
 
 
 @pytest.mark.parametrize("pooled", [True, False])
-def test_channels_last_response_normalisation_is_equivalent(pooled: bool) -> None:
+def test_channels_last_response_normalization_is_equivalent(pooled: bool) -> None:
     """One pass is saved, because a factor is folded into the next convolution."""
     nodes = [
         node("LRN", "x", "a", size=5, alpha=5e-4, beta=0.75, bias=2.0),
@@ -178,13 +178,13 @@ def test_channels_last_response_normalisation_is_equivalent(pooled: bool) -> Non
     np.testing.assert_allclose(run(rewritten.graph, x), run(model, x), rtol=1e-4, atol=1e-4)
 
 
-def test_response_normalisation_without_next_convolution_stays_channels_first() -> None:
+def test_response_normalization_without_next_convolution_stays_channels_first() -> None:
     nodes = [node("LRN", "x", "y", size=5, alpha=5e-4, beta=0.75, bias=2.0)]
     rewritten = rewrite(graph(nodes, ["batch", 9, 4, 5], {}), [*SPEEDUPS, CHANNELS_LAST])
     assert rewritten.rewrites == ("response-normalisation",)
 
 
-def test_response_normalisation_with_another_exponent_is_kept() -> None:
+def test_response_normalization_with_another_exponent_is_kept() -> None:
     nodes = [node("LRN", "x", "y", size=5, alpha=5e-4, beta=0.5, bias=2.0)]
     assert rewrite(graph(nodes, ["batch", 9, 4, 5], {})).rewrites == ()
 
@@ -244,11 +244,11 @@ def test_scaled_value_with_another_consumer_is_kept() -> None:
 def test_rewrites_reduce_a_network_like_alexnet_to_its_layers() -> None:
     inputs = keras.Input((19, 19, 3))
     x = layers.Rescaling(255.0, offset=[-120.0, -110.0, -100.0])(inputs)
-    x = layers.MaxPooling2D(2)(response_normalisation(layers.Conv2D(8, 4, strides=3, activation="relu")(x)))
+    x = layers.MaxPooling2D(2)(response_normalization(layers.Conv2D(8, 4, strides=3, activation="relu")(x)))
     halves = [layers.Conv2D(6, 3, padding="same", activation="relu") for _ in range(2)]
     parts = keras.ops.split(x, 2, axis=-1)
     x = layers.Concatenate()([half(part) for half, part in zip(halves, parts, strict=True)])
-    x = layers.Flatten()(response_normalisation(x))
+    x = layers.Flatten()(response_normalization(x))
     outputs = layers.Dense(5, activation="softmax")(layers.Dense(7, activation="relu")(x))
     network = keras.Model(inputs, outputs, name="like_alexnet")
     for weight in network.weights:  # biases of zero would be folded away
@@ -261,10 +261,10 @@ def test_rewrites_reduce_a_network_like_alexnet_to_its_layers() -> None:
         "input-scaling",
         "response-normalisation",
     )
-    normalisation = ["Mul", "Conv", "Sqrt", "Sqrt", "Mul", "Div"]
+    normalization = ["Mul", "Conv", "Sqrt", "Sqrt", "Mul", "Div"]
     assert op_types(rewritten.graph) == [
-        *["Cast", "Transpose", "Conv", "Relu", *normalisation, "MaxPool"],
-        *["Conv", "Relu", *normalisation, "Reshape"],
+        *["Cast", "Transpose", "Conv", "Relu", *normalization, "MaxPool"],
+        *["Conv", "Relu", *normalization, "Reshape"],
         *["MatMul", "Add", "Relu", "MatMul", "Add", "Softmax"],
     ]
     pixels = RANDOM.integers(0, 256, (9, 19, 19, 3), dtype=np.uint8)

@@ -12,9 +12,9 @@ from export.networks.preprocessing import (
     centred,
     colour_balanced,
     from_pixels,
-    locally_normalised,
+    locally_normalized,
     rescaled,
-    standardised,
+    standardized,
     stretched,
 )
 from export.pipelines.recipes import RECIPES
@@ -85,10 +85,10 @@ def kernels_of(network: keras.Model) -> list[tuple[tuple[int, ...], float]]:
     return [(tuple(kernel.shape), float(np.std(kernel))) for kernel in kernels]
 
 
-def test_alexnet_initialisation_follows_the_paper_or_he(
+def test_alexnet_initialization_follows_the_paper_or_he(
     published_for_signs: keras.Model,
 ) -> None:
-    published, rectified = published_for_signs, alexnet.build_for_standardised(classes=43)
+    published, rectified = published_for_signs, alexnet.build_for_standardized(classes=43)
     assert [shape for shape, _ in kernels_of(published)] == [shape for shape, _ in kernels_of(rectified)]
     assert published.count_params() == rectified.count_params()
     for shape, deviation in kernels_of(published):
@@ -106,9 +106,9 @@ def test_centred_subtracts_the_mean_colour_of_imagenet() -> None:
     np.testing.assert_allclose(np.asarray(centred(pixels))[0, 0, 0], expected, rtol=1e-5)
 
 
-def test_response_normalisation_matches_the_formula_of_the_paper() -> None:
+def test_response_normalization_matches_the_formula_of_the_paper() -> None:
     inputs = keras.Input((3, 4, 9))
-    network = keras.Model(inputs, alexnet.response_normalisation(inputs))
+    network = keras.Model(inputs, alexnet.response_normalization(inputs))
     values = np.random.default_rng(0).normal(0, 100, (2, 3, 4, 9)).astype(np.float32)
     expected = np.empty_like(values)
     for channel in range(9):
@@ -117,23 +117,23 @@ def test_response_normalisation_matches_the_formula_of_the_paper() -> None:
     np.testing.assert_allclose(network.predict(values, verbose=0), expected, rtol=1e-5)
 
 
-def test_portable_response_normalisation_matches_tensorflow() -> None:
+def test_portable_response_normalization_matches_tensorflow() -> None:
     """Includes fewer channels than the window."""
     for channels in (9, 3, 1):
         values = np.random.default_rng(channels).normal(0, 100, (2, 3, 4, channels)).astype(np.float32)
         inputs = keras.Input((3, 4, channels))
-        network = keras.Model(inputs, alexnet.response_normalisation(inputs))
+        network = keras.Model(inputs, alexnet.response_normalization(inputs))
         own = keras.ops.convert_to_numpy(
-            alexnet.portable_response_normalisation(keras.ops.convert_to_tensor(values))
+            alexnet.portable_response_normalization(keras.ops.convert_to_tensor(values))
         )
         np.testing.assert_allclose(own, network.predict_on_batch(values), rtol=1e-5)
 
 
-def test_response_normalisation_trains_in_mixed_precision() -> None:
+def test_response_normalization_trains_in_mixed_precision() -> None:
     """TensorFlow has no bfloat16 kernel for it on CPUs."""
     with mixed_precision():
         inputs = keras.Input((3, 4, 9))
-        outputs = keras.layers.Conv2D(2, 1)(alexnet.response_normalisation(keras.layers.Conv2D(9, 1)(inputs)))
+        outputs = keras.layers.Conv2D(2, 1)(alexnet.response_normalization(keras.layers.Conv2D(9, 1)(inputs)))
     network = keras.Model(inputs, outputs)
     before = [np.array(weight) for weight in network.get_weights()]
     values = np.random.default_rng(0).normal(0, 100, (2, 3, 4, 9)).astype(np.float32)
@@ -226,13 +226,13 @@ def test_rescaled_divides_by_255() -> None:
     np.testing.assert_allclose(prepared(rescaled, IMAGES), IMAGES / 255, rtol=1e-6)
 
 
-@pytest.mark.parametrize("prepare", [standardised, colour_balanced, locally_normalised, stretched])
+@pytest.mark.parametrize("prepare", [standardized, colour_balanced, locally_normalized, stretched])
 def test_preparation_removes_brightness_and_contrast(prepare: Preparation) -> None:
     """The tolerance covers the constant that is added to standard deviations."""
     np.testing.assert_allclose(prepared(prepare, IMAGES * 0.8 + 30), prepared(prepare, IMAGES), atol=0.05)
 
 
-@pytest.mark.parametrize("prepare", [standardised, colour_balanced, locally_normalised, stretched])
+@pytest.mark.parametrize("prepare", [standardized, colour_balanced, locally_normalized, stretched])
 def test_uniform_image_becomes_zero(prepare: Preparation) -> None:
     even = np.full((1, 32, 32, 3), 200, np.float32)
     np.testing.assert_allclose(prepared(prepare, even), 0, atol=1e-3)
@@ -243,14 +243,14 @@ def test_colour_balance_removes_a_colour_cast() -> None:
     np.testing.assert_allclose(
         prepared(colour_balanced, tinted), prepared(colour_balanced, IMAGES), atol=0.05
     )
-    assert np.abs(prepared(standardised, tinted) - prepared(standardised, IMAGES)).max() > 0.5
+    assert np.abs(prepared(standardized, tinted) - prepared(standardized, IMAGES)).max() > 0.5
 
 
 def test_ensemble_averages_its_members() -> None:
     keras.utils.set_random_seed(0)
     members = [
         from_pixels(convnet.build(), prepare, f"member-{number}")
-        for number, prepare in enumerate((rescaled, standardised))
+        for number, prepare in enumerate((rescaled, standardized))
     ]
     full_model = average_ensemble(members, "together")
     pixels = np.random.default_rng(0).integers(0, 256, (4, 28, 28, 1), dtype=np.uint8)

@@ -13,7 +13,7 @@ import pytest
 from export.cli.main import main
 from export.graph import float16, int8
 from export.graph.ort_session import OrtSession
-from export.networks.alexnet import response_normalisation
+from export.networks.alexnet import response_normalization
 from export.pipelines import reduce_precision
 from export.repository.repository_reader import read_version
 from tests.support.models.filter_model import publish_filters
@@ -133,8 +133,8 @@ def test_random_weights_are_quantized_without_data(tmp_path: Path) -> None:
     assert child.quantization.parent_accuracy is None
 
 
-def test_int8_keeps_response_normalisation_in_float32() -> None:
-    """As in AlexNet: no convolution of squares, one pair of transposes per normalisation, uint8 pixels."""
+def test_int8_keeps_response_normalization_in_float32() -> None:
+    """As in AlexNet: no convolution of squares, one pair of transposes per normalization, uint8 pixels."""
     import keras
     from keras import layers
 
@@ -143,7 +143,7 @@ def test_int8_keeps_response_normalisation_in_float32() -> None:
     from export.networks.preprocessing import from_pixels
 
     inputs = keras.Input((20, 20, 3))
-    x = response_normalisation(layers.Conv2D(16, 5, activation="relu")(inputs))
+    x = response_normalization(layers.Conv2D(16, 5, activation="relu")(inputs))
     x = layers.Conv2D(8, 3, activation="relu")(layers.MaxPooling2D(2)(x))
     outputs = layers.Dense(5, activation="softmax")(layers.Flatten()(x))
     network = from_pixels(keras.Model(inputs, outputs, name="like_alexnet"))
@@ -158,7 +158,7 @@ def test_int8_keeps_response_normalisation_in_float32() -> None:
 
 
 def test_float16_keeps_squares_in_float32() -> None:
-    """Squares of pixels that are not standardised are infinite in float16."""
+    """Squares of pixels that are not standardized are infinite in float16."""
     import keras
     from keras import layers
 
@@ -167,7 +167,7 @@ def test_float16_keeps_squares_in_float32() -> None:
     from export.networks.preprocessing import centred, from_pixels
 
     inputs = keras.Input((20, 20, 3))
-    x = response_normalisation(layers.Conv2D(16, 5, activation="relu")(inputs))
+    x = response_normalization(layers.Conv2D(16, 5, activation="relu")(inputs))
     outputs = layers.Dense(5, activation="softmax")(layers.Flatten()(layers.MaxPooling2D(4)(x)))
     network = from_pixels(keras.Model(inputs, outputs, name="like_alexnet"), centred)
     parent = rewrite(convert(network)).graph

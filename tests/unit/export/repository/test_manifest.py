@@ -88,7 +88,7 @@ def test_classifier_requires_labels_and_batch_size(manifest: Manifest) -> None:
         replace(manifest, max_batch_size=0)
 
 
-def test_normalisation_requires_float32_and_one_value_per_channel() -> None:
+def test_normalization_requires_float32_and_one_value_per_channel() -> None:
     with pytest.raises(ManifestError, match="rescales"):
         InputSpec("x", "uint8", "NHWC", 8, 8, 3, "fit", scale=1 / 255)
     with pytest.raises(ManifestError, match="std has 1 values for 3 channels"):
