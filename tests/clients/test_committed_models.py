@@ -91,17 +91,17 @@ def rest_address(server: ServerProcess) -> str:
 
 
 WAYS: dict[str, Way] = {
-    "tritonclient.http": lambda server, *asked: by_triton(
-        triton.InferenceServerClient(rest_address(server)), triton, *asked
+    "tritonclient.http": lambda server, *arguments: by_triton(
+        triton.InferenceServerClient(rest_address(server)), triton, *arguments
     ),
-    "tritonclient.http.aio": lambda server, *asked: by_triton(
-        Asynchronous(triton_aio, rest_address(server)), triton, *asked
+    "tritonclient.http.aio": lambda server, *arguments: by_triton(
+        Asynchronous(triton_aio, rest_address(server)), triton, *arguments
     ),
-    "tritonclient.grpc": lambda server, *asked: by_triton(
-        blocking.InferenceServerClient(server.grpc_address), blocking, *asked
+    "tritonclient.grpc": lambda server, *arguments: by_triton(
+        blocking.InferenceServerClient(server.grpc_address), blocking, *arguments
     ),
-    "tritonclient.grpc.aio": lambda server, *asked: by_triton(
-        Asynchronous(asynchronous, server.grpc_address), blocking, *asked
+    "tritonclient.grpc.aio": lambda server, *arguments: by_triton(
+        Asynchronous(asynchronous, server.grpc_address), blocking, *arguments
     ),
     "kserve REST": kserve_rest,
     "kserve gRPC": kserve_grpc,
@@ -140,8 +140,8 @@ def test_every_client_gets_the_same_bits(
 ) -> None:
     name = model.parent.name
     expected = probabilities(server.url, name, file)
-    for told in WAYS[way](server, name, pixels, file):
-        np.testing.assert_array_equal(np.array(told, np.float32), expected)
+    for scores in WAYS[way](server, name, pixels, file):
+        np.testing.assert_array_equal(np.array(scores, np.float32), expected)
 
 
 def test_labels_agree_across_dialects(server: ServerProcess, model: Path, file: bytes) -> None:

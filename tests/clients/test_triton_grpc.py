@@ -36,7 +36,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 
 @pytest.fixture(scope="module")
-def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+def slow_batches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """Serves `shades`, and waits practically forever for a full batch."""
     models = tmp_path_factory.mktemp("models")
     publish_shades(models)
@@ -52,8 +52,8 @@ def client(both: ServerProcess) -> Iterator[Any]:
 
 
 @pytest.fixture
-def kept_waiting(patient: ServerProcess) -> Iterator[Any]:
-    with blocking.InferenceServerClient(patient.grpc_address) as client:
+def kept_waiting(slow_batches: ServerProcess) -> Iterator[Any]:
+    with blocking.InferenceServerClient(slow_batches.grpc_address) as client:
         yield client
 
 
@@ -73,7 +73,7 @@ def as_rows(digits: Sequence[Pixels]) -> NDArray[np.uint8]:
     return np.stack(digits)[..., np.newaxis]
 
 
-def refused(status: str, sentence: str) -> Any:
+def rejected(status: str, sentence: str) -> Any:
     """Expects the call in the block to be rejected with this status and message."""
     return pytest.raises(blocking.InferenceServerException, match=rf"\[StatusCode\.{status}\].*{sentence}")
 
@@ -105,9 +105,9 @@ def test_the_repository(client: Any) -> None:
         ("convnet", "1", "READY"),
         ("shades", "1", "READY"),
     }
-    with refused("UNIMPLEMENTED", "RepositoryModelLoad is not offered"):
+    with rejected("UNIMPLEMENTED", "RepositoryModelLoad is not offered"):
         client.load_model("shades")
-    with refused("UNIMPLEMENTED", "RepositoryModelUnload is not offered"):
+    with rejected("UNIMPLEMENTED", "RepositoryModelUnload is not offered"):
         client.unload_model("shades")
 
 
@@ -155,15 +155,15 @@ def test_statistics_grow(client: Any) -> None:
 
 
 def test_errors(client: Any) -> None:
-    with refused("NOT_FOUND", "no model 'unknown' is served; available: convnet, shades"):
+    with rejected("NOT_FOUND", "no model 'unknown' is served; available: convnet, shades"):
         client.infer("unknown", [pixels(rows(1))])
-    with refused("NOT_FOUND", "has no version '7'"):
+    with rejected("NOT_FOUND", "has no version '7'"):
         client.get_model_config("shades", "7")
-    with refused("INVALID_ARGUMENT", "datatype FP32; expected UINT8 of shape"):
+    with rejected("INVALID_ARGUMENT", "datatype FP32; expected UINT8 of shape"):
         client.infer("shades", [pixels(np.zeros((1, SIDE, SIDE, 1), np.float32), "FP32")])
-    with refused("INVALID_ARGUMENT", "not a picture"):
+    with rejected("INVALID_ARGUMENT", "not a picture"):
         client.infer("shades", [images(b"no image")])
-    with refused("RESOURCE_EXHAUSTED", "at most 256"):
+    with rejected("RESOURCE_EXHAUSTED", "at most 256"):
         client.infer("shades", [pixels(np.zeros((257, SIDE, SIDE, 1), np.uint8))])
 
 
@@ -172,28 +172,28 @@ def test_priority_and_timeout_are_accepted(client: Any) -> None:
     assert response.as_numpy("probabilities").argmax() == 4
 
 
-def test_a_deadline_of_the_call_or_of_the_request(kept_waiting: Any, patient: ServerProcess) -> None:
-    with refused("DEADLINE_EXCEEDED", ""):
+def test_a_deadline_of_the_call_or_of_the_request(kept_waiting: Any, slow_batches: ServerProcess) -> None:
+    with rejected("DEADLINE_EXCEEDED", ""):
         kept_waiting.infer("shades", [pixels(rows(1))], client_timeout=0.2)
-    with refused("DEADLINE_EXCEEDED", "the deadline passed"):
+    with rejected("DEADLINE_EXCEEDED", "the deadline passed"):
         kept_waiting.infer("shades", [pixels(rows(1))], timeout=1000)
-    scrape_until(patient.url, lambda page: page.is_idle())
+    scrape_until(slow_batches.url, lambda page: page.is_idle())
 
 
-def test_a_cancelled_call_frees_its_place(kept_waiting: Any, patient: ServerProcess) -> None:
+def test_a_cancelled_call_frees_its_place(kept_waiting: Any, slow_batches: ServerProcess) -> None:
     def cancelled(page: MetricsPage) -> float:
         return page.total("convserve_requests_total", protocol="open_inference_grpc", code="CANCELLED")
 
     # A client cancels when its deadline passes, so another test's call may be counted.
-    before = cancelled(scrape_until(patient.url, MetricsPage.is_idle))
+    before = cancelled(scrape_until(slow_batches.url, MetricsPage.is_idle))
     answers: queue.Queue[Any] = queue.Queue()
     call = kept_waiting.async_infer(
         "shades", [pixels(rows(1))], callback=lambda result, error: answers.put(error)
     )
-    scrape_until(patient.url, lambda page: page.total("convserve_queue_depth") == 1)
+    scrape_until(slow_batches.url, lambda page: page.total("convserve_queue_depth") == 1)
     call.cancel()
     assert "CANCELLED" in str(answers.get(timeout=DEADLINE))
-    assert cancelled(scrape_until(patient.url, MetricsPage.is_idle)) == before + 1
+    assert cancelled(scrape_until(slow_batches.url, MetricsPage.is_idle)) == before + 1
 
 
 def test_a_stream(client: Any) -> None:
@@ -232,7 +232,7 @@ def test_the_asynchronous_client(both: ServerProcess) -> None:
             answers = await asyncio.gather(*calls)
             best = [response.as_numpy("probabilities").argmax() for response in answers]
             assert best == [index % 10 for index in range(100)]
-            with refused("NOT_FOUND", "no model"):
+            with rejected("NOT_FOUND", "no model"):
                 await client.infer("unknown", [pixels(rows(1))])
 
     asyncio.run(test())

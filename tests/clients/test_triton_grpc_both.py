@@ -49,7 +49,7 @@ def files(*images: bytes) -> Any:
     return tensor(np.array(images, np.object_), "BYTES")
 
 
-def refused(status: str, sentence: str) -> Any:
+def rejected(status: str, sentence: str) -> Any:
     """Expects the call in the block to be rejected with this status and message."""
     return pytest.raises(blocking.InferenceServerException, match=rf"\[StatusCode\.{status}\].*{sentence}")
 
@@ -68,9 +68,9 @@ def test_pixels_and_encoded_images_bit_for_bit(
 def test_classes_with_their_labels(client: Client, server: ServerProcess) -> None:
     file = image(200, side=9)
     wanted = blocking.InferRequestedOutput("probabilities", class_count=3)
-    told = client.infer("shades", [files(file)], outputs=[wanted]).as_numpy("probabilities")
+    classes = client.infer("shades", [files(file)], outputs=[wanted]).as_numpy("probabilities")
     best = ranked(server.url, "shades", file)[:3]
-    assert [element.decode() for element in told[0]] == [
+    assert [element.decode() for element in classes[0]] == [
         f"{each['probability']:.6f}:{each['index']}:{each['label']}" for each in best
     ]
 
@@ -123,7 +123,7 @@ def test_model_metadata_configuration_and_statistics(client: Client) -> None:
     ],
 )
 def test_errors(client: Client, call: Callable[[Client], object], status: str, sentence: str) -> None:
-    with refused(status, sentence):
+    with rejected(status, sentence):
         call(client)
 
 
@@ -131,8 +131,8 @@ def test_log_and_trace_settings_are_read_only(client: Client) -> None:
     logs = client.get_log_settings(as_json=True)["settings"]
     assert logs["log_format"] == {"string_param": "default"}
     assert (logs["log_warning"], logs["log_info"]) == ({"bool_param": True}, {"bool_param": False})
-    asked = {"log_warning": True, "log_verbose_level": 0, "log_file": ""}
-    assert client.update_log_settings(asked, as_json=True)["settings"] == logs
+    sent = {"log_warning": True, "log_verbose_level": 0, "log_file": ""}
+    assert client.update_log_settings(sent, as_json=True)["settings"] == logs
     traces = client.get_trace_settings("shades", as_json=True)["settings"]
     assert traces["trace_level"] == {"value": ["OFF"]}
     asked_traces = {"trace_level": ["OFF"], "trace_rate": "0", "trace_count": None}

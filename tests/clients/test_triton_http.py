@@ -144,9 +144,9 @@ def test_digits_of_mnist_bit_for_bit(
 def test_classes_with_their_labels(client: Client, server: ServerProcess, binary: bool) -> None:
     images = [image(level(3), side=30), image(200, side=9)]
     result = client.infer("shades", [files(*images)], outputs=wanted(binary=binary, classes=3))
-    told = result.as_numpy("probabilities")
-    assert told.shape == (2, 3)
-    for row, file in zip(told, images, strict=True):
+    classes = result.as_numpy("probabilities")
+    assert classes.shape == (2, 3)
+    for row, file in zip(classes, images, strict=True):
         elements = [element.decode() if isinstance(element, bytes) else element for element in row]
         best = ranked(server.url, "shades", file)[:3]
         assert elements == [f"{each['probability']:.6f}:{each['index']}:{each['label']}" for each in best]

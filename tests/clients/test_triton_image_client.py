@@ -129,10 +129,14 @@ def convnet(shipped: ServerProcess) -> Iterator[ImageClient]:
     yield from connected(shipped, "convnet")
 
 
-def agree(told: list[Ranked], native: list[dict[str, Any]]) -> None:
-    assert [(each.index, each.label) for each in told] == [(each["index"], each["label"]) for each in native]
+def agree(classes: list[Ranked], native: list[dict[str, Any]]) -> None:
+    assert [(each.index, each.label) for each in classes] == [
+        (each["index"], each["label"]) for each in native
+    ]
     # Within the extension's digits and the client's own arithmetic.
-    assert [each.value for each in told] == pytest.approx([each["probability"] for each in native], abs=2e-6)
+    assert [each.value for each in classes] == pytest.approx(
+        [each["probability"] for each in native], abs=2e-6
+    )
 
 
 def test_model_properties_from_metadata_and_configuration(shades: ImageClient, linear: ImageClient) -> None:

@@ -44,16 +44,16 @@ def channel(own: ServerProcess) -> Iterator[grpc.Channel]:
 
 def ask(channel: grpc.Channel, call: Call) -> Code:
     """The status of a call; a server that hangs exceeds the client's deadline."""
-    asked = channel.unary_unary(f"/{SERVICE.full_name}/{call.method}", bytes, bytes).future(
+    sent = channel.unary_unary(f"/{SERVICE.full_name}/{call.method}", bytes, bytes).future(
         call.data, timeout=DEADLINE
     )
-    code, details = asked.code(), asked.details()
+    code, details = sent.code(), sent.details()
     assert code in EXPECTED, (code, details)
     assert details != "Deadline Exceeded"
     return code
 
 
-def unharmed(server: ServerProcess, channel: grpc.Channel) -> None:
+def assert_serves(server: ServerProcess, channel: grpc.Channel) -> None:
     """Asserts that the queue is empty, and that valid calls succeed."""
     scrape_until(server.url, MetricsPage.is_idle)
     for call in GOOD:
@@ -90,5 +90,5 @@ def test_non_grpc_traffic_does_not_harm_the_server(own: ServerProcess, data: byt
 @needs_procfs
 @pytest.mark.measures
 def test_memory_does_not_grow(own: ServerProcess, channel: grpc.Channel) -> None:
-    grown = growth(own.pid, calls, lambda call: ask(channel, call), lambda: unharmed(own, channel))
+    grown = growth(own.pid, calls, lambda call: ask(channel, call), lambda: assert_serves(own, channel))
     assert grown < MAY_GROW

@@ -24,9 +24,9 @@ from tests.support.server.server_process import ServerProcess
 
 Case = schemathesis.Case[Any]
 # Intended server errors: not supported, not ready, deadline passed.
-MEANT = (501, 503, 504)
+INTENDED = (501, 503, 504)
 EXAMPLES = 12 * FACTOR
-THERE = {"name": "shades", "version": "1", "label": "stable"}
+PATH_PARAMETERS = {"name": "shades", "version": "1", "label": "stable"}
 
 
 @pytest.fixture(scope="session")
@@ -64,7 +64,7 @@ def test_responses_match_the_description(
     def try_it(case: Case) -> None:
         ask(case, session)
         if case.path_parameters:
-            case.path_parameters.update({key: THERE[key] for key in case.path_parameters})
+            case.path_parameters.update({key: PATH_PARAMETERS[key] for key in case.path_parameters})
             ask(case, session)
 
     try_it()
@@ -73,7 +73,7 @@ def test_responses_match_the_description(
 def ask(case: Case, session: requests.Session) -> None:
     response = case.call(session=session, timeout=DEADLINE)
     checks = [status_code_conformance, content_type_conformance, response_schema_conformance]
-    if response.status_code not in MEANT:
+    if response.status_code not in INTENDED:
         checks.append(not_a_server_error)
     case.validate_response(response, checks=checks)
     if response.status_code >= 400:

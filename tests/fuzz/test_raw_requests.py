@@ -40,7 +40,7 @@ def check(response: HttpResponse) -> None:
         assert isinstance(response.json["error"], str)
 
 
-def unharmed(server: ServerProcess, connection: http.client.HTTPConnection) -> None:
+def assert_serves(server: ServerProcess, connection: http.client.HTTPConnection) -> None:
     """Asserts that the queue is empty, and that valid requests succeed."""
     scrape_until(server.url, MetricsPage.is_idle)
     for sent in GOOD:
@@ -67,7 +67,7 @@ def test_a_disconnect_does_not_harm_the_server(server: ServerProcess, path: str)
 def test_the_server_still_serves_valid_requests(
     server: ServerProcess, connection: http.client.HTTPConnection
 ) -> None:
-    unharmed(server, connection)
+    assert_serves(server, connection)
 
 
 @needs_procfs
@@ -77,6 +77,6 @@ def test_memory_does_not_grow(server: ServerProcess, connection: http.client.HTT
         server.pid,
         requests,
         lambda sent: check(ask(connection, sent)),
-        lambda: unharmed(server, connection),
+        lambda: assert_serves(server, connection),
     )
     assert grown < MAY_GROW

@@ -14,10 +14,10 @@ from ..open_inference.infer_request import (
     InferRequest,
     OutputTensor,
     RequestedOutput,
+    check_classification,
     check_inputs,
     check_outputs,
     check_parameters,
-    classes_wanted,
     new_id,
 )
 from ..shared.tensors import Elements, Numbers, RawBytes, TensorPayload
@@ -73,7 +73,9 @@ def _requested(output: ModelInferRequest.InferRequestedOutputTensor) -> Requeste
     parameters = _values(output.parameters)
     if "shared_memory_region" in parameters:
         raise InvalidInput("shared memory is not offered; the tensors come in the response")
-    classification = classes_wanted(parameters["classification"]) if "classification" in parameters else 0
+    classification = (
+        check_classification(parameters["classification"]) if "classification" in parameters else 0
+    )
     return RequestedOutput(output.name, binary=True, classification=classification)
 
 

@@ -77,7 +77,7 @@ async def infer(
         check_classifies(model)
     content = decode_tensor(request.tensor, model.manifest.input, max_images)
     inference = await classifier.infer(model, content, deadline=deadline)
-    return [_output(wanted, inference.scores, model.manifest) for wanted in request.outputs], inference
+    return [_output(output, inference.scores, model.manifest) for output in request.outputs], inference
 
 
 def check_inputs(names: Sequence[str], manifest: Manifest) -> None:
@@ -132,7 +132,7 @@ def check_parameters(parameters: Mapping[str, Any] | None) -> float | None:
     return timeout / 1e6 or None
 
 
-def classes_wanted(value: Any) -> int:
+def check_classification(value: Any) -> int:
     """Checks an output's `classification` parameter.
 
     Raises:
@@ -148,19 +148,19 @@ def new_id() -> str:
     return uuid.uuid4().hex
 
 
-def _output(wanted: RequestedOutput, scores: Scores, manifest: Manifest) -> OutputTensor:
-    if not wanted.classification:
-        return OutputTensor(wanted.name, "FP32", scores.shape, wanted.binary, scores)
+def _output(output: RequestedOutput, scores: Scores, manifest: Manifest) -> OutputTensor:
+    if not output.classification:
+        return OutputTensor(output.name, "FP32", scores.shape, output.binary, scores)
     if scores.size > MAX_CLASSIFICATION_ELEMENTS:
         raise InvalidInput(
             f"classification supports at most {MAX_CLASSIFICATION_ELEMENTS:,} scores; "
             f"the request has {scores.size:,}"
         )
     elements = [
-        element for row in scores for element in _classes(row, manifest.labels, wanted.classification)
+        element for row in scores for element in _classes(row, manifest.labels, output.classification)
     ]
     shape = (len(scores), len(elements) // len(scores))
-    return OutputTensor(wanted.name, "BYTES", shape, wanted.binary, elements=elements)
+    return OutputTensor(output.name, "BYTES", shape, output.binary, elements=elements)
 
 
 def _classes(row: Scores, labels: Sequence[str], count: int) -> list[bytes]:

@@ -46,7 +46,7 @@ def trace_settings() -> dict[str, Any]:
     }
 
 
-def read_wanted(body: bytes, limits: JsonLimits) -> Mapping[str, Any]:
+def parse_settings(body: bytes, limits: JsonLimits) -> Mapping[str, Any]:
     """The requested settings of a body.
 
     Raises:
@@ -56,17 +56,17 @@ def read_wanted(body: bytes, limits: JsonLimits) -> Mapping[str, Any]:
     return parse_json(_ADAPTER, body or b"{}", limits, hint="; expected an object of settings")
 
 
-def check_unchanged(settings: Mapping[str, Any], wanted: Mapping[str, Any], why: str) -> None:
+def check_unchanged(settings: Mapping[str, Any], requested: Mapping[str, Any], reason: str) -> None:
     """Accepts current values, and None, which requests the default that every setting has.
 
     Raises:
         InvalidInput: a setting is unknown, or its requested value differs.
     """
-    for name, value in wanted.items():
+    for name, value in requested.items():
         if name not in settings:
             raise InvalidInput(f"unknown setting {name[:100]!r}; known settings: {', '.join(settings)}")
         if value is not None and as_list(value) != as_list(settings[name]):
-            raise InvalidInput(f"{name} is fixed while the server runs; {why}")
+            raise InvalidInput(f"{name} is fixed while the server runs; {reason}")
 
 
 def as_list(value: Any) -> list[Any]:

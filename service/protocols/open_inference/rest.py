@@ -31,7 +31,7 @@ from .read_only_settings import (
     TRACES_FIXED,
     check_unchanged,
     log_settings,
-    read_wanted,
+    parse_settings,
     trace_settings,
 )
 from .rest_codec import RAW_HEADER_LENGTH, read_request, write_response
@@ -116,19 +116,19 @@ class OpenInference:
         model = context.resolve(self._resolve, self.limits.request_timeout)
         received = await read_body(context.request, self.limits.max_body_bytes)
         body = decompress(received, context.header(b"content-encoding") or "", self.limits.max_body_bytes)
-        asked = read_request(
+        parsed = read_request(
             body,
             context.header(RAW_HEADER_LENGTH),
             model.manifest,
             self.limits.json,
         )
-        if asked.timeout is not None:
-            context.shorten_deadline(asked.timeout)
+        if parsed.timeout is not None:
+            context.shorten_deadline(parsed.timeout)
         outputs, inference = await infer(
-            self.plane.classifier, model, asked, max_images=self.limits.max_images, deadline=context.deadline
+            self.plane.classifier, model, parsed, max_images=self.limits.max_images, deadline=context.deadline
         )
         context.timings = inference.timings
-        content, headers = write_response(asked, model, outputs)
+        content, headers = write_response(parsed, model, outputs)
         content, coding = compress(content, context.header(b"accept-encoding") or "")
         if coding is not None:
             headers.append((b"content-encoding", coding.encode()))
@@ -169,8 +169,8 @@ class OpenInference:
     async def index(self, request: Request) -> Response:
         """Accepts an empty body, and needs no Content-Type, because tritonclient sends none."""
         body = await read_body(request, self.limits.max_body_bytes)
-        asked = parse_json(_INDEX, body or b"{}", self.limits.json)
-        return json_response(index_of(self.plane.registry, ready_only=asked.ready))
+        parsed = parse_json(_INDEX, body or b"{}", self.limits.json)
+        return json_response(index_of(self.plane.registry, ready_only=parsed.ready))
 
     async def no_regions(self) -> Response:
         """Shared memory is not supported, so the list of registered regions is empty."""
@@ -179,7 +179,7 @@ class OpenInference:
     async def logging(self, request: Request) -> Response:
         settings = log_settings()
         body = await read_body(request, self.limits.max_body_bytes)
-        check_unchanged(settings, read_wanted(body, self.limits.json), LOGS_FIXED)
+        check_unchanged(settings, parse_settings(body, self.limits.json), LOGS_FIXED)
         return json_response(settings)
 
     async def tracing(self, request: Request) -> Response:
@@ -187,7 +187,7 @@ class OpenInference:
             self._resolve(request.path_params)
         settings = trace_settings()
         body = await read_body(request, self.limits.max_body_bytes)
-        check_unchanged(settings, read_wanted(body, self.limits.json), TRACES_FIXED)
+        check_unchanged(settings, parse_settings(body, self.limits.json), TRACES_FIXED)
         return json_response(settings)
 
     async def not_supported(self, request: Request) -> Response:

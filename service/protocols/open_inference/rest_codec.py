@@ -21,10 +21,10 @@ from .infer_request import (
     InferRequest,
     OutputTensor,
     RequestedOutput,
+    check_classification,
     check_inputs,
     check_outputs,
     check_parameters,
-    classes_wanted,
     new_id,
 )
 
@@ -155,7 +155,9 @@ def _requested(output: JsonOutput, default: bool) -> RequestedOutput:
     parameters = output.parameters
     if "shared_memory_region" in parameters:
         raise InvalidInput("shared memory is not supported; outputs are returned in the body")
-    classification = classes_wanted(parameters["classification"]) if "classification" in parameters else 0
+    classification = (
+        check_classification(parameters["classification"]) if "classification" in parameters else 0
+    )
     binary = _boolean(parameters.get("binary_data", default), "binary_data")
     return RequestedOutput(output.name, binary, classification)
 

@@ -56,7 +56,7 @@ class TensorFlowServing:
                     route_class_override=InferenceRoute,
                     include_in_schema=verb != "{verb}",
                     summary=verb.capitalize(),
-                    openapi_extra=_described(path, verb),
+                    openapi_extra=_openapi(path, verb),
                     responses=error_responses(),
                     tags=[TAG],
                 )
@@ -165,7 +165,7 @@ def _tensor(name: str, dtype: str, *axes: int | None) -> dict[str, Any]:
     }
 
 
-def _described(path: str, verb: str) -> dict[str, Any]:
+def _openapi(path: str, verb: str) -> dict[str, Any]:
     members = {"predict": ["instances", "inputs"], "classify": ["examples"]}.get(verb, [])
     schema = {"type": "object", "properties": {member: {} for member in members}}
     body = {"required": True, "content": {"application/json": {"schema": schema}}}

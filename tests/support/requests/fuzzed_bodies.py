@@ -49,7 +49,7 @@ def _packed(sent: Sent) -> Sent:
     return Sent(sent.path, {**sent.headers, "Content-Encoding": "gzip"}, gzip.compress(sent.body))
 
 
-def _good() -> list[Sent]:
+def _valid() -> list[Sent]:
     """At least one of each form of body."""
     file, row = image(7), rows(7)
     text = base64.b64encode(file).decode()
@@ -81,7 +81,7 @@ def _good() -> list[Sent]:
     ]
 
 
-GOOD = _good()
+GOOD = _valid()
 
 _NUMBERS = [-1, 0, 1, 2**31, 2**32, 2**60, 2**62, 2**63, 2**64, 10**400, 0.5, 1e39, 1e308]
 _TOKENS = [
@@ -110,7 +110,7 @@ _headers = st.fixed_dictionaries(
 
 
 @st.composite
-def _tampered(draw: st.DrawFn) -> Sent:
+def _mutated(draw: st.DrawFn) -> Sent:
     """A valid request with bytes removed, inserted or overwritten, and with other headers."""
     path, headers, body = draw(st.sampled_from(GOOD))
     for _ in range(draw(st.integers(0, 3))):
@@ -124,4 +124,4 @@ def _tampered(draw: st.DrawFn) -> Sent:
 
 _anything = st.builds(Sent, st.sampled_from(PATHS), _headers, st.binary(max_size=400))
 
-requests = _tampered() | _anything
+requests = _mutated() | _anything

@@ -29,7 +29,7 @@ def infer(changes: dict[str, Any], contents: dict[str, Any] | None = None, **mor
     return Call("ModelInfer", request.SerializeToString())
 
 
-def _good() -> list[Call]:
+def _valid() -> list[Call]:
     """At least one of each form of request."""
     row, file = rows(7), image(7)
     one_file = {"datatype": "BYTES", "shape": [1]}
@@ -61,7 +61,7 @@ def _good() -> list[Call]:
     ]
 
 
-GOOD = _good()
+GOOD = _valid()
 
 _lengths = st.sampled_from([-(2**63), -1, 0, 1, 2, SIDE, 2**31, 2**32, 2**60, 2**62, 2**63 - 1])
 _shapes = st.lists(_lengths, max_size=6) | st.just([1] * 1000) | st.just([2**32] * 4)
@@ -122,7 +122,7 @@ _made_up = st.builds(
 
 
 @st.composite
-def _tampered(draw: st.DrawFn) -> Call:
+def _mutated(draw: st.DrawFn) -> Call:
     """A valid call with bytes removed, inserted or overwritten, and sometimes another method."""
     method, data = draw(st.sampled_from(GOOD))
     for _ in range(draw(st.integers(0, 3))):
@@ -132,4 +132,4 @@ def _tampered(draw: st.DrawFn) -> Call:
     return Call(draw(st.just(method) | st.sampled_from(METHODS)), data)
 
 
-calls = _made_up | _tampered() | st.builds(Call, st.sampled_from(METHODS), st.binary(max_size=200))
+calls = _made_up | _mutated() | st.builds(Call, st.sampled_from(METHODS), st.binary(max_size=200))

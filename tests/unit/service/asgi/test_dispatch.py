@@ -58,12 +58,12 @@ CASES = [
     Case("/models/shades/classify", image(level(7))),
     Case("/models/shades/versions/1/classify", image(level(7))),
     Case("/models/shades/versions/2/classify", image(level(7))),
-    Case("/models/nobody/classify", image(level(7))),
+    Case("/models/unknown/classify", image(level(7))),
     Case("/models//classify", image(level(7))),
     Case("/models/shades", image(level(7))),
     Case("/v2/models/shades/infer", document({"id": "1", "inputs": [TENSOR]}), (JSON,)),
     Case("/v2/models/shades/infer", document({"id": "1", "inputs": []}), (JSON,)),
-    Case("/v2/models/nobody/infer", document({"id": "1", "inputs": [TENSOR]}), (JSON,)),
+    Case("/v2/models/unknown/infer", document({"id": "1", "inputs": [TENSOR]}), (JSON,)),
     Case("/v2/models/shades/versions/1/infer", b"", (JSON, (b"inference-header-content-length", b"9"))),
     Case("/v2/models/shades/unload"),
     Case("/v2/repository/index", b"{}", (JSON,)),
@@ -72,7 +72,7 @@ CASES = [
     Case("/v1/models/shades:regress", b"{}", (JSON,)),
     Case("/v1/models/shades/labels/stable:predict", b"{}", (JSON,)),
     Case("/predictions/shades", image(level(7)), ()),
-    Case("/predictions/nobody", image(level(7)), ()),
+    Case("/predictions/unknown", image(level(7)), ()),
     Case("/nowhere"),
     Case("/metrics"),
     Case("/"),
@@ -115,11 +115,11 @@ def test_cached_routing_matches_fastapi(case: Case, application: tuple[Applicati
     app, client = application
     assert client.portal is not None
 
-    async def long_way(scope: Any, receive: Any, send: Any) -> None:
+    async def fastapi_path(scope: Any, receive: Any, send: Any) -> None:
         await FastAPI.__call__(app, scope, receive, send)
 
     first, again = client.portal.call(ask, app, case), client.portal.call(ask, app, case)
-    assert first == again == client.portal.call(ask, long_way, case)
+    assert first == again == client.portal.call(ask, fastapi_path, case)
     assert [message["type"] for message in first] == ["http.response.start", "http.response.body"]
 
 
@@ -135,15 +135,15 @@ def test_an_internal_error_is_sent_and_raised(
             sent.append(message)
 
         async def receive() -> Message:
-            raise ZeroDivisionError("nobody foresaw this")
+            raise ZeroDivisionError("an unexpected error")
 
         scope = {"type": "http", "method": "POST", "path": "/classify", "query_string": b"", "headers": []}
         await app(scope, receive, send)
 
-    with pytest.raises(ZeroDivisionError, match="nobody foresaw this"):
+    with pytest.raises(ZeroDivisionError, match="an unexpected error"):
         client.portal.call(fail, app)
     short, sent[:] = list(sent), []
-    with pytest.raises(ZeroDivisionError, match="nobody foresaw this"):
+    with pytest.raises(ZeroDivisionError, match="an unexpected error"):
         client.portal.call(fail, lambda *call: FastAPI.__call__(app, *call))
     assert [short[0]["status"], short[1]["body"]] == [sent[0]["status"], sent[1]["body"]]
     assert short[0]["status"] == 500

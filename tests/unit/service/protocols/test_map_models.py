@@ -38,7 +38,7 @@ def client(models: Path) -> Iterator[TestClient]:
         yield client
 
 
-def asked(pixels: NDArray[np.uint8], **parameters: Any) -> dict[str, Any]:
+def infer_body(pixels: NDArray[np.uint8], **parameters: Any) -> dict[str, Any]:
     tensor = {"name": "pixels", "shape": pixels.shape, "datatype": "UINT8", "data": pixels.ravel().tolist()}
     return {"inputs": [tensor], "outputs": [{"name": "maps", "parameters": parameters}]}
 
@@ -46,7 +46,7 @@ def asked(pixels: NDArray[np.uint8], **parameters: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 5, 3), (3, 17, 40), (6, 2, 2)])
 def test_any_height_and_width_as_json(client: TestClient, shape: tuple[int, int, int]) -> None:
     pixels = images(*shape)
-    response = client.post("/v2/models/filters/infer", json=asked(pixels))
+    response = client.post("/v2/models/filters/infer", json=infer_body(pixels))
     assert response.status_code == 200, response.text
     (output,) = response.json()["outputs"]
     assert (output["name"], output["datatype"], output["shape"]) == ("maps", "FP32", [*shape, 4])
@@ -106,7 +106,7 @@ def test_only_one_encoded_image_per_request(client: TestClient) -> None:
         ("/v1/models/filters:classify", {"examples": [{"image": images(1, 4, 4)[0].tolist()}]}),
         ("/v1/models/filters:CLASSIFY", {"examples": [{"image": images(1, 4, 4)[0].tolist()}]}),
         ("/predictions/filters", None),
-        ("/v2/models/filters/infer", asked(images(1, 4, 4), classification=3)),
+        ("/v2/models/filters/infer", infer_body(images(1, 4, 4), classification=3)),
     ],
 )
 def test_classification_is_rejected_in_every_dialect(client: TestClient, path: str, content: Any) -> None:
@@ -115,7 +115,7 @@ def test_classification_is_rejected_in_every_dialect(client: TestClient, path: s
 
 
 @pytest.mark.parametrize(
-    ("shape", "status", "words"),
+    ("shape", "status", "message"),
     [
         ([1, 4, 4], 400, r"expected UINT8 of shape \[n, height, width, 1\]"),
         ([1, 4, 0, 1], 400, r"expected UINT8 of shape \[n, height, width, 1\]"),
@@ -127,9 +127,9 @@ def test_classification_is_rejected_in_every_dialect(client: TestClient, path: s
         ([1, 4, 4, 1], 400, r"does not match \[1, 4, 4, 1\]"),
     ],
 )
-def test_invalid_shapes(client: TestClient, shape: list[int], status: int, words: str) -> None:
+def test_invalid_shapes(client: TestClient, shape: list[int], status: int, message: str) -> None:
     tensor = {"name": "pixels", "shape": shape, "datatype": "UINT8", "data": [0] * 15}
-    assert_error(client.post("/v2/models/filters/infer", json={"inputs": [tensor]}), status, words)
+    assert_error(client.post("/v2/models/filters/infer", json={"inputs": [tensor]}), status, message)
 
 
 def test_large_feature_maps_need_binary_outputs(client: TestClient) -> None:
@@ -178,7 +178,7 @@ def test_the_list_of_models_describes_the_output(client: TestClient) -> None:
 
 
 def test_no_predictions_are_counted(client: TestClient) -> None:
-    client.post("/v2/models/filters/infer", json=asked(images(2, 3, 3)))
+    client.post("/v2/models/filters/infer", json=infer_body(images(2, 3, 3)))
     page = client.get("/metrics").text
     assert 'convserve_images_total{model="filters",version="1"} 2.0' in page
     assert "convserve_predictions_total{" not in page
@@ -206,4 +206,4 @@ def test_concurrent_requests_of_different_sizes(models: Path) -> None:
 
 
 def _maps_of(client: TestClient, pixels: NDArray[np.uint8]) -> Any:
-    return client.post("/v2/models/filters/infer", json=asked(pixels)).json()["outputs"][0]["data"]
+    return client.post("/v2/models/filters/infer", json=infer_body(pixels)).json()["outputs"][0]["data"]

@@ -22,8 +22,14 @@ from tests.support.models.gray_classifier import image, level, publish_shades
 
 INFER, ADMIN, METRICS, SLOW = (f"key-of-{name}-1234567" for name in ("infer", "admin", "metrics", "slow"))
 KEYS = f"app infer {INFER}; ops admin {ADMIN}; scraper metrics {METRICS}; slow infer {SLOW} 0.001"
-THERE = {"name": "shades", "version": "1", "label": "stable", "repository": "main", "rest": "status"}
-NOWHERE = [
+PATH_PARAMETERS = {
+    "name": "shades",
+    "version": "1",
+    "label": "stable",
+    "repository": "main",
+    "rest": "status",
+}
+UNKNOWN_PATHS = [
     "/nowhere",
     "/livez/",
     "//livez",
@@ -41,7 +47,7 @@ def routes() -> list[tuple[str, str]]:
     found = []
     for route in create_app(Settings()).routes:
         assert isinstance(route, Route), "another kind of route needs another look at who may ask it"
-        path = re.sub(r"{(\w+)(:\w+)?}", lambda match: THERE.get(match[1], "x"), route.path)
+        path = re.sub(r"{(\w+)(:\w+)?}", lambda match: PATH_PARAMETERS.get(match[1], "x"), route.path)
         found += [(method, path) for method in sorted(route.methods or ())]
     return found
 
@@ -63,7 +69,7 @@ def bearer(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"}
 
 
-@pytest.mark.parametrize(("method", "path"), [*routes(), *product(["GET", "POST", "OPTIONS"], NOWHERE)])
+@pytest.mark.parametrize(("method", "path"), [*routes(), *product(["GET", "POST", "OPTIONS"], UNKNOWN_PATHS)])
 def test_only_probes_need_no_key(guarded: TestClient, method: str, path: str) -> None:
     response = guarded.request(method, path)
     if path in PROBES:

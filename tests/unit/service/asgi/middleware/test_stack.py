@@ -18,14 +18,14 @@ from service.telemetry.rejections import RejectionCounters
 
 KEY = "the-only-key-there-is"
 PAGE = {"Origin": "https://page.example"}
-ASKED_BEFOREHAND = {
+PREFLIGHT = {
     **PAGE,
     "Access-Control-Request-Method": "POST",
     "Access-Control-Request-Headers": "authorization",
 }
 
 
-def enclosed(models: Path, keys: str | None = None, **given: Any) -> TestClient:
+def wrapped(models: Path, keys: str | None = None, **given: Any) -> TestClient:
     settings = Settings(models=models, **given)
     service = build(settings)
     app = service.app
@@ -41,29 +41,29 @@ def test_no_middleware_by_default() -> None:
 
 
 def test_cors_is_off_by_default(repository: Path) -> None:
-    with enclosed(repository) as client:
+    with wrapped(repository) as client:
         assert "access-control-allow-origin" not in client.get("/models", headers=PAGE).headers
-        assert client.options("/classify", headers=ASKED_BEFOREHAND).status_code == 405
+        assert client.options("/classify", headers=PREFLIGHT).status_code == 405
 
 
 @pytest.mark.parametrize(
     "origins", ["https://page.example", "https://other.example, https://page.example", "*"]
 )
 def test_cors_allows_the_configured_origins(repository: Path, origins: str) -> None:
-    with enclosed(repository, f"page infer {KEY}", cors_origins=origins) as client:
-        asked = client.options("/classify", headers=ASKED_BEFOREHAND)
-        assert asked.status_code == 200
-        assert "POST" in asked.headers["access-control-allow-methods"]
-        assert asked.headers["access-control-allow-headers"] == "authorization"
-        refused = client.get("/models", headers=PAGE)
-        assert refused.status_code == 401
+    with wrapped(repository, f"page infer {KEY}", cors_origins=origins) as client:
+        preflight = client.options("/classify", headers=PREFLIGHT)
+        assert preflight.status_code == 200
+        assert "POST" in preflight.headers["access-control-allow-methods"]
+        assert preflight.headers["access-control-allow-headers"] == "authorization"
+        rejected = client.get("/models", headers=PAGE)
+        assert rejected.status_code == 401
         response = client.get("/models", headers={**PAGE, "X-API-Key": KEY})
         assert response.status_code == 200
-        for each in (asked, refused, response):
+        for each in (preflight, rejected, response):
             assert each.headers["access-control-allow-origin"] in ("*", "https://page.example")
 
 
 def test_cors_rejects_other_origins(repository: Path) -> None:
-    with enclosed(repository, cors_origins="https://other.example") as client:
-        assert client.options("/classify", headers=ASKED_BEFOREHAND).status_code == 400
+    with wrapped(repository, cors_origins="https://other.example") as client:
+        assert client.options("/classify", headers=PREFLIGHT).status_code == 400
         assert "access-control-allow-origin" not in client.get("/models", headers=PAGE).headers

@@ -37,8 +37,8 @@ def finite(value: Any) -> Any:
 
 @given(CLASSIFICATIONS)
 def test_the_json_equals_a_librarys(classification: Classification) -> None:
-    def refuse(word: str) -> None:
+    def reject(word: str) -> None:
         raise AssertionError(f"{word} is no JSON")
 
-    written = json.loads(as_json(classification), parse_constant=refuse)
+    written = json.loads(as_json(classification), parse_constant=reject)
     assert written == finite(classification.as_dict())

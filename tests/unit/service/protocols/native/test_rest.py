@@ -97,12 +97,12 @@ def test_names_and_versions_in_the_path(repository: Path) -> None:
     publish_shades(repository)
     publish_shades(repository, "other.name-2_x")
     with TestClient(create_app(Settings(models=repository, default_model="other.name-2_x"))) as client:
-        asked = {
+        served_by_path = {
             "/classify": ("other.name-2_x", "1"),
             "/models/shades/classify": ("shades", "2"),
             "/models/shades/versions/1/classify": ("shades", "1"),
         }
-        for path, served in asked.items():
+        for path, served in served_by_path.items():
             document = client.post(path, content=image(0), headers=PNG).json()
             assert (document["model"], document["version"]) == served
 

@@ -79,10 +79,10 @@ def test_types_and_layouts(
     spec = InputSpec("pixels", dtype, layout, HEIGHT, WIDTH, channels, "fit")
     Linear(spec, "logits").publish(tmp_path)
     document = config(tmp_path, "linear")
-    [told] = document["input"]
-    assert told["data_type"] == {"uint8": "TYPE_UINT8", "float32": "TYPE_FP32"}[dtype]
-    assert told["format"] == f"FORMAT_{layout}"
-    assert told["dims"] == list(spec.shape())
+    [input_config] = document["input"]
+    assert input_config["data_type"] == {"uint8": "TYPE_UINT8", "float32": "TYPE_FP32"}[dtype]
+    assert input_config["format"] == f"FORMAT_{layout}"
+    assert input_config["dims"] == list(spec.shape())
     assert document["output"][0]["dims"] == [len(linear_model.LABELS)]
     assert document["output"][0]["name"] == "logits"
 

@@ -16,14 +16,14 @@ PATHS = ["/v2/logging", "/v2/trace/setting", "/v2/models/shades/trace/setting"]
 def test_current_values_are_returned_and_accepted(client: TestClient, path: str) -> None:
     settings = client.get(path).json()
     assert settings
-    for asked in (None, {}, settings, dict.fromkeys(settings)):
-        response = client.post(path) if asked is None else client.post(path, json=asked)
+    for sent in (None, {}, settings, dict.fromkeys(settings)):
+        response = client.post(path) if sent is None else client.post(path, json=sent)
         assert (response.status_code, response.json()) == (200, settings)
 
 
-@pytest.mark.parametrize("asked", [{"trace_level": "OFF"}, {"trace_level": ["OFF"]}, {"trace_rate": ["0"]}])
-def test_a_value_equals_a_list_of_one(client: TestClient, asked: object) -> None:
-    assert client.post("/v2/trace/setting", json=asked).json() == client.get("/v2/trace/setting").json()
+@pytest.mark.parametrize("sent", [{"trace_level": "OFF"}, {"trace_level": ["OFF"]}, {"trace_rate": ["0"]}])
+def test_a_value_equals_a_list_of_one(client: TestClient, sent: object) -> None:
+    assert client.post("/v2/trace/setting", json=sent).json() == client.get("/v2/trace/setting").json()
 
 
 def test_log_settings_reflect_the_log_level(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
@@ -33,7 +33,7 @@ def test_log_settings_reflect_the_log_level(client: TestClient, caplog: pytest.L
 
 
 @pytest.mark.parametrize(
-    ("path", "asked", "sentence"),
+    ("path", "sent", "sentence"),
     [
         ("/v2/logging", {"log_verbose_level": 3}, "log_verbose_level is fixed .* CONVSERVE_LOG"),
         ("/v2/logging", {"log_colour": True}, "unknown setting 'log_colour'"),
@@ -45,8 +45,8 @@ def test_log_settings_reflect_the_log_level(client: TestClient, caplog: pytest.L
         ("/v2/trace/setting", [], "the body: Input should be an? .*; expected an object of settings"),
     ],
 )
-def test_a_change_is_rejected(client: TestClient, path: str, asked: object, sentence: str) -> None:
-    assert_error(client.post(path, json=asked), 400, sentence)
+def test_a_change_is_rejected(client: TestClient, path: str, sent: object, sentence: str) -> None:
+    assert_error(client.post(path, json=sent), 400, sentence)
 
 
 def test_trace_settings_of_an_unknown_model(client: TestClient) -> None:

@@ -118,11 +118,11 @@ def test_a_raw_binary_request(client: TestClient, body: bytes) -> None:
 def test_images_as_bytes_and_in_base64(client: TestClient) -> None:
     files = [image(level(index), side=20 + index) for index in range(CLASSES)]
     tensor = {"name": "pixels", "shape": [CLASSES], "datatype": "BYTES"}
-    said = {"inputs": [{**tensor, "data": [base64.b64encode(file).decode() for file in files]}]}
+    in_json_body = {"inputs": [{**tensor, "data": [base64.b64encode(file).decode() for file in files]}]}
     tail = b"".join(struct.pack("<I", len(file)) + file for file in files)
-    told = {"inputs": [{**tensor, "parameters": {"binary_data_size": len(tail)}}]}
-    text = json.dumps(told).encode()
-    in_json = client.post(INFER, json=said).json()["outputs"][0]["data"]
+    binary_body = {"inputs": [{**tensor, "parameters": {"binary_data_size": len(tail)}}]}
+    text = json.dumps(binary_body).encode()
+    in_json = client.post(INFER, json=in_json_body).json()["outputs"][0]["data"]
     behind = client.post(INFER, content=text + tail, headers={LENGTH: str(len(text))})
     assert behind.json()["outputs"][0]["data"] == in_json
     assert np.reshape(in_json, (CLASSES, CLASSES)).argmax(axis=1).tolist() == list(range(CLASSES))
@@ -250,11 +250,11 @@ def test_non_finite_scores_are_null_in_json_and_kept_in_bytes(tmp_path: Path) ->
         }
     )
     with TestClient(create_app(Settings(models=tmp_path))) as client:
-        said = client.post("/v2/models/linear/infer", content=text).json()
+        in_json_body = client.post("/v2/models/linear/infer", content=text).json()
         document, tail = split(client.post("/v2/models/linear/infer", content=both))
         ranked = client.post("/v2/models/linear/infer", content=classes).json()
-    assert said["parameters"] == document["parameters"] == {"non_finite_as": "null"}
-    assert said["outputs"][0]["data"] == [0.0] * 4 + [None] * 4
+    assert in_json_body["parameters"] == document["parameters"] == {"non_finite_as": "null"}
+    assert in_json_body["outputs"][0]["data"] == [0.0] * 4 + [None] * 4
     np.testing.assert_array_equal(np.frombuffer(tail, "<f4"), [0] * 4 + [np.nan] * 4)
     assert ranked["outputs"][0]["data"] == ["0.000000:0:a", "nan:0:a"]
 

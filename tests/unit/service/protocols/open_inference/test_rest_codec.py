@@ -145,14 +145,14 @@ def test_any_body_is_parsed_or_rejected(manifest: Manifest, body: bytes, header:
 
 
 @given(st.integers(0, 2 * PIXELS), st.integers(0, 2 * PIXELS), st.integers(-1, 3))
-def test_missing_and_extra_bytes_are_rejected(manifest: Manifest, told: int, sent: int, n: int) -> None:
-    request = binary(told, shape=[n, SIDE, SIDE, 1])
+def test_missing_and_extra_bytes_are_rejected(manifest: Manifest, declared: int, sent: int, n: int) -> None:
+    request = binary(declared, shape=[n, SIDE, SIDE, 1])
     try:
         read_content(manifest, request, tail=bytes(sent))
     except InvalidInput:
-        assert not told == sent == n * PIXELS or n < 1
+        assert not declared == sent == n * PIXELS or n < 1
     else:
-        assert told == sent == n * PIXELS
+        assert declared == sent == n * PIXELS
 
 
 json_values = st.recursive(

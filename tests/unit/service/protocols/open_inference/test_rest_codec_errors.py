@@ -19,7 +19,7 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
     return Manifest.model_validate_json((folder / "manifest.json").read_bytes())
 
 
-REFUSED_INPUTS: dict[str, tuple[dict[str, Any], str]] = {
+INVALID_INPUTS: dict[str, tuple[dict[str, Any], str]] = {
     "no input": ({"inputs": []}, r"takes one input, 'pixels'; the request has \[\]"),
     "two inputs": ({"inputs": document()["inputs"] * 2}, r"has \['pixels', 'pixels'\]"),
     "another name": (document(name="image"), r"takes one input, 'pixels'; the request has \['image'\]"),
@@ -60,7 +60,7 @@ REFUSED_INPUTS: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize(("request_", "sentence"), REFUSED_INPUTS.values(), ids=REFUSED_INPUTS)
+@pytest.mark.parametrize(("request_", "sentence"), INVALID_INPUTS.values(), ids=INVALID_INPUTS)
 def test_messages_name_the_expected_and_the_actual_input(
     manifest: Manifest, request_: dict[str, Any], sentence: str
 ) -> None:
@@ -68,7 +68,7 @@ def test_messages_name_the_expected_and_the_actual_input(
         read_content(manifest, request_)
 
 
-REFUSED_PARAMETERS: list[tuple[dict[str, Any], str]] = [
+INVALID_PARAMETERS: list[tuple[dict[str, Any], str]] = [
     ({"triton_enable_empty_final_response": True}, "'triton_enable_empty_final_response' is reserved"),
     ({"x": [1]}, "'x' must be a string, a number or a boolean"),
     ({"x": {}}, "'x' must be a string, a number or a boolean"),
@@ -84,7 +84,7 @@ REFUSED_PARAMETERS: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("parameters", "sentence"), REFUSED_PARAMETERS, ids=str)
+@pytest.mark.parametrize(("parameters", "sentence"), INVALID_PARAMETERS, ids=str)
 def test_invalid_request_parameters(manifest: Manifest, parameters: dict[str, Any], sentence: str) -> None:
     with pytest.raises(InvalidInput, match=sentence):
         read(manifest, {**document(), "parameters": parameters})

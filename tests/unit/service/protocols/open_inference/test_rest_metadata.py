@@ -45,8 +45,8 @@ def test_health(client: TestClient, service: Service) -> None:
     assert client.get("/v2/health/ready").json() == {"ready": True, "live": True}
     service.plane.registry.drain()
     response = client.get("/v2/health/ready")
-    told = {"error": "the server is not ready: draining", "ready": False, "live": True}
-    assert (response.status_code, response.json()) == (503, told)
+    expected = {"error": "the server is not ready: draining", "ready": False, "live": True}
+    assert (response.status_code, response.json()) == (503, expected)
     assert client.get("/v2/health/live").status_code == 200
 
 

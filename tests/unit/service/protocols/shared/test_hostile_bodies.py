@@ -163,7 +163,7 @@ TENSOR = b'"name":"pixels","shape":[1,8,8,1],"datatype":"UINT8"'
 
 
 @pytest.fixture
-def frugal(repository: Path) -> Iterator[TestClient]:
+def limited(repository: Path) -> Iterator[TestClient]:
     """The application with a limit of 1000 JSON values."""
     with TestClient(create_app(Settings(models=repository, max_json_values=1000))) as client:
         yield client
@@ -182,21 +182,21 @@ def frugal(repository: Path) -> Iterator[TestClient]:
 )
 @pytest.mark.parametrize("element", [b"[]", b"{}", b"0"])
 @pytest.mark.measures
-def test_too_many_json_values(frugal: TestClient, path: str, body: bytes, element: bytes) -> None:
+def test_too_many_json_values(limited: TestClient, path: str, body: bytes, element: bytes) -> None:
     content = body % b",".join([element] * 1001)
     with memory_below(100 * len(content)):
-        response = frugal.post(path, content=content, headers={"Content-Type": "application/json"})
+        response = limited.post(path, content=content, headers={"Content-Type": "application/json"})
     assert_error(response, 413, "CONVSERVE_MAX_JSON_VALUES")
 
 
-def test_only_json_values_are_counted(frugal: TestClient) -> None:
+def test_only_json_values_are_counted(limited: TestClient) -> None:
     """Binary data after the JSON that has many commas, and a large base64 string."""
     pixels = bytes([ord(",")]) * 64 * 20
     head = b'{"inputs":[{%b,"parameters":{"binary_data_size":1280}}]}' % TENSOR.replace(b"[1,", b"[20,")
     headers = {"Inference-Header-Content-Length": str(len(head))}
-    assert frugal.post("/v2/models/shades/infer", content=head + pixels, headers=headers).status_code == 200
+    assert limited.post("/v2/models/shades/infer", content=head + pixels, headers=headers).status_code == 200
     large = base64.b64encode(image(level(3)) + bytes(100_000)).decode()
-    assert frugal.post("/classify", json={"images": [{"b64": large}]}).status_code == 200
+    assert limited.post("/classify", json={"images": [{"b64": large}]}).status_code == 200
 
 
 def test_limits_on_parts_and_depth_apply(repository: Path) -> None:
