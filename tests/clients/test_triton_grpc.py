@@ -105,9 +105,9 @@ def test_the_repository(client: Any) -> None:
         ("convnet", "1", "READY"),
         ("shades", "1", "READY"),
     }
-    with rejected("UNIMPLEMENTED", "RepositoryModelLoad is not offered"):
+    with rejected("UNIMPLEMENTED", "RepositoryModelLoad is not supported"):
         client.load_model("shades")
-    with rejected("UNIMPLEMENTED", "RepositoryModelUnload is not offered"):
+    with rejected("UNIMPLEMENTED", "RepositoryModelUnload is not supported"):
         client.unload_model("shades")
 
 
@@ -161,7 +161,7 @@ def test_errors(client: Any) -> None:
         client.get_model_config("shades", "7")
     with rejected("INVALID_ARGUMENT", "datatype FP32; expected UINT8 of shape"):
         client.infer("shades", [pixels(np.zeros((1, SIDE, SIDE, 1), np.float32), "FP32")])
-    with rejected("INVALID_ARGUMENT", "not a picture"):
+    with rejected("INVALID_ARGUMENT", "not an image"):
         client.infer("shades", [images(b"no image")])
     with rejected("RESOURCE_EXHAUSTED", "at most 256"):
         client.infer("shades", [pixels(np.zeros((257, SIDE, SIDE, 1), np.uint8))])

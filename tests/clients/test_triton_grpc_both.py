@@ -113,12 +113,12 @@ def test_model_metadata_configuration_and_statistics(client: Client) -> None:
         (
             lambda c: c.register_system_shared_memory("region", "/key", 64),
             "UNIMPLEMENTED",
-            "SystemSharedMemoryRegister is not offered",
+            "SystemSharedMemoryRegister is not supported",
         ),
         (
             lambda c: c.unregister_cuda_shared_memory(),
             "UNIMPLEMENTED",
-            "CudaSharedMemoryUnregister is not offered",
+            "CudaSharedMemoryUnregister is not supported",
         ),
     ],
 )

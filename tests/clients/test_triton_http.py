@@ -182,8 +182,8 @@ def test_compression_both_ways(client: Client, into: str | None, back: str | Non
             "shades has no output 'logits'; it has 'probabilities'",
         ),
         (lambda c: c.infer("shades", [tensor(rows(0))], timeout=1), "the deadline passed"),
-        (lambda c: c.load_model("shades"), "/v2/repository/models/shades/load is not offered"),
-        (lambda c: c.unload_model("shades"), "/v2/repository/models/shades/unload is not offered"),
+        (lambda c: c.load_model("shades"), "/v2/repository/models/shades/load is not supported"),
+        (lambda c: c.unload_model("shades"), "/v2/repository/models/shades/unload is not supported"),
     ],
 )
 def test_errors_carry_the_servers_message(

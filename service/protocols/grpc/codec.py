@@ -43,7 +43,7 @@ def read_request(message: ModelInferRequest, manifest: Manifest) -> InferRequest
 
 def _tensor(tensor: ModelInferRequest.InferInputTensor, raws: Sequence[bytes]) -> TensorPayload:
     if "shared_memory_region" in tensor.parameters:
-        raise InvalidInput("shared memory is not offered; send the tensors in the request")
+        raise InvalidInput("shared memory is not supported; send the tensors in the request")
     if not raws:
         return TensorPayload(tensor.name, tensor.datatype, tensor.shape, _contents(tensor))
     if len(raws) != 1 or tensor.HasField("contents"):
@@ -72,7 +72,7 @@ def _contents(tensor: ModelInferRequest.InferInputTensor) -> Numbers | Elements:
 def _requested(output: ModelInferRequest.InferRequestedOutputTensor) -> RequestedOutput:
     parameters = _values(output.parameters)
     if "shared_memory_region" in parameters:
-        raise InvalidInput("shared memory is not offered; the tensors come in the response")
+        raise InvalidInput("shared memory is not supported; the tensors come in the response")
     classification = (
         check_classification(parameters["classification"]) if "classification" in parameters else 0
     )

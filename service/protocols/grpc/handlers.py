@@ -105,7 +105,7 @@ def rejecting_handler(reject: Callable[[Context], Awaitable[None]]) -> _MethodHa
 
 def _unimplemented(name: str) -> _MethodHandler:
     async def reject(context: Context) -> None:
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{name} is not offered by this server")
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{name} is not supported by this server")
 
     return rejecting_handler(reject)
 

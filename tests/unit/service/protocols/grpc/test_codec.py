@@ -199,7 +199,7 @@ def test_invalid_parameters_are_rejected(
         ("scores", "note", {"bool_param": True}, "has no output 'scores'"),
         ("probabilities", "classification", {"int64_param": 0}, "'classification' must be an integer"),
         ("probabilities", "classification", {"string_param": "3"}, "'classification' must be an integer"),
-        ("probabilities", "shared_memory_region", {"string_param": "x"}, "shared memory is not offered"),
+        ("probabilities", "shared_memory_region", {"string_param": "x"}, "shared memory is not supported"),
     ],
 )
 def test_invalid_outputs_are_rejected(
@@ -214,7 +214,7 @@ def test_invalid_outputs_are_rejected(
 def test_shared_memory_is_rejected(manifest: Manifest) -> None:
     message = ModelInferRequest(inputs=[tensor()])
     message.inputs[0].parameters["shared_memory_region"].string_param = "region"
-    with pytest.raises(InvalidInput, match="shared memory is not offered"):
+    with pytest.raises(InvalidInput, match="shared memory is not supported"):
         read(manifest, message)
 
 

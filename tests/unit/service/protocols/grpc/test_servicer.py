@@ -179,7 +179,7 @@ def test_failed_versions_are_in_the_index_and_not_ready(repository: Path) -> Non
 @pytest.mark.parametrize("method", ["RepositoryModelLoad", "RepositoryModelUnload"])
 def test_unimplemented_methods_name_themselves(repository: Path, method: str) -> None:
     async def test(serving: Served) -> None:
-        await rejected(serving.call(method, b""), grpc.StatusCode.UNIMPLEMENTED, f"{method} is not offered")
+        await rejected(serving.call(method, b""), grpc.StatusCode.UNIMPLEMENTED, f"{method} is not supported")
 
     run(repository, test)
 
