@@ -10,10 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.errors import InvalidInput, PayloadTooLarge
+from service.imaging.decode_pool import EncodedImage
 from service.protocols.shared.tensors import (
+    Elements,
+    JsonValues,
+    Numbers,
+    RawBytes,
+    TensorPayload,
     check_count,
     check_image_shape,
     check_shape,
+    decode_tensor,
     elements_from_bytes,
     elements_to_bytes,
     numbers,
@@ -22,7 +29,7 @@ from service.protocols.shared.tensors import (
 )
 from service.repository.manifest import InputSpec
 
-MOST = 256
+MAX_ROWS = 256
 SHAPE = (2, 3, 1)
 HUGE = [2**31, 2**32, 2**60, 2**62, 2**63, 2**64, 10**400]
 
@@ -49,31 +56,31 @@ axes = st.one_of(st.integers(-3, 300), st.sampled_from([*HUGE, *(-size for size 
 @given(st.one_of(st.lists(axes, max_size=6), st.builds(lambda n: [n, *SHAPE], axes)))
 def test_shapes_must_match_the_model(shape: list[int]) -> None:
     try:
-        count = check_shape(shape, spec(), MOST)
+        count = check_shape(shape, spec(), MAX_ROWS)
     except InvalidInput:
         assert shape[1:] != list(SHAPE) or shape[0] < 1
     except PayloadTooLarge:
         assert shape[1:] == list(SHAPE)
-        assert shape[0] > MOST
+        assert shape[0] > MAX_ROWS
     else:
         assert shape == [count, *SHAPE]
-        assert 1 <= count <= MOST
+        assert 1 <= count <= MAX_ROWS
 
 
 @given(st.lists(axes, max_size=3))
 def test_shapes_of_encoded_images(shape: list[int]) -> None:
     try:
-        count = check_image_shape(shape, spec(), MOST)
+        count = check_image_shape(shape, spec(), MAX_ROWS)
     except (InvalidInput, PayloadTooLarge):
-        assert len(shape) not in (1, 2) or shape[1:] not in ([], [1]) or not 1 <= shape[0] <= MOST
+        assert len(shape) not in (1, 2) or shape[1:] not in ([], [1]) or not 1 <= shape[0] <= MAX_ROWS
     else:
         assert shape in ([count], [count, 1])
 
 
 def test_the_row_limit() -> None:
-    assert check_count(MOST, spec(), MOST) == MOST
+    assert check_count(MAX_ROWS, spec(), MAX_ROWS) == MAX_ROWS
     with pytest.raises(PayloadTooLarge, match=r"has 257 rows; a request holds at most 256 \(CONVSERVE_MAX"):
-        check_count(MOST + 1, spec(), MOST)
+        check_count(MAX_ROWS + 1, spec(), MAX_ROWS)
 
 
 @given(st.binary(max_size=100), st.integers(1, 8), st.sampled_from(["uint8", "float32"]))
@@ -216,3 +223,40 @@ def test_arbitrary_bytes_are_elements_or_rejected(data: bytes, count: int) -> No
 def test_a_length_of_four_gigabytes_allocates_nothing() -> None:
     with pytest.raises(InvalidInput, match="does not have exactly 1 BYTES elements"):
         elements_from_bytes(b"\xff\xff\xff\xff" + bytes(8), 1, "x")
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [RawBytes(bytes(range(6))), JsonValues([*range(6)]), Numbers([*range(6)], np.uint32)],
+    ids=lambda payload: type(payload).__name__,
+)
+def test_every_payload_of_numbers_decodes_to_the_same_rows(payload: RawBytes | JsonValues | Numbers) -> None:
+    rows = decode_tensor(TensorPayload("pixels", "UINT8", [1, *SHAPE], payload), spec(), MAX_ROWS)
+    assert isinstance(rows, np.ndarray)
+    assert rows.dtype == np.uint8
+    assert rows.ravel().tolist() == [*range(6)]
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [RawBytes(b"\2\0\0\0ab"), JsonValues(["YWI="]), Elements([b"ab"])],
+    ids=lambda payload: type(payload).__name__,
+)
+def test_every_payload_of_bytes_decodes_to_the_same_images(payload: RawBytes | JsonValues | Elements) -> None:
+    tensor = TensorPayload("pixels", "BYTES", [1], payload)
+    assert decode_tensor(tensor, spec(), MAX_ROWS) == [EncodedImage(b"ab")]
+
+
+@pytest.mark.parametrize(
+    ("datatype", "shape", "payload", "message"),
+    [
+        ("UINT8", [1, *SHAPE], Elements([b"ab"]), "has BYTES elements; expected UINT8 of shape"),
+        ("BYTES", [1], Numbers([1], np.uint32), "of datatype BYTES has numbers; expected bytes"),
+        ("BYTES", [2], Elements([b"ab"]), "has 1 BYTES elements; its shape has 2"),
+    ],
+)
+def test_a_payload_of_another_kind_is_rejected(
+    datatype: str, shape: list[int], payload: Numbers | Elements, message: str
+) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        decode_tensor(TensorPayload("pixels", datatype, shape, payload), spec(), MAX_ROWS)
