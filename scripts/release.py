@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def problems(version: str, root: Path) -> Iterator[str]:
-    """What stands in the way of a release, one sentence each."""
+    """The obstacles to a release, one sentence each."""
     if not re.fullmatch(r"\d+\.\d+\.\d+", version):
         yield f"the version is x.y.z, not {version!r}; call make release VERSION=x.y.z"
         return
@@ -38,7 +38,7 @@ def _git(root: Path, *arguments: str) -> str:
 
 
 def _contract_holds(root: Path) -> bool:
-    """Whether generated pages are fresh, and documents, image and wheel agree with the code."""
+    """Test that generated pages are fresh, and that documents, image and wheel agree with the code."""
     command = [sys.executable, "-m", "pytest", "--quiet", "tests/contract"]
     return subprocess.run(command, cwd=root).returncode == 0
 

@@ -77,6 +77,7 @@ class HttpProtocol(asyncio.Protocol):
         self._scope: dict[str, Any] = {}
 
         # The request whose application runs, and those behind it
+        self._arriving: RequestCycle | None = None  # the one whose body is to come
         self._running: RequestCycle | None = None
         self._pipeline: deque[RequestCycle] = deque()
         self._held_bytes = 0
@@ -208,6 +209,7 @@ class HttpProtocol(asyncio.Protocol):
             keep_alive=parser.keep_alive,
             awaits_continue=parser.expects_continue and parser.version == "1.1",
         )
+        self._arriving = cycle
         if self._running is None:
             self._start(cycle)
         else:
@@ -215,28 +217,25 @@ class HttpProtocol(asyncio.Protocol):
             self._pipeline.append(cycle)
 
     def on_body(self, body: bytes) -> None:
-        if self._state is not State.BODY:
+        cycle = self._arriving
+        if self._state is not State.BODY or cycle is None:
             return
         pool = self._pool
         self._held_bytes += len(body)
         pool.held_bytes += len(body)
         if pool.held_bytes > self._limits.max_bodies_bytes:
             raise self._too_many_bytes()
-        if self._arriving().add_body(body) > MAX_UNREAD_BYTES:
+        if cycle.add_body(body) > MAX_UNREAD_BYTES:
             self.flow.pause_reading()
 
     def on_request_complete(self) -> None:
         if self._state is State.LINGERING:
             self.transport.close()
             return
-        if self._state is State.BODY:
-            self._arriving().end_body()
+        if self._arriving is not None:
+            self._arriving.end_body()
+            self._arriving = None
         self._enter(State.IDLE)
-
-    def _arriving(self) -> RequestCycle:
-        cycle = self._pipeline[-1] if self._pipeline else self._running
-        assert cycle is not None  # in State.BODY there is one
-        return cycle
 
     def _start(self, cycle: RequestCycle) -> None:
         self._running = cycle

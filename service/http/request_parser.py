@@ -54,7 +54,7 @@ class RequestParser:
 
     @property
     def keep_alive(self) -> bool:
-        """Whether the connection stays open after the response. In HTTP/1.0 it never does."""
+        """The connection stays open after the response, as it never does in HTTP/1.0."""
         return self.version != "1.0" and bool(self._parser.should_keep_alive())
 
     def close(self) -> None:

@@ -1,0 +1,54 @@
+"""The layout of the packages, and the form of their docstrings."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+PACKAGES = ("service", "export", "benchmarks", "scripts", "tests")
+GENERATED = "inference_pb2"
+MAX_MODULES = 13
+MAX_LINES = 400
+# A docstring says what the thing is or does; these openings describe it from outside.
+VAGUE = re.compile(r"(What|Who|Whoever|How|Whether|Where|Whatever)\b", re.IGNORECASE)
+
+
+def modules(*packages: str) -> list[Path]:
+    paths = (path for package in packages for path in (ROOT / package).rglob("*.py"))
+    return sorted(path for path in paths if GENERATED not in path.name)
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def folders() -> Iterator[Path]:
+    for package in PACKAGES:
+        yield ROOT / package
+        yield from sorted(path for path in (ROOT / package).rglob("*") if path.is_dir())
+
+
+@pytest.mark.parametrize("folder", list(folders()), ids=name)
+def test_a_folder_holds_about_a_dozen_modules(folder: Path) -> None:
+    names = [path.name for path in folder.glob("*.py") if not path.name.startswith(("__", "test_"))]
+    assert len([name for name in names if GENERATED not in name]) <= MAX_MODULES
+
+
+@pytest.mark.parametrize("path", modules("service", "export", "benchmarks", "scripts"), ids=name)
+def test_a_module_is_at_most_400_lines_long(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= MAX_LINES
+
+
+@pytest.mark.parametrize("path", modules(*PACKAGES), ids=name)
+def test_docstrings_open_with_the_thing_itself(path: Path) -> None:
+    nodes = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    found = [
+        ast.get_docstring(node) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, nodes)
+    ]
+    assert not [text.partition("\n")[0] for text in found if text is not None and VAGUE.match(text)]
