@@ -15,14 +15,15 @@ VENV := .venv
 AUDIT := build/audit
 NEWEST := build/newest
 BIN := $(VENV)/bin
+MKDOCS = NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 PYTEST := -m pytest --numprocesses=auto --dist=loadfile
 LOCK = uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --quiet \
 	--constraint requirements/constraints.txt $(if $(UPGRADE),--upgrade)
 
-.PHONY: serve export convnet lenet5 signnet alexnet lint test coverage test-all newest format lock audit sbom docs proto \
-	bench clean image image-cuda image-export image-test release
+.PHONY: serve export convnet lenet5 signnet alexnet lint test coverage test-all newest format lock audit sbom docs docs-serve \
+	proto bench clean image image-cuda image-export image-test release
 
 serve: $(VENV)/serve.stamp
 	@$(BIN)/python -m service serve --host $(HOST) --port $(PORT) --grpc-port $(GRPC_PORT) \
@@ -40,7 +41,7 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/hadolint docker/Dockerfile*
 	$(BIN)/mypy service export tests benchmarks scripts
-	$(if $(wildcard mkdocs.yml),$(BIN)/mkdocs build --strict --quiet --site-dir build/site)
+	$(MKDOCS) build --strict --quiet
 
 test: $(VENV)/dev.stamp
 	$(BIN)/python $(PYTEST) $(ARGS)
@@ -92,14 +93,21 @@ image-test: $(VENV)/dev.stamp
 proto: $(VENV)/dev.stamp
 	$(BIN)/python scripts/generate_protobuf.py
 
-# Every figure of docs/performance.md anew, in twenty minutes; ARGS="--quick" tries the rows in two minutes,
+# Every figure of docs/explanation/performance-results.md anew, in twenty minutes; ARGS="--quick" tries the rows in two minutes,
 # ARGS="--rows c64 many" measures some. Nothing else should run meanwhile.
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks $(or $(ARGS),--publish)
 
-docs: $(VENV)/serve.stamp
-	$(BIN)/python scripts/generate_settings.py
-	$(BIN)/python scripts/generate_dashboard.py
+# The generated reference pages, then the site in build/site; a broken link is an error.
+docs: $(VENV)/dev.stamp
+	@for page in settings cli metrics log_fields exit_codes dashboard; do \
+		$(BIN)/python scripts/generate_$$page.py || exit 1; \
+	done
+	$(MKDOCS) build --strict
+
+# The site on http://127.0.0.1:8080, built again whenever a page changes.
+docs-serve: $(VENV)/dev.stamp
+	$(MKDOCS) serve --dev-addr 127.0.0.1:8080
 
 # make release VERSION=x.y.z checks version, changelog, documentation and tree, and then makes the tag.
 release: $(VENV)/dev.stamp

@@ -1,7 +1,4 @@
-"""The command line of `convserve-export`, or `python -m export` in a clone.
-
-Exit codes: 0 success, 1 error (one line on stderr), 2 wrong usage, 130 interrupted.
-"""
+"""The command line of `convserve-export`, or `python -m export` in a clone."""
 
 from __future__ import annotations
 
@@ -17,12 +14,12 @@ from typing import TYPE_CHECKING, Final, TextIO
 
 from . import subcommands
 from .arguments import add_data, add_models, integer_from
+from .exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from ..pipelines.recipes import Recipe
 
 DATA_VARIABLE: Final = "CONVSERVE_DATA"
-EXIT_INTERRUPTED: Final = 130
 
 _EPILOG: Final = (
     "Run 'convserve-export COMMAND --help' for the options of a command. "
@@ -39,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if sys.stderr.isatty():
             print(file=sys.stderr)  # below the progress bar
         print("convserve-export: interrupted, nothing published", file=sys.stderr)
-        return EXIT_INTERRUPTED
+        return ExitCode.INTERRUPTED
 
 
 def _run(argv: Sequence[str] | None) -> int:
@@ -59,9 +56,9 @@ def _run(argv: Sequence[str] | None) -> int:
         result = arguments.run(arguments, sys.stderr)
     except ExportError as error:
         print(f"convserve-export: {error}", file=sys.stderr)
-        return 1
+        return ExitCode.FAILED
     print(result)
-    return 0
+    return ExitCode.OK
 
 
 def _parser(recipes: Mapping[str, Recipe]) -> argparse.ArgumentParser:

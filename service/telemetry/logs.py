@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from pydantic_core import to_json
 
+from .log_fields import LogField
 from .log_handler import BatchingHandler
 from .request_context import current
 
@@ -26,7 +27,7 @@ def log_fields_of(record: logging.LogRecord) -> Mapping[str, Any]:
     """The fields given as `extra={"log_fields": ...}`, and the ids of the current trace."""
     fields: dict[str, Any] = dict(getattr(record, "log_fields", {}))
     if (context := current.get()) is not None:
-        fields["trace_id"], fields["span_id"] = context.trace_id, context.span_id
+        fields[LogField.TRACE_ID], fields[LogField.SPAN_ID] = context.trace_id, context.span_id
     return fields
 
 
@@ -39,15 +40,15 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         event = {
-            "time": f"{self._second(int(record.created))}.{int(record.msecs):03}Z",
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-            "process": record.process,
+            LogField.TIME: f"{self._second(int(record.created))}.{int(record.msecs):03}Z",
+            LogField.LEVEL: record.levelname.lower(),
+            LogField.LOGGER: record.name,
+            LogField.MESSAGE: record.getMessage(),
+            LogField.PROCESS: record.process,
             **log_fields_of(record),
         }
         if record.exc_info:
-            event["exception"] = self.formatException(record.exc_info)
+            event[LogField.EXCEPTION] = self.formatException(record.exc_info)
         try:
             return to_json(event, fallback=str).decode()
         except ValueError:  # text that is no valid Unicode, such as a file name's bytes

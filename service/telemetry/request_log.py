@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from .log_fields import LogField
 from .logs import ACCESS
 from .request_context import RequestContext, current
 
@@ -91,11 +92,11 @@ class RequestRecord:
             attributes: the span's, besides the fields of the context.
             failed: whether the server is at fault.
         """
-        fields: dict[str, Any] = {"status": status, **self.context.log_fields}
+        fields: dict[str, Any] = {LogField.STATUS: status, **self.context.log_fields}
         fields |= {f"{stage}_ms": round(1e3 * spent, 3) for stage, spent in self.context.stages.items()}
         fields |= {
-            "bytes": self.bytes_sent,
-            "ms": round(1e3 * (time.perf_counter() - self._started), 3),
-            "client": client,
+            LogField.BYTES: self.bytes_sent,
+            LogField.MS: round(1e3 * (time.perf_counter() - self._started), 3),
+            LogField.CLIENT: client,
         }
         self._log.write(self, line, fields, attributes, failed)

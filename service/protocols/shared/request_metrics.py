@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from ...errors import ConvserveError, DeadlineExceeded, ModelNotReady, Overloaded
 from ...inference.model import LoadedModel
 from ...inference.timings import Timings
+from ...telemetry.log_fields import LogField
 from ...telemetry.metrics import ServerMetrics
 from ...telemetry.request_context import RequestContext, current
 
@@ -86,7 +87,7 @@ class RequestMetrics:
         )
 
     def _annotate(self, context: RequestContext, name: str, version: str) -> None:
-        log_fields = {"protocol": self._protocol, "code": self.code}
+        log_fields: dict[str, Any] = {LogField.PROTOCOL: self._protocol, LogField.CODE: self.code}
         if name:
-            log_fields |= {"model": name, "version": version}
+            log_fields |= {LogField.MODEL: name, LogField.VERSION: version}
         context.record(log_fields, dict(self.timings.stages()) if self.timings else {})
