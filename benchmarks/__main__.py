@@ -3,7 +3,7 @@
 python -m benchmarks                        every row and curve, about twenty minutes
 python -m benchmarks --quick                a short run of everything, about two minutes
 python -m benchmarks --rows c64 many        only these rows
-python -m benchmarks --publish              every row and curve into docs/performance.md
+python -m benchmarks --publish              every row and curve into docs/explanation/performance-results.md
 python -m benchmarks --render               rebuild that page and its plots from the JSON
 """
 
@@ -91,7 +91,11 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="folder of the JSON and the plots (default: %(default)s)",
     )
-    add("--publish", action="store_true", help="write docs/performance.md and docs/performance/ instead")
+    add(
+        "--publish",
+        action="store_true",
+        help="write the performance page and its plots in docs/explanation instead",
+    )
     add("--render", action="store_true", help="rebuild the page and plots, without measuring")
     add(
         "--alexnet",

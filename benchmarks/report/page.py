@@ -8,8 +8,8 @@ from typing import Any
 
 from benchmarks.servers import ROOT
 
-PAGE = ROOT / "docs" / "performance.md"
-FOLDER = ROOT / "docs" / "performance"
+PAGE = ROOT / "docs" / "explanation" / "performance-results.md"
+FOLDER = PAGE.parent / "performance"
 UNMEASURED = "No figures are committed yet: `make bench` writes them here.\n"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 VERDICTS = {True: "yes", False: "no", None: "not measured"}
