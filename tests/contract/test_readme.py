@@ -1,4 +1,4 @@
-"""The README's console blocks are run as they stand, and their output is compared with the one printed."""
+"""Runs the commands and programs that README and the documentation show, and compares their output."""
 
 from __future__ import annotations
 
@@ -13,45 +13,88 @@ import sys
 from collections.abc import Iterator
 from itertools import dropwhile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from export.cli.main import main as export
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-README = (ROOT / "README.md").read_text()
+README = ROOT / "README.md"
+RESULTS = ROOT / "docs" / "explanation" / "performance-results.md"
+# Pages whose console blocks and programs work in a clone, beside `make serve`.
+RUNNABLE = (
+    README,
+    ROOT / "docs" / "index.md",
+    ROOT / "docs" / "tutorial" / "first-response.md",
+    ROOT / "docs" / "how-to" / "call-the-server.md",
+)
+PAGES = (README, *sorted((ROOT / "docs").rglob("*.md")))
 PRINTED_URL = "http://127.0.0.1:8000"
-PRINTED_GRPC = "grpc: 127.0.0.1:8001"
+PRINTED_GRPC = "127.0.0.1:8001"
 LAST_LINE = "  docs: "
 ASSIGNMENT = re.compile(r"[A-Z_]+=")
 
 
-def console() -> list[tuple[str, str]]:
+class Served(NamedTuple):
+    """The addresses of the running server, and its output with the documented addresses in their place."""
+
+    url: str
+    grpc: str
+    output: str
+
+    def localize(self, text: str) -> str:
+        host = PRINTED_URL.removeprefix("http://")
+        return text.replace(host, self.url.removeprefix("http://")).replace(PRINTED_GRPC, self.grpc)
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """The code blocks of a language, in order."""
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+
+
+def console(page: Path) -> list[tuple[str, str]]:
     """Each command of the console blocks with the output printed below it."""
-    blocks = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
-    return [
-        (command, output)
-        for block in blocks
-        for command, output in re.findall(r"^\$ (.*)\n([^$]*)", block, re.M)
-    ]
+    found = [re.findall(r"^\$ (.*)\n([^$]*)", block, re.MULTILINE) for block in blocks(page, "console")]
+    return [each for block in found for each in block]
 
 
-def scripts() -> list[list[str]]:
-    """The commands of the blocks without output, in words: what takes long or needs more than a clone."""
-    blocks = "".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL)).replace("\\\n", " ")
-    lines = (shlex.split(line, comments=True) for line in blocks.replace("&&", "\n").splitlines())
-    commands = (list(dropwhile(ASSIGNMENT.match, words)) for words in lines)
+def scripts(page: Path) -> list[list[str]]:
+    """The words of each command in the blocks without output."""
+    text = "".join(blocks(page, "sh")).replace("\\\n", " ").replace("&&", "\n")
+    lines = re.sub(r"\$\([^)]*\)|<<.*|'\"?\$.*?\"?'", "WORD", text).splitlines()
+    commands = []
+    for line in lines:
+        try:
+            words = shlex.split(line, comments=True)
+        except ValueError:  # a line of a quoted document
+            continue
+        commands.append(list(dropwhile(ASSIGNMENT.match, words)))
     return [words for words in commands if words]
 
 
-SERVE, *OTHERS = console()
-SCRIPTS = scripts()
+def commands_of(program: str) -> list[list[str]]:
+    """Every command line of a program on any page, each once."""
+    found = [words for page in PAGES for words in scripts(page) if words[0] == program]
+    return [list(words) for words in dict.fromkeys(map(tuple, found))]
+
+
+CONSOLE = list(dict.fromkeys(each for page in RUNNABLE for each in console(page)))
+SERVES = [output for command, output in CONSOLE if command == "make serve"]
+OTHERS = [(command, output) for command, output in CONSOLE if command != "make serve"]
+PROGRAMS = list(
+    dict.fromkeys(
+        (language, block)
+        for page in RUNNABLE
+        for language in ("python", "javascript")
+        for block in blocks(page, language)
+    )
+)
 
 
 @pytest.fixture(scope="module")
-def served() -> Iterator[tuple[str, str]]:
-    """`make serve` on free ports: its URL, and what it printed with the usual addresses put back."""
+def served() -> Iterator[Served]:
+    """`make serve` on free ports."""
     if shutil.which("make") is None:
         pytest.skip("make is not installed")
     # The environment is this one, already installed, and not the one that make would make.
@@ -63,7 +106,7 @@ def served() -> Iterator[tuple[str, str]]:
         "--silent",
     ]
     process = subprocess.Popen(
-        [*SERVE[0].split(), *given],
+        ["make", "serve", *given],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -78,10 +121,12 @@ def served() -> Iterator[tuple[str, str]]:
             if line.startswith(LAST_LINE):
                 break
         text = "".join(lines)
-        found = re.search(r"http://\S+", text)
-        assert found is not None, f"make serve announced nothing: {text}"
+        url, grpc = re.search(r"http://\S+", text), re.search(r"grpc: (\S+)", text)
+        assert url is not None, f"make serve printed no address: {text}"
+        assert grpc is not None
+        output = text.replace(url[0], PRINTED_URL).replace(grpc[1], PRINTED_GRPC)
         try:
-            yield found[0], re.sub(r"grpc: \S+", PRINTED_GRPC, text.replace(found[0], PRINTED_URL))
+            yield Served(url[0], grpc[1], output)
         finally:
             os.killpg(process.pid, signal.SIGTERM)
             process.wait(timeout=30)
@@ -98,7 +143,7 @@ def path(tmp_path: Path) -> str:
 
 
 def alike(text: str) -> Any:
-    """Output in a form that compares: JSON by value, percentages rounded, times left out."""
+    """Output in a comparable form: JSON by value, percentages rounded, times removed."""
     if text.startswith("{"):
         return rounded(json.loads(text))
     text = re.sub(r"\d+\.\d+%", lambda match: f"{float(match[0][:-1]):.1f}%", text.rstrip())
@@ -107,7 +152,7 @@ def alike(text: str) -> Any:
 
 
 def rounded(value: Any) -> Any:
-    """Probabilities differ in the last digits from one processor to another."""
+    """Rounds numbers, whose last digits differ from one processor to another."""
     if isinstance(value, dict):
         return {key: rounded(each) for key, each in value.items()}
     if isinstance(value, list):
@@ -115,42 +160,54 @@ def rounded(value: Any) -> Any:
     return round(value, 3) if isinstance(value, float) else value
 
 
-def test_make_serve_prints_what_the_readme_shows(served: tuple[str, str]) -> None:
-    assert SERVE[0] == "make serve"
-    assert alike(served[1]) == alike(SERVE[1])
+def test_make_serve_prints_the_documented_output(served: Served) -> None:
+    assert SERVES
+    for output in SERVES:
+        assert alike(served.output) == alike(output)
 
 
 @pytest.mark.parametrize(("command", "printed"), OTHERS, ids=[command for command, _ in OTHERS])
-def test_commands_answer_what_the_readme_shows(
-    command: str, printed: str, served: tuple[str, str], path: str
-) -> None:
+def test_commands_print_the_documented_output(command: str, printed: str, served: Served, path: str) -> None:
     tool = command.split()[0]
     if shutil.which(tool, path=path) is None:
         pytest.skip(f"{tool} is not installed")
     if tool == "curl":
         command = command.replace("curl ", "curl --silent --show-error ", 1)
     result = subprocess.run(
-        ["bash", "-c", command.replace(PRINTED_URL, served[0])],
+        ["bash", "-c", served.localize(command)],
         cwd=ROOT,
         env={**os.environ, "PATH": path},
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,  # a terminal shows both, and so must the README
+        stderr=subprocess.STDOUT,  # a terminal shows both
         text=True,
         timeout=60,
         check=True,
     )
-    assert alike(result.stdout.replace(served[0], PRINTED_URL)) == alike(printed)
+    assert alike(result.stdout.replace(served.url, PRINTED_URL)) == alike(printed)
 
 
-@pytest.mark.parametrize("words", [each for each in SCRIPTS if each[0] == "make"], ids=" ".join)
-def test_make_knows_what_the_readme_asks_of_it(words: list[str]) -> None:
+@pytest.mark.parametrize(("language", "program"), PROGRAMS)
+def test_programs_print_the_label_of_the_example(language: str, program: str, served: Served) -> None:
+    node = shutil.which("node")
+    if language == "javascript" and node is None:
+        pytest.skip("node is not installed")
+    interpreter = [sys.executable, "-"] if language == "python" else [str(node), "--input-type=module", "-"]
+    result = subprocess.run(
+        interpreter, cwd=ROOT, input=served.localize(program), capture_output=True, text=True, timeout=60
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.lstrip("[").startswith("7")
+
+
+@pytest.mark.parametrize("words", commands_of("make"), ids=" ".join)
+def test_make_has_the_documented_targets(words: list[str]) -> None:
     if shutil.which("make") is None:
         pytest.skip("make is not installed")
     subprocess.run([*words, "--dry-run"], cwd=ROOT, stdout=subprocess.DEVNULL, check=True, timeout=60)
 
 
-@pytest.mark.parametrize("words", [each for each in SCRIPTS if each[0] == "convserve-export"], ids=" ".join)
-def test_the_workshop_has_the_options_that_the_readme_gives(
+@pytest.mark.parametrize("words", commands_of("convserve-export"), ids=" ".join)
+def test_convserve_export_has_the_documented_options(
     words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -160,7 +217,26 @@ def test_the_workshop_has_the_options_that_the_readme_gives(
     assert {word for word in words if word.startswith("--")} <= told
 
 
-def test_files_that_the_readme_hands_to_others_are_there() -> None:
-    given = {word for words in SCRIPTS for word in words if word.startswith("docker/")}
-    assert given
-    assert {path for path in given if not (ROOT / path).exists()} == set()
+@pytest.mark.parametrize("words", commands_of("convserve"), ids=" ".join)
+def test_convserve_has_the_documented_options(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    from service.cli.main import main
+
+    with pytest.raises(SystemExit) as ended:
+        main([words[1], "--help"])
+    assert ended.value.code == 0
+    told = set(re.findall(r"--[a-z0-9-]+", capsys.readouterr().out))
+    assert {word for word in words if word.startswith("--")} <= told
+
+
+def test_documented_files_of_the_repository_exist() -> None:
+    found = {path for page in PAGES for path in re.findall(r"\bdocker/[\w./-]+\w", page.read_text())}
+    assert found
+    assert {path for path in found if not (ROOT / path).exists()} == set()
+
+
+def test_the_figures_of_the_readme_are_measured_ones() -> None:
+    measured = set(re.findall(r"\d[\d,.]*\d|\d", RESULTS.read_text()))
+    rows = re.findall(r"^\| (?:one|…|32|tensors|AlexNet|largest|memory)[^|]*\|(.*)", README.read_text(), re.M)
+    assert len(rows) == 7
+    for row in rows:
+        assert set(re.findall(r"\d[\d,.]*\d|\d", row)) <= measured, row
