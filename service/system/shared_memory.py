@@ -14,7 +14,7 @@ import struct
 import threading
 from array import array
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypeVar, cast
 
@@ -54,6 +54,7 @@ class SharedTable(Generic[N]):
     def __init__(self, folder: Path | None, kind: str, *, owner: str | None = None) -> None:
         self._folder = folder
         self._prefix = f"{kind}-{os.getpid() if owner is None else owner}-"
+        self._has_one_writer = owner != ALL_PROCESSES
         self._kind = kind
         self._pages: list[_Page] = []
         self._rows: dict[tuple[str, int], memoryview[N]] = {}
@@ -83,7 +84,8 @@ class SharedTable(Generic[N]):
     def _find_or_create(self, key: str, length: int) -> memoryview[N]:
         if self._folder is not None and not self._full:
             try:
-                with _locked(self._folder):
+                # Without a lock where none is needed: a process that is stopped while it holds one stops all.
+                with nullcontext() if self._has_one_writer else _locked(self._folder):
                     self._index_new_rows(self._folder)
                     found = self._rows.get((key, length))
                     return self._append(self._folder, key, length) if found is None else found

@@ -97,7 +97,7 @@ def test_imported_imagenet_classifier_is_served(run_import: Callable[..., int], 
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     with ServerProcess(tmp_path / "models") as server:
-        assert "elsewhere version 1: not evaluated; " in server.stdout.text
+        assert "elsewhere version 1 (default): not evaluated; " in server.stdout.text
         request = urllib.request.Request(
             f"{server.url}/classify", buffer.getvalue(), {"Content-Type": "image/png"}
         )

@@ -32,8 +32,8 @@ PARTS = ("training", "evaluation", "parity", "calibration", "quantization")
 
 
 def documented_fields() -> set[str]:
-    """Return the field names in the table of models/README.md."""
-    table = (ROOT / "models" / "README.md").read_text().partition("## manifest.json")[2]
+    """Return the field names in the table of docs/reference/model-repository.md."""
+    table = (ROOT / "docs" / "reference" / "model-repository.md").read_text().partition("## manifest.json")[2]
     rows = [line.split("|")[1:4] for line in table.splitlines() if line.startswith("| `")]
     names = set()
     for field, _, meaning in rows:
