@@ -8,7 +8,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from scripts.markdown import REFERENCE, table
-from service.telemetry.log_fields import LogField
+from service.telemetry.log_fields import LOG_FIELDS
 
 TARGET = REFERENCE / "log-fields.md"
 
@@ -25,7 +25,7 @@ a body, a query, a header or a key.
 
 def page() -> str:
     """The whole page."""
-    rows = [(f"`{field}`", field.lines.value, field.meaning) for field in LogField]
+    rows = [(f"`{field.name}`", field.lines.value, field.meaning) for field in LOG_FIELDS]
     return f"{HEAD}\n{table(('field', 'present in', 'meaning'), rows)}"
 
 

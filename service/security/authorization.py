@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from ..errors import Forbidden, RateLimited, Unauthenticated
-from ..telemetry.log_fields import LogField
+from ..telemetry import log_fields
 from ..telemetry.rejections import RejectionCounters, RejectionReason
 from ..telemetry.request_context import current
 from .api_keys import ApiKeyStore, Key, Scope
@@ -80,7 +80,7 @@ class Authorizer:
                 retry_after=seconds,
             )
         if (context := current.get()) is not None:
-            context.log_fields[LogField.KEY] = key.name
+            context.log_fields[log_fields.KEY] = key.name
         return key
 
 

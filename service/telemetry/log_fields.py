@@ -2,8 +2,30 @@
 
 from __future__ import annotations
 
-from enum import Enum, StrEnum
-from typing import Self
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+TIME: Final = "time"
+LEVEL: Final = "level"
+LOGGER: Final = "logger"
+MESSAGE: Final = "message"
+PROCESS: Final = "process"
+TRACE_ID: Final = "trace_id"
+SPAN_ID: Final = "span_id"
+STATUS: Final = "status"
+KEY: Final = "key"
+BYTES: Final = "bytes"
+MS: Final = "ms"
+CLIENT: Final = "client"
+PROTOCOL: Final = "protocol"
+CODE: Final = "code"
+MODEL: Final = "model"
+VERSION: Final = "version"
+DECODE_MS: Final = "decode_ms"
+QUEUE_MS: Final = "queue_ms"
+COMPUTE_MS: Final = "compute_ms"
+EXCEPTION: Final = "exception"
 
 
 class Lines(Enum):
@@ -16,48 +38,42 @@ class Lines(Enum):
     EXCEPTION = "lines with an exception"
 
 
-class LogField(StrEnum):
+@dataclass(frozen=True, slots=True)
+class LogField:
     """
     Attributes:
         lines: the log lines that carry the field.
         meaning: one sentence for the reference page.
     """
 
+    name: str
     lines: Lines
     meaning: str
 
-    def __new__(cls, name: str, lines: Lines, meaning: str) -> Self:
-        field = str.__new__(cls, name)
-        field._value_ = name
-        field.lines = lines
-        field.meaning = meaning
-        return field
 
-    TIME = "time", Lines.ALL, "Time of the event in UTC, ISO 8601 with milliseconds."
-    LEVEL = "level", Lines.ALL, "`debug`, `info`, `warning`, `error` or `critical`."
-    LOGGER = "logger", Lines.ALL, "Module that wrote the line; `convserve.access` for the access log."
-    MESSAGE = (
-        "message",
-        Lines.ALL,
-        "One sentence; in the access log the method and path, without the query.",
-    )
-    PROCESS = "process", Lines.ALL, "Process id of the worker."
-    TRACE_ID = "trace_id", Lines.REQUEST, "W3C trace id, taken from the request's `traceparent` or generated."
-    SPAN_ID = "span_id", Lines.REQUEST, "Id of this server's span in the trace."
-    STATUS = (
-        "status",
+LOG_FIELDS = (
+    LogField(TIME, Lines.ALL, "Time of the event in UTC, ISO 8601 with milliseconds."),
+    LogField(LEVEL, Lines.ALL, "`debug`, `info`, `warning`, `error` or `critical`."),
+    LogField(LOGGER, Lines.ALL, "Module that wrote the line; `convserve.access` for the access log."),
+    LogField(MESSAGE, Lines.ALL, "One sentence; in the access log the method and path, without the query."),
+    LogField(PROCESS, Lines.ALL, "Process id of the worker."),
+    LogField(TRACE_ID, Lines.REQUEST, "W3C trace id, taken from the request's `traceparent` or generated."),
+    LogField(SPAN_ID, Lines.REQUEST, "Id of this server's span in the trace."),
+    LogField(
+        STATUS,
         Lines.ACCESS,
         "HTTP status code, 499 if the client left early; the name of the status code for gRPC.",
-    )
-    KEY = "key", Lines.ACCESS, "Name of the API key, if the request has one."
-    BYTES = "bytes", Lines.ACCESS, "Size of the response's body."
-    MS = "ms", Lines.ACCESS, "Duration of the request in milliseconds."
-    CLIENT = "client", Lines.ACCESS, "IP address of the client."
-    PROTOCOL = "protocol", Lines.INFERENCE, "Dialect of the request, as in the metrics."
-    CODE = "code", Lines.INFERENCE, "Status code as in the metrics' label `code`."
-    MODEL = "model", Lines.INFERENCE, "Name of the model, if the request names a served one."
-    VERSION = "version", Lines.INFERENCE, "Version of the model."
-    DECODE_MS = "decode_ms", Lines.INFERENCE, "Time to decode the images, in milliseconds."
-    QUEUE_MS = "queue_ms", Lines.INFERENCE, "Time in the queue, in milliseconds."
-    COMPUTE_MS = "compute_ms", Lines.INFERENCE, "Time in the engine, in milliseconds."
-    EXCEPTION = "exception", Lines.EXCEPTION, "The stack trace."
+    ),
+    LogField(KEY, Lines.ACCESS, "Name of the API key, if the request has one."),
+    LogField(BYTES, Lines.ACCESS, "Size of the response's body."),
+    LogField(MS, Lines.ACCESS, "Duration of the request in milliseconds."),
+    LogField(CLIENT, Lines.ACCESS, "IP address of the client."),
+    LogField(PROTOCOL, Lines.INFERENCE, "Dialect of the request, as in the metrics."),
+    LogField(CODE, Lines.INFERENCE, "Status code as in the metrics' label `code`."),
+    LogField(MODEL, Lines.INFERENCE, "Name of the model, if the request names a served one."),
+    LogField(VERSION, Lines.INFERENCE, "Version of the model."),
+    LogField(DECODE_MS, Lines.INFERENCE, "Time to decode the images, in milliseconds."),
+    LogField(QUEUE_MS, Lines.INFERENCE, "Time in the queue, in milliseconds."),
+    LogField(COMPUTE_MS, Lines.INFERENCE, "Time in the engine, in milliseconds."),
+    LogField(EXCEPTION, Lines.EXCEPTION, "The stack trace."),
+)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from pydantic_core import to_json
 
-from .log_fields import LogField
+from . import log_fields
 from .log_handler import BatchingHandler
 from .request_context import current
 
@@ -25,9 +25,12 @@ _UNQUOTED = re.compile(r"[!-~]*")  # printable ASCII but the space
 
 def log_fields_of(record: logging.LogRecord) -> Mapping[str, Any]:
     """The fields given as `extra={"log_fields": ...}`, and the ids of the current trace."""
-    fields: dict[str, Any] = dict(getattr(record, "log_fields", {}))
+    given: Mapping[str, Any] = getattr(record, "log_fields", {})
+    if log_fields.TRACE_ID in given:
+        return given
+    fields = dict(given)
     if (context := current.get()) is not None:
-        fields[LogField.TRACE_ID], fields[LogField.SPAN_ID] = context.trace_id, context.span_id
+        fields[log_fields.TRACE_ID], fields[log_fields.SPAN_ID] = context.trace_id, context.span_id
     return fields
 
 
@@ -40,15 +43,15 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         event = {
-            LogField.TIME: f"{self._second(int(record.created))}.{int(record.msecs):03}Z",
-            LogField.LEVEL: record.levelname.lower(),
-            LogField.LOGGER: record.name,
-            LogField.MESSAGE: record.getMessage(),
-            LogField.PROCESS: record.process,
+            log_fields.TIME: f"{self._second(int(record.created))}.{int(record.msecs):03}Z",
+            log_fields.LEVEL: record.levelname.lower(),
+            log_fields.LOGGER: record.name,
+            log_fields.MESSAGE: record.getMessage(),
+            log_fields.PROCESS: record.process,
             **log_fields_of(record),
         }
         if record.exc_info:
-            event[LogField.EXCEPTION] = self.formatException(record.exc_info)
+            event[log_fields.EXCEPTION] = self.formatException(record.exc_info)
         try:
             return to_json(event, fallback=str).decode()
         except ValueError:  # text that is no valid Unicode, such as a file name's bytes
@@ -66,7 +69,8 @@ class TextFormatter(logging.Formatter):
         return f"{self._second(int(record.created))},{int(record.msecs):03}"
 
     def format(self, record: logging.LogRecord) -> str:
-        record.suffix = "".join(f" {name}={quoted(value)}" for name, value in log_fields_of(record).items())
+        fields = log_fields_of(record)
+        record.suffix = "".join([f" {name}={quoted(value)}" for name, value in fields.items()])
         return super().format(record)
 
 
@@ -80,6 +84,8 @@ def _utc(second: int) -> str:
 
 def quoted(value: Any) -> str:
     """The value, in quotes and escaped where it could be read as another field or line."""
+    if isinstance(value, (int, float)):
+        return repr(value)
     text = str(value)
     return text if _UNQUOTED.fullmatch(text) else ascii(text)
 

@@ -16,7 +16,7 @@ import pytest
 
 from service.asgi.app import create_app
 from service.config.settings import Settings
-from service.telemetry.log_fields import Lines, LogField
+from service.telemetry.log_fields import LOG_FIELDS, Lines
 from tests.support.http.client import send_request
 from tests.support.models.gray_classifier import image, level
 from tests.support.server.server_process import ServerProcess
@@ -141,5 +141,5 @@ def test_log_lines_have_the_documented_fields(shades: Path) -> None:
         send_request("POST", f"{server.url}/models/shades/classify", image(level(7)), headers)
         server.stderr.wait_for(r'"status": ?200')
         (line,) = server.stderr.text.splitlines()
-    documented = {str(field) for field in LogField if field.lines is not Lines.EXCEPTION}
+    documented = {field.name for field in LOG_FIELDS if field.lines is not Lines.EXCEPTION}
     assert set(json.loads(line)) == documented

@@ -10,7 +10,7 @@ from typing import Any, Self
 from ...errors import ConvserveError, DeadlineExceeded, ModelNotReady, Overloaded
 from ...inference.model import LoadedModel
 from ...inference.timings import Timings
-from ...telemetry.log_fields import LogField
+from ...telemetry import log_fields
 from ...telemetry.metrics import ServerMetrics
 from ...telemetry.request_context import RequestContext, current
 
@@ -87,7 +87,7 @@ class RequestMetrics:
         )
 
     def _annotate(self, context: RequestContext, name: str, version: str) -> None:
-        log_fields: dict[str, Any] = {LogField.PROTOCOL: self._protocol, LogField.CODE: self.code}
+        fields: dict[str, Any] = {log_fields.PROTOCOL: self._protocol, log_fields.CODE: self.code}
         if name:
-            log_fields |= {LogField.MODEL: name, LogField.VERSION: version}
-        context.record(log_fields, dict(self.timings.stages()) if self.timings else {})
+            fields |= {log_fields.MODEL: name, log_fields.VERSION: version}
+        context.record(fields, dict(self.timings.stages()) if self.timings else {})
