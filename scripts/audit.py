@@ -1,4 +1,4 @@
-"""pip-audit on a lock, where it can reach its data, else a sentence: `make audit`."""
+"""Runs pip-audit on a lock file, or prints why it cannot reach its data: `make audit`."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 
 
 def main(pip_audit: str, lock: str) -> int:
-    """1 where something vulnerable is locked, or something could not be looked up alone of all, else 0."""
+    """Return 1 if a locked package is vulnerable, or if only some packages could be checked, otherwise 0."""
     command = [pip_audit, "--format", "json", "--require-hashes", "--disable-pip", "--requirement", lock]
-    answer = subprocess.run(command, capture_output=True, text=True)
-    packages: list[dict[str, Any]] = json.loads(answer.stdout)["dependencies"] if answer.stdout else []
+    result = subprocess.run(command, capture_output=True, text=True)
+    packages: list[dict[str, Any]] = json.loads(result.stdout)["dependencies"] if result.stdout else []
     unknown = [package for package in packages if "skip_reason" in package]
     if len(unknown) == len(packages):
-        reason = unknown[0]["skip_reason"] if unknown else answer.stderr.strip().rpartition("\n")[2]
+        reason = unknown[0]["skip_reason"] if unknown else result.stderr.strip().rpartition("\n")[2]
         print(
             f"audit: the data on vulnerabilities cannot be reached from here ({reason}); nothing was checked"
         )

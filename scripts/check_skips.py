@@ -1,4 +1,4 @@
-"""Fails if a test was skipped although what it needs could be installed. `.ci/run` calls it."""
+"""Fails if a test was skipped although the programs that it needs could be installed; called by `.ci/run`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
-# What a machine has or has not, and no package brings.
+# Accepted reasons: properties of the machine that no package provides.
 ALLOWED = (
     r"\bCUDA\b",
     r"no real data in ",
@@ -26,12 +26,12 @@ ALLOWED = (
     r"need root$",
 )
 NOT_INSTALLED = re.compile(r"(?P<programs>[\w.-]+(?: and [\w.-]+)*) (?:is |are )?not installed")
-# Reasons that name a library, with the program of the same package.
+# Libraries that reasons name, with a program of the same package.
 PROGRAMS = {"libfaketime": "faketime"}
 
 
 def skipped(report: Path) -> Iterator[tuple[str, str]]:
-    """Name and reason of each skipped test in a JUnit report."""
+    """Yield the name and the reason of each skipped test in a JUnit report."""
     for case in ElementTree.parse(report).iter("testcase"):
         for skip in case.iter("skipped"):
             if skip.get("type") != "pytest.xfail":
@@ -39,7 +39,8 @@ def skipped(report: Path) -> Iterator[tuple[str, str]]:
 
 
 def is_allowed(reason: str, absent: Iterable[str]) -> bool:
-    """
+    """Return True if a test may be skipped for this reason.
+
     Args:
         absent: programs that this machine lacks and could not install.
     """
@@ -51,9 +52,11 @@ def is_allowed(reason: str, absent: Iterable[str]) -> bool:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """0 if every skip is allowed, else 1."""
+    """Return 0 if every skip is allowed, otherwise 1."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--absent", default="", help="programs that could not be installed, with commas")
+    parser.add_argument(
+        "--absent", default="", help="programs that could not be installed, separated by commas"
+    )
     parser.add_argument("reports", nargs="+", type=Path)
     arguments = parser.parse_args(argv)
     absent = [name for name in arguments.absent.split(",") if name]
@@ -61,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     rejected = sorted((test, reason) for test, reason in found if not is_allowed(reason, absent))
     for test, reason in rejected:
         print(f"{test} was skipped, but its needs can be installed: {reason}", file=sys.stderr)
-    print(f"{len(found)} tests were skipped, {len(rejected)} of them without need")
+    print(f"{len(found)} tests were skipped, {len(rejected)} of them for a reason that is not accepted")
     return 1 if rejected else 0
 
 

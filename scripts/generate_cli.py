@@ -33,9 +33,11 @@ the same for all commands.
 
 
 def page() -> str:
-    """The whole page: both programs, each command with its arguments by group."""
+    """Return the page: both programs, each command with its arguments by group."""
     variables = [name for name in os.environ if name.startswith("CONVSERVE_")]
-    kept = {name: os.environ.pop(name) for name in variables}  # defaults are those of an empty environment
+    kept = {
+        name: os.environ.pop(name) for name in variables
+    }  # the page shows the defaults of an empty environment
     try:
         programs = {"convserve": parser_of(service_main), "convserve-export": parser_of(export_main)}
     finally:
@@ -55,7 +57,9 @@ def _program(name: str, parser: argparse.ArgumentParser) -> Iterator[str]:
         yield f"\n```\n{_usage(name, each, command)}\n```\n"
         for group in command._action_groups:
             actions = [
-                action for action in group._group_actions if not isinstance(action, argparse._HelpAction)
+                action
+                for action in group._group_actions
+                if not isinstance(action, argparse._HelpAction) and action.help is not argparse.SUPPRESS
             ]
             if actions:
                 title = group.title or ""
@@ -89,7 +93,7 @@ def _row(action: argparse.Action) -> list[str]:
 
 
 def _setting(action: argparse.Action) -> FieldInfo | None:
-    """The setting that a flag sets; its description has links, which the flag's help has as paths."""
+    """Return the setting of a flag; its description has links where the help of the flag has paths."""
     option = next(iter(action.option_strings), "").removeprefix("--").replace("-", "_")
     return Settings.model_fields.get(option) if action.default is argparse.SUPPRESS else None
 
@@ -118,7 +122,7 @@ def _default(action: argparse.Action) -> str:
 
 
 def _text(help_: str, action: argparse.Action | None = None) -> str:
-    """Help as argparse prints it; paths of pages become links."""
+    """Return the help as argparse prints it."""
     values = {} if action is None else {**vars(action), "prog": ""}
     text = help_ % values if "%" in help_ else help_
     return text.replace("\n", " ")

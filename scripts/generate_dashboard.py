@@ -25,7 +25,7 @@ WIDTH = HEIGHT = 8
 
 
 def dashboard() -> dict[str, Any]:
-    """The dashboard as JSON data for Grafana's provisioning."""
+    """Return the dashboard as JSON data for Grafana's provisioning."""
     rows = tomllib.loads((GRAFANA / "panels.toml").read_text())["row"]
     return {
         "uid": "convserve",
@@ -60,7 +60,7 @@ def _variables() -> Iterator[dict[str, Any]]:
 
 
 def _with_positions(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Rows and panels with their positions, left to right and top to bottom."""
+    """Yield rows and panels with their positions, left to right and top to bottom."""
     y = 0
     for row in rows:
         place = {"x": 0, "y": y, "w": GRID_WIDTH, "h": 1}

@@ -22,13 +22,13 @@ reason.
 """
 
 SIGNALS = """
-A server that SIGTERM or SIGINT stops drains first and then ends by that signal, so a shell reports 143 or
-130. A server that runs as process 1 of a container exits with the same codes.
+On SIGTERM or SIGINT a server drains and then ends by that signal, so a shell reports 143 or 130. A server
+that runs as process 1 of a container exits with the same codes.
 """
 
 
 def page() -> str:
-    """The whole page, one table a program."""
+    """Return the page, with one table per program."""
     head = ("code", "name", "meaning")
     service = [(f"`{code.value}`", f"`{code.name}`", code.description) for code in ExitCode]
     export = [(f"`{code.value}`", f"`{code.name}`", code.description) for code in ExportExitCode]

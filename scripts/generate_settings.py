@@ -23,7 +23,7 @@ Each setting is an environment variable, and a flag of `convserve serve` without
 start. The unit is at the end of the name: `_ms` milliseconds, `_s` seconds, `_bytes` bytes.
 
 - Booleans are `true` or `false` in a variable, and two flags: `--access-log` and `--no-access-log`.
-- An empty variable counts as unset. It is an error where unset would mean less protection:
+- An empty variable counts as unset. It is an error if unset means less protection:
   `CONVSERVE_API_KEYS`, `CONVSERVE_API_KEYS_FILE`, `CONVSERVE_TLS_CLIENT_CA`, and only one of
   `CONVSERVE_TLS_CERT` and `CONVSERVE_TLS_KEY`.
 - A variable with the prefix that belongs to no setting is an error. Variables that Kubernetes injects for a
@@ -32,7 +32,7 @@ start. The unit is at the end of the name: `_ms` milliseconds, `_s` seconds, `_b
 
 
 def page() -> str:
-    """The whole page, one table a group."""
+    """Return the page, with one table per group."""
     sections = [
         f"\n## {group.value}\n\n{table(('variable', 'default', 'meaning'), map(_row, names))}"
         for group, names in settings_by_group().items()

@@ -1,4 +1,4 @@
-"""Markdown pieces that the generators of the reference pages share."""
+"""Markdown helpers that the generators of the reference pages share."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "reference"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table; a `|` in a cell is escaped."""
+    """Return a table; each `|` in a cell is escaped."""
     lines = [head, ["---"] * len(head), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def relink(text: str) -> str:
-    """Links relative to docs/, as descriptions in the code have them, made relative to docs/reference/."""
+    """Return text with its links relative to docs/reference/; descriptions in the code use docs/."""
     return re.sub(r"\]\((?!https?://|#|\.\.)([^)]+)\)", r"](../\1)", text)
 
 
@@ -30,7 +30,7 @@ class _Captured(BaseException):
 
 
 def parser_of(main: Callable[[Sequence[str]], int]) -> argparse.ArgumentParser:
-    """The parser that a command's `main` builds, taken at the moment it would parse its arguments."""
+    """Return the parser of a command by running `main` until it parses its arguments."""
 
     def capture(parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
         raise _Captured(parser)
@@ -44,7 +44,7 @@ def parser_of(main: Callable[[Sequence[str]], int]) -> argparse.ArgumentParser:
 
 
 def commands_of(parser: argparse.ArgumentParser) -> dict[str, tuple[str, argparse.ArgumentParser]]:
-    """Each subcommand's one-line help and parser, by name."""
+    """Return the one-line help and the parser of each subcommand by name."""
     actions = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
     return {
         choice.dest: (choice.help or "", action.choices[choice.dest])

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def problems(version: str, root: Path) -> Iterator[str]:
-    """The obstacles to a release, one sentence each."""
+    """Yield the problems that prevent a release, one sentence each."""
     if not re.fullmatch(r"\d+\.\d+\.\d+", version):
         yield f"the version is x.y.z, not {version!r}; call make release VERSION=x.y.z"
         return
@@ -37,25 +37,25 @@ def _git(root: Path, *arguments: str) -> str:
     ).stdout.strip()
 
 
-def _contract_holds(root: Path) -> bool:
-    """Test that generated pages are fresh, and that documents, image and wheel agree with the code."""
+def _passes_contract_tests(root: Path) -> bool:
+    """Return True if tests/contract passes: documentation, images and wheel match the code."""
     command = [sys.executable, "-m", "pytest", "--quiet", "tests/contract"]
     return subprocess.run(command, cwd=root).returncode == 0
 
 
 def main(argv: Sequence[str], root: Path = ROOT) -> int:
-    """0 if the tag was made, else 1."""
+    """Return 0 if the tag was created, otherwise 1."""
     version = argv[0] if argv else ""
     found = list(problems(version, root))
     for problem in found:
         print(f"release: {problem}", file=sys.stderr)
     if found:
         return 1
-    if not _contract_holds(root):
+    if not _passes_contract_tests(root):
         print("release: tests/contract fails; make docs writes the generated pages", file=sys.stderr)
         return 1
     _git(root, "tag", "--annotate", f"v{version}", "--message", f"convserve {version}")
-    print(f"the tag v{version} was made; git push origin v{version} publishes it")
+    print(f"created the tag v{version}; git push origin v{version} publishes it")
     return 0
 
 

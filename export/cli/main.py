@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not interrupt the exit
         if sys.stderr.isatty():
-            print(file=sys.stderr)  # below the progress bar
+            print(file=sys.stderr)  # ends the line of the progress bar
         print("convserve-export: interrupted, nothing published", file=sys.stderr)
         return ExitCode.INTERRUPTED
 
@@ -119,7 +119,7 @@ def _add_data_options(group: argparse._ArgumentGroup, data: str | None) -> None:
         "--classes",
         type=integer_from(2),
         metavar="N",
-        help="require a data set with N classes; with --weights random, build N (default: any)",
+        help="required number of classes; with --weights random, the number to build (default: any)",
     )
 
 
@@ -161,7 +161,7 @@ def _add_training_options(group: argparse._ArgumentGroup, recipe: Recipe) -> Non
     group.add_argument(
         "--resume",
         action="store_true",
-        help="continue from the last checkpoint, or start without one (default: start)",
+        help="continue from the last checkpoint, if there is one (default: start from the beginning)",
     )
     group.add_argument(
         "--mixed-precision",
@@ -181,7 +181,7 @@ def _add_output_options(group: argparse._ArgumentGroup) -> None:
     exclusive.add_argument(
         "--train-only",
         action="store_true",
-        help="train without publishing; publish later with --resume, also on another machine. "
+        help="train and keep only the checkpoints; --resume publishes them later, also on another machine. "
         "The environment variable KERAS_BACKEND may be tensorflow, jax or torch",
     )
     exclusive.add_argument(

@@ -21,7 +21,7 @@ from .arguments import (
     numbers,
 )
 
-_FILTERS = "Publish four fixed kernels of image processing; nothing is learned."
+_FILTERS = "Publish a network of four fixed image filters, without training."
 _QUANTIZE = "Publish an int8 or float16 version of a published model."
 _IMPORT = "Publish an ONNX classifier from another source."
 _PROFILE = "Show the time of each node of a published model."
@@ -32,7 +32,7 @@ _QUANTIZE_DETAILS = (
 )
 _IMPORT_DETAILS = (
     "The graph must have one uint8 or float32 input with four axes and one float32 output, [batch, classes]. "
-    "What is not given is inferred from the graph."
+    "Properties that no option sets are inferred from the graph."
 )
 
 
@@ -108,11 +108,15 @@ def _add_import(command: argparse.ArgumentParser) -> None:
         help="text file with one label per line, in the order of the classes (required)",
     )
     model.add_argument("--name", metavar="NAME", help="name of the model (default: the name of the file)")
-    model.add_argument("--description", metavar="TEXT", help="one sentence (default: the name of the file)")
+    model.add_argument(
+        "--description",
+        metavar="TEXT",
+        help="description of the model in one sentence (default: the name of the file)",
+    )
     _add_import_input(command.add_argument_group("input"))
     output = command.add_argument_group("output")
     output.add_argument(
-        "--output", choices=["probabilities", "logits"], help="what the graph returns (default: inferred)"
+        "--output", choices=["probabilities", "logits"], help="kind of the output (default: inferred)"
     )
     add_models(output)
     command.set_defaults(run=run)
@@ -125,13 +129,13 @@ def _add_import_input(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--dtype",
         choices=["uint8", "float32"],
-        help="dtype of the input; another one in the graph is an error (default: that of the graph)",
+        help="expected dtype of the input (default: the dtype in the graph)",
     )
     group.add_argument(
         "--size",
         type=image_size,
         metavar="HxW",
-        help="height and width of the input (default: those of the graph; required if they are dynamic)",
+        help="height and width of the input, required if they are dynamic (default: the size in the graph)",
     )
     group.add_argument(
         "--resize",
@@ -140,10 +144,23 @@ def _add_import_input(group: argparse._ArgumentGroup) -> None:
         help="how images of another size are resized (default: %(default)s)",
     )
     group.add_argument(
-        "--scale", type=number, metavar="X", help="multiply pixels from 0 to 255 by X, such as 1/255"
+        "--scale",
+        type=number,
+        metavar="X",
+        help="multiply pixels from 0 to 255 by X, such as 1/255 (default: 1)",
     )
-    group.add_argument("--mean", type=numbers, metavar="R,G,B", help="then subtract these")
-    group.add_argument("--std", type=numbers, metavar="R,G,B", help="then divide by these")
+    group.add_argument(
+        "--mean",
+        type=numbers,
+        metavar="R,G,B",
+        help="subtract these values per channel from the scaled pixels (default: 0)",
+    )
+    group.add_argument(
+        "--std",
+        type=numbers,
+        metavar="R,G,B",
+        help="divide the result by these values per channel (default: 1)",
+    )
 
 
 def _add_profile(command: argparse.ArgumentParser) -> None:

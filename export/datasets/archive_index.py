@@ -14,7 +14,7 @@ def list_files(folder: Path, part: str) -> Mapping[str, Location]:
     """List the files in `folder`/`part`.tar or, without it, in the folder `folder`/`part`, and `part`.csv.
 
     Returns:
-        The location of each file by its name in the archive.
+        The location of each file by name.
 
     Raises:
         DatasetError: neither exists, or the archive is damaged or truncated.

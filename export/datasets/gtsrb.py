@@ -99,7 +99,7 @@ def _read_packed(root: Path, part: str) -> Sequence[_Row]:
             missing.append(name)
             continue
         rows.append(_row(name, line["class_id"], files[name], tracked=part == "train"))
-    return _checked(rows, missing, f"{root / listing}")
+    return _check_and_sort(rows, missing, f"{root / listing}")
 
 
 def _read_original(root: Path, part: str) -> Sequence[_Row]:
@@ -120,11 +120,11 @@ def _read_original(root: Path, part: str) -> Sequence[_Row]:
                 continue
             location = Location(path, str(path.relative_to(root)))
             rows.append(_row(path.name, line["ClassId"], location, tracked=part == "train"))
-    return _checked(rows, missing, f"the CSV file of {folder}")
+    return _check_and_sort(rows, missing, f"the CSV file of {folder}")
 
 
 def _test_listing(root: Path, folder: Path) -> Sequence[Path]:
-    """Find the list of the test classes, which has an archive of its own."""
+    """Find the list of the test classes, which comes in a separate archive."""
     name = "GT-final_test.csv"
     return [path for path in (folder / name, root / name, root.parent / name) if path.is_file()][:1]
 
@@ -155,7 +155,7 @@ def _row(name: str, label: str, location: Location, tracked: bool) -> _Row:
     return _Row(int(label), int(track) if tracked else -1, stem, location)
 
 
-def _checked(rows: list[_Row], missing: Sequence[str], listing: str) -> Sequence[_Row]:
+def _check_and_sort(rows: list[_Row], missing: Sequence[str], listing: str) -> Sequence[_Row]:
     if missing:
         raise DatasetError(
             f"{len(missing):,} of the {len(rows) + len(missing):,} images in {listing} are missing, "

@@ -17,7 +17,7 @@ from ..errors import ConversionError
 from .graph_cleanup import clean_up
 from .rewrites import FLOAT32_WEIGHTS, rewrite
 
-METHOD: Final = "float16, but for softmax and response normalisation"
+METHOD: Final = "float16, except softmax and response normalization"
 
 # The operators of response normalization after the rewrites, except for its convolution.
 _SQUARE: Final = "Mul"

@@ -24,7 +24,7 @@ from ..errors import ConversionError
 from .graph_cleanup import clean_up
 from .rewrites import CHANNELS_LAST, FLOAT32_WEIGHTS, SPEEDUPS, UINT8_INPUT, rewrite
 
-METHOD: Final = "static, QDQ, int8 weights a channel in 7 bits, uint8 activations, MinMax"
+METHOD: Final = "static, QDQ, int8 weights per channel in 7 bits, uint8 activations, MinMax"
 
 _BATCH_SIZE: Final = 32
 _QUANTIZED_OPERATORS: Final = ["Conv", "MatMul", "Gemm", "MaxPool", "Relu", "Reshape"]

@@ -1,8 +1,7 @@
 """A. Krizhevsky, I. Sutskever, G. Hinton: ImageNet Classification with Deep Convolutional Neural Networks.
 
 NIPS 2012, sections 3.1 to 3.5 and 4.2. Layers 2, 4 and 5 have two groups, one per GPU of the authors. The
-input is 227x227 as in the authors' code, since the 224x224 of the figure do not give the 55x55 of the first
-layer.
+input is 227x227 as in the authors' code. The 224x224 of the figure do not give the 55x55 of the first layer.
 """
 
 from __future__ import annotations

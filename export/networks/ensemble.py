@@ -1,7 +1,7 @@
 """Averages the probabilities of several networks.
 
 D. Cireşan, U. Meier, J. Schmidhuber, Multi-column deep neural networks for image classification, CVPR 2012,
-section 2: each member is trained alone, on images preprocessed in its own way.
+section 2: each member is trained separately, and each may preprocess the images differently.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def average_ensemble(members: Sequence[keras.Model], name: str) -> keras.Model:
     """Return one network with the mean probabilities of members that take the same pixels.
 
-    The weights are shared with the members. A single member is returned as it is, under its own name.
+    The weights are shared with the members. A single member is returned unchanged, under its own name.
     """
     from keras import Input, Model, layers
 

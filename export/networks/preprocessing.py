@@ -39,12 +39,12 @@ def centred(pixels: keras.KerasTensor) -> keras.KerasTensor:
 
 def standardized(pixels: keras.KerasTensor) -> keras.KerasTensor:
     """Standardize each image to mean 0 and deviation 1, which removes brightness and contrast."""
-    return _standard(pixels, axis=(1, 2, 3))
+    return _standardize(pixels, axis=(1, 2, 3))
 
 
 def colour_balanced(pixels: keras.KerasTensor) -> keras.KerasTensor:
     """Standardize each channel of each image to mean 0 and deviation 1, which removes colour casts too."""
-    return _standard(pixels, axis=(1, 2))
+    return _standardize(pixels, axis=(1, 2))
 
 
 def locally_normalized(pixels: keras.KerasTensor) -> keras.KerasTensor:
@@ -86,7 +86,7 @@ def from_pixels(
     return Model(pixels, network(prepare(ops.cast(pixels, "float32"))), name=name or network.name)
 
 
-def _standard(pixels: keras.KerasTensor, axis: tuple[int, ...]) -> keras.KerasTensor:
+def _standardize(pixels: keras.KerasTensor, axis: tuple[int, ...]) -> keras.KerasTensor:
     from keras import ops
 
     centred = pixels - _mean(pixels, axis)

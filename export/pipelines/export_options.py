@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, kw_only=True)
 class ExportOptions:
-    """The command-line options of an export; None stands for the default of the recipe or the data set.
+    """The command-line options of an export; None means the default of the recipe or the data set.
 
     Attributes:
         data: the folder of the data set; None downloads it where possible.

@@ -23,14 +23,14 @@ OutputKind = Literal["probabilities", "logits"]
 
 MAX_BATCH_SIZE: Final = 16
 
-# Relative to the largest output: other CPUs sum in another options.
+# Relative to the largest output: other CPUs sum in another order.
 _TOLERANCE: Final = 1e-3
 _SUM_TOLERANCE: Final = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImportOptions:
-    """The command-line options of `import`; None stands for a value inferred from the graph.
+    """The command-line options of `import`; None means inferred from the graph.
 
     Attributes:
         graph: the ONNX file.
@@ -40,7 +40,7 @@ class ImportOptions:
         description: one sentence for the manifest.
         layout: the order of the input axes.
         dtype: the expected dtype of the input.
-        size: height and width of the input; required where the graph leaves them dynamic.
+        size: height and width of the input; required if they are dynamic in the graph.
         resize: how the server resizes images.
         scale, mean, std: the preprocessing of float32 inputs, `(pixel * scale - mean) / std`.
         output: what the graph returns.

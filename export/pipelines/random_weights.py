@@ -26,7 +26,7 @@ def publish_random_weights(
 ) -> Path:
     """Build, convert, verify and publish an untrained network as the next version of `name`.
 
-    Verification uses the golden inputs, since there is no data set.
+    Verification uses the golden inputs, because there is no data set.
 
     Args:
         name: the model's name.

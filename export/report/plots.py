@@ -63,7 +63,7 @@ def curves(members: Sequence[Curves], title: str) -> bytes:
     accuracy.set_ylabel("accuracy")
     accuracy.legend(loc="lower right")
     later = [value for curve in members for value in curve.accuracy[1:] + curve.validation_accuracy[1:]]
-    if max(map(len, members)) > 5:  # leave out the first epoch, whose low values would compress the scale
+    if max(map(len, members)) > 5:  # omit the first epoch; its low values would compress the scale
         accuracy.set_ylim(bottom=min(later) - 0.005, top=1)
     accuracy.yaxis.set_major_formatter(PercentFormatter(xmax=1))
     return _png(figure)
@@ -122,8 +122,8 @@ def _overview(counts: NDArray[np.int64], labels: Sequence[str], title: str, max_
         extent=(0, len(labels), len(labels), 0),
         interpolation="nearest",
     )
-    axes.set_xlabel("predicted class, by its number")
-    axes.set_ylabel("true class, by its number")
+    axes.set_xlabel("number of the predicted class")
+    axes.set_ylabel("number of the true class")
     axes.set_title(title)
     figure.colorbar(shown, label="images (logarithmic scale)", shrink=0.7)
     wrong = counts * (1 - np.eye(len(labels), dtype=np.int64))

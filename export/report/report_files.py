@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 CURVES_FILE: Final = "curves.png"
 CONFUSION_FILE: Final = "confusion.png"
 KERNELS_FILE: Final = "kernels.png"
-MISTAKES_FILE: Final = "mistakes.png"  # shows images of the data set, so git ignores it
+MISTAKES_FILE: Final = "mistakes.png"  # shows images of the data set and is ignored by git
 
 _MAX_MISTAKES: Final = 40
 
@@ -31,7 +31,7 @@ def build(
     probabilities: NDArray[np.float32],
     test: Examples,
 ) -> Mapping[str, bytes]:
-    """Return the content of each file by its name.
+    """Return the content of each file by name.
 
     Args:
         manifest: a manifest with the sections `training` and `evaluation`.

@@ -41,7 +41,7 @@ class Affine:
     border: Literal["constant", "nearest"] = "constant"
 
     def warp(self, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """Transform each image about its centre, with random parameters of its own."""
+        """Transform each image about its centre, with different random parameters."""
         import tensorflow as tf
 
         size = tf.shape(images)[1:3]

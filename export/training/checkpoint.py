@@ -117,10 +117,10 @@ class Checkpoint:
                 values = [archive[f"value{number}"] for number in range(len(archive.files) - 1)]
             curves = Curves(*(tuple(record["curves"][field.name]) for field in fields(Curves)))
             state = TrainingState(values, curves, float(record["seconds"]), str(record["trainer"]))
-            owner = record["fingerprint"]
+            found = record["fingerprint"]
         except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
             raise CheckpointError(f"the checkpoint {self.path} is damaged: {error}") from error
-        if owner != self.fingerprint:
+        if found != self.fingerprint:
             raise CheckpointError(
                 f"the checkpoint {self.path} belongs to another training: its data, plan or seed differ"
             )

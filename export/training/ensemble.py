@@ -37,7 +37,7 @@ class EnsembleOptions:
     Attributes:
         name: the name of the combined network.
         build: builds one untrained member.
-        preparations: the preprocessing of the members, repeated where there are more members.
+        preparations: the preprocessing of each member; repeated if there are more members.
         dataset: the data set that `training` and `validation` come from.
         training: the examples to train on.
         validation: the held-out examples for validation and calibration.
@@ -184,5 +184,5 @@ def _train_member(options: EnsembleOptions, index: int, report: TextIO) -> Ensem
 
 def _checkpoint(options: EnsembleOptions, prepare: Preparation, seed: int, index: int) -> Checkpoint:
     # The number of members is not part of the fingerprint, so that more can be added later.
-    owner = fingerprint(options.fingerprint, prepare.__name__, seed)
-    return Checkpoint(options.folder / f"member-{index + 1}.npz", owner)
+    member = fingerprint(options.fingerprint, prepare.__name__, seed)
+    return Checkpoint(options.folder / f"member-{index + 1}.npz", member)

@@ -187,7 +187,7 @@ def _set_variables(network: keras.Model, state: TrainingState) -> None:
 def _training_batches(
     examples: Examples, batch_size: int, plan: TrainingPlan, seed: int, first_epoch: int
 ) -> tf.data.Dataset:
-    """Return batches of augmented images and labels for all remaining epochs, each shuffled anew."""
+    """Return batches of augmented images and labels for all remaining epochs, shuffled in each."""
     import tensorflow as tf
 
     steps = len(examples) // batch_size
