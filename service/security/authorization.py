@@ -36,7 +36,9 @@ def scope_of_path(path: str) -> Scope | None:
         return None
     if path == "/metrics":
         return Scope.METRICS
-    return Scope.ADMIN if _ADMIN.fullmatch(path) else Scope.INFER
+    # The prefixes spare most requests the regular expression.
+    is_admin = path.startswith(("/v2/", "/admin")) and _ADMIN.fullmatch(path)
+    return Scope.ADMIN if is_admin else Scope.INFER
 
 
 def scope_of_method(method: str) -> Scope | None:

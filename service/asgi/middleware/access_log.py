@@ -21,8 +21,12 @@ class AccessLog:
             await self._app(scope, receive, send)
             return
         method, path = scope["method"], scope["raw_path"].decode("latin-1")
-        traceparent = next((value for name, value in scope["headers"] if name == b"traceparent"), b"")
-        record = self._request_log.begin(f"HTTP {method}", traceparent.decode("latin-1") or None)
+        traceparent = None
+        for name, value in scope["headers"]:
+            if name == b"traceparent":
+                traceparent = value.decode("latin-1")
+                break
+        record = self._request_log.begin(f"HTTP {method}", traceparent)
         status = CLIENT_CLOSED_REQUEST
 
         async def send_recorded(message: Message) -> None:

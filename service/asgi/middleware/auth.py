@@ -18,11 +18,14 @@ class Authentication:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and (needed := scope_of_path(scope["path"])) is not None:
-            headers = dict(scope["headers"])
+            authorization = x_api_key = None
+            for name, value in scope["headers"]:
+                if name == b"authorization":
+                    authorization = value
+                elif name == b"x-api-key":
+                    x_api_key = value
             try:
-                self._authorizer.authorize(
-                    presented_key(headers.get(b"authorization"), headers.get(b"x-api-key")), needed
-                )
+                self._authorizer.authorize(presented_key(authorization, x_api_key), needed)
             except ConvserveError as error:
                 response = error_response(error)
                 if isinstance(error, Unauthenticated):
