@@ -1,4 +1,4 @@
-# Everyday: serve, export, lint, test. CI runs .ci/run. CONTRIBUTING.md explains the others.
+# The most used targets are serve, export, lint and test. CONTRIBUTING.md describes all; CI runs .ci/run.
 PYTHON ?= python3
 HOST ?= 127.0.0.1
 PORT ?= 8000
@@ -29,7 +29,7 @@ serve: $(VENV)/serve.stamp
 	@$(BIN)/python -m service serve --host $(HOST) --port $(PORT) --grpc-port $(GRPC_PORT) \
 		--workers $(WORKERS) --models $(MODELS)
 
-# make export NETWORK=lenet5 DATA=folder OPTIONS=--resume; or the name of the network alone: make lenet5 DATA=folder
+# make export NETWORK=lenet5 DATA=folder OPTIONS=--resume; make lenet5 DATA=folder is short for NETWORK=lenet5.
 export: $(VENV)/dev.stamp
 	$(BIN)/python -m export $(NETWORK) --models $(MODELS) $(if $(DATA),--data $(DATA)) $(OPTIONS)
 
@@ -46,21 +46,21 @@ lint: $(VENV)/dev.stamp
 test: $(VENV)/dev.stamp
 	$(BIN)/python $(PYTEST) $(ARGS)
 
-# Runs the suite under coverage, in servers, workers and commands as well, and checks the bounds.
+# Runs the suite under coverage, including servers, workers and commands, and fails below the minimum.
 coverage: $(VENV)/dev.stamp
 	rm -rf build/coverage
 	PYTHONPATH=$(CURDIR)/tests/support/coverage_hooks \
 		$(BIN)/coverage run $(PYTEST) -m "not image and not measures" $(ARGS)
-	find build/coverage -empty -delete  # of processes that were killed
+	find build/coverage -empty -delete  # killed processes leave empty files
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --include="export/*" --fail-under=90
 	$(BIN)/coverage report --include="service/*" --fail-under=95
 
-# The locked versions on every interpreter of INTERPRETERS that this machine has.
+# Runs the suite with the locked versions on each interpreter of INTERPRETERS that the machine has.
 test-all:
 	scripts/test_all.sh "$(INTERPRETERS)" $(ARGS)
 
-# The newest versions that pyproject.toml allows, without the lock, in an environment of their own.
+# Runs the suite with the newest versions that pyproject.toml allows, in a separate environment.
 newest:
 	$(call check-python,$(PYTHON))
 	rm -rf $(NEWEST)
@@ -74,7 +74,7 @@ format: $(VENV)/dev.stamp
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# With docker where its daemon runs, else with buildah; BASE=… for another base image.
+# Builds with docker if its daemon runs, otherwise with buildah; BASE=… selects another base image.
 image:
 	docker/build.sh Dockerfile $(IMAGE)
 
@@ -89,39 +89,39 @@ image-export:
 image-test: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -m image $(ARGS) tests/deploy
 
-# The generated messages; tests/contract checks that they are fresh.
+# Writes the generated protobuf messages; tests/contract checks that they are up to date.
 proto: $(VENV)/dev.stamp
 	$(BIN)/python scripts/generate_protobuf.py
 
-# Every figure of docs/explanation/performance-results.md anew, in twenty minutes; ARGS="--quick" tries the rows in two minutes,
-# ARGS="--rows c64 many" measures some. Nothing else should run meanwhile.
+# Measures all figures of docs/explanation/performance-results.md, in twenty minutes on an idle machine.
+# ARGS="--quick" makes a short run of two minutes; ARGS="--rows c64 many" measures these rows only.
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks $(or $(ARGS),--publish)
 
-# The generated reference pages, then the site in build/site; a broken link is an error.
+# Writes the generated reference pages, then builds the site in build/site; a broken link is an error.
 docs: $(VENV)/dev.stamp
 	@for page in settings cli metrics log_fields exit_codes dashboard; do \
 		$(BIN)/python scripts/generate_$$page.py || exit 1; \
 	done
 	$(MKDOCS) build --strict
 
-# The site on http://127.0.0.1:8080, built again whenever a page changes.
+# Serves the site on http://127.0.0.1:8080 and rebuilds it when a page changes.
 docs-serve: $(VENV)/dev.stamp
 	$(MKDOCS) serve --dev-addr 127.0.0.1:8080
 
-# make release VERSION=x.y.z checks version, changelog, documentation and tree, and then makes the tag.
+# make release VERSION=x.y.z checks version, changelog, documentation and working tree, and creates the tag.
 release: $(VENV)/dev.stamp
 	$(BIN)/python scripts/release.py "$(VERSION)"
 
 check-python = @scripts/check_python.sh "$(1)"
 
-# A half-made environment is removed: make would take it for a whole one.
+# Removes an incomplete environment, because make would treat it as complete.
 $(VENV)/bin/python:
 	$(call check-python,$(PYTHON))
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
-# The environment grows in two steps: serving needs no TensorFlow; export and the tests do.
-# The editable project puts convserve and convserve-export into $(BIN).
+# The environment is installed in two steps, because serving needs no TensorFlow and export and tests do.
+# The editable install puts convserve and convserve-export into $(BIN).
 $(VENV)/serve.stamp: requirements/serve.txt requirements/build.txt | $(VENV)/bin/python
 	$(BIN)/python $(PIP_INSTALL) --require-hashes -r requirements/serve.txt -r requirements/build.txt
 	$(BIN)/python $(PIP_INSTALL) --quiet --no-deps --no-build-isolation --no-index --editable .
@@ -131,7 +131,7 @@ $(VENV)/dev.stamp: requirements/dev.txt | $(VENV)/bin/python
 	$(BIN)/python $(PIP_INSTALL) --require-hashes -r $<
 	touch $@
 
-# Keeps the versions already locked and adds what is new; UPGRADE=1 moves every package to its newest version.
+# Locks new dependencies and keeps the other versions; UPGRADE=1 upgrades all.
 lock:
 	$(LOCK) --output-file requirements/serve.txt
 	$(LOCK) --extra export --extra otel --group dev --constraint requirements/serve.txt --output-file requirements/dev.txt
@@ -140,7 +140,8 @@ lock:
 	$(subst pyproject.toml,--group build,$(LOCK)) --output-file requirements/build.txt
 	$(subst pyproject.toml,--group audit,$(LOCK)) --output-file requirements/audit.txt
 
-# Known vulnerabilities of what serving installs, and its bill of materials; their tools stay out of .venv.
+# Reports known vulnerabilities of the locked packages; sbom writes their bill of materials. Both use a
+# separate environment.
 audit: $(AUDIT)/stamp
 	$(AUDIT)/bin/python scripts/audit.py $(AUDIT)/bin/pip-audit requirements/serve.txt
 

@@ -1,11 +1,11 @@
 #!/bin/sh
 # Builds a base image from Debian's packages with debootstrap.
-# It replaces the pinned base where no registry is reachable, as in CI:
+# It replaces the pinned base image if no registry is reachable, as in CI:
 #   docker/base.sh localhost/python:bookworm && BASE=localhost/python:bookworm make image
 set -eu
 name=${1:?"usage: docker/base.sh NAME [FOLDER]"}
 suite=${SUITE:-bookworm}
-# Defaults to the mirror of the host's apt, if that has the suite.
+# The default is the mirror of the host's apt, if it has the suite.
 mirror=${MIRROR:-$(apt-get indextargets --format '$(CODENAME) $(REPO_URI)' 2>/dev/null | sed -n "s/^$suite //p" | head -n 1)}
 export STORAGE_DRIVER="${STORAGE_DRIVER:-vfs}" BUILDAH_ISOLATION="${BUILDAH_ISOLATION:-chroot}"
 

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Builds docker/$1 as the image $2, with docker if its daemon runs, otherwise with buildah.
-# The variable BASE names another base image. The host's package index (PIP_CONFIG_FILE, PIP_INDEX_URL or
+# The variable BASE selects another base image. The host's package index (PIP_CONFIG_FILE, PIP_INDEX_URL or
 # /etc/pip.conf, and PIP_CERT) is passed to the build as secrets, which do not become part of the image.
 set -eu
 file=${1:?"usage: docker/build.sh DOCKERFILE NAME"}
@@ -29,6 +29,6 @@ if ! command -v buildah >/dev/null; then
     echo "make image needs a running docker daemon, or buildah (apt-get install buildah)" >&2
     exit 1
 fi
-# Docker's image format, because OCI's has no HEALTHCHECK.
+# Docker's image format, because OCI's format has no HEALTHCHECK.
 export STORAGE_DRIVER="${STORAGE_DRIVER:-vfs}"
 buildah build --isolation "${BUILDAH_ISOLATION:-chroot}" --format docker "$@" .

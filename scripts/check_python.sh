@@ -1,5 +1,5 @@
 #!/bin/sh
-# Ends with a sentence if an interpreter is missing or too old: scripts/check_python.sh python3
+# Fails with a message if an interpreter is missing or too old: scripts/check_python.sh python3
 python=$1
 if ! version=$("$python" --version 2>/dev/null); then
     echo "$python cannot be run; set PYTHON to a Python of 3.11 or newer, for example PYTHON=python3.12" >&2

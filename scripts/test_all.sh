@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# A pyenv shim may exist for a version that is not active, so the interpreter is asked.
+# A pyenv shim may exist for a version that is not active, so this asks the interpreter for its version.
 find_python() {
     local candidate
     for candidate in "python$1" "${PYENV_ROOT:-$HOME/.pyenv}/versions/$1".*/bin/python; do

@@ -15,7 +15,7 @@ from service.asgi.app import Service, build
 from service.config.settings import Settings
 from tests.support.models.gray_classifier import publish_shades
 
-# As the export command sets it before TensorFlow is imported, so that results are equal bit for bit.
+# The export command sets this too, before TensorFlow is imported; otherwise results differ in the last bits.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 # The time that an example takes depends more on the machine's load than on the test.
@@ -43,7 +43,7 @@ def shades(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def repository(shades: Path, tmp_path: Path) -> Path:
-    """A copy of `shades` for one test; publishing it again would wait for the disk, file by file."""
+    """A copy of `shades` for one test; copying is faster than publishing, which syncs each file."""
     return shutil.copytree(shades, tmp_path / "models")
 
 

@@ -50,8 +50,8 @@ def both_forms(module: Any, pixels: Pixels, file: bytes) -> list[Any]:
 def by_triton(client: Any, module: Any, model: str, pixels: Pixels, file: bytes) -> list[Any]:
     """`module` defines the client's input class."""
     with client:
-        answers = [client.infer(model, [given]) for given in both_forms(module, pixels, file)]
-    return [response.as_numpy("probabilities")[0] for response in answers]
+        responses = [client.infer(model, [given]) for given in both_forms(module, pixels, file)]
+    return [response.as_numpy("probabilities")[0] for response in responses]
 
 
 def kserve_request(model: str, pixels: Pixels) -> Any:
@@ -82,8 +82,8 @@ def tensorflow_serving(server: ServerProcess, model: str, pixels: Pixels, file: 
     b64 = {"b64": base64.b64encode(file).decode()}
     bodies = [{"instances": pixels.tolist()}, {"instances": [b64]}, {"inputs": {"pixels": pixels.tolist()}}]
     url = f"{server.url}/v1/models/{model}:predict"
-    answers = [httpx2.post(url, content=json.dumps(body)).json() for body in bodies]
-    return [response.get("predictions", response.get("outputs"))[0] for response in answers]
+    responses = [httpx2.post(url, content=json.dumps(body)).json() for body in bodies]
+    return [response.get("predictions", response.get("outputs"))[0] for response in responses]
 
 
 def rest_address(server: ServerProcess) -> str:

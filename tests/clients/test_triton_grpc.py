@@ -186,29 +186,29 @@ def test_a_cancelled_call_frees_its_place(kept_waiting: Any, slow_batches: Serve
 
     # A client cancels when its deadline passes, so another test's call may be counted.
     before = cancelled(scrape_until(slow_batches.url, MetricsPage.is_idle))
-    answers: queue.Queue[Any] = queue.Queue()
+    responses: queue.Queue[Any] = queue.Queue()
     call = kept_waiting.async_infer(
-        "shades", [pixels(rows(1))], callback=lambda result, error: answers.put(error)
+        "shades", [pixels(rows(1))], callback=lambda result, error: responses.put(error)
     )
     scrape_until(slow_batches.url, lambda page: page.total("convserve_queue_depth") == 1)
     call.cancel()
-    assert "CANCELLED" in str(answers.get(timeout=DEADLINE))
+    assert "CANCELLED" in str(responses.get(timeout=DEADLINE))
     assert cancelled(scrape_until(slow_batches.url, MetricsPage.is_idle)) == before + 1
 
 
 def test_a_stream(client: Any) -> None:
-    answers: queue.Queue[Any] = queue.Queue()
-    client.start_stream(lambda result, error: answers.put((result, error)))
+    responses: queue.Queue[Any] = queue.Queue()
+    client.start_stream(lambda result, error: responses.put((result, error)))
     try:
         for index in range(10):
             client.async_stream_infer("shades", [pixels(rows(level(index)))], request_id=str(index))
         client.async_stream_infer("unknown", [pixels(rows(0))])
         for index in range(10):
-            result, error = answers.get(timeout=DEADLINE)
+            result, error = responses.get(timeout=DEADLINE)
             assert error is None
             assert result.get_response().id == str(index)
             assert result.as_numpy("probabilities").argmax() == index
-        result, error = answers.get(timeout=DEADLINE)
+        result, error = responses.get(timeout=DEADLINE)
         assert result is None
         assert "no model 'unknown'" in str(error)
     finally:
@@ -229,8 +229,8 @@ def test_the_asynchronous_client(both: ServerProcess) -> None:
             assert (await client.get_model_metadata("shades")).versions == ["1"]
             assert (await client.get_model_config("shades")).config.max_batch_size == 16
             calls = [client.infer("shades", [pixels(rows(level(index % 10)))]) for index in range(100)]
-            answers = await asyncio.gather(*calls)
-            best = [response.as_numpy("probabilities").argmax() for response in answers]
+            responses = await asyncio.gather(*calls)
+            best = [response.as_numpy("probabilities").argmax() for response in responses]
             assert best == [index % 10 for index in range(100)]
             with rejected("NOT_FOUND", "no model"):
                 await client.infer("unknown", [pixels(rows(1))])

@@ -146,9 +146,9 @@ def test_model_properties_from_metadata_and_configuration(shades: ImageClient, l
 
 def test_grey_pixels_with_the_channel_last(shades: ImageClient, server: ServerProcess) -> None:
     files = [image(level(index % 10), side=SIDE + index) for index in range(40)]
-    answers = shades.classify(files, 3)
-    assert [response[0].label for response in answers] == [LABELS[index % 10] for index in range(40)]
-    for file, response in zip(files, answers, strict=True):
+    responses = shades.classify(files, 3)
+    assert [response[0].label for response in responses] == [LABELS[index % 10] for index in range(40)]
+    for file, response in zip(files, responses, strict=True):
         agree(response, ranked(server.url, "shades", file)[:3])
 
 
@@ -161,9 +161,9 @@ def test_floats_of_three_colours_with_the_channels_first(linear: ImageClient, se
 
 def test_drawn_digits(convnet: ImageClient, shipped: ServerProcess, digits: Sequence[Pixels]) -> None:
     files = [png(digit) for digit in digits]
-    answers = convnet.classify(files, 1)
-    assert [int(response[0].label) for response in answers] == list(range(10))
-    for file, response in zip(files, answers, strict=True):
+    responses = convnet.classify(files, 1)
+    assert [int(response[0].label) for response in responses] == list(range(10))
+    for file, response in zip(files, responses, strict=True):
         agree(response, ranked(shipped.url, "convnet", file)[:1])
 
 

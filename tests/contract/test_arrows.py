@@ -1,4 +1,4 @@
-"""Which package may import which: the architecture, as a table."""
+"""The allowed imports between packages, as a table of layers."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ LAYERS = {
 DIALECTS = ("native", "open_inference", "tensorflow_serving", "torchserve", "operations", "grpc")
 ALLOWED_SIBLINGS = {"grpc": {"open_inference"}}
 
-# Libraries that one package, or a few modules, keep from all others.
+# Libraries that only these modules may import.
 ONLY_IMPORTERS = {
     "onnxruntime": {"engine.cuda_graphs", "engine.session"},
     "PIL": {"imaging.decoder", "imaging.resize", "loadgen.workload.images"},
@@ -88,7 +88,7 @@ def module_name(path: Path) -> str:
 
 
 def imports(path: Path) -> Iterator[str]:
-    """The absolute name of each imported module; of `from package import name`, the package with the name."""
+    """Yield the absolute name of each imported module; `from . import name` yields `package.name`."""
     package = path.relative_to(ROOT).parts[:-1]
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -100,12 +100,12 @@ def imports(path: Path) -> Iterator[str]:
             yield from [f"{base}.{node.module}"] if node.module else [f"{base}.{a.name}" for a in node.names]
 
 
-def tops(path: Path) -> set[str]:
+def top_packages(path: Path) -> set[str]:
     return {name.partition(".")[0] for name in imports(path)}
 
 
 def layer(module: str) -> int | None:
-    """The position of a module's package in the table; None for the top package itself."""
+    """Return the position of a module's package in the table; None for the top package itself."""
     top, _, inner = module.partition(".")
     for position, package in enumerate(LAYERS[top]):
         if inner == package or inner.startswith(package + "."):
@@ -114,17 +114,17 @@ def layer(module: str) -> int | None:
 
 
 @pytest.mark.parametrize("path", SERVICE, ids=module_name)
-def test_the_service_imports_no_training_library(path: Path) -> None:
-    assert not tops(path) & TRAINING_LIBRARIES
+def test_service_imports_no_training_library(path: Path) -> None:
+    assert not top_packages(path) & TRAINING_LIBRARIES
 
 
 @pytest.mark.parametrize("path", EXPORT, ids=module_name)
-def test_export_imports_nothing_of_the_service(path: Path) -> None:
-    assert not tops(path) & SERVING_LIBRARIES
+def test_export_imports_no_serving_library(path: Path) -> None:
+    assert not top_packages(path) & SERVING_LIBRARIES
 
 
 @pytest.mark.parametrize("path", SERVICE + EXPORT, ids=module_name)
-def test_a_module_imports_only_from_lower_layers(path: Path) -> None:
+def test_module_imports_only_lower_layers(path: Path) -> None:
     own = layer(module_name(path))
     if own is None:
         assert path.name == "__init__.py", f"{path} is in no package of the table"
@@ -136,36 +136,36 @@ def test_a_module_imports_only_from_lower_layers(path: Path) -> None:
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_a_dialect_imports_no_other_dialect(dialect: str) -> None:
+def test_dialect_imports_no_other_dialect(dialect: str) -> None:
     base = ROOT / "service" / "protocols"
     paths = [base / f"{dialect}.py"] if (base / f"{dialect}.py").exists() else (base / dialect).rglob("*.py")
     used = {name.removeprefix("service.protocols.").split(".")[0] for path in paths for name in imports(path)}
     assert used & set(DIALECTS) - {dialect} <= ALLOWED_SIBLINGS.get(dialect, set())
 
 
-def test_every_package_of_the_table_exists() -> None:
+def test_table_lists_existing_packages() -> None:
     found = {(module_name(path).partition(".")[0], layer(module_name(path))) for path in SERVICE + EXPORT}
     assert found >= {(top, position) for top, names in LAYERS.items() for position in range(len(names))}
 
 
 @pytest.mark.parametrize("top", LAYERS)
-def test_the_wheel_holds_every_package(top: str) -> None:
+def test_wheel_configuration_lists_every_package(top: str) -> None:
     configured = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
     found = {f"convserve.{module_name(path)}" for path in (ROOT / top).rglob("__init__.py")}
     assert {name for name in configured if name.startswith(f"convserve.{top}")} == found
 
 
 @pytest.mark.parametrize(("library", "importers"), ONLY_IMPORTERS.items())
-def test_few_modules_import_a_runtime_library(library: str, importers: set[str]) -> None:
-    assert {module_name(path) for path in SERVICE if library in tops(path)} == {
+def test_runtime_library_is_imported_only_where_allowed(library: str, importers: set[str]) -> None:
+    assert {module_name(path) for path in SERVICE if library in top_packages(path)} == {
         f"service.{name}" for name in importers
     }
 
 
 @pytest.mark.parametrize("package", ["batching", "engine", "imaging", "inference", "repository"])
-def test_the_data_plane_imports_no_protocol_library(package: str) -> None:
+def test_data_plane_imports_no_protocol_library(package: str) -> None:
     for path in (ROOT / "service" / package).rglob("*.py"):
-        assert not tops(path) & {"fastapi", "grpc", "starlette", "uvicorn"}
+        assert not top_packages(path) & {"fastapi", "grpc", "starlette", "uvicorn"}
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_the_data_plane_imports_no_protocol_library(package: str) -> None:
         ("export.repository.publish", ["tensorflow", "keras"]),
     ],
 )
-def test_importing_a_module_loads_no_heavy_library(module: str, absent: list[str]) -> None:
+def test_import_loads_no_heavy_library(module: str, absent: list[str]) -> None:
     code = f"import sys, {module}; print([name for name in {absent} if name in sys.modules])"
     result = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True

@@ -1,4 +1,4 @@
-"""Holds the documentation to the code: generated pages, names, messages and links."""
+"""The documentation matches the code: generated pages, names, messages and links."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 DOCS = ROOT / "docs"
 PAGES = [*ROOT.glob("*.md"), *sorted(DOCS.rglob("*.md")), ROOT / "models" / "README.md"]
 GENERATED = ("settings", "cli", "metrics", "log_fields", "exit_codes")
-# It names what older versions had.
+# The only page that names metrics of older versions.
 UPGRADE = DOCS / "how-to" / "upgrade.md"
-# Variables that are no settings of the server.
+# Variables that are not settings of the server.
 OTHER_VARIABLES = {"API_KEY", "DATA", "TEST_DATA", "FAULTS", "FUZZ", ""}
-# Messages of other programs, which the page on troubleshooting explains too.
-OF_OTHERS = ("Connection reset by peer", "StatusCode.UNAVAILABLE: failed to connect to all addresses")
+# Messages of other programs on the troubleshooting page.
+FOREIGN_MESSAGES = ("Connection reset by peer", "StatusCode.UNAVAILABLE: failed to connect to all addresses")
 
 
-def test_the_site_builds_without_warnings_and_loads_nothing_from_other_hosts(tmp_path: Path) -> None:
+def test_site_builds_without_warnings_or_external_resources(tmp_path: Path) -> None:
     pytest.importorskip("mkdocs", reason="mkdocs is not installed")
     build = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)]
     result = subprocess.run(build, cwd=ROOT, capture_output=True, text=True, timeout=120)
@@ -58,7 +58,7 @@ def test_protobuf_messages_are_fresh() -> None:
         assert (ROOT / "service" / "protocols" / "grpc" / name).read_text() == text
 
 
-def test_the_changelog_begins_with_the_version() -> None:
+def test_changelog_starts_with_the_version() -> None:
     from service import __version__
 
     newest = re.search(r"^## \[?([^\] ]+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
@@ -67,32 +67,32 @@ def test_the_changelog_begins_with_the_version() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_relative_links_lead_somewhere(page: Path) -> None:
+def test_relative_links_exist(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text()):
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_paths_of_modules_and_tests_exist(page: Path) -> None:
+def test_named_paths_exist(page: Path) -> None:
     for path in re.findall(r"`((?:service|export|tests|benchmarks|scripts)/[\w/]+\.\w+)`", page.read_text()):
         assert (ROOT / path).exists(), f"{page.name} names {path}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_variables_are_settings(page: Path) -> None:
+def test_named_variables_are_settings(page: Path) -> None:
     known = {name.upper() for name in Settings.model_fields} | OTHER_VARIABLES
     if page.name != "CHANGELOG.md":
         assert set(re.findall(r"\bCONVSERVE_([A-Z_]*)", page.read_text())) <= known
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_metrics_exist(page: Path) -> None:
+def test_named_metrics_exist(page: Path) -> None:
     declared = set(re.findall(r"convserve_[a-z_]+", (DOCS / "reference" / "metrics.md").read_text()))
     if page != UPGRADE and page.name != "CHANGELOG.md":
         assert set(re.findall(r"`(convserve_[a-z_]+)", page.read_text())) <= declared
 
 
-def test_every_path_of_the_api_is_documented() -> None:
+def test_api_paths_are_documented() -> None:
     page = (DOCS / "reference" / "http-api.md").read_text()
     documented = set(re.findall(r"(/[\w/{}.:]*)", page))
     paths = {re.sub(r"/versions/\{version\}|/labels/\{label\}", "", path) for path in _api_paths()}
@@ -104,14 +104,14 @@ def _api_paths() -> Iterator[str]:
     yield from schema["paths"]
 
 
-def test_messages_of_the_troubleshooting_page_are_in_the_code() -> None:
+def test_troubleshooting_messages_are_in_the_code() -> None:
     page = (DOCS / "troubleshooting.md").read_text()
     messages = re.findall(r"`([^`]+)`", "\n".join(re.findall(r"^### (.*)$", page, re.MULTILINE)))
     assert len(messages) > 40
     missing = [
         message
         for message in messages
-        if message not in OF_OTHERS and not all(map(_is_in_the_code, message.split("…")))
+        if message not in FOREIGN_MESSAGES and not all(map(_is_in_the_code, message.split("…")))
     ]
     assert missing == []
 
@@ -122,7 +122,7 @@ def _is_in_the_code(fragment: str) -> bool:
 
 @cache
 def _texts() -> frozenset[str]:
-    """Every string of the service and the export, with those that stand side by side joined."""
+    """Return all string constants of service and export; adjacent literals are joined."""
     sources = [path for folder in ("service", "export") for path in (ROOT / folder).rglob("*.py")]
     nodes = (node for path in sources for node in ast.walk(ast.parse(path.read_text())))
     return frozenset(

@@ -23,12 +23,12 @@ def family(root: type[ConvserveError]) -> list[type[ConvserveError]]:
 
 
 @pytest.mark.parametrize("error", family(ConvserveError))
-def test_every_error_has_a_row_in_the_table(error: type[ConvserveError]) -> None:
+def test_error_has_a_row_in_the_status_table(error: type[ConvserveError]) -> None:
     status = TABLE[error]
     assert 400 <= status.http < 600
     assert status.grpc in GRPC
 
 
 @pytest.mark.parametrize("error", family(ConvserveError))
-def test_the_tree_in_the_docstring_names_every_error(error: type[ConvserveError]) -> None:
+def test_docstring_tree_names_the_error(error: type[ConvserveError]) -> None:
     assert error.__name__ in (errors.__doc__ or "")

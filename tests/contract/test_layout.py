@@ -15,7 +15,7 @@ PACKAGES = ("service", "export", "benchmarks", "scripts", "tests")
 GENERATED = "inference_pb2"
 MAX_MODULES = 13
 MAX_LINES = 400
-# A docstring says what the thing is or does; these openings describe it from outside.
+# A docstring opens with what the thing is or does, not with one of these words.
 VAGUE = re.compile(r"(What|Who|Whoever|How|Whether|Where|Whatever)\b", re.IGNORECASE)
 
 
@@ -35,18 +35,18 @@ def folders() -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("folder", list(folders()), ids=name)
-def test_a_folder_holds_about_a_dozen_modules(folder: Path) -> None:
+def test_folder_has_about_a_dozen_modules(folder: Path) -> None:
     names = [path.name for path in folder.glob("*.py") if not path.name.startswith(("__", "test_"))]
     assert len([name for name in names if GENERATED not in name]) <= MAX_MODULES
 
 
 @pytest.mark.parametrize("path", modules("service", "export", "benchmarks", "scripts"), ids=name)
-def test_a_module_is_at_most_400_lines_long(path: Path) -> None:
+def test_module_has_at_most_400_lines(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= MAX_LINES
 
 
 @pytest.mark.parametrize("path", modules(*PACKAGES), ids=name)
-def test_docstrings_open_with_the_thing_itself(path: Path) -> None:
+def test_docstrings_open_with_what_the_thing_is_or_does(path: Path) -> None:
     nodes = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     found = [
         ast.get_docstring(node) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, nodes)

@@ -1,4 +1,4 @@
-"""`make` rejects an unusable interpreter and leaves no half-made environment."""
+"""`make` rejects an unusable interpreter and removes an incomplete environment."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def make(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def interpreter(folder: Path, body: str) -> str:
-    """A stand-in for a Python that this machine need not have."""
+    """Write a script that replaces a Python interpreter; return the argument that selects it."""
     script = folder / "python3.x"
     script.write_text(f"#!/bin/sh\n{body}")
     script.chmod(0o755)
@@ -27,7 +27,7 @@ def interpreter(folder: Path, body: str) -> str:
 
 
 @pytest.mark.parametrize("verb", ["serve", "export", "lint", "test", "newest", "audit"])
-def test_an_older_python_is_rejected_before_an_environment_is_made(tmp_path: Path, verb: str) -> None:
+def test_older_python_is_rejected_before_the_environment_is_created(tmp_path: Path, verb: str) -> None:
     older = interpreter(tmp_path, 'case $1 in --version) echo "Python 3.10.13";; *) exit 1;; esac\n')
     folders = [tmp_path / name for name in ("venv", "audit", "newest")]
     result = make(verb, older, *(f"{folder.name.upper()}={folder}" for folder in folders))
@@ -36,13 +36,13 @@ def test_an_older_python_is_rejected_before_an_environment_is_made(tmp_path: Pat
     assert [folder for folder in folders if folder.exists()] == []
 
 
-def test_a_missing_python_is_reported(tmp_path: Path) -> None:
+def test_missing_python_is_reported(tmp_path: Path) -> None:
     result = make("serve", "PYTHON=python3.99", f"VENV={tmp_path}/venv")
     assert "python3.99 cannot be run" in result.stderr
     assert not (tmp_path / "venv").exists()
 
 
-def test_an_environment_that_cannot_be_completed_is_removed(tmp_path: Path) -> None:
+def test_incomplete_environment_is_removed(tmp_path: Path) -> None:
     failing = interpreter(
         tmp_path,
         f'[ "$1" = -m ] || exec {sys.executable} "$@"\nmkdir -p $3/bin; touch $3/bin/python; exit 1\n',
@@ -52,8 +52,8 @@ def test_an_environment_that_cannot_be_completed_is_removed(tmp_path: Path) -> N
     assert not (tmp_path / "venv").exists()
 
 
-def test_serving_installs_the_commands(tmp_path: Path) -> None:
-    """The recipe is only shown: installing needs a package index."""
+def test_serve_installs_the_commands(tmp_path: Path) -> None:
+    """This is a dry run, because installing needs a package index."""
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "python").touch()
     shown = make("serve", "--dry-run", f"VENV={tmp_path}").stdout

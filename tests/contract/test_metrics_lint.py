@@ -1,4 +1,4 @@
-"""The metrics page as Prometheus would have it, with no label that clients could make up."""
+"""The metrics page follows Prometheus's conventions, and clients cannot add label values."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from tests.support.models.gray_classifier import LABELS, image, level, publish_s
 from tests.support.server.metrics_page import MetricsPage
 from tests.support.server.server_process import ServerProcess
 
-UNKNOWN = "model-that-nobody-published"
+UNKNOWN = "unpublished-model"
 
-# The type and the labels of each family that the server promises.
+# The type and the labels of each documented family.
 FAMILIES = {
     "convserve_requests_total": ("counter", {"model", "version", "protocol", "code"}),
     "convserve_request_duration_seconds": ("histogram", {"model", "protocol"}),
@@ -52,21 +52,21 @@ def server(
 
 
 @pytest.fixture(scope="module")
-def at_first(server: ServerProcess) -> MetricsPage:
-    """Before anybody has asked anything."""
+def initial_page(server: ServerProcess) -> MetricsPage:
+    """The page before the first request."""
     return MetricsPage.scrape(server.url)
 
 
 @pytest.fixture(scope="module")
-def page(server: ServerProcess, at_first: MetricsPage) -> MetricsPage:
-    """After requests of every kind."""
+def page(server: ServerProcess, initial_page: MetricsPage) -> MetricsPage:
+    """The page after requests of every kind."""
     statuses = [
         post(f"{server.url}{path}", body, content_type).status
         for path, body, content_type in (
             ("/classify", image(level(7)), "image/png"),
             ("/models/shades/versions/1/classify", image(level(2)), "image/png"),
-            ("/classify", b"no picture", "image/png"),
-            ("/classify", b"no picture", "text/plain"),
+            ("/classify", b"not an image", "image/png"),
+            ("/classify", b"not an image", "text/plain"),
             (f"/models/{UNKNOWN}/classify", image(level(7)), "image/png"),
             (f"/models/shades/versions/{UNKNOWN}/classify", image(level(7)), "image/png"),
             (f"/{UNKNOWN}", image(level(7)), "image/png"),
@@ -77,7 +77,7 @@ def page(server: ServerProcess, at_first: MetricsPage) -> MetricsPage:
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
-def test_promtool_finds_nothing(page: MetricsPage) -> None:
+def test_promtool_reports_no_problem(page: MetricsPage) -> None:
     check = subprocess.run(
         ["promtool", "check", "metrics"],
         input=page.text,
@@ -89,7 +89,7 @@ def test_promtool_finds_nothing(page: MetricsPage) -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_each_family_has_its_type_and_its_labels(page: MetricsPage, family: str) -> None:
+def test_family_has_its_type_and_labels(page: MetricsPage, family: str) -> None:
     kind, labels = FAMILIES[family]
     assert page.types[family] == kind
     samples = page.labels(f"{family}_count" if kind == "histogram" else family)
@@ -98,41 +98,41 @@ def test_each_family_has_its_type_and_its_labels(page: MetricsPage, family: str)
 
 
 @pytest.mark.parametrize("family", HISTOGRAMS_IN_SECONDS)
-def test_buckets_begin_where_a_small_network_answers(page: MetricsPage, family: str) -> None:
+def test_lowest_bucket_fits_a_small_network(page: MetricsPage, family: str) -> None:
     bounds = sorted(float(sample["le"]) for sample in page.labels(f"{family}_bucket"))
     assert bounds[0] == 0.00025
     assert bounds[-1] == float("inf")
 
 
-def test_batches_are_counted_by_powers_of_two(page: MetricsPage) -> None:
+def test_batch_size_buckets_are_powers_of_two(page: MetricsPage) -> None:
     bounds = {float(sample["le"]) for sample in page.labels("convserve_batch_size_bucket")}
     assert bounds == {*(2.0**power for power in range(11)), float("inf")}
 
 
-def test_every_request_is_counted_by_its_answer(page: MetricsPage) -> None:
+def test_requests_are_counted_by_status(page: MetricsPage) -> None:
     codes = {code: page.total("convserve_requests_total", code=code) for code in ("200", "400", "404", "415")}
     assert codes == {"200": 2, "400": 1, "404": 2, "415": 1}
     assert page.total("convserve_requests_total", model="shades", version="1", code="200") == 2
     assert page.total("convserve_images_total", model="shades", version="1") == 2
 
 
-def test_what_clients_make_up_is_no_label(page: MetricsPage) -> None:
+def test_unknown_names_are_not_label_values(page: MetricsPage) -> None:
     assert UNKNOWN not in page.text
     assert page.total("convserve_requests_total", model="", version="", code="404") == 2
 
 
-def test_every_label_value_is_there_from_the_start_at_zero(at_first: MetricsPage) -> None:
-    reasons = {sample["reason"] for sample in at_first.labels("convserve_rejected_total")}
-    stages = {sample["stage"] for sample in at_first.labels("convserve_stage_duration_seconds_count")}
-    labels = {sample["label"] for sample in at_first.labels("convserve_predictions_total")}
+def test_all_label_values_start_at_zero(initial_page: MetricsPage) -> None:
+    reasons = {sample["reason"] for sample in initial_page.labels("convserve_rejected_total")}
+    stages = {sample["stage"] for sample in initial_page.labels("convserve_stage_duration_seconds_count")}
+    labels = {sample["label"] for sample in initial_page.labels("convserve_predictions_total")}
     assert reasons == {"overloaded", "deadline", "not_ready"}
     assert stages == {"decode", "queue", "compute"}
     assert labels == set(LABELS)
     for name in ("rejected_total", "stage_duration_seconds_count", "predictions_total", "images_total"):
-        assert at_first.total(f"convserve_{name}") == 0
+        assert initial_page.total(f"convserve_{name}") == 0
 
 
-def test_what_is_served_is_told(server: ServerProcess, page: MetricsPage) -> None:
+def test_model_info_describes_the_served_model(server: ServerProcess, page: MetricsPage) -> None:
     (model,) = get(f"{server.url}/models").json["models"]
     (info,) = page.labels("convserve_model_info")
     assert info == {
@@ -144,17 +144,17 @@ def test_what_is_served_is_told(server: ServerProcess, page: MetricsPage) -> Non
     assert page.total("convserve_model_info") == 1
 
 
-def test_the_class_mix_of_the_test_set_is_told(page: MetricsPage) -> None:
+def test_class_mix_of_the_test_set_is_exported(page: MetricsPage) -> None:
     assert page.total("convserve_evaluation_predictions_ratio", label="shade 3") == 0.1
     assert page.total("convserve_evaluation_predictions_ratio") == pytest.approx(1)
 
 
-def test_readiness_is_told(page: MetricsPage) -> None:
+def test_ready_workers_are_exported(page: MetricsPage) -> None:
     assert page.total("convserve_ready_workers") >= 1
 
 
-def test_openmetrics_is_spoken_where_it_is_asked_for(server: ServerProcess) -> None:
+def test_accept_header_selects_openmetrics(server: ServerProcess) -> None:
     accept = {"Accept": "application/openmetrics-text; version=1.0.0"}
-    answer = get(f"{server.url}/metrics", accept)
-    assert answer.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
-    assert answer.body.endswith(b"# EOF\n")
+    response = get(f"{server.url}/metrics", accept)
+    assert response.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
+    assert response.body.endswith(b"# EOF\n")

@@ -1,6 +1,6 @@
-"""Undocumented names of libraries that this project uses exist, with the signatures it was written for.
+"""The undocumented names of libraries that this project uses exist, with the expected signatures.
 
-pyproject.toml bounds the versions of these libraries. A failure here names what moved.
+pyproject.toml limits the versions of these libraries. A failure here names the change.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 # Packages with subclasses of a uvicorn class.
 SUBCLASSED: dict[str, type] = {"service.server": uvicorn.Server}
 
-# In this module of service/http, a variable or attribute of this name is an instance of this class.
+# Maps a module of service/http and a variable or attribute in it to the class of its value.
 RECEIVERS: dict[tuple[str, str], type] = {
     ("protocol", "config"): uvicorn.Config,
     ("protocol", "_server_state"): ServerState,
     ("request_parser", "_parser"): httptools.HttpRequestParser,
 }
 
-# Methods that the subclasses replace. uvicorn calls them; without that call they would be dead code.
-REPLACED = [
+# Methods that the subclasses override. They have an effect only if uvicorn calls them.
+OVERRIDDEN = [
     (uvicorn.Server, "startup", ["self", "sockets"]),
     (uvicorn.Server, "on_tick", ["self", "counter"]),
     (uvicorn.Server, "handle_exit", ["self", "sig", "frame"]),
@@ -57,7 +57,7 @@ def syntax(cls: type) -> ast.AST:
 
 
 def on_self(tree: ast.AST, *contexts: type[ast.expr_context]) -> set[str]:
-    """The attributes of `self`, and of `super()`, that are read or written."""
+    """Return the attributes of `self` and `super()` that are read or written."""
     return {
         node.attr
         for node in ast.walk(tree)
@@ -68,7 +68,7 @@ def on_self(tree: ast.AST, *contexts: type[ast.expr_context]) -> set[str]:
 
 
 def defined(cls: type) -> set[str]:
-    """Class attributes, and what the methods of its Python classes assign to `self`."""
+    """Return the class attributes, and the attributes that methods assign to `self`."""
     names = set(dir(cls))
     for base in cls.__mro__:
         try:
@@ -79,7 +79,7 @@ def defined(cls: type) -> set[str]:
 
 
 def subclasses(package: str, base: type) -> list[type]:
-    """The classes of a package that inherit from a library's class."""
+    """Return the classes of a package that inherit from a library's class."""
     folder = importlib.import_module(package)
     modules = [
         importlib.import_module(f"{package}.{each.name}") for each in pkgutil.iter_modules(folder.__path__)
@@ -90,7 +90,7 @@ def subclasses(package: str, base: type) -> list[type]:
 
 
 def introduced(cls: type, base: type) -> set[str]:
-    """The names that this project adds to `base`: members, fields of `__init__`, and private fields."""
+    """Return the names that this project adds to `base`: members, fields of `__init__`, private fields."""
     names: set[str] = set()
     for each in cls.__mro__:
         if issubclass(each, base) and each is not base:
@@ -108,7 +108,7 @@ def inherited_uses() -> Iterator[tuple[type, type, str]]:
 
 
 def received_uses() -> set[tuple[str, str, str]]:
-    """Each attribute that service/http uses of an object in RECEIVERS."""
+    """Return the attributes of the objects in RECEIVERS that service/http uses."""
     return {
         (module, receiver, node.attr)
         for module, receiver in RECEIVERS
@@ -126,26 +126,26 @@ def overrides() -> Iterator[tuple[type, type, str]]:
 
 
 @pytest.mark.parametrize("package", SUBCLASSED)
-def test_a_subclass_of_uvicorn_is_found(package: str) -> None:
+def test_subclass_of_uvicorn_is_found(package: str) -> None:
     assert subclasses(package, SUBCLASSED[package])
 
 
 @pytest.mark.parametrize(
     ("cls", "base", "name"), list(inherited_uses()), ids=lambda value: getattr(value, "__name__", value)
 )
-def test_an_inherited_name_exists(cls: type, base: type, name: str) -> None:
+def test_inherited_name_exists(cls: type, base: type, name: str) -> None:
     assert name in defined(base), (
         f"{cls.__module__}.{cls.__name__} uses self.{name}, but {base.__name__} of uvicorn "
         f"{version('uvicorn')} has no such attribute"
     )
 
 
-def test_each_receiver_is_used() -> None:
+def test_receivers_are_used() -> None:
     assert {use[:2] for use in received_uses()} == set(RECEIVERS)
 
 
 @pytest.mark.parametrize(("module", "receiver", "name"), sorted(received_uses()))
-def test_an_attribute_of_a_library_object_exists(module: str, receiver: str, name: str) -> None:
+def test_attribute_of_library_object_exists(module: str, receiver: str, name: str) -> None:
     cls = RECEIVERS[module, receiver]
     assert name in defined(cls), (
         f"service/http/{module} uses {receiver}.{name}, but {cls.__qualname__} has no such attribute"
@@ -153,32 +153,32 @@ def test_an_attribute_of_a_library_object_exists(module: str, receiver: str, nam
 
 
 @pytest.mark.parametrize(
-    ("base", "name", "expected"), REPLACED, ids=[f"{c.__name__}.{n}" for c, n, _ in REPLACED]
+    ("base", "name", "expected"), OVERRIDDEN, ids=[f"{c.__name__}.{n}" for c, n, _ in OVERRIDDEN]
 )
-def test_a_replaced_method_has_the_expected_parameters(base: type, name: str, expected: list[str]) -> None:
+def test_overridden_method_has_the_expected_parameters(base: type, name: str, expected: list[str]) -> None:
     method = getattr(base, name, None)
     assert method is not None, (
-        f"uvicorn {version('uvicorn')} has no {base.__name__}.{name}; its override is dead"
+        f"uvicorn {version('uvicorn')} has no {base.__name__}.{name}; its override is never called"
     )
     assert parameters(method) == expected
 
 
-@pytest.mark.parametrize("base", sorted({base for base, *_ in REPLACED}, key=str))
-def test_uvicorn_calls_the_replaced_methods(base: type) -> None:
+@pytest.mark.parametrize("base", sorted({base for base, *_ in OVERRIDDEN}, key=str))
+def test_uvicorn_calls_the_overridden_methods(base: type) -> None:
     source = inspect.getsource(inspect.getmodule(base) or base)
-    names = {name for owner, name, _ in REPLACED if owner is base}
+    names = {name for owner, name, _ in OVERRIDDEN if owner is base}
     assert {name for name in names if f"self.{name}" not in source and f".{name}(" not in source} == set()
 
 
 @pytest.mark.parametrize(
     ("cls", "base", "name"), list(overrides()), ids=lambda value: getattr(value, "__name__", value)
 )
-def test_an_override_takes_the_parameters_of_the_base(cls: type, base: type, name: str) -> None:
+def test_override_has_the_parameters_of_the_base(cls: type, base: type, name: str) -> None:
     own, theirs = parameters(vars(cls)[name]), parameters(getattr(base, name))
     assert own == theirs, f"{cls.__name__}.{name} takes {own}, and {base.__name__}.{name} takes {theirs}"
 
 
-def test_the_parser_keeps_the_exception_of_a_callback_as_the_context() -> None:
+def test_parser_error_has_the_exception_of_the_callback_as_context() -> None:
     class Callbacks:
         def on_headers_complete(self) -> None:
             raise LookupError("from a callback")
@@ -188,7 +188,7 @@ def test_the_parser_keeps_the_exception_of_a_callback_as_the_context() -> None:
     assert isinstance(raised.value.__context__, LookupError)
 
 
-def test_the_parser_tells_where_an_upgrade_begins() -> None:
+def test_parser_reports_the_position_of_an_upgrade() -> None:
     head = b"GET / HTTP/1.1\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n"
     with pytest.raises(httptools.HttpParserUpgrade) as raised:
         httptools.HttpRequestParser(object()).feed_data(head + b"rest")
@@ -196,7 +196,7 @@ def test_the_parser_tells_where_an_upgrade_begins() -> None:
 
 
 @pytest.mark.parametrize(("bits", "mode"), [(2, "L;2"), (4, "L;4")])
-def test_pillow_names_the_raw_mode_of_a_png_in_its_tile(bits: int, mode: str) -> None:
+def test_pillow_tile_has_the_raw_mode_of_a_png(bits: int, mode: str) -> None:
     file = io.BytesIO()
     Image.new("L", (4, 4)).save(file, "PNG")
     data = bytearray(file.getvalue())
@@ -204,34 +204,34 @@ def test_pillow_names_the_raw_mode_of_a_png_in_its_tile(bits: int, mode: str) ->
     data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
     with Image.open(io.BytesIO(bytes(data))) as image:
         assert isinstance(image, ImageFile.ImageFile)
-        assert image.tile[0].args == mode, "the decoder reads this field to scale a transparent colour"
+        assert image.tile[0].args == mode, "the decoder needs this field to scale a transparent colour"
 
 
 @pytest.mark.parametrize(
     ("value", "text"), [(0.005, "0.005"), (1.0, "1.0"), (float("inf"), "+Inf"), (1e7, "1e+07")]
 )
-def test_prometheus_client_writes_bucket_bounds(value: float, text: str) -> None:
+def test_prometheus_client_formats_bucket_bounds(value: float, text: str) -> None:
     assert parameters(floatToGoString) == ["d"]
     assert floatToGoString(value) == text  # type: ignore[no-untyped-call]
 
 
-def test_prometheus_client_chooses_an_encoder_for_an_accept_header() -> None:
+def test_prometheus_client_selects_an_encoder_by_accept_header() -> None:
     encode, content_type = choose_encoder("")
     assert content_type.startswith("text/plain")
     assert encode(CollectorRegistry()) == b""
 
 
-def test_keras_optimizers_keep_their_rate_in_a_private_variable() -> None:
+def test_keras_optimizer_has_a_private_learning_rate_variable() -> None:
     import keras
 
     optimizer = keras.optimizers.SGD(0.25)
     optimizer.build([keras.Variable(np.zeros(1, np.float32))])
     assert any(variable is optimizer._learning_rate for variable in optimizer.variables), (
-        "checkpoints leave the rate out by comparing variables with optimizer._learning_rate"
+        "checkpoints omit the learning rate by comparing variables with optimizer._learning_rate"
     )
 
 
-def test_onnxruntime_keeps_its_libraries_in_capi() -> None:
+def test_onnxruntime_libraries_are_in_capi() -> None:
     assert (Path(onnxruntime.__file__).parent / "capi").is_dir()
     assert callable(onnxruntime.register_execution_provider_library)
     arguments = inspect.signature(onnxruntime.preload_dlls).parameters.values()

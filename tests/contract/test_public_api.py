@@ -1,4 +1,4 @@
-"""The public interface of the package: few names, imported lazily."""
+"""The public interface of the package has three names, which are imported lazily."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def python(code: str) -> str:
-    """The output of `code` in a new interpreter."""
+    """Run `code` in a new interpreter and return its output."""
     return subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.strip()

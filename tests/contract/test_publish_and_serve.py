@@ -1,4 +1,4 @@
-"""The server against numpy, for every kind of input and output that the export can publish."""
+"""The server matches numpy for every kind of input and output that the export can publish."""
 
 from __future__ import annotations
 
@@ -90,9 +90,9 @@ def post(client: TestClient, pixels: NDArray[np.uint8]) -> list[dict[str, Any]]:
     """Classify one image, [height, width] or [height, width, 3], and return the ranked classes."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
-    answer = client.post("/classify", content=buffer.getvalue(), headers={"Content-Type": "image/png"})
-    assert answer.status_code == 200, answer.text
-    ranked: list[dict[str, Any]] = answer.json()["predictions"][0]["top_k"]
+    response = client.post("/classify", content=buffer.getvalue(), headers={"Content-Type": "image/png"})
+    assert response.status_code == 200, response.text
+    ranked: list[dict[str, Any]] = response.json()["predictions"][0]["top_k"]
     return ranked
 
 
@@ -114,8 +114,8 @@ def test_server_outputs_match_numpy(
             assert [each["label"] for each in ranked] == [
                 linear_model.LABELS[each["index"]] for each in ranked
             ]
-            answered = [each["probability"] for each in ranked]
-            np.testing.assert_allclose(answered, -np.sort(-expected), rtol=0, atol=1e-6)
+            found = [each["probability"] for each in ranked]
+            np.testing.assert_allclose(found, -np.sort(-expected), rtol=0, atol=1e-6)
 
 
 def test_greyscale_model_gets_the_luma_of_rgb(tmp_path: Path) -> None:
@@ -168,11 +168,11 @@ def test_polarity_follows_the_manifest(
     tmp_path: Path, polarity: Literal["light-on-dark", "dark-on-light"] | None, on_light: str, on_dark: str
 ) -> None:
     publish_greys(tmp_path, replace(SHADES, input=replace(SHADES.input, polarity=polarity)))
-    sheet = np.full((8, 8), 255, np.uint8)
-    sheet[2:6, 2:6] = 0
+    dark_square = np.full((8, 8), 255, np.uint8)
+    dark_square[2:6, 2:6] = 0
     with served(tmp_path) as client:
-        assert post(client, sheet)[0]["label"] == on_light
-        assert post(client, 255 - sheet)[0]["label"] == on_dark
+        assert post(client, dark_square)[0]["label"] == on_light
+        assert post(client, 255 - dark_square)[0]["label"] == on_dark
 
 
 def plain(part: Any) -> Any:
@@ -194,7 +194,7 @@ def test_manifest_without_optional_fields_is_served(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("height", "width"), [(None, None), (6, 9)])
-def test_maps_are_published_and_served_at_free_and_fixed_sizes(
+def test_maps_are_published_and_served_at_dynamic_and_fixed_sizes(
     tmp_path: Path, height: int | None, width: int | None
 ) -> None:
     pixels = images(2, 6, 9)
@@ -202,14 +202,14 @@ def test_maps_are_published_and_served_at_free_and_fixed_sizes(
     manifest = replace(SHADES, input=spec, output=OutputSpec("maps", "maps"), labels=NAMES, tolerance=1e-3)
     publish(tmp_path, manifest, maps_graph(), pixels, feature_maps(pixels))
     with served(tmp_path) as client:
-        answer = client.post("/v1/models/shades:predict", json={"instances": pixels.tolist()})
-        np.testing.assert_allclose(answer.json()["predictions"], feature_maps(pixels), atol=1e-3)
+        response = client.post("/v1/models/shades:predict", json={"instances": pixels.tolist()})
+        np.testing.assert_allclose(response.json()["predictions"], feature_maps(pixels), atol=1e-3)
         other = client.post("/v1/models/shades:predict", json={"instances": images(1, 5, 9).tolist()})
         assert other.status_code == (200 if height is None else 400)
 
 
 @pytest.mark.parametrize("wrong", [np.s_[:, :5], np.s_[..., :3], np.s_[:1]])
-def test_maps_of_another_size_than_their_images_are_rejected(tmp_path: Path, wrong: Any) -> None:
+def test_maps_that_differ_in_size_from_their_images_are_rejected(tmp_path: Path, wrong: Any) -> None:
     pixels = images(2, 6, 9)
     spec = InputSpec("pixels", "uint8", "NHWC", None, None, 1, "fit")
     manifest = replace(SHADES, input=spec, output=OutputSpec("maps", "maps"), labels=NAMES)
@@ -222,9 +222,9 @@ def publish_greys(models: Path, manifest: Manifest, files: dict[str, bytes] | No
     publish(models, manifest, graph(), golden, scores(golden), files or {})
 
 
-@pytest.mark.parametrize("there", [[], *([part] for part in PARTS), list(PARTS)], ids="+".join)
-def test_manifest_sections_are_served(tmp_path: Path, there: list[str]) -> None:
-    parts: dict[str, Any] = {part: PARTS[part] for part in there}
+@pytest.mark.parametrize("present", [[], *([part] for part in PARTS), list(PARTS)], ids="+".join)
+def test_manifest_sections_are_served(tmp_path: Path, present: list[str]) -> None:
+    parts: dict[str, Any] = {part: PARTS[part] for part in present}
     publish_greys(tmp_path, replace(SHADES, **parts))
     with served(tmp_path) as client:
         (model,) = client.get("/models").json()["models"]
@@ -237,7 +237,7 @@ def test_manifest_sections_are_served(tmp_path: Path, there: list[str]) -> None:
 
 def test_example_appears_in_the_openapi_document(tmp_path: Path) -> None:
     manifest = replace(SHADES, example=Example("seven.png", LABELS[7]))
-    publish_greys(tmp_path, manifest, {"seven.png": image(level(7)), "plot.png": b"for people"})
+    publish_greys(tmp_path, manifest, {"seven.png": image(level(7)), "plot.png": b"a plot"})
     with served(tmp_path) as client:
         paths = client.get("/openapi.json").json()["paths"]
         example = paths["/classify"]["post"]["requestBody"]["content"]["application/json"]["example"]
@@ -246,11 +246,13 @@ def test_example_appears_in_the_openapi_document(tmp_path: Path) -> None:
 
 WRONG: dict[str, Callable[[], Manifest]] = {
     "no tolerance": lambda: replace(SHADES, tolerance=0.0),
-    "tolerance that is no number": lambda: replace(SHADES, tolerance=float("nan")),
+    "tolerance that is not a number": lambda: replace(SHADES, tolerance=float("nan")),
     "opset": lambda: replace(SHADES, opset=0),
     "parameters": lambda: replace(SHADES, parameters=-1),
     "percent": lambda: replace(SHADES, evaluation=Evaluation("greys", 10, 99.5, 1.0, 0.0)),
-    "accuracy of nothing": lambda: replace(SHADES, evaluation=Evaluation("greys", 0, float("nan"), 1.0, 0.0)),
+    "evaluation without examples": lambda: replace(
+        SHADES, evaluation=Evaluation("greys", 0, float("nan"), 1.0, 0.0)
+    ),
     "digest": lambda: replace(SHADES, training=TrainingRecord("greys", "unknown", 10, 0, 7, 0.5, {})),
     "file name": lambda: replace(SHADES, example=Example("an image.png", LABELS[7])),
 }

@@ -1,4 +1,4 @@
-"""Runs the commands and programs that README and the documentation show, and compares their output."""
+"""The commands and programs in README and the documentation print the documented output."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from export.cli.main import main as export
 ROOT = Path(__file__).resolve().parent.parent.parent
 README = ROOT / "README.md"
 RESULTS = ROOT / "docs" / "explanation" / "performance-results.md"
-# Pages whose console blocks and programs work in a clone, beside `make serve`.
+# Pages with console blocks and programs that work in a clone while `make serve` runs.
 RUNNABLE = (
     README,
     ROOT / "docs" / "index.md",
@@ -37,7 +37,7 @@ ASSIGNMENT = re.compile(r"[A-Z_]+=")
 
 
 class Served(NamedTuple):
-    """The addresses of the running server, and its output with the documented addresses in their place."""
+    """The addresses of the running server, and its output with the documented addresses."""
 
     url: str
     grpc: str
@@ -49,18 +49,18 @@ class Served(NamedTuple):
 
 
 def blocks(page: Path, language: str) -> list[str]:
-    """The code blocks of a language, in order."""
+    """Return the code blocks of a language, in order."""
     return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
 
 
 def console(page: Path) -> list[tuple[str, str]]:
-    """Each command of the console blocks with the output printed below it."""
+    """Return each command of the console blocks with its output."""
     found = [re.findall(r"^\$ (.*)\n([^$]*)", block, re.MULTILINE) for block in blocks(page, "console")]
     return [each for block in found for each in block]
 
 
 def scripts(page: Path) -> list[list[str]]:
-    """The words of each command in the blocks without output."""
+    """Return the words of each command in the blocks without output."""
     text = "".join(blocks(page, "sh")).replace("\\\n", " ").replace("&&", "\n")
     lines = re.sub(r"\$\([^)]*\)|<<.*|'\"?\$.*?\"?'", "WORD", text).splitlines()
     commands = []
@@ -74,14 +74,14 @@ def scripts(page: Path) -> list[list[str]]:
 
 
 def commands_of(program: str) -> list[list[str]]:
-    """Every command line of a program on any page, each once."""
+    """Return the distinct command lines of a program on all pages."""
     found = [words for page in PAGES for words in scripts(page) if words[0] == program]
     return [list(words) for words in dict.fromkeys(map(tuple, found))]
 
 
 CONSOLE = list(dict.fromkeys(each for page in RUNNABLE for each in console(page)))
-SERVES = [output for command, output in CONSOLE if command == "make serve"]
-OTHERS = [(command, output) for command, output in CONSOLE if command != "make serve"]
+SERVE_OUTPUTS = [output for command, output in CONSOLE if command == "make serve"]
+COMMANDS = [(command, output) for command, output in CONSOLE if command != "make serve"]
 PROGRAMS = list(
     dict.fromkeys(
         (language, block)
@@ -94,11 +94,11 @@ PROGRAMS = list(
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[Served]:
-    """`make serve` on free ports."""
+    """Run `make serve` on free ports."""
     if shutil.which("make") is None:
         pytest.skip("make is not installed")
-    # The environment is this one, already installed, and not the one that make would make.
-    given = [
+    # Use the environment of this process; make would create another one.
+    arguments = [
         f"BIN={Path(sys.executable).parent}",
         "PORT=0",
         "GRPC_PORT=-1",
@@ -106,7 +106,7 @@ def served() -> Iterator[Served]:
         "--silent",
     ]
     process = subprocess.Popen(
-        ["make", "serve", *given],
+        ["make", "serve", *arguments],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -134,7 +134,7 @@ def served() -> Iterator[Served]:
 
 @pytest.fixture
 def path(tmp_path: Path) -> str:
-    """A search path on which `convserve` is this checkout's."""
+    """A search path with the commands of this checkout."""
     for name, package in (("convserve", "service"), ("convserve-export", "export")):
         script = tmp_path / name
         script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m {package} "$@"\n')
@@ -142,8 +142,8 @@ def path(tmp_path: Path) -> str:
     return f"{tmp_path}:{os.environ['PATH']}"
 
 
-def alike(text: str) -> Any:
-    """Output in a comparable form: JSON by value, percentages rounded, times removed."""
+def comparable(text: str) -> Any:
+    """Convert output to a comparable form: JSON by value, percentages rounded, times removed."""
     if text.startswith("{"):
         return rounded(json.loads(text))
     text = re.sub(r"\d+\.\d+%", lambda match: f"{float(match[0][:-1]):.1f}%", text.rstrip())
@@ -152,7 +152,7 @@ def alike(text: str) -> Any:
 
 
 def rounded(value: Any) -> Any:
-    """Rounds numbers, whose last digits differ from one processor to another."""
+    """Round numbers, because their last digits differ between processors."""
     if isinstance(value, dict):
         return {key: rounded(each) for key, each in value.items()}
     if isinstance(value, list):
@@ -161,12 +161,12 @@ def rounded(value: Any) -> Any:
 
 
 def test_make_serve_prints_the_documented_output(served: Served) -> None:
-    assert SERVES
-    for output in SERVES:
-        assert alike(served.output) == alike(output)
+    assert SERVE_OUTPUTS
+    for output in SERVE_OUTPUTS:
+        assert comparable(served.output) == comparable(output)
 
 
-@pytest.mark.parametrize(("command", "printed"), OTHERS, ids=[command for command, _ in OTHERS])
+@pytest.mark.parametrize(("command", "printed"), COMMANDS, ids=[command for command, _ in COMMANDS])
 def test_commands_print_the_documented_output(command: str, printed: str, served: Served, path: str) -> None:
     tool = command.split()[0]
     if shutil.which(tool, path=path) is None:
@@ -183,7 +183,7 @@ def test_commands_print_the_documented_output(command: str, printed: str, served
         timeout=60,
         check=True,
     )
-    assert alike(result.stdout.replace(served.url, PRINTED_URL)) == alike(printed)
+    assert comparable(result.stdout.replace(served.url, PRINTED_URL)) == comparable(printed)
 
 
 @pytest.mark.parametrize(("language", "program"), PROGRAMS)
@@ -210,22 +210,22 @@ def test_make_has_the_documented_targets(words: list[str]) -> None:
 def test_convserve_export_has_the_documented_options(
     words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as exited:
         export([words[1], "--help"])
-    assert ended.value.code == 0
-    told = set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
-    assert {word for word in words if word.startswith("--")} <= told
+    assert exited.value.code == 0
+    listed = set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
+    assert {word for word in words if word.startswith("--")} <= listed
 
 
 @pytest.mark.parametrize("words", commands_of("convserve"), ids=" ".join)
 def test_convserve_has_the_documented_options(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     from service.cli.main import main
 
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as exited:
         main([words[1], "--help"])
-    assert ended.value.code == 0
-    told = set(re.findall(r"--[a-z0-9-]+", capsys.readouterr().out))
-    assert {word for word in words if word.startswith("--")} <= told
+    assert exited.value.code == 0
+    listed = set(re.findall(r"--[a-z0-9-]+", capsys.readouterr().out))
+    assert {word for word in words if word.startswith("--")} <= listed
 
 
 def test_documented_files_of_the_repository_exist() -> None:
@@ -234,7 +234,7 @@ def test_documented_files_of_the_repository_exist() -> None:
     assert {path for path in found if not (ROOT / path).exists()} == set()
 
 
-def test_the_figures_of_the_readme_are_measured_ones() -> None:
+def test_readme_figures_are_in_the_results() -> None:
     measured = set(re.findall(r"\d[\d,.]*\d|\d", RESULTS.read_text()))
     rows = re.findall(r"^\| (?:one|…|32|tensors|AlexNet|largest|memory)[^|]*\|(.*)", README.read_text(), re.M)
     assert len(rows) == 7

@@ -1,4 +1,4 @@
-"""Code, changelog, image and README name one version."""
+"""Code, changelog, images and README have the same version."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def mentions(page: Path) -> set[str]:
     return set(MENTION.findall(page.read_text()))
 
 
-def test_the_newest_dated_section_of_the_changelog_is_the_version() -> None:
+def test_newest_dated_section_of_the_changelog_is_the_version() -> None:
     changelog = (ROOT / "CHANGELOG.md").read_text()
     sections = re.findall(r"^## \[(\d+\.\d+\.\d+)\] - (\d{4}-\d\d-\d\d)$", changelog, re.MULTILINE)
     assert sections[0][0] == __version__
@@ -27,10 +27,10 @@ def test_the_newest_dated_section_of_the_changelog_is_the_version() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_a_page_names_no_other_version_of_the_project(page: Path) -> None:
+def test_page_names_no_other_version(page: Path) -> None:
     assert mentions(page) <= {__version__}
 
 
 @pytest.mark.parametrize("page", ["base/kustomization.yaml", "kserve/servingruntime.yaml"])
-def test_kubernetes_runs_the_image_of_this_version(page: str) -> None:
+def test_kubernetes_uses_the_image_of_this_version(page: str) -> None:
     assert mentions(ROOT / "docker" / "kubernetes" / page) == {__version__}

@@ -74,5 +74,5 @@ def test_the_server_is_built_here_and_configured_by_its_settings() -> None:
 def test_the_server_has_time_to_shut_down() -> None:
     server = SERVICES["convserve"]
     drain = float(server["environment"]["CONVSERVE_DRAIN_DELAY_S"])
-    patience = float(server["stop_grace_period"].removesuffix("s"))
-    assert patience > drain + Settings().shutdown_timeout_s
+    grace_period = float(server["stop_grace_period"].removesuffix("s"))
+    assert grace_period > drain + Settings().shutdown_timeout_s

@@ -77,8 +77,8 @@ def test_the_image_configuration_is_complete(image: BuiltImage) -> None:
 def test_the_image_serves_as_any_user_on_a_read_only_root(image: BuiltImage, workers: str) -> None:
     with image.server("--workers", workers, "--grpc-port", "-1") as server:
         example = next((image.root / "models" / "convnet").glob("*/example.png")).read_bytes()
-        answer = post(f"{server.url}/classify", example)
-        assert (answer.status, answer.json["predictions"][0]["label"]) == (200, "7")
+        response = post(f"{server.url}/classify", example)
+        assert (response.status, response.json["predictions"][0]["label"]) == (200, "7")
         with grpc.insecure_channel(server.grpc_address) as channel:
             reply = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=30)
         assert reply.status == health_pb2.HealthCheckResponse.SERVING

@@ -44,7 +44,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 def assert_unaffected(server: ServerProcess, load: Load) -> None:
     """Asserts that background clients had no failures, and that the server is idle again."""
     assert load.broken == []
-    assert set(load.answers) == {200}
+    assert set(load.responses) == {200}
     scrape_until(server.url, MetricsPage.is_idle)
     assert "Traceback" not in server.stderr.text
 
@@ -109,13 +109,13 @@ def test_exhausted_file_descriptors_only_affect_new_connections(tmp_path: Path) 
                 stack.enter_context(socket.create_connection(server.address, timeout=DEADLINE))
                 for _ in range(64)
             ]
-            answered = load.answers[200]
-            assert eventually(lambda: load.answers[200] > answered + 100)
+            completed = load.responses[200]
+            assert eventually(lambda: load.responses[200] > completed + 100)
             for client in crowd:
                 client.close()
             assert eventually(lambda: status_of_another(server) == 200)
         assert load.broken == []
-        assert set(load.answers) == {200}
+        assert set(load.responses) == {200}
         scrape_until(server.url, MetricsPage.is_idle)
 
 

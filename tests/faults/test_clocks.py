@@ -64,7 +64,7 @@ def test_a_clock_jump_of_days_has_no_effect(tmp_path: Path, jump: str) -> None:
         before = post(f"{server.url}/classify", BODY)
         clock.write_text(jump)
         headers = {"Content-Type": "image/png", "X-Request-Timeout-Ms": "20000"}
-        answers = [send_request("POST", f"{server.url}/classify", BODY, headers) for _ in range(20)]
-        assert {answer.status for answer in [before, *answers]} == {200}
+        responses = [send_request("POST", f"{server.url}/classify", BODY, headers) for _ in range(20)]
+        assert {response.status for response in [before, *responses]} == {200}
         today = before.headers["date"][:16]
         eventually(lambda: post(f"{server.url}/classify", BODY).headers["date"][:16] != today)

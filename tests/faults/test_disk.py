@@ -65,7 +65,7 @@ def test_a_full_disk_loses_metrics_but_no_responses(small_disk: Path, tmp_path: 
             os.kill(victim, signal.SIGKILL)
             server.stderr.wait_for(r"its new numbers stay in this process")
             eventually(lambda: len(workers(server.pid)) == 2)
-        assert set(load.answers) == {200}
+        assert set(load.responses) == {200}
         assert get(f"{server.url}/metrics").status == 200
         assert post(f"{server.url}/classify", b"not an image").status == 400
         assert server.stop() == -signal.SIGTERM
@@ -88,5 +88,5 @@ def test_an_overwritten_model_is_still_served(tmp_path: Path) -> None:
             # The dead worker is not replaced while the file is invalid; the log has the reason.
             server.stderr.wait_for(r"ended with code 3 \(nothing to serve: .*manifest.json is not valid")
             assert post(f"{server.url}/classify", BODY).json["predictions"][0]["label"] == "shade 7"
-        assert set(load.answers) == {200}
+        assert set(load.responses) == {200}
         assert server.stop() == -signal.SIGTERM

@@ -39,9 +39,9 @@ def fragile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]
 
 def test_only_the_failing_run_fails(fragile: ServerProcess) -> None:
     bodies = [BAD if number % EVERY == 0 else GOOD for number in range(100 * FACTOR)]
-    answers = [post(f"{fragile.url}/classify", body) for body in bodies]
-    assert [answer.status for answer in answers] == [500 if body is BAD else 200 for body in bodies]
-    assert answers[0].json == {"error": "the engine failed on the batch of this request"}
+    responses = [post(f"{fragile.url}/classify", body) for body in bodies]
+    assert [response.status for response in responses] == [500 if body is BAD else 200 for body in bodies]
+    assert responses[0].json == {"error": "the engine failed on the batch of this request"}
 
 
 def test_only_the_failing_batches_fail_under_load(fragile: ServerProcess) -> None:
@@ -49,12 +49,12 @@ def test_only_the_failing_batches_fail_under_load(fragile: ServerProcess) -> Non
     with ThreadPoolExecutor(8) as pool, Load(fragile.url, GOOD, clients=8, reconnect=True) as load:
         bad = list(pool.map(lambda _: post(f"{fragile.url}/classify", BAD).status, range(50 * FACTOR)))
     assert set(bad) == {500}
-    assert set(load.answers) <= {200, 500}
-    assert load.answers[200] > 0
+    assert set(load.responses) <= {200, 500}
+    assert load.responses[200] > 0
     assert load.broken == []
     page = scrape_until(fragile.url, MetricsPage.is_idle)
     # The responses, the metrics and the log agree for each batch.
-    failed = already + len(bad) + load.answers[500]
+    failed = already + len(bad) + load.responses[500]
     assert page.total("convserve_requests_total", code="500") == failed
     # The log is complete, but read by another thread.
     eventually(lambda: get(f"{fragile.url}/livez").status == 200 and failed_requests(fragile) >= failed)

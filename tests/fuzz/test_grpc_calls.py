@@ -71,8 +71,8 @@ def test_any_call_succeeds_or_fails_with_a_message(channel: grpc.Channel, call: 
 def test_any_stream_request_succeeds_or_fails_with_a_message(channel: grpc.Channel, call: Call) -> None:
     """In a stream, an error is a response and the stream continues."""
     stream = channel.stream_stream(f"/{SERVICE.full_name}/ModelStreamInfer", bytes, bytes)
-    answers = stream(iter([call.data, GOOD[0].data]), timeout=DEADLINE)
-    assert len(list(answers)) == 2
+    responses = stream(iter([call.data, GOOD[0].data]), timeout=DEADLINE)
+    assert len(list(responses)) == 2
 
 
 @pytest.mark.parametrize(

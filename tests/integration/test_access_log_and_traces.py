@@ -27,13 +27,13 @@ def test_a_line_describes_a_request_without_secrets(shades: Path) -> None:
     own = {"CONVSERVE_API_KEYS": f"mobile infer {KEY}"}
     arguments = ("--access-log", "--log-format", "json")
     with ServerProcess(shades, *arguments, own=own) as server:
-        answer = classify(server, traceparent=f"00-{TRACE}-{PARENT}-01", x_api_key=KEY)
-        assert answer.headers["traceparent"].startswith(f"00-{TRACE}-")
-        assert PARENT not in answer.headers["traceparent"]
+        response = classify(server, traceparent=f"00-{TRACE}-{PARENT}-01", x_api_key=KEY)
+        assert response.headers["traceparent"].startswith(f"00-{TRACE}-")
+        assert PARENT not in response.headers["traceparent"]
         server.stderr.wait_for("status")
         classify(server, b"not an image", x_api_key=KEY)
         server.stderr.wait_for('"status":400')
-        refused = classify(server)
+        rejected = classify(server)
         server.stderr.wait_for('"status":401')
         log = server.stderr.text
     good, bad, unknown = map(json.loads, log.splitlines())
@@ -41,12 +41,12 @@ def test_a_line_describes_a_request_without_secrets(shades: Path) -> None:
     assert good["message"] == "POST /models/shades/classify"
     assert (good["status"], good["code"], good["model"], good["version"]) == (200, "200", "shades", "1")
     assert (good["protocol"], good["key"], good["client"]) == ("native", "mobile", "127.0.0.1")
-    assert good["bytes"] == len(answer.body)
+    assert good["bytes"] == len(response.body)
     assert 0 < good["decode_ms"] + good["queue_ms"] + good["compute_ms"] <= good["ms"]
-    assert answer.headers["traceparent"] == f"00-{TRACE}-{good['span_id']}-01"
+    assert response.headers["traceparent"] == f"00-{TRACE}-{good['span_id']}-01"
     assert (bad["status"], bad["model"]) == (400, "shades")
     assert "compute_ms" not in bad
-    assert unknown["status"] == refused.status == 401
+    assert unknown["status"] == rejected.status == 401
     assert "model" not in unknown
     assert len({good["trace_id"], bad["trace_id"], unknown["trace_id"]}) == 3
     for secret in ("314159265", KEY, "not an image", "IHDR"):
@@ -62,7 +62,7 @@ def test_a_text_line_cannot_be_forged(shades: Path) -> None:
 
 def test_each_request_has_a_span_with_a_child_for_each_stage(shades: Path) -> None:
     with collecting() as (collector, endpoint), ServerProcess(shades, "--otlp-endpoint", endpoint) as server:
-        answer = classify(server, traceparent=f"00-{TRACE}-{PARENT}-01")
+        response = classify(server, traceparent=f"00-{TRACE}-{PARENT}-01")
         classify(server, traceparent=f"00-{TRACE[::-1]}-{PARENT}-00")
         server.stop()  # exports the remaining spans
         spans = {span.name: span for span in collector.spans}
@@ -71,7 +71,7 @@ def test_each_request_has_a_span_with_a_child_for_each_stage(shades: Path) -> No
     whole = spans["HTTP POST"]
     assert {span.trace_id.hex() for span in spans.values()} == {TRACE}
     assert whole.parent_span_id.hex() == PARENT
-    assert answer.headers["traceparent"] == f"00-{TRACE}-{whole.span_id.hex()}-01"
+    assert response.headers["traceparent"] == f"00-{TRACE}-{whole.span_id.hex()}-01"
     attributes = {each.key: each.value for each in whole.attributes}
     assert attributes["http.response.status_code"].int_value == 200
     assert attributes["url.path"].string_value == "/models/shades/classify"

@@ -20,9 +20,9 @@ MEBIBYTE = 1024 * 1024
 BODY = image(level(7))
 
 
-def assert_rejected(answer: HttpResponse) -> None:
-    assert answer.status == 413
-    assert str(MAX_BODY_BYTES) in answer.json["error"]
+def assert_rejected(response: HttpResponse) -> None:
+    assert response.status == 413
+    assert str(MAX_BODY_BYTES) in response.json["error"]
 
 
 def test_a_large_content_length_is_rejected_before_the_body(server: ServerProcess) -> None:
@@ -40,8 +40,8 @@ def test_large_chunks_are_rejected_before_their_end(server: ServerProcess) -> No
 
 
 def test_a_body_of_exactly_the_limit_is_accepted(server: ServerProcess) -> None:
-    answer = post(f"{server.url}/classify", BODY + bytes(MAX_BODY_BYTES - len(BODY)))
-    assert answer.status == 200  # bytes after the image's end are ignored
+    response = post(f"{server.url}/classify", BODY + bytes(MAX_BODY_BYTES - len(BODY)))
+    assert response.status == 200  # bytes after the image's end are ignored
 
 
 def test_chunks_within_the_limit_are_joined(server: ServerProcess) -> None:
@@ -108,7 +108,7 @@ def test_expect_100_continue_is_rejected_for_a_large_body(server: ServerProcess)
 @pytest.mark.parametrize(("extra", "code"), [(0, "200"), (MAX_BODY_BYTES, "413")])
 def test_curl_expects_100_continue(server: ServerProcess, tmp_path: Path, extra: int, code: str) -> None:
     (tmp_path / "seven.png").write_bytes(BODY + bytes(extra))
-    command = ["curl", "--silent", "--output", "answer.json", "--write-out", "%{http_code}"]
+    command = ["curl", "--silent", "--output", "response.json", "--write-out", "%{http_code}"]
     command += ["--header", "Expect: 100-continue", "--header", "Content-Type: image/png"]
     command += ["--data-binary", "@seven.png", f"{server.url}/classify"]
     result = subprocess.run(

@@ -43,21 +43,21 @@ def test_the_admin_endpoints_list_each_broken_version(mixed: ServerProcess, path
 def test_a_model_without_a_valid_version_responds_503(mixed: ServerProcess, name: str, word: str) -> None:
     (failure,) = get(f"{mixed.url}/models/{name}").json["failed"]
     assert word in failure["reason"]
-    answer = post(f"{mixed.url}/models/{name}/classify", image(level(3)))
-    assert answer.status == 503
-    assert word in answer.json["error"]
+    response = post(f"{mixed.url}/models/{name}/classify", image(level(3)))
+    assert response.status == 503
+    assert word in response.json["error"]
 
 
 def test_the_valid_models_are_ready(mixed: ServerProcess) -> None:
     ready = get(f"{mixed.url}/readyz")
     assert ready.status == 200
     assert [(m["name"], m["version"]) for m in ready.json["models"]] == [("shades", "1"), ("whole", "1")]
-    answer = post(f"{mixed.url}/models/shades/classify", image(level(3)))
-    assert answer.json["predictions"][0]["label"] == "shade 3"
+    response = post(f"{mixed.url}/models/shades/classify", image(level(3)))
+    assert response.json["predictions"][0]["label"] == "shade 3"
 
 
 def test_the_next_lower_version_replaces_a_broken_one(mixed: ServerProcess) -> None:
-    answer = post(f"{mixed.url}/models/whole/classify", image(level(3)))
-    assert answer.json["version"] == "1"
-    answer = post(f"{mixed.url}/models/whole/versions/2/classify", image(level(3)))
-    assert answer.status == 503
+    response = post(f"{mixed.url}/models/whole/classify", image(level(3)))
+    assert response.json["version"] == "1"
+    response = post(f"{mixed.url}/models/whole/versions/2/classify", image(level(3)))
+    assert response.status == 503

@@ -44,9 +44,9 @@ def test_classify_prints_the_response_as_json(two: Path, where: list[str]) -> No
     version = ["--model", "shades", "--model-version", "1"]
     result = convserve("classify", *where, "--json", "--top-k", "3", *version, two / "one.png")
     assert (result.returncode, result.stderr) == (0, "")
-    answer = json.loads(result.stdout)
-    assert (answer["model"], answer["version"]) == ("shades", "1")
-    (prediction,) = answer["predictions"]
+    response = json.loads(result.stdout)
+    assert (response["model"], response["version"]) == ("shades", "1")
+    (prediction,) = response["predictions"]
     assert (prediction["filename"], prediction["label"], prediction["index"]) == ("one.png", "shade 1", 1)
     assert len(prediction["top_k"]) == 3
 

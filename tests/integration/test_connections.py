@@ -71,12 +71,12 @@ def assert_closed(client: socket.socket) -> None:
 
 
 def assert_rejected(client: socket.socket, status: int) -> HttpResponse:
-    answer = read_response(client)
-    assert answer.status == status
-    assert list(answer.json) == ["error"]
-    assert answer.headers["connection"] == "close"
+    response = read_response(client)
+    assert response.status == status
+    assert list(response.json) == ["error"]
+    assert response.headers["connection"] == "close"
     assert_closed(client)
-    return answer
+    return response
 
 
 @pytest.mark.parametrize(
@@ -253,9 +253,9 @@ def test_malformed_http_is_rejected(strict: ServerProcess, expect_rejection: Exp
 def test_malformed_http_after_a_request_keeps_its_response(strict: ServerProcess) -> None:
     with connected(strict) as client:
         client.sendall(REQUEST + b"NONSENSE\r\n\r\n")
-        answer = read_response(client)
-        assert answer.status == 200
-        assert answer.json["predictions"][0]["label"] == "shade 7"
+        response = read_response(client)
+        assert response.status == 200
+        assert response.json["predictions"][0]["label"] == "shade 7"
         assert_closed(client)
 
 

@@ -83,7 +83,7 @@ class GrpcLoad:
             assert not thread.is_alive()
 
     def _run(self) -> None:
-        answered = 0
+        completed = 0
         with connected(self._server) as channel:
             call = infer(channel)
             code = grpc.StatusCode.OK
@@ -92,8 +92,8 @@ class GrpcLoad:
                     call(request(level(7)), timeout=DEADLINE)
                 except grpc.RpcError as error:
                     code = error.code()
-                answered += 1
-                if answered == WARM_UP:
+                completed += 1
+                if completed == WARM_UP:
                     self._warm.release()
                 with self._lock:
                     self.codes[code] += 1

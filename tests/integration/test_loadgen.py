@@ -27,7 +27,7 @@ from tests.support.server.server_process import ServerProcess, convserve
 
 # Long enough for a response on a busy machine.
 BRIEFLY = ("--duration", "1", "--warm-up", "0.1")
-ANSWER = b'{"predictions": [{"label": "a"}]}'
+RESPONSE_BODY = b'{"predictions": [{"label": "a"}]}'
 
 
 def measured(tmp_path: Path, *arguments: str | Path) -> dict[str, object]:
@@ -153,7 +153,7 @@ def _behave(behave: Callable[[socket.socket], None], client: socket.socket) -> N
             return
 
 
-def reply(status: str, body: bytes = ANSWER, *fields: str) -> bytes:
+def http_response(status: str, body: bytes = RESPONSE_BODY, *fields: str) -> bytes:
     head = "\r\n".join([f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *fields, "", ""])
     return head.encode() + body
 
@@ -172,7 +172,7 @@ def at_once(plan: Plan) -> Plan:
 def test_rejections_are_counted_separately(rate: float | None) -> None:
     def behave(client: socket.socket) -> None:
         while client.recv(65536):
-            client.sendall(reply("429 Too Many Requests"))
+            client.sendall(http_response("429 Too Many Requests"))
 
     with serving(behave) as address:
         tally = asyncio.run(generate(plan(address, rate=rate)))
@@ -183,8 +183,8 @@ def test_rejections_are_counted_separately(rate: float | None) -> None:
 
 def test_fragmented_and_chunked_responses_are_joined() -> None:
     chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (
-        len(ANSWER),
-        ANSWER,
+        len(RESPONSE_BODY),
+        RESPONSE_BODY,
     )
 
     def behave(client: socket.socket) -> None:
@@ -200,15 +200,15 @@ def test_fragmented_and_chunked_responses_are_joined() -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", b"SSH-2.0-OpenSSH_9.6\r\n"]
+    "response", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", b"SSH-2.0-OpenSSH_9.6\r\n"]
 )
-def test_a_broken_connection_is_counted_and_replaced(answer: bytes) -> None:
+def test_a_broken_connection_is_counted_and_replaced(response: bytes) -> None:
     connections: list[None] = []
 
     def behave(client: socket.socket) -> None:
         connections.append(None)
         client.recv(65536)
-        client.sendall(answer)
+        client.sendall(response)
 
     with serving(behave) as address:
         tally = asyncio.run(generate(plan(address)))
@@ -219,7 +219,7 @@ def test_a_broken_connection_is_counted_and_replaced(answer: bytes) -> None:
 def test_a_server_that_closes_each_connection_is_measured() -> None:
     def behave(client: socket.socket) -> None:
         client.recv(65536)
-        client.sendall(reply("200 OK", ANSWER, "Connection: close"))
+        client.sendall(http_response("200 OK", RESPONSE_BODY, "Connection: close"))
 
     with serving(behave) as address:
         tally = asyncio.run(generate(plan(address)))

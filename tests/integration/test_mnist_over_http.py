@@ -35,7 +35,7 @@ def truth(real_data: Path) -> NDArray[np.uint8]:
 
 
 @pytest.fixture(scope="module")
-def answers(convnet: Path, shipped: ServerProcess, digits: NDArray[np.uint8]) -> list[int]:
+def predicted(convnet: Path, shipped: ServerProcess, digits: NDArray[np.uint8]) -> list[int]:
     """The predicted label of each digit."""
     return classify(shipped, "convnet", encoded(digits))
 
@@ -57,15 +57,15 @@ def encoded(digits: NDArray[np.uint8]) -> list[bytes]:
 
 
 def test_the_accuracy_equals_that_of_the_manifest(
-    convnet: Path, answers: list[int], truth: NDArray[np.uint8]
+    convnet: Path, predicted: list[int], truth: NDArray[np.uint8]
 ) -> None:
-    right = int(np.sum(np.array(answers) == truth))
-    promised = json.loads((convnet / "manifest.json").read_text())["evaluation"]["accuracy"]
-    assert right >= 0.993 * len(truth)
-    assert abs(right - promised * len(truth)) <= 1
+    correct = int(np.sum(np.array(predicted) == truth))
+    expected = json.loads((convnet / "manifest.json").read_text())["evaluation"]["accuracy"]
+    assert correct >= 0.993 * len(truth)
+    assert abs(correct - expected * len(truth)) <= 1
 
 
 def test_inverted_digits_have_the_same_labels(
-    shipped: ServerProcess, answers: list[int], digits: NDArray[np.uint8]
+    shipped: ServerProcess, predicted: list[int], digits: NDArray[np.uint8]
 ) -> None:
-    assert classify(shipped, "convnet", encoded(255 - digits)) == answers
+    assert classify(shipped, "convnet", encoded(255 - digits)) == predicted

@@ -57,10 +57,10 @@ def full(shades: Path) -> Iterator[ServerProcess]:
         assert server.stderr.text == ""
 
 
-def assert_rejected(answer: HttpResponse) -> None:
-    assert answer.status == 429
-    assert "the queue is full: 3 of 3 images are waiting" in answer.json["error"]
-    assert int(answer.headers["retry-after"]) >= 1
+def assert_rejected(response: HttpResponse) -> None:
+    assert response.status == 429
+    assert "the queue is full: 3 of 3 images are waiting" in response.json["error"]
+    assert int(response.headers["retry-after"]) >= 1
 
 
 def without_date(headers: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -112,9 +112,9 @@ def test_a_rejection_does_not_wait_for_the_body(full: ServerProcess) -> None:
 def test_pipelined_requests_are_rejected_in_order(full: ServerProcess) -> None:
     assert_rejected(post(f"{full.url}/classify", BODY))
     last = REQUEST.replace(b"Host:", b"Connection: close\r\nHost:")
-    with connected(full) as client, closing(client.makefile("rb")) as answers:
+    with connected(full) as client, closing(client.makefile("rb")) as responses:
         client.sendall(REQUEST * 4 + last)
-        assert answers.read().count(b"HTTP/1.1 429 Too Many Requests\r\n") == 5
+        assert responses.read().count(b"HTTP/1.1 429 Too Many Requests\r\n") == 5
 
 
 def test_other_requests_bypass_the_overload_cache(full: ServerProcess) -> None:

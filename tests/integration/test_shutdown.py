@@ -12,7 +12,7 @@ from tests.support.http.client import get, post
 from tests.support.models.gray_classifier import image, level
 from tests.support.server.background_load import WARM_UP, Load
 from tests.support.server.eventually import eventually
-from tests.support.server.half_sent import half_sent, refuses_connections
+from tests.support.server.half_sent import half_sent, is_port_closed
 from tests.support.server.metrics_page import MetricsPage, scrape_until
 from tests.support.server.output_lines import DEADLINE
 from tests.support.server.server_process import ServerProcess
@@ -24,8 +24,8 @@ both_signals = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT]
 
 
 def readiness(server: ServerProcess) -> tuple[int, str]:
-    answer = get(f"{server.url}/readyz")
-    return answer.status, answer.json["status"]
+    response = get(f"{server.url}/readyz")
+    return response.status, response.json["status"]
 
 
 @pytest.mark.parametrize(
@@ -39,8 +39,8 @@ def test_shutdown_under_load_interrupts_no_response(
             assert server.stop(number) == -number
             load.join()  # each ended only because the server had ended
         assert load.broken == []
-        assert load.answers[200] >= CLIENTS * WARM_UP
-        assert set(load.answers) <= {200, 503}
+        assert load.responses[200] >= CLIENTS * WARM_UP
+        assert set(load.responses) <= {200, 503}
         assert server.stderr.text == ""
 
 
@@ -49,7 +49,7 @@ def test_shutdown_finishes_requests_in_progress(shades: Path, number: signal.Sig
     with ServerProcess(shades) as server:
         with half_sent(server, BODY) as connection:
             server.send(number)
-            eventually(lambda: refuses_connections(server))
+            eventually(lambda: is_port_closed(server))
             connection.send(BODY[len(BODY) // 2 :])
             response = connection.getresponse()
             assert response.status == 200
@@ -104,7 +104,7 @@ def test_workers_finish_their_requests_when_all_get_the_signal(shades: Path, num
     with ServerProcess(shades, "--workers", "2") as server:
         with half_sent(server, BODY) as connection:
             server.send(number, to_group=True)
-            eventually(lambda: refuses_connections(server))
+            eventually(lambda: is_port_closed(server))
             connection.send(BODY[len(BODY) // 2 :])
             assert connection.getresponse().status == 200
         assert server.wait() == -number
@@ -114,7 +114,7 @@ def test_workers_finish_their_requests_when_all_get_the_signal(shades: Path, num
 def test_shutdown_flushes_pending_batches(shades: Path) -> None:
     arguments = ["--max-queue-delay-ms", "60000", "--shutdown-timeout-s", "1"]
     with ServerProcess(shades, *arguments) as server, ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(post, f"{server.url}/classify", BODY)
+        response = pool.submit(post, f"{server.url}/classify", BODY)
         scrape_until(server.url, lambda page: page.total("convserve_queue_depth") == 1)
         assert server.stop() == -signal.SIGTERM
-        assert answer.result(DEADLINE).status == 200
+        assert response.result(DEADLINE).status == 200

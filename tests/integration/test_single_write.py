@@ -15,13 +15,13 @@ from tests.support.server.server_process import ServerProcess
 BODY = image(level(7))
 LENGTH = f"Content-Length: {len(BODY)}"
 CLOSE = "Connection: close"
-NO_PICTURE = head("Content-Length: 3", CLOSE) + b"abc"
+NOT_AN_IMAGE = head("Content-Length: 3", CLOSE) + b"abc"
 CONVERSATIONS = {
     "one": head(LENGTH, CLOSE) + BODY,
     "one of HTTP/1.0": head(LENGTH).replace(b"HTTP/1.1", b"HTTP/1.0") + BODY,
     "three in one go": 2 * (head(LENGTH) + BODY) + head(LENGTH, CLOSE) + BODY,
-    "an error": NO_PICTURE,
-    "an error behind an answer": head(LENGTH) + BODY + NO_PICTURE,
+    "an error": NOT_AN_IMAGE,
+    "an error after a response": head(LENGTH) + BODY + NOT_AN_IMAGE,
     "a tensor": head(LENGTH, CLOSE, path="/v1/models/shades:predict") + BODY,
     "a body in pieces": head("Transfer-Encoding: chunked", CLOSE)
     + b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY),

@@ -28,7 +28,7 @@ def test_the_server_listens_when_the_banner_appears(server: ServerProcess) -> No
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_the_curl_command_works(server: ServerProcess) -> None:
     line = server.stdout.wait_for(r"^  try:  (curl .*)$")[1]
-    answer = subprocess.run(
+    result = subprocess.run(
         line,
         shell=True,
         cwd=server.cwd,
@@ -38,7 +38,7 @@ def test_the_curl_command_works(server: ServerProcess) -> None:
         timeout=DEADLINE,
         check=True,
     )
-    (prediction,) = json.loads(answer.stdout)["predictions"]
+    (prediction,) = json.loads(result.stdout)["predictions"]
     assert prediction["label"] == "shade 7"
 
 

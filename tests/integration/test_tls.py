@@ -99,9 +99,9 @@ def serial(server: ServerProcess, context: ssl.SSLContext) -> str:
 
 def test_tls_is_announced_and_used(secured: ServerProcess, authority: Authority) -> None:
     assert secured.url.startswith("https://")
-    answer = classify(secured.address, trusting(authority))
-    assert answer.json["predictions"][0]["label"] == "shade 7"
-    assert answer.headers["strict-transport-security"].startswith("max-age=")
+    response = classify(secured.address, trusting(authority))
+    assert response.json["predictions"][0]["label"] == "shade 7"
+    assert response.headers["strict-transport-security"].startswith("max-age=")
     assert health(secured, authority) == grpc.StatusCode.OK
 
 

@@ -16,7 +16,7 @@ from tests.support.http.client import get, post
 from tests.support.models.gray_classifier import image, level
 from tests.support.server.background_load import Load
 from tests.support.server.eventually import eventually
-from tests.support.server.half_sent import half_sent, refuses_connections
+from tests.support.server.half_sent import half_sent, is_port_closed
 from tests.support.server.metrics_page import MetricsPage, scrape_until
 from tests.support.server.output_lines import DEADLINE
 from tests.support.server.procfs import (
@@ -141,8 +141,8 @@ def test_counters_never_decrease(pair: ServerProcess) -> None:
         page = scrape_often(pair, page)
     last = scrape_until(pair.url, MetricsPage.is_idle)
     assert last.fallen_since(page) == []
-    assert last.total("convserve_requests_total", code="200") >= load.answers[200]
-    assert set(load.answers) == {200}
+    assert last.total("convserve_requests_total", code="200") >= load.responses[200]
+    assert set(load.responses) == {200}
 
 
 @pytest.mark.parametrize("name", ["counts-0-0", "gauges-0-0", "statistics-0-0"])
@@ -161,7 +161,7 @@ def test_workers_end_with_their_supervisor_after_their_requests(shades: Path) ->
     with ServerProcess(shades, "--workers", "2") as server:
         with half_sent(server, BODY) as request:
             server.send(signal.SIGKILL)
-            eventually(lambda: refuses_connections(server))
+            eventually(lambda: is_port_closed(server))
             request.send(BODY[len(BODY) // 2 :])
             assert request.getresponse().status == 200
         # This returns once no worker holds the standard error.

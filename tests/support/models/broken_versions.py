@@ -63,7 +63,7 @@ def write_scalars_as_golden_data(version: Path) -> None:
 BREAKAGES = {
     "changed": (change_the_graph, "SHA-256"),
     "no-onnx": (write_an_invalid_graph, "ONNX Runtime"),
-    "wrong-answers": (change_the_golden_outputs, "golden outputs"),
+    "wrong-golden-outputs": (change_the_golden_outputs, "golden outputs"),
     "no-manifest": (remove_the_manifest, "manifest.json"),
     "misspelt-manifest": (misspell_the_manifest, "labels"),
     # numpy raises errors of other types for these.

@@ -33,8 +33,8 @@ def scores(rows: NDArray[np.uint8]) -> NDArray[np.float32]:
     means = rows.reshape(len(rows), -1).astype(np.float32).mean(axis=1, keepdims=True)
     logits = -SHARPNESS * (means - CENTERS) ** 2
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    answer: NDArray[np.float32] = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
-    return answer
+    probabilities: NDArray[np.float32] = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+    return probabilities
 
 
 def graph() -> bytes:
@@ -55,10 +55,10 @@ def graph() -> bytes:
         helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
     ]
     pixels = helper.make_tensor_value_info("pixels", TensorProto.UINT8, [None, SIDE, SIDE, 1])
-    answer = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [None, CLASSES])
+    probabilities = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [None, CLASSES])
     initializers = [numpy_helper.from_array(value, name) for name, value in constants.items()]
     model = helper.make_model(
-        helper.make_graph(nodes, "shades", [pixels], [answer], initializers),
+        helper.make_graph(nodes, "shades", [pixels], [probabilities], initializers),
         opset_imports=[helper.make_opsetid("", 18)],
         ir_version=10,
     )

@@ -18,13 +18,13 @@ class Load:
     """Posts `body` to `/classify` from several threads until the server ends or the block does.
 
     Attributes:
-        answers: the number of complete responses by status.
+        responses: the number of complete responses by status.
         broken: the error of each response that began but was not completed.
     """
 
     def __init__(self, url: str, body: bytes, *, clients: int, reconnect: bool = False) -> None:
         """With `reconnect`, every request has its own connection, and clients survive a failed one."""
-        self.answers: Counter[int] = Counter()
+        self.responses: Counter[int] = Counter()
         self.broken: list[str] = []
         self._address = urlsplit(url).netloc
         self._body = body
@@ -87,7 +87,7 @@ class Load:
             self._record(error)
             return None
         with self._lock:
-            self.answers[response.status] += 1
+            self.responses[response.status] += 1
         return response.status
 
     def _record(self, error: Exception) -> None:

@@ -14,7 +14,7 @@ from tests.support.server.server_process import ServerProcess
 
 @contextmanager
 def half_sent(server: ServerProcess, body: bytes) -> Iterator[http.client.HTTPConnection]:
-    """A request that the server is reading, with half of its body still to be sent."""
+    """A request that the server is reading, half of whose body has been sent."""
     with closing(http.client.HTTPConnection(*server.address, timeout=DEADLINE)) as connection:
         connection.putrequest("POST", "/classify")
         connection.putheader("Content-Type", "image/png")
@@ -24,7 +24,7 @@ def half_sent(server: ServerProcess, body: bytes) -> Iterator[http.client.HTTPCo
         yield connection
 
 
-def refuses_connections(server: ServerProcess) -> bool:
+def is_port_closed(server: ServerProcess) -> bool:
     try:
         socket.create_connection(server.address, timeout=DEADLINE).close()
     except ConnectionError:

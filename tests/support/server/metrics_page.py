@@ -29,9 +29,9 @@ class MetricsPage:
     @classmethod
     def scrape(cls, url: str) -> Self:
         """Uses a new connection, so that any worker may respond."""
-        answer = get(f"{url}/metrics")
-        assert answer.status == 200, answer.body
-        return cls.parse(answer.body.decode())
+        response = get(f"{url}/metrics")
+        assert response.status == 200, response.body
+        return cls.parse(response.body.decode())
 
     @classmethod
     def parse(cls, text: str) -> Self:

@@ -31,8 +31,8 @@ class Prometheus:
     def query(self, expression: str) -> list[float]:
         """The current value of each series of the expression."""
         form = urlencode({"query": expression}).encode()
-        answer = post(f"{self.url}/api/v1/query", form, "application/x-www-form-urlencoded")
-        return [float(series["value"][1]) for series in _data(answer)["result"]]
+        response = post(f"{self.url}/api/v1/query", form, "application/x-www-form-urlencoded")
+        return [float(series["value"][1]) for series in _data(response)["result"]]
 
     def rules(self) -> list[dict[str, Any]]:
         """Each rule and the state of its last evaluation."""
@@ -65,9 +65,9 @@ def prometheus(target: str, folder: Path) -> Iterator[Prometheus]:
         process.wait(DEADLINE)
 
 
-def _data(answer: HttpResponse) -> Any:
-    assert answer.status == 200, answer.body
-    return json.loads(answer.body)["data"]
+def _data(response: HttpResponse) -> Any:
+    assert response.status == 200, response.body
+    return json.loads(response.body)["data"]
 
 
 def _is_ready(address: str, process: subprocess.Popen[bytes]) -> bool:

@@ -1,4 +1,4 @@
-"""The check of skipped tests reads pytest's reports."""
+"""`check_skips` accepts or rejects the reasons of skipped tests in JUnit reports."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def report(tmp_path: Path) -> Path:
         "no image is built here: building a base and changing the root need root",
     ],
 )
-def test_skips_for_the_machine_are_allowed(report: Path, reason: str) -> None:
+def test_reason_of_the_machine_is_allowed(report: Path, reason: str) -> None:
     report.write_text(REPORT.format(reason=reason))
     assert main([str(report)]) == 0
 
 
 @pytest.mark.parametrize("reason", ["kubectl is not installed", "some other reason", ""])
-def test_a_skip_without_need_fails(report: Path, reason: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_reason_fails(report: Path, reason: str, capsys: pytest.CaptureFixture[str]) -> None:
     report.write_text(REPORT.format(reason=reason))
     assert main([str(report)]) == 1
     assert (
@@ -54,7 +54,5 @@ def test_a_skip_without_need_fails(report: Path, reason: str, capsys: pytest.Cap
         ("no image is built here: buildah and debootstrap not installed", ["buildah"], False),
     ],
 )
-def test_a_program_that_could_not_be_installed_allows_its_skips(
-    reason: str, absent: list[str], allowed: bool
-) -> None:
+def test_missing_program_allows_its_skips(reason: str, absent: list[str], allowed: bool) -> None:
     assert is_allowed(reason, absent) is allowed

@@ -41,23 +41,23 @@ def commit(tree: Path) -> None:
     git(tree, "commit", "--quiet", "--all", "--message", "Change")
 
 
-def test_a_complete_release_is_tagged(tree: Path) -> None:
+def test_complete_release_is_tagged(tree: Path) -> None:
     assert main(["1.2.3"], tree) == 0
     assert git(tree, "tag", "--list").split() == ["v1.2.3"]
 
 
-def test_a_release_is_made_once(tree: Path) -> None:
+def test_existing_tag_is_a_problem(tree: Path) -> None:
     git(tree, "tag", "v1.2.3")
     assert list(problems("1.2.3", tree)) == ["the tag v1.2.3 exists"]
 
 
 @pytest.mark.parametrize("version", ["", "1.2", "v1.2.3", "1.2.3rc1"])
-def test_a_version_has_three_numbers(tree: Path, version: str) -> None:
+def test_version_must_have_three_numbers(tree: Path, version: str) -> None:
     (problem,) = problems(version, tree)
     assert problem.startswith("the version is x.y.z")
 
 
-def test_the_version_of_the_code_counts(tree: Path) -> None:
+def test_version_must_match_code_and_changelog(tree: Path) -> None:
     found = list(problems("1.3.0", tree))
     assert found == [
         "service/__init__.py has the version 1.2.3, not 1.3.0",
@@ -65,7 +65,7 @@ def test_the_version_of_the_code_counts(tree: Path) -> None:
     ]
 
 
-def test_the_changelog_has_no_entries_left_under_unreleased(tree: Path) -> None:
+def test_unreleased_entries_are_a_problem(tree: Path) -> None:
     changelog = CHANGELOG.replace("[Unreleased]\n", "[Unreleased]\n\n- More.\n")
     (tree / "CHANGELOG.md").write_text(changelog)
     commit(tree)
@@ -73,20 +73,20 @@ def test_the_changelog_has_no_entries_left_under_unreleased(tree: Path) -> None:
     assert "Unreleased" in problem
 
 
-def test_the_section_has_a_date(tree: Path) -> None:
+def test_section_without_a_date_is_a_problem(tree: Path) -> None:
     (tree / "CHANGELOG.md").write_text(CHANGELOG.replace(" - 2026-01-02", ""))
     commit(tree)
     (problem,) = problems("1.2.3", tree)
     assert "YYYY-MM-DD" in problem
 
 
-def test_the_working_tree_is_clean(tree: Path) -> None:
+def test_untracked_file_prevents_the_release(tree: Path) -> None:
     (tree / "new.txt").write_text("new")
     assert main(["1.2.3"], tree) == 1
     assert git(tree, "tag", "--list") == ""
 
 
-def test_a_failing_contract_stops_the_release(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_failing_contract_test_prevents_the_release(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tree / "tests" / "contract" / "test_agreement.py").write_text(
         "def test_it() -> None:\n    assert False\n"
     )

@@ -71,10 +71,10 @@ def test_manifest_matches_the_training_and_the_graph(exported: Exported, digits:
         "python", "keras", "numpy", "onnx", "onnxruntime", "tensorflow", "tf2onnx"
     }  # fmt: skip
 
-    answers = predict_onnx((version / "model.onnx").read_bytes(), dataset.test.read(np.arange(100))[0])
+    outputs = predict_onnx((version / "model.onnx").read_bytes(), dataset.test.read(np.arange(100))[0])
     evaluation = manifest["evaluation"]
     assert (evaluation["dataset"], evaluation["examples"]) == (dataset.name, 100)
-    assert evaluation["accuracy"] == np.mean(answers.argmax(axis=1) == dataset.test.labels)
+    assert evaluation["accuracy"] == np.mean(outputs.argmax(axis=1) == dataset.test.labels)
     assert evaluation["accuracy"] <= evaluation["top5"] <= 1
     assert manifest["parity"]["examples"] == 100
     assert manifest["parity"]["max_abs_difference"] <= 1e-5
@@ -86,8 +86,8 @@ def test_golden_outputs_are_those_of_keras_for_synthetic_images(exported: Export
     with np.load(version / "golden.npz", allow_pickle=False) as golden:
         inputs, outputs = golden["inputs"], golden["outputs"]
     np.testing.assert_array_equal(inputs, synthetic_images.golden_digits(SEED))
-    answers = predict_onnx((version / "model.onnx").read_bytes(), inputs)
-    np.testing.assert_allclose(answers, outputs, atol=document(version)["golden"]["tolerance"] / 10)
+    found_outputs = predict_onnx((version / "model.onnx").read_bytes(), inputs)
+    np.testing.assert_allclose(found_outputs, outputs, atol=document(version)["golden"]["tolerance"] / 10)
 
 
 def test_example_label_is_predicted_by_the_graph(exported: Exported) -> None:
@@ -95,8 +95,8 @@ def test_example_label_is_predicted_by_the_graph(exported: Exported) -> None:
     example = document(version)["example"]
     with Image.open(version / example["file"]) as image:
         pixels = np.asarray(image)[np.newaxis, ..., np.newaxis]
-    answer = predict_onnx((version / "model.onnx").read_bytes(), pixels)
-    assert example["label"] == str(answer.argmax())
+    output = predict_onnx((version / "model.onnx").read_bytes(), pixels)
+    assert example["label"] == str(output.argmax())
 
 
 def test_second_export_publishes_the_next_version_with_the_same_graph(

@@ -27,27 +27,27 @@ def overconfident_logits(times: float) -> np.ndarray:
 
 @pytest.mark.parametrize("times", [0.5, 1.0, 2.5])
 def test_temperature_recovers_the_scale_of_the_logits(times: float) -> None:
-    answers = softmax(overconfident_logits(times)).astype(np.float32)
-    temperature = temperature_scaling.fit([answers], LABELS)
+    outputs = softmax(overconfident_logits(times)).astype(np.float32)
+    temperature = temperature_scaling.fit([outputs], LABELS)
     assert temperature == pytest.approx(times, rel=0.08)
-    calibrated = temperature_scaling.soften([answers], temperature)
+    calibrated = temperature_scaling.soften([outputs], temperature)
     assert metrics.calibration_error(calibrated, LABELS) < 0.03
-    assert np.array_equal(calibrated.argmax(axis=1), answers.argmax(axis=1))
+    assert np.array_equal(calibrated.argmax(axis=1), outputs.argmax(axis=1))
     if times != 1:
-        assert metrics.calibration_error(answers, LABELS) > 0.05
+        assert metrics.calibration_error(outputs, LABELS) > 0.05
 
 
 def test_soften_is_inverted_by_the_reciprocal_temperature() -> None:
-    answers = softmax(RANDOM.normal(size=(10, 5)))
-    softer = temperature_scaling.soften([answers], 2.0)
-    assert np.all(softer.max(axis=1) < answers.max(axis=1))
-    np.testing.assert_allclose(temperature_scaling.soften([softer], 0.5), answers)
-    np.testing.assert_allclose(temperature_scaling.soften([answers, softer], 1.0), (answers + softer) / 2)
+    outputs = softmax(RANDOM.normal(size=(10, 5)))
+    softer = temperature_scaling.soften([outputs], 2.0)
+    assert np.all(softer.max(axis=1) < outputs.max(axis=1))
+    np.testing.assert_allclose(temperature_scaling.soften([softer], 0.5), outputs)
+    np.testing.assert_allclose(temperature_scaling.soften([outputs, softer], 1.0), (outputs + softer) / 2)
 
 
 def test_zero_probabilities_are_accepted() -> None:
-    answers = np.array([[1, 0], [0, 1], [1, 0]], np.float32)
-    assert temperature_scaling.fit([answers], np.array([0, 1, 1])) == pytest.approx(5, rel=0.01)
+    outputs = np.array([[1, 0], [0, 1], [1, 0]], np.float32)
+    assert temperature_scaling.fit([outputs], np.array([0, 1, 1])) == pytest.approx(5, rel=0.01)
 
 
 def test_fold_divides_the_logits() -> None:

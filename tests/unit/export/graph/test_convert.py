@@ -176,5 +176,5 @@ def test_every_preparation_converts(prepare: Preparation) -> None:
     pixels[1] //= 64
     pixels[2] = 250 + pixels[2] // 64
     pixels[3, ..., 1] = 7
-    answers = predict_onnx(rewrite(convert(network)).graph, pixels)
-    np.testing.assert_allclose(answers, predict_keras(network, pixels), atol=1e-4)
+    found_outputs = predict_onnx(rewrite(convert(network)).graph, pixels)
+    np.testing.assert_allclose(found_outputs, predict_keras(network, pixels), atol=1e-4)

@@ -65,6 +65,6 @@ def test_pooling_returns_the_maximum_or_the_mean() -> None:
 
 
 def test_convolution_sums_over_channels() -> None:
-    answer = run("Conv", np.ones((1, 3, 6, 6), np.float32), np.ones((1, 3, 3, 3), np.float32))
-    assert answer.shape == (1, 1, 4, 4)
-    assert (answer == 27).all()
+    output = run("Conv", np.ones((1, 3, 6, 6), np.float32), np.ones((1, 3, 3, 3), np.float32))
+    assert output.shape == (1, 1, 4, 4)
+    assert (output == 27).all()

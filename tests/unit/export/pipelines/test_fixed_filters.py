@@ -53,9 +53,9 @@ def test_keras_onnx_and_numpy_agree_at_any_size(session: OrtSession, shape: tupl
 
 
 def test_uniform_image_is_unchanged_and_has_no_edges(session: OrtSession) -> None:
-    answers = session.run(np.full((1, 6, 7, 1), 200, np.uint8))
-    np.testing.assert_allclose(answers[..., 0], 0, atol=1e-3)
-    np.testing.assert_allclose(answers[..., 1:], 200, atol=1e-3)
+    outputs = session.run(np.full((1, 6, 7, 1), 200, np.uint8))
+    np.testing.assert_allclose(outputs[..., 0], 0, atol=1e-3)
+    np.testing.assert_allclose(outputs[..., 1:], 200, atol=1e-3)
 
 
 def test_edge_maps_are_signed_and_not_clipped(session: OrtSession) -> None:

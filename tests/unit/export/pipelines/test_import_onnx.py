@@ -34,7 +34,7 @@ def classifier(
     dtype: int = TensorProto.FLOAT,
     activation: str | None = None,
     perm: tuple[int, ...] | None = None,
-    answer: str = "logits",
+    output: str = "logits",
 ) -> onnx.ModelProto:
     """Return a small classifier in the style of ImageNet networks."""
     random = np.random.default_rng(1)
@@ -51,16 +51,16 @@ def classifier(
         helper.make_node("Relu", ["maps"], ["active"]),
         helper.make_node("GlobalAveragePool", ["active"], ["means"]),
         helper.make_node("Flatten", ["means"], ["rows"]),
-        helper.make_node("Gemm", ["rows", "matrix", "bias"], [answer if activation is None else "scores"]),
+        helper.make_node("Gemm", ["rows", "matrix", "bias"], [output if activation is None else "scores"]),
     ]
     if activation is not None:
-        nodes.append(helper.make_node(activation, ["scores"], [answer]))
+        nodes.append(helper.make_node(activation, ["scores"], [output]))
     return helper.make_model(
         helper.make_graph(
             nodes,
             "elsewhere",
             [helper.make_tensor_value_info("data", dtype, axes)],
-            [helper.make_tensor_value_info(answer, TensorProto.FLOAT, [axes[0], len(LABELS)])],
+            [helper.make_tensor_value_info(output, TensorProto.FLOAT, [axes[0], len(LABELS)])],
             [numpy_helper.from_array(value, name) for name, value in constants.items()],
         ),
         opset_imports=[helper.make_opsetid("", 17)],
@@ -101,15 +101,15 @@ def test_imported_imagenet_classifier_is_served(run_import: Callable[..., int], 
         request = urllib.request.Request(
             f"{server.url}/classify", buffer.getvalue(), {"Content-Type": "image/png"}
         )
-        with urllib.request.urlopen(request) as answer:
-            (predicted,) = json.load(answer)["predictions"]
+        with urllib.request.urlopen(request) as response:
+            (predicted,) = json.load(response)["predictions"]
     assert [each["label"] for each in predicted["top_k"]] == [LABELS[i] for i in np.argsort(-expected)]
     probabilities = [each["probability"] for each in predicted["top_k"]]
     np.testing.assert_allclose(probabilities, -np.sort(-expected), atol=1e-5)
 
 
 def test_properties_are_inferred_from_the_graph(run_import: Callable[..., int], tmp_path: Path) -> None:
-    assert run_import(classifier(activation="Softmax", answer="probs")) == 0
+    assert run_import(classifier(activation="Softmax", output="probs")) == 0
     manifest = read_version(tmp_path / "models", "my-model").manifest
     assert (manifest.input.layout, manifest.input.dtype, manifest.input.name) == ("NCHW", "float32", "data")
     assert (manifest.input.height, manifest.input.width, manifest.input.channels) == (SIDE, SIDE, 3)

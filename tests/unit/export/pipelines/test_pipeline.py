@@ -80,9 +80,9 @@ def test_ensemble_is_published_as_one_graph(version: Path, home: Path) -> None:
     assert (manifest["input"]["height"], manifest["input"]["resize"]) == (SIDE, "stretch")
     test: Examples = image_folder.load(home / "data", Size(SIDE, SIDE, 3, "stretch")).test
     pixels, _ = test.read(np.arange(len(test)))
-    answers = predict_onnx((version / "model.onnx").read_bytes(), pixels)
-    np.testing.assert_allclose(answers.sum(axis=1), 1, atol=1e-5)
-    assert manifest["evaluation"]["accuracy"] == metrics.accuracy(answers, test.labels)
+    outputs = predict_onnx((version / "model.onnx").read_bytes(), pixels)
+    np.testing.assert_allclose(outputs.sum(axis=1), 1, atol=1e-5)
+    assert manifest["evaluation"]["accuracy"] == metrics.accuracy(outputs, test.labels)
     calibration = manifest["calibration"]
     assert calibration["examples"] == 7
     assert calibration["temperature"] > 0

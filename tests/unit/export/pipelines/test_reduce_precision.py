@@ -51,9 +51,9 @@ def test_int8_version_is_a_quarter_of_the_size_and_accurate(
     assert child.manifest.labels == parent.manifest.labels
     card = (child.folder / "README.md").read_text()
     assert f"; from version 1, with an accuracy of {quantization.parent_accuracy:.2%} |" in card
-    answers = OrtSession(child.graph).run(child.golden_inputs)
+    outputs = OrtSession(child.graph).run(child.golden_inputs)
     expected = OrtSession(parent.graph).run(parent.golden_inputs)
-    np.testing.assert_allclose(answers, expected, atol=0.2)
+    np.testing.assert_allclose(outputs, expected, atol=0.2)
     assert "Cast" not in [node.op_type for node in onnx.load_from_string(child.graph).graph.node]
     assert "pixels-as-they-are" in child.manifest.rewrites
 
@@ -69,9 +69,9 @@ def test_float16_version_is_half_the_size_and_accurate(
     quantization = child.manifest.quantization
     assert quantization is not None
     assert (quantization.method, quantization.calibration_examples) == (float16.METHOD, 0)
-    answers = OrtSession(child.graph).run(child.golden_inputs)
-    assert answers.dtype == np.float32
-    np.testing.assert_allclose(answers, OrtSession(parent.graph).run(parent.golden_inputs), atol=5e-3)
+    outputs = OrtSession(child.graph).run(child.golden_inputs)
+    assert outputs.dtype == np.float32
+    np.testing.assert_allclose(outputs, OrtSession(parent.graph).run(parent.golden_inputs), atol=5e-3)
     assert child.manifest.tolerance >= 5e-3
     weights = {tensor.data_type for tensor in onnx.load_from_string(child.graph).graph.initializer}
     assert onnx.TensorProto.FLOAT16 in weights

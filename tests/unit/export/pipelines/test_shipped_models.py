@@ -70,24 +70,24 @@ def test_shipped_models_are_small() -> None:
 def test_shipped_convnet_predicts_its_example() -> None:
     with Image.open(CONVNET / "example.png") as image:
         pixels = np.asarray(image)[np.newaxis, ..., np.newaxis]
-    (answer,) = predict_onnx((CONVNET / "model.onnx").read_bytes(), pixels)
+    (output,) = predict_onnx((CONVNET / "model.onnx").read_bytes(), pixels)
     assert document(CONVNET)["example"]["label"] == "7"
-    assert answer[7] > 0.99
+    assert output[7] > 0.99
 
 
 def test_shipped_convnet_predicts_synthetic_digits() -> None:
-    answers = predict_onnx((CONVNET / "model.onnx").read_bytes(), synthetic_images.golden_digits(0)[:10])
-    assert answers.argmax(axis=1).tolist() == list(range(10))
+    outputs = predict_onnx((CONVNET / "model.onnx").read_bytes(), synthetic_images.golden_digits(0)[:10])
+    assert outputs.argmax(axis=1).tolist() == list(range(10))
 
 
 def test_shipped_convnet_has_the_recorded_accuracy(real_data: Path) -> None:
     test = mnist.load(real_data / "mnist").test
-    answers = predict_onnx((CONVNET / "model.onnx").read_bytes(), test.read(np.arange(len(test)))[0])
+    outputs = predict_onnx((CONVNET / "model.onnx").read_bytes(), test.read(np.arange(len(test)))[0])
     evaluation = document(CONVNET)["evaluation"]
     assert evaluation["examples"] == len(test) == 10_000
-    assert metrics.accuracy(answers, test.labels) == evaluation["accuracy"]
-    assert metrics.top_k_accuracy(answers, test.labels, 5) == evaluation["top5"]
-    assert metrics.calibration_error(answers, test.labels) == pytest.approx(
+    assert metrics.accuracy(outputs, test.labels) == evaluation["accuracy"]
+    assert metrics.top_k_accuracy(outputs, test.labels, 5) == evaluation["top5"]
+    assert metrics.calibration_error(outputs, test.labels) == pytest.approx(
         evaluation["calibration_error"], abs=1e-6
     )
     assert evaluation["accuracy"] >= 0.993

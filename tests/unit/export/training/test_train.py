@@ -216,8 +216,8 @@ def test_mixed_precision_training_returns_a_float32_network(splits: Splits) -> N
     network, state = train(build, *splits, plan, seed=1)
     assert {layer.compute_dtype for layer in network.layers} <= {"float32", "uint8"}
     assert keras.config.dtype_policy().name == "float32"
-    answers: NDArray[np.float32] = network.predict_on_batch(splits[1].images)
-    accuracy = float(np.mean(answers.argmax(axis=1) == splits[1].labels))
+    outputs: NDArray[np.float32] = network.predict_on_batch(splits[1].images)
+    accuracy = float(np.mean(outputs.argmax(axis=1) == splits[1].labels))
     assert accuracy == pytest.approx(state.curves.validation_accuracy[-1], abs=0.05)
 
 

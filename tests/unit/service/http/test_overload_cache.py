@@ -1,4 +1,4 @@
-"""The overload cache rejects requests to a model without room, in the words of the dialect."""
+"""The overload cache rejects requests for an overloaded model with the response of the dialect."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from service.protocols.shared.responses import JSON, EncodedResponse
 SECONDS = 30.0
 
 
-def refusing(headers: Headers) -> EncodedResponse | None:
+def rejecting(headers: Headers) -> EncodedResponse | None:
     return EncodedResponse(b"{}", JSON, status=429)
 
 
-def willing(headers: Headers) -> EncodedResponse | None:
+def accepting(headers: Headers) -> EncodedResponse | None:
     return None
 
 
 def test_an_overloaded_url_is_rejected() -> None:
     cache = OverloadCache()
-    cache.add(b"POST", b"/a", refusing)
+    cache.add(b"POST", b"/a", rejecting)
     response = cache.find(b"POST", b"/a", [])
     assert response is not None
     assert (response.status_code, response.body) == (429, b"{}")
@@ -36,9 +36,9 @@ def test_an_overloaded_url_is_rejected() -> None:
 
 def test_other_requests_reach_the_application() -> None:
     cache = OverloadCache()
-    cache.add(b"POST", b"/a", refusing)
-    cache.add(b"POST", b"/b", willing)
-    cache.add(b"POST", b"/" * (MAX_URL_LENGTH + 1), refusing)
+    cache.add(b"POST", b"/a", rejecting)
+    cache.add(b"POST", b"/b", accepting)
+    cache.add(b"POST", b"/" * (MAX_URL_LENGTH + 1), rejecting)
     for method, url in ((b"PUT", b"/a"), (b"POST", b"/a?b"), (b"POST", b"/b"), (b"POST", b"/" * 257)):
         assert cache.find(method, url, []) is None
 
@@ -46,7 +46,7 @@ def test_other_requests_reach_the_application() -> None:
 def test_the_number_of_urls_is_bounded() -> None:
     cache = OverloadCache()
     for number in range(MAX_URLS + 1):
-        cache.add(b"POST", b"/%d" % number, refusing)
+        cache.add(b"POST", b"/%d" % number, rejecting)
     assert cache.find(b"POST", b"/0", []) is None
     assert cache.find(b"POST", b"/%d" % MAX_URLS, []) is not None
 
@@ -62,36 +62,36 @@ def model(client: TestClient, service: Service) -> LoadedModel:
 
 
 @pytest.fixture
-def full_house(service: Service) -> OverloadResponder:
+def responder(service: Service) -> OverloadResponder:
     return OverloadResponder(service.telemetry, "native", service.plane.registry.resolve, SECONDS)
 
 
-def test_a_refusal_stands_until_there_is_room(
-    client: TestClient, full_house: OverloadResponder, model: LoadedModel
+def test_requests_are_rejected_until_the_queue_has_room(
+    client: TestClient, responder: OverloadResponder, model: LoadedModel
 ) -> None:
     model.admission.acquire(3)
-    reply = full_house([(b"host", b"here")])
-    assert reply is not None
-    assert (reply.status_code, dict(reply.raw_headers)[b"retry-after"]) == (429, b"1")
-    assert b"the queue is full: 3 of 3 images are waiting" in reply.body
+    response = responder([(b"host", b"here")])
+    assert response is not None
+    assert (response.status_code, dict(response.raw_headers)[b"retry-after"]) == (429, b"1")
+    assert b"the queue is full: 3 of 3 images are waiting" in response.body
     model.admission.release(1)
-    assert full_house([]) is None
+    assert responder([]) is None
     page = client.get("/metrics").text
     assert 'convserve_rejected_total{model="shades",reason="overloaded"} 1.0' in page
     assert 'convserve_requests_total{code="429",model="shades",protocol="native",version="1"} 1.0' in page
 
 
-def test_a_request_with_a_deadline_of_its_own_is_let_in(
-    full_house: OverloadResponder, model: LoadedModel
+def test_a_request_with_its_own_deadline_reaches_the_application(
+    responder: OverloadResponder, model: LoadedModel
 ) -> None:
     model.admission.acquire(3)
-    assert full_house([(b"x-request-timeout-ms", b"1")]) is None
+    assert responder([(b"x-request-timeout-ms", b"1")]) is None
 
 
-def test_a_server_that_shuts_down_says_so_itself(
-    client: TestClient, service: Service, full_house: OverloadResponder, model: LoadedModel
+def test_requests_during_shutdown_reach_the_application(
+    client: TestClient, service: Service, responder: OverloadResponder, model: LoadedModel
 ) -> None:
     model.admission.acquire(3)
     service.plane.registry.stop()
-    assert full_house([]) is None
+    assert responder([]) is None
     model.admission.release(3)

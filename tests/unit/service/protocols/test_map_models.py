@@ -199,8 +199,8 @@ def test_concurrent_requests_of_different_sizes(models: Path) -> None:
     sizes = [(3, 4), (4, 3), (3, 4), (5, 5), (4, 3), (3, 4)]
     settings = Settings(models=models, max_queue_delay_ms=20)
     with TestClient(create_app(settings)) as client, ThreadPoolExecutor(len(sizes)) as pool:
-        answers = list(pool.map(lambda size: _maps_of(client, images(1, *size)), sizes))
-    for size, response in zip(sizes, answers, strict=True):
+        responses = list(pool.map(lambda size: _maps_of(client, images(1, *size)), sizes))
+    for size, response in zip(sizes, responses, strict=True):
         pixels = images(1, *size)
         np.testing.assert_allclose(np.reshape(response, (1, *size, 4)), feature_maps(pixels), atol=1e-3)
 

@@ -29,9 +29,9 @@ def wrapped(models: Path, keys: str | None = None, **given: Any) -> TestClient:
     settings = Settings(models=models, **given)
     service = build(settings)
     app = service.app
-    refusals = RejectionCounters(service.telemetry.connection_rejections)
-    gate = None if keys is None else Authorizer(ApiKeyStore(keys, None), RateLimiter(None), refusals)
-    return TestClient(build_middleware(app, settings, gate))
+    rejections = RejectionCounters(service.telemetry.connection_rejections)
+    authorizer = None if keys is None else Authorizer(ApiKeyStore(keys, None), RateLimiter(None), rejections)
+    return TestClient(build_middleware(app, settings, authorizer))
 
 
 def test_no_middleware_by_default() -> None:

@@ -113,12 +113,12 @@ async def rejected(call: Awaitable[Any], code: grpc.StatusCode, sentence: str = 
 
 def test_scores_equal_those_of_the_graph(repository: Path) -> None:
     async def test(serving: Served) -> None:
-        answer = await serving.infer(request(level(3), level(8)))
-        (output,) = answer.outputs
-        assert (answer.model_name, answer.model_version) == ("shades", "1")
+        response = await serving.infer(request(level(3), level(8)))
+        (output,) = response.outputs
+        assert (response.model_name, response.model_version) == ("shades", "1")
         assert (output.name, output.datatype, list(output.shape)) == ("probabilities", "FP32", [2, 10])
         assert not output.HasField("contents")
-        (raw,) = answer.raw_output_contents
+        (raw,) = response.raw_output_contents
         got = np.frombuffer(raw, "<f4").reshape(2, 10)
         np.testing.assert_allclose(got, scores(rows(level(3), level(8))), atol=1e-5)
         assert serving.counted("OK") == 1
@@ -132,10 +132,10 @@ def test_an_output_may_request_classes(repository: Path) -> None:
     async def test(serving: Served) -> None:
         message = request(level(3), level(8))
         message.outputs.add(name="probabilities").parameters["classification"].int64_param = 2
-        answer = await serving.infer(message)
-        assert (answer.outputs[0].datatype, list(answer.outputs[0].shape)) == ("BYTES", [2, 2])
-        assert answer.raw_output_contents[0].count(b":3:shade 3") == 1
-        assert answer.raw_output_contents[0].count(b":8:shade 8") == 1
+        response = await serving.infer(message)
+        assert (response.outputs[0].datatype, list(response.outputs[0].shape)) == ("BYTES", [2, 2])
+        assert response.raw_output_contents[0].count(b":3:shade 3") == 1
+        assert response.raw_output_contents[0].count(b":8:shade 8") == 1
 
     run(repository, test)
 
@@ -166,8 +166,8 @@ def test_failed_versions_are_in_the_index_and_not_ready(repository: Path) -> Non
         ready = await serving.call("RepositoryIndex", messages.RepositoryIndexRequest(ready=True))
         assert [row.name for row in ready.models] == ["shades"]
         for name, expected in (("shades", True), ("broken", False), ("unknown", False)):
-            answer = await serving.call("ModelReady", messages.ModelReadyRequest(name=name))
-            assert answer.ready is expected
+            response = await serving.call("ModelReady", messages.ModelReadyRequest(name=name))
+            assert response.ready is expected
         await rejected(serving.infer(request(1, name="broken")), grpc.StatusCode.UNAVAILABLE, "not served")
         health = health_pb2_grpc.HealthStub(serving.channel)
         checked = await health.Check(health_pb2.HealthCheckRequest(service="broken"))
@@ -281,8 +281,8 @@ def test_a_cancelled_call_does_not_affect_its_batch(repository: Path) -> None:
         calls.pop(2).cancel()
         await serving.admitted(4)
         await serving.plane.registry.close()
-        answers = [await call for call in calls]
-        best = [np.frombuffer(answer.raw_output_contents[0], "<f4").argmax() for answer in answers]
+        responses = [await call for call in calls]
+        best = [np.frombuffer(response.raw_output_contents[0], "<f4").argmax() for response in responses]
         assert best == [0, 1, 3, 4]
         assert (serving.counted("CANCELLED"), serving.counted("OK")) == (1, 4)
 
@@ -294,8 +294,8 @@ def test_a_stream_responds_to_each_request_in_order(repository: Path) -> None:
         final = request(level(4))
         final.parameters["triton_enable_empty_final_response"].bool_param = True
         sent = [request(level(2)), request(1, name="unknown"), b"\xff\xff", final]
-        answers = [answer async for answer in serving.call("ModelStreamInfer", iter(sent))]
-        good, unknown, junk, last = answers
+        responses = [response async for response in serving.call("ModelStreamInfer", iter(sent))]
+        good, unknown, junk, last = responses
         assert np.frombuffer(good.infer_response.raw_output_contents[0], "<f4").argmax() == 2
         assert good.error_message == ""
         assert "no model 'unknown'" in unknown.error_message
@@ -342,8 +342,8 @@ def test_shutdown_finishes_calls_and_ends_watches(repository: Path) -> None:
         assert await stream.read() is EOF
         assert await watch.read() is EOF
         await serving.plane.registry.close()
-        answer = await begun
-        assert np.frombuffer(answer.raw_output_contents[0], "<f4").argmax() == 5
+        response = await begun
+        assert np.frombuffer(response.raw_output_contents[0], "<f4").argmax() == 5
 
     run(repository, test, max_queue_delay_ms=FOREVER_MS)
 
@@ -352,8 +352,8 @@ def test_health_is_checked_by_service_or_model_name(repository: Path) -> None:
     async def test(serving: Served) -> None:
         health = health_pb2_grpc.HealthStub(serving.channel)
         for name in ("", "inference.GRPCInferenceService", "grpc.health.v1.Health", "shades"):
-            answer = await health.Check(health_pb2.HealthCheckRequest(service=name))
-            assert answer.status == health_pb2.HealthCheckResponse.SERVING
+            response = await health.Check(health_pb2.HealthCheckRequest(service=name))
+            assert response.status == health_pb2.HealthCheckResponse.SERVING
         unknown = health_pb2.HealthCheckRequest(service="unknown")
         await rejected(health.Check(unknown), grpc.StatusCode.NOT_FOUND, "'unknown'")
         watch = health.Watch(unknown)

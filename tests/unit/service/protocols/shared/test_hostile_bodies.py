@@ -85,11 +85,11 @@ def test_a_file_name_in_an_invalid_charset(client: TestClient, path: str, parame
 
 def test_a_file_name_in_malformed_punycode(client: TestClient) -> None:
     """Python 3.13 decodes it with a replacement character; earlier versions raise."""
-    answer = client.post("/classify", content=form(disposition(b"filename*=punycode''%ff")), headers=FORM)
+    response = client.post("/classify", content=form(disposition(b"filename*=punycode''%ff")), headers=FORM)
     if sys.version_info >= (3, 13):
-        assert answer.status_code == 200
+        assert response.status_code == 200
     else:
-        assert_error(answer, 400, "malformed header content-disposition")
+        assert_error(response, 400, "malformed header content-disposition")
 
 
 @pytest.mark.parametrize("boundary", ["boundary*=idna''x", "boundary*" + "9" * 5000 + "=x"])

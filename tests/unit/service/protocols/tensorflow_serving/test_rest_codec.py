@@ -98,7 +98,7 @@ def test_examples_of_pixels_and_a_context() -> None:
     assert classify(context={"image": B64[0]}, examples=[{"image": B64[1]}]) == [EncodedImage(IMAGES[1])]
 
 
-REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+REJECTED: dict[str, tuple[dict[str, Any], str]] = {
     "nothing": ({}, "needs exactly one of 'instances' and 'inputs'"),
     "both": ({"instances": [ROW], "inputs": [ROW]}, "needs exactly one of 'instances' and 'inputs'"),
     "no list": ({"instances": {"pixels": ROW}}, "'instances' must be a list with one element per image"),
@@ -122,7 +122,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize(("members", "sentence"), REFUSED.values(), ids=REFUSED)
+@pytest.mark.parametrize(("members", "sentence"), REJECTED.values(), ids=REJECTED)
 def test_invalid_predict_bodies(members: dict[str, Any], sentence: str) -> None:
     with pytest.raises(InvalidInput, match=sentence):
         predict(**members)
