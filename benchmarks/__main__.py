@@ -1,9 +1,9 @@
-"""Benchmarks this server against simpler ones.
+"""Compares this server with simpler ones.
 
-python -m benchmarks                        every row and curve, about twenty minutes
+python -m benchmarks                        all rows and curves, about twenty minutes
 python -m benchmarks --quick                a short run of everything, about two minutes
 python -m benchmarks --rows c64 many        only these rows
-python -m benchmarks --publish              every row and curve into docs/explanation/performance-results.md
+python -m benchmarks --publish              all rows and curves, written to the performance page of docs
 python -m benchmarks --render               rebuild that page and its plots from the JSON
 """
 

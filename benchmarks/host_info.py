@@ -1,4 +1,4 @@
-"""The machine, the software versions and the commit of a measurement."""
+"""Collects the host, the software versions and the commit of a measurement."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ MAX_QUIET_LOAD = 0.5
 
 @dataclass(frozen=True, slots=True)
 class HostInfo:
-    """
+    """The host, the software versions and the commit of a measurement.
+
     Attributes:
         kind: the number of cores, the architecture and the vector instructions.
         commit: the commit of the code, with a `+` if tracked files differ from it.
@@ -69,7 +70,7 @@ class HostInfo:
 
 
 def _version(library: str) -> str:
-    """The installed version; of ONNX Runtime's two packages the one for GPUs overwrites the other."""
+    """Return the installed version; onnxruntime-gpu replaces the files of onnxruntime."""
     if library == "onnxruntime":
         with suppress(PackageNotFoundError):
             return version("onnxruntime-gpu")

@@ -30,7 +30,7 @@ FIRST_RATE = 1000.0
 
 
 class Run:
-    """Measures one group after another; a row that fails is reported and skipped.
+    """Measures the groups in order; reports and skips rows that fail.
 
     Args:
         wanted: keys of rows, GENERATOR, MAX_RATE and GROWTH.

@@ -1,4 +1,4 @@
-"""The servers of a run: each is started on first use, all are stopped together."""
+"""Starts each server of a run on first use, and stops all together."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Timing:
 class ServerPool:
     """Starts servers on first use and measures them one at a time.
 
-    Idle servers use no CPU time, so that all servers of a group can stay running.
+    Idle servers use no CPU time, so all servers of a group can stay running.
     """
 
     def __init__(self, timing: Timing) -> None:
@@ -79,7 +79,7 @@ class ServerPool:
 
 @contextmanager
 def repository(*folders: Path) -> Iterator[Path]:
-    """A temporary model repository that contains only these version folders."""
+    """Create a temporary model repository that contains only these version folders."""
     with TemporaryDirectory() as models:
         for folder in folders:
             version = Path(models, folder.parent.name, folder.name)

@@ -1,4 +1,4 @@
-"""The servers that are compared: separate processes that serve the same model."""
+"""Runs the compared servers as separate processes that serve the same model."""
 
 from __future__ import annotations
 
@@ -44,19 +44,19 @@ class RunningServer:
 
 
 def convserve(models: Path, workers: int, *flags: str) -> BenchmarkServer:
-    """This project's server with its default settings, over HTTP and gRPC."""
+    """Return this project's server with its default settings, over HTTP and gRPC."""
     command = [sys.executable, "-m", "service", "serve", "--models", str(models), "--workers", str(workers)]
     ports = ["--port", "{port}", "--grpc-port", "{grpc}", "--log-level", "warning"]
     return BenchmarkServer(f"convserve, {_workers(workers)}", (*command, *ports, *flags))
 
 
 def baseline_fastapi(model: Path, workers: int) -> BenchmarkServer:
-    """A minimal FastAPI server; `model` is a version's folder."""
+    """Return a minimal FastAPI server; `model` is a version's folder."""
     return _peer("naive FastAPI", "benchmarks.baselines.fastapi_server", workers, str(model / "model.onnx"))
 
 
 def baseline_asgi(model: Path | None, workers: int) -> BenchmarkServer:
-    """A minimal ASGI application; without a model it returns a constant response."""
+    """Return a minimal ASGI server; without a model it sends a constant response."""
     name = "bare ASGI" if model is not None else "hello"
     graph = [] if model is None else [str(model / "model.onnx")]
     return _peer(name, "benchmarks.baselines.asgi_server", workers, *graph)
@@ -79,7 +79,7 @@ def running(server: BenchmarkServer) -> Iterator[RunningServer]:
         RuntimeError: the server did not become ready.
     """
     port, grpc = _free_ports(2)
-    # With compiled modules, as an installed server has them, and without the caller's settings.
+    # Python may write compiled modules, which an installed server has; settings of the caller are removed.
     environment = {
         name: value
         for name, value in os.environ.items()
@@ -106,7 +106,7 @@ def _wait_until_ready(process: subprocess.Popen[bytes], port: int) -> None:
 
 
 def _status(port: int, path: str) -> int | None:
-    """The status of the response; None if the server does not listen yet."""
+    """Return the status of the response; None if the server does not listen yet."""
     with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)) as connection:
         try:
             connection.request("GET", path)

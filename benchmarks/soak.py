@@ -1,7 +1,7 @@
 """Loads a server at 80 % of its capacity for a long time: `python -m benchmarks.soak --minutes 10`.
 
 Every model of the repository gets requests in three protocols, with images of three sizes, at random times
-(a Poisson process). A failed request, or memory that grows, makes the exit code 1.
+(a Poisson process). The exit code is 1 if a request fails or memory grows.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class Soak:
 
 
 def requests_of(url: str) -> Sequence[bytes]:
-    """One request for each model, image and protocol that the model supports."""
+    """Return one request per model, image and protocol that the model supports."""
     with urlopen(f"{url}/models") as response:
         models = json.load(response)["models"]
     requests = []
@@ -124,7 +124,7 @@ def requests_of(url: str) -> Sequence[bytes]:
 
 
 def synthetic(side: int, image_format: str) -> bytes:
-    """Smooth random shades of gray."""
+    """Return an image of smooth random shades of gray."""
     noise = np.random.default_rng(side).integers(0, 256, (8, 8), np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(noise).resize((side, side), Image.Resampling.BICUBIC).save(buffer, image_format)
@@ -146,7 +146,7 @@ def _request(path: str, content_type: str, body: bytes) -> bytes:
 
 
 def resident(pid: int) -> float:
-    """Resident MiB of a process and its descendants."""
+    """Return the resident MiB of a process and its descendants."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     status = Path(f"/proc/{pid}/status").read_text()
     own = int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024  # type: ignore[index]
@@ -154,7 +154,7 @@ def resident(pid: int) -> float:
 
 
 def slope(samples: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """The slope of a line through samples `(minute, MiB)`, and its standard error, in MiB per minute."""
+    """Fit a line to samples `(minute, MiB)`; return its slope and standard error, in MiB per minute."""
     minutes, sizes = np.array(samples).T
     (gradient, _), covariance = np.polyfit(minutes, sizes, 1, cov=True)
     return float(gradient), float(np.sqrt(covariance[0, 0]))

@@ -24,7 +24,7 @@ CONSTANT = b'{"predictions":[{"label":"hello"}]}'
 
 
 def create_app() -> Application:
-    """An application that classifies each body, or returns a constant response if there is no model."""
+    """Return an application that classifies each body, or sends a constant response without a model."""
     model = os.environ.get(MODEL)
     classifier = Classifier(Path(model)) if model else None
 

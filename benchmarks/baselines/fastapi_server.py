@@ -1,4 +1,4 @@
-"""The baseline: a minimal FastAPI server with uploads, Pillow and ONNX Runtime, called in the event loop.
+"""The baseline: a minimal FastAPI server with uploads, Pillow, and ONNX Runtime in the event loop.
 
 python -m benchmarks.baselines.fastapi_server MODEL.onnx --port 8001 --workers 2
 """

@@ -21,7 +21,7 @@ CACHE = ROOT / "build" / "benchmarks"
 
 @dataclass(frozen=True, slots=True)
 class AlexNet:
-    """Version folders.
+    """The version folders of AlexNet.
 
     Attributes:
         published: float32.
@@ -55,7 +55,7 @@ class AlexNet:
 
 
 def _newest(repository: Path, precision: str | None = None) -> Path | None:
-    """The highest version with this reduced precision; None means float32."""
+    """Return the highest version with this reduced precision; None means float32."""
     folders = [path.parent for path in sorted(repository.glob("alexnet/[0-9]*/manifest.json"))]
     return next((folder for folder in reversed(folders) if _precision(folder) == precision), None)
 
@@ -77,7 +77,7 @@ def _export(*arguments: str) -> None:
 
 
 def _plain(published: Path) -> Path | None:
-    """The graph as tf2onnx writes it, to measure the effect of the rewrites."""
+    """Return a version with the graph of tf2onnx, to measure the effect of the rewrites."""
     folder = CACHE / "plain" / "alexnet" / "1"
     if not (folder / "model.onnx").exists():
         folder.mkdir(parents=True, exist_ok=True)

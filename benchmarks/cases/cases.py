@@ -1,4 +1,4 @@
-"""The rows: small images on the convnet, photographs on AlexNet, and both on a GPU."""
+"""Defines the rows: small images on the convnet, photographs on AlexNet, and both on a GPU."""
 
 from __future__ import annotations
 
@@ -146,7 +146,8 @@ class LargeModelCases:
 
     @classmethod
     def prepare(cls, stack: ExitStack, models: Path | None, photos: Path) -> Self:
-        """
+        """Publish AlexNet if necessary, and define its servers.
+
         Raises:
             RuntimeError: AlexNet could not be published.
         """
@@ -250,7 +251,8 @@ class GpuCases:
 
     @classmethod
     def prepare(cls, stack: ExitStack, models: Path | None, photos: Path) -> Self:
-        """
+        """Check the GPU and define the servers of each network.
+
         Raises:
             ConfigurationError: there is no usable GPU.
             RuntimeError: AlexNet could not be published.

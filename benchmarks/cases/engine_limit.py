@@ -1,4 +1,4 @@
-"""The speed of decoder and ONNX Runtime in one or more processes, without a server."""
+"""Measures the speed of decoder and ONNX Runtime in one or more processes, without a server."""
 
 from __future__ import annotations
 

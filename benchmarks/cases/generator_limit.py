@@ -1,4 +1,4 @@
-"""The limit of the load generator: its rate against a server with a constant response, compared with wrk."""
+"""Measures the load generator against a server with a constant response, and compares it with wrk."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CONNECTIONS = 64
 
 
 def generator_row() -> Row:
-    """The row; `generator` divided by the rate is the generator's CPU time per request."""
+    """Return the row; `generator` divided by the rate is the generator's CPU time per request."""
     constant = baseline_asgi(None, 2)
 
     def own(pool: ServerPool) -> Figures:

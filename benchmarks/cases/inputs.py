@@ -1,4 +1,4 @@
-"""A model's folder and the images to classify: real photographs if there are any, or synthetic ones."""
+"""The folder of a model and the images to classify: real photographs, or synthetic images without them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class BenchmarkInputs:
 
     @property
     def is_heavy(self) -> bool:
-        """True if the network classifies dozens of images per second, and not thousands."""
+        """True if the network classifies dozens of images per second rather than thousands."""
         return (self.folder / "model.onnx").stat().st_size > HEAVY_BYTES
 
     @property
@@ -59,12 +59,12 @@ class BenchmarkInputs:
 
 
 def digits(side: int = 28) -> list[bytes]:
-    """PNG images of white strokes on black."""
+    """Return PNG images of white strokes on black."""
     return [_png(_strokes(random.Random(seed), side)) for seed in range(COUNT)]
 
 
 def photographs(folder: Path) -> tuple[list[bytes], str]:
-    """JPEG files from `folder`, or synthetic scenes if it has too few; and a description of them."""
+    """Return JPEG files from `folder`, or synthetic scenes if it has too few, and their description."""
     paths = [path for path in sorted(folder.glob("*.JPEG")) if 10_000 < path.stat().st_size < 400_000]
     if len(paths) >= COUNT:
         step = len(paths) // COUNT
@@ -73,7 +73,7 @@ def photographs(folder: Path) -> tuple[list[bytes], str]:
 
 
 def _strokes(rng: random.Random, side: int) -> Image.Image:
-    """Strokes drawn at four times the size, so that their edges are antialiased."""
+    """Draw strokes at four times the size, so that their edges are antialiased."""
     canvas = Image.new("L", (side * 4, side * 4))
     draw = ImageDraw.Draw(canvas)
     points = [(rng.uniform(0.2, 0.8) * side * 4, rng.uniform(0.2, 0.8) * side * 4) for _ in range(4)]
@@ -82,7 +82,7 @@ def _strokes(rng: random.Random, side: int) -> Image.Image:
 
 
 def _scene(rng: random.Random) -> Image.Image:
-    """Soft colours, edges and noise, which compress to about the size of a photograph."""
+    """Draw soft colours, edges and noise, which compress to about the size of a photograph."""
     image = Image.effect_noise(PHOTO, 40).convert("RGB")
     draw = ImageDraw.Draw(image, "RGBA")
     for _ in range(60):

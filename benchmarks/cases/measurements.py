@@ -66,7 +66,7 @@ def load_entry(
     images: int = 1,
     note: str = "",
 ) -> Entry:
-    """A server under a closed loop over HTTP or gRPC."""
+    """Return the entry of a server under a closed loop over HTTP or gRPC."""
 
     def measure(pool: ServerPool) -> Figures:
         running = pool.server(server)
@@ -85,7 +85,7 @@ def engine_entry(
     cuda: bool = False,
     note: str = "",
 ) -> Entry:
-    """The decoder and the engine without a server, or the engine alone."""
+    """Return the entry of decoder and engine without a server, or of the engine alone."""
 
     def measure(pool: ServerPool) -> Figures:
         seconds = _seconds(pool, inputs)
@@ -102,7 +102,10 @@ def engine_entry(
 def startup_entry(
     server: BenchmarkServer, build_requests: peer_requests.RequestFactory, inputs: BenchmarkInputs
 ) -> Entry:
-    """Time from start to readiness, and memory after some requests, which import the last modules."""
+    """Return the entry of the time from start to readiness, and the memory after some requests.
+
+    The requests import modules that are loaded on first use.
+    """
 
     def measure(pool: ServerPool) -> Figures:
         with running(server) as process:
@@ -112,42 +115,42 @@ def startup_entry(
     return Entry(server.name, measure)
 
 
-def figure(rounds: Rounds, name: str, what: str) -> float:
-    """The median over the rounds."""
-    return median(_number(each[name], what) for each in rounds)
+def figure(rounds: Rounds, name: str, metric: str) -> float:
+    """Return the median over the rounds."""
+    return median(_number(each[name], metric) for each in rounds)
 
 
-def ratio(rounds: Rounds, name: str, other: str, what: str) -> float:
-    """The median of the rounds' ratios, which does not depend on the speed of the machine in each round."""
-    return median(_number(each[name], what) / (_number(each[other], what) or nan) for each in rounds)
+def ratio(rounds: Rounds, name: str, other: str, metric: str) -> float:
+    """Return the median of the ratios per round, which cancels changes in the speed of the machine."""
+    return median(_number(each[name], metric) / (_number(each[other], metric) or nan) for each in rounds)
 
 
-def at_least_times(entry: Entry, other: Entry, bound: float, what: str = "images") -> Target:
-    value = partial(ratio, name=entry.name, other=other.name, what=what)
-    return Target(f"{_METRIC_NAMES[what]} ≥ {bound:g} x {other.name}", value, bound, at_least=True)
+def at_least_times(entry: Entry, other: Entry, bound: float, metric: str = "images") -> Target:
+    value = partial(ratio, name=entry.name, other=other.name, metric=metric)
+    return Target(f"{_METRIC_NAMES[metric]} ≥ {bound:g} x {other.name}", value, bound, at_least=True)
 
 
-def at_most_times(entry: Entry, other: Entry, bound: float, what: str) -> Target:
-    value = partial(ratio, name=entry.name, other=other.name, what=what)
-    return Target(f"{_METRIC_NAMES[what]} ≤ {bound:g} x {other.name}", value, bound, at_least=False)
+def at_most_times(entry: Entry, other: Entry, bound: float, metric: str) -> Target:
+    value = partial(ratio, name=entry.name, other=other.name, metric=metric)
+    return Target(f"{_METRIC_NAMES[metric]} ≤ {bound:g} x {other.name}", value, bound, at_least=False)
 
 
-def at_most(entry: Entry, bound: float, what: str, unit: str) -> Target:
-    value = partial(figure, name=entry.name, what=what)
-    return Target(f"{_METRIC_NAMES[what]} of {entry.name} ≤ {bound:g} {unit}", value, bound, at_least=False)
+def at_most(entry: Entry, bound: float, metric: str, unit: str) -> Target:
+    value = partial(figure, name=entry.name, metric=metric)
+    return Target(f"{_METRIC_NAMES[metric]} of {entry.name} ≤ {bound:g} {unit}", value, bound, at_least=False)
 
 
-def at_least(entry: Entry, bound: float, what: str, unit: str) -> Target:
-    value = partial(figure, name=entry.name, what=what)
-    return Target(f"{_METRIC_NAMES[what]} of {entry.name} ≥ {bound:g} {unit}", value, bound, at_least=True)
+def at_least(entry: Entry, bound: float, metric: str, unit: str) -> Target:
+    value = partial(figure, name=entry.name, metric=metric)
+    return Target(f"{_METRIC_NAMES[metric]} of {entry.name} ≥ {bound:g} {unit}", value, bound, at_least=True)
 
 
 def _seconds(pool: ServerPool, inputs: BenchmarkInputs) -> float:
     return pool.timing.heavy_seconds if inputs.is_heavy else pool.timing.seconds
 
 
-def _number(figures: Figures, what: str) -> float:
-    value = getattr(figures, what)
+def _number(figures: Figures, metric: str) -> float:
+    value = getattr(figures, metric)
     return nan if value is None else float(value)
 
 

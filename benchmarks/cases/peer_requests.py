@@ -22,7 +22,7 @@ PNG = {"Content-Type": "image/png"}
 
 
 def protocol(name: str, running: RunningServer, inputs: BenchmarkInputs, images: int) -> Requests:
-    """Requests to convserve in a protocol of `service.loadgen.workload.request_builders`."""
+    """Build requests to convserve in a protocol of `service.loadgen.workload.request_builders`."""
     spec = InputSpec.model_validate(inputs.manifest["input"])
     target = Target(running.address, running.grpc, "", inputs.name, spec)
     return requests(name, target, batches(inputs, images))
@@ -34,7 +34,7 @@ grpc = partial(protocol, "grpc")
 
 
 def as_form(running: RunningServer, inputs: BenchmarkInputs, images: int) -> Requests:
-    """Requests to convserve with the images in a multipart form."""
+    """Build requests to convserve with the images in a multipart form."""
     return _posted(running, f"/models/{inputs.name}/classify?top_k=1", "images", inputs, images)
 
 
@@ -55,7 +55,7 @@ def asgi_body(running: RunningServer, inputs: BenchmarkInputs, images: int) -> R
 
 
 def fastapi_json(running: RunningServer, inputs: BenchmarkInputs, images: int) -> Requests:
-    """Decoded images as numbers in JSON."""
+    """Build requests with decoded images as numbers in JSON."""
     shape = InputSpec.model_validate(inputs.manifest["input"]).shape
     data = []
     for batch in batches(inputs, images):
@@ -68,7 +68,7 @@ def fastapi_json(running: RunningServer, inputs: BenchmarkInputs, images: int) -
 
 
 def batches(inputs: BenchmarkInputs, images: int) -> Sequence[Batch]:
-    """One batch for each image, each starting with another image."""
+    """Return one batch per image; each starts with another image."""
     count = len(inputs.files)
     groups = [[(start + step) % count for step in range(images)] for start in range(count)]
     return [

@@ -34,17 +34,17 @@ QUICK_POINTS = 3
 
 @dataclass(frozen=True, slots=True)
 class ScalingCurve:
-    """A parameter, its values, and the function that measures each.
+    """A parameter, its values, and the function that measures a value.
 
     Attributes:
         unit: the label of the horizontal axis.
-        what: the figure that is the throughput, `rate` or `images`.
+        metric: the figure on the left axis, `rate` or `images`.
     """
 
     key: str
     title: str
     unit: str
-    what: str
+    metric: str
     points: Sequence[float]
     measure: Callable[[ServerPool, float], Figures]
 
@@ -56,12 +56,12 @@ class MeasuredCurve:
     key: str
     title: str
     unit: str
-    what: str
+    metric: str
     points: Sequence[tuple[float, Figures]]
 
 
 def curves(stack: ExitStack) -> Iterator[ScalingCurve]:
-    """Every curve; the repositories of their models last as long as the stack."""
+    """Yield all curves; the stack removes the repositories of their models."""
     inputs = BenchmarkInputs.of(CONVNET, digits(), "")
     two = _TwoWorkers(inputs, convserve(stack.enter_context(repository(CONVNET)), 2))
     yield from two.curves()
@@ -74,7 +74,7 @@ def curves(stack: ExitStack) -> Iterator[ScalingCurve]:
 
 @dataclass(frozen=True, slots=True)
 class _TwoWorkers:
-    """The curves of one server with two workers."""
+    """Curves of one server with two workers."""
 
     inputs: BenchmarkInputs
     server: BenchmarkServer
@@ -117,7 +117,7 @@ def measure_curve(curve: ScalingCurve, pool: ServerPool, *, quick: bool) -> Meas
     if quick and len(points) > QUICK_POINTS:
         points = [points[0], points[len(points) // 2], points[-1]]
     return MeasuredCurve(
-        curve.key, curve.title, curve.unit, curve.what, [(at, curve.measure(pool, at)) for at in points]
+        curve.key, curve.title, curve.unit, curve.metric, [(at, curve.measure(pool, at)) for at in points]
     )
 
 

@@ -27,7 +27,7 @@ COLUMNS: Mapping[str, str] = {
 
 
 def filled(page: str, document: Mapping[str, Any] | None) -> str:
-    """The page with the text between the two marks replaced; None means that nothing has been measured."""
+    """Return the page with new text between the two marks; None means that nothing has been measured."""
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
     figures = measured(document) if document is not None else UNMEASURED
@@ -43,7 +43,7 @@ def measured(document: Mapping[str, Any]) -> str:
 
 
 def targets(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """The table of targets, and whether each was reached."""
+    """Yield the lines of the table of targets with their verdicts."""
     yield "| workload | target | measured | reached |"
     yield "| --- | --- | ---: | --- |"
     for row in rows:
@@ -54,7 +54,7 @@ def targets(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def row_table(row: Mapping[str, Any]) -> Iterator[str]:
-    """The median figures of each entry over the rounds."""
+    """Yield the lines of a table with the median figures of each entry."""
     names = list(row["rounds"][0])
     medians = {name: _medians([each[name] for each in row["rounds"]]) for name in names}
     used = [column for column in COLUMNS if any(column in figures for figures in medians.values())]
@@ -69,7 +69,7 @@ def row_table(row: Mapping[str, Any]) -> Iterator[str]:
 
 
 def invalid_responses(row: Mapping[str, Any]) -> Iterator[str]:
-    """A line for each entry with failed requests or incorrect responses, which invalidate its figures."""
+    """Yield a line per entry with failed requests or incorrect responses, which invalidate its figures."""
     for number, each in enumerate(row["rounds"], start=1):
         for name, figures in each.items():
             if figures.get("failed"):

@@ -19,7 +19,7 @@ THROUGHPUT, TAIL = "#1f5fa8", "#b5482a"
 
 
 def draw(folder: Path, curves: Sequence[Mapping[str, Any]], caption: str) -> None:
-    """Write one PNG for each curve: throughput beside p99, over the parameter that grows."""
+    """Write one PNG for each curve: throughput and p99 over the parameter."""
     folder.mkdir(parents=True, exist_ok=True)
     for curve in curves:
         _draw(folder / f"{curve['key']}.png", curve, caption)
@@ -28,9 +28,9 @@ def draw(folder: Path, curves: Sequence[Mapping[str, Any]], caption: str) -> Non
 def _draw(path: Path, curve: Mapping[str, Any], caption: str) -> None:
     points = curve["points"]
     at = [point["at"] for point in points]
-    unit = "images" if curve["what"] == "images" else "requests"
+    unit = "images" if curve["metric"] == "images" else "requests"
     figure, axes = plt.subplots(1, 2, figsize=SIZE, dpi=DPI, layout="constrained")
-    _line(axes[0], at, [point.get(curve["what"]) for point in points], THROUGHPUT)
+    _line(axes[0], at, [point.get(curve["metric"]) for point in points], THROUGHPUT)
     axes[0].set_title(f"{unit} per second", fontsize=9)
     _line(axes[1], at, [point.get("p99") for point in points], TAIL)
     axes[1].set_title("p99, ms", fontsize=9)

@@ -15,13 +15,14 @@ from benchmarks.report.figures import Figures
 
 Document = dict[str, Any]
 FILE = "results.json"
-# Keys in files of earlier versions, and their names today.
+# Keys in files of earlier versions, with their current names.
 RENAMED_KEYS: Mapping[str, str] = {
     "complaint": "first_error",
     "pictures": "images",
     "refusal_p99": "rejection_p99",
     "refused": "rejected",
     "unclean": "failed",
+    "what": "metric",
 }
 
 
@@ -39,13 +40,13 @@ def curve_document(curve: MeasuredCurve) -> Document:
         "key": curve.key,
         "title": curve.title,
         "unit": curve.unit,
-        "what": curve.what,
+        "metric": curve.metric,
         "points": [{"at": at, **_brief(figures)} for at, figures in curve.points],
     }
 
 
 def merged(old: Document, new: Document) -> Document:
-    """The new results, completed by the old ones that were not measured again."""
+    """Return the new results, with the old ones that were not measured again."""
     images = dict.fromkeys([*old.get("images", []), *new["images"]])
     document = {**new, "max_rates": new["max_rates"] or old.get("max_rates", []), "images": list(images)}
     for part in ("rows", "growth"):
@@ -61,7 +62,7 @@ def write(folder: Path, document: Document) -> None:
 
 
 def read(folder: Path) -> Document:
-    """The results in `folder`, with the key names of today."""
+    """Read the results in `folder`; former keys get their current names."""
     document: Document = json.loads((folder / FILE).read_text(), object_hook=_with_new_keys)
     return document
 
@@ -81,7 +82,7 @@ def _target(target: Target, rounds: Sequence[Round]) -> Document:
 
 
 def _brief(figures: Figures) -> Mapping[str, Any]:
-    """The measured figures, rounded to four digits."""
+    """Return the measured figures, rounded to four digits."""
     return {name: _rounded(value) for name, value in asdict(figures).items() if value is not None}
 
 

@@ -44,31 +44,31 @@ def document(*targets: Target) -> results.Document:
         "rows": [results.row_document(row(*targets), ROUNDS)],
         "growth": [results.curve_document(curve)],
         "max_rates": [{"name": "fast", "rate": 5000.0, "p99": [10.0, 11.0, 12.0]}],
-        "skipped": ["a network that is not here"],
+        "skipped": ["a network that is missing"],
     }
 
 
-def test_ratio_is_the_median_of_the_ratios_of_each_round() -> None:
+def test_ratio_is_the_median_of_the_ratios_per_round() -> None:
     """The ratios are 2, 3 and 4; the ratio of the medians would be 200 / 100."""
     assert ratio(ROUNDS, "fast", "slow", "images") == 3.0
     assert figure(ROUNDS, "fast", "p99") == 2.0
 
 
 @pytest.mark.parametrize(("bound", "verdict"), [(2.9, "yes"), (3.0, "yes"), (3.1, "no")])
-def test_target_is_judged_by_the_ratio(bound: float, verdict: str) -> None:
+def test_target_compares_the_ratio_with_the_bound(bound: float, verdict: str) -> None:
     lines = list(page.targets(document(at_least_times(FAST, SLOW, bound))["rows"]))
     assert lines[2] == f"| some work | throughput ≥ {bound:g} x slow | 3.00 | {verdict} |"
 
 
-def test_target_without_a_figure_is_not_judged() -> None:
+def test_target_without_a_figure_is_not_measured() -> None:
     lines = list(page.targets(document(at_most(FAST, 20, "rejection_p99", "ms"))["rows"]))
     assert lines[2].endswith("|  | not measured |")
 
 
-def test_ratio_to_zero_is_not_judged() -> None:
+def test_ratio_to_zero_is_not_measured() -> None:
     rounds = [{"fast": Figures(images=5.0), "slow": Figures(images=0.0)}]
-    judged = results.row_document(row(at_least_times(FAST, SLOW, 2)), rounds)
-    assert (judged["targets"][0]["value"], judged["targets"][0]["reached"]) == (None, None)
+    measured_row = results.row_document(row(at_least_times(FAST, SLOW, 2)), rounds)
+    assert (measured_row["targets"][0]["value"], measured_row["targets"][0]["reached"]) == (None, None)
 
 
 def test_page_contains_the_medians_of_every_entry() -> None:
@@ -77,7 +77,7 @@ def test_page_contains_the_medians_of_every_entry() -> None:
     assert "| fast | 200 | 2 | 0.1 |" in text
     assert "| slow | 100 | 8 | 0.3 |" in text
     assert "| fast | 5,000 | 10, 11, 12 |" in text
-    assert "Not measured: a network that is not here" in text
+    assert "Not measured: a network that is missing" in text
     assert "![Growth of something](performance/growth.png)" in text
 
 
@@ -94,18 +94,18 @@ def test_merged_results_keep_what_was_not_measured_again() -> None:
     old, new = document(), document()
     old["rows"].append({"key": "other", "title": "other work", "rounds": [], "targets": []})
     new["growth"] = []
-    new["rows"][0]["title"] = "work done anew"
+    new["rows"][0]["title"] = "work measured again"
     old["images"], new["images"] = ["digits", "photographs"], ["digits"]
     merged = results.merged(old, new)
-    assert merged["rows"][0]["title"] == "work done anew"
+    assert merged["rows"][0]["title"] == "work measured again"
     assert [each["key"] for each in merged["rows"]] == ["work", "other"]
     assert [each["key"] for each in merged["growth"]] == ["growth"]
     assert merged["images"] == ["digits", "photographs"]
 
 
 def test_failed_requests_are_reported() -> None:
-    unclean = [{"fast": Figures(failed=2, first_error="a seven became a one"), "slow": Figures(failed=0)}]
-    lines = list(page.invalid_responses(results.row_document(row(), unclean)))
+    failures = [{"fast": Figures(failed=2, first_error="a seven became a one"), "slow": Figures(failed=0)}]
+    lines = list(page.invalid_responses(results.row_document(row(), failures)))
     assert lines == ["work, round 1, fast: 2 requests: a seven became a one"]
 
 
@@ -135,7 +135,7 @@ def test_committed_page_matches_the_committed_results() -> None:
 
 
 def test_target_is_reached_at_the_bound() -> None:
-    target = Target("any", partial(figure, name="slow", what="cpu"), 0.3, at_least=False)
+    target = Target("any", partial(figure, name="slow", metric="cpu"), 0.3, at_least=False)
     assert target.reached(ROUNDS)
 
 
