@@ -7,13 +7,13 @@
     │   └── UnsupportedContent  the media type or encoding is not supported
     ├── PayloadTooLarge         the request has too many bytes or images
     ├── ModelNotFound           there is no such model or version
-    ├── ModelNotReady           the model is loading, failed to load, or is shutting down
+    ├── ModelNotReady           the model failed to load, or it is being unloaded
     ├── Unauthenticated         the API key is missing or unknown
     ├── Forbidden               the API key lacks the scope
     ├── Overloaded              the model has no capacity for the request
     │   └── RateLimited         the API key has exceeded its rate
     ├── DeadlineExceeded        the deadline passed before the result was ready
-    ├── InferenceFailed         the engine raised; the cause is logged and not sent
+    ├── InferenceFailed         the engine failed; the cause is logged and not sent
     ├── InvalidModel            a version on disk must not be served
     ├── NothingToServe          no version could be loaded
     ├── ConfigurationError      a setting is invalid, or cannot be applied on this machine
@@ -54,7 +54,7 @@ class ModelNotFound(ConvserveError):
 
 
 class ModelNotReady(ConvserveError):
-    """The model is loading, failed to load, or is shutting down."""
+    """The model failed to load, or it is being unloaded because the server is shutting down."""
 
 
 class Unauthenticated(ConvserveError):
@@ -82,7 +82,7 @@ class DeadlineExceeded(ConvserveError):
 
 
 class InferenceFailed(ConvserveError):
-    """The engine raised on a batch. The message is generic; the cause is logged."""
+    """The engine failed on a batch. The message is generic; the cause is logged."""
 
 
 class InvalidModel(ConvserveError):

@@ -1,4 +1,4 @@
-"""A small blocking HTTP client for the commands and for the load generator."""
+"""A blocking HTTP client for the commands and the load generator."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class HttpClient:
     """Sends one request at a time to one server, over one connection.
 
     Args:
-        url: `http://` or `https://`, a host, and optionally a port and a path that precedes every path.
+        url: `http://` or `https://`, a host, and optionally a port and a path prefix.
         key: API key, sent as a bearer token; None sends none.
         timeout: seconds for each network operation.
         verify: whether the certificate of an https server is verified.

@@ -33,7 +33,7 @@ from .openapi import describe_with_examples
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """The ASGI application, with the parts that its server reads and stops."""
+    """The ASGI application, and the parts that its server accesses directly."""
 
     app: Application
     plane: DataPlane
@@ -50,7 +50,7 @@ def create_app(settings: Settings) -> Application:
 
 
 def build(settings: Settings, *, metrics_dir: Path | None = None) -> Service:
-    """Creates and connects every part; the application's lifespan opens them.
+    """Creates and connects every part; the application's lifespan loads the models.
 
     Args:
         metrics_dir: the folder through which several workers share their metrics; None with one process.
@@ -74,7 +74,7 @@ def build(settings: Settings, *, metrics_dir: Path | None = None) -> Service:
         summary="Batched image classification with ONNX Runtime.",
         lifespan=lifespan,
         redoc_url=None,
-        redirect_slashes=False,  # clients of several dialects follow no redirect
+        redirect_slashes=False,  # clients of several dialects do not follow redirects
     )
     for dialect in (Native, OpenInference, TensorFlowServing, TorchServe):
         dialect(plane, Limits.of(settings)).mount(app, telemetry)

@@ -16,7 +16,7 @@ from ..protocols.shared.openapi import ERROR_CONTENT, path_parameters
 
 
 def describe_with_examples(app: FastAPI, registry: Registry) -> None:
-    """Uses the default model's name as example in paths, and its example image in JSON bodies.
+    """Uses the default model's name as an example in paths, and its example image in JSON bodies.
 
     FastAPI creates the description at its first use, after the models have been loaded.
     """

@@ -16,12 +16,12 @@ class Admission:
     admission limit; overload of one does not affect others.
 
     Args:
-        limit: the most admitted images.
+        limit: the maximum number of admitted images.
         max_wait: seconds that the admitted images may take before the next request starts.
         seconds_per_image: initial estimate of the time per image in a batch.
 
     Attributes:
-        admitted: the admitted images.
+        admitted: the number of images admitted and not yet released.
     """
 
     def __init__(self, limit: int, *, max_wait: float = float("inf"), seconds_per_image: float = 0.0) -> None:
@@ -59,7 +59,7 @@ class Admission:
             )
 
     def acquire(self, images: int, *, time_left: float = float("inf")) -> None:
-        """Acquire a permit for `images` images, to be released.
+        """Acquire a permit for `images` images; `release` returns it.
 
         Raises:
             Overloaded: the queue is full, or its images take too long.

@@ -36,7 +36,7 @@ class BatchWindow:
         return not self._awaited
 
     def open(self) -> None:
-        """Start the wait of a batch. It covers the rows expected now: with later ones it might never end."""
+        """Start the wait of a batch. It covers the rows expected now: with later ones it might not end."""
         self._awaited = self._expected if self._wait_per_row else 0
 
     def delay(self, rows: int) -> float:

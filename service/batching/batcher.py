@@ -1,11 +1,11 @@
 """Dynamic batching: combines the rows of many requests into batches for one engine.
 
 A batch starts when the engine is free, and takes the waiting rows up to `max_batch_size`. An idle engine does
-not wait for rows that may not arrive, unless `max_queue_delay` says so; under load batches grow while the
-engine runs. Expected rows do arrive, so that a slow engine waits a short time for them; see `BatchWindow`.
+not wait for rows that may not arrive, unless `max_queue_delay` is set; under load batches grow while the
+engine runs. A slow engine also waits briefly for rows that are expected; see `BatchWindow`.
 
 No background task can fail unnoticed: every step is a callback of the event loop, and its outermost block
-completes all requests of its batch, whatever is raised.
+completes all requests of its batch, whatever exception is raised.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Batcher:
     Args:
         run: maps rows `(n, …)` to scores `(n, classes)`, n from 1 to `max_batch_size`.
         concat: joins the parts of a batch; called directly before `run`, in the same thread.
-        max_batch_size: the most rows of one run; a longer request takes several runs.
+        max_batch_size: the maximum number of rows in a run; a longer request takes several runs.
         max_queue_delay: seconds that a batch waits for rows that may not arrive.
         wait_per_row: seconds, per waiting row, that a batch waits for expected rows; see `BatchWindow`.
         executor: calls `run`; None calls it in the event loop, which suits an engine that is faster than the

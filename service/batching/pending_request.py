@@ -16,7 +16,7 @@ Rows = NDArray[np.uint8 | np.float32]
 Scores = NDArray[np.float32]
 
 NEVER = float("inf")
-# libuv's clock counts milliseconds, so that its timers may fire this much too early.
+# libuv's clock counts milliseconds, so its timers may fire this much too early.
 TICK = 1e-3
 
 
@@ -64,7 +64,7 @@ class PendingRequest:
         return part
 
     def skip(self) -> int:
-        """Leave out the rows that no batch has taken; returns their number."""
+        """Skip the rows that no batch has taken; returns their number."""
         skipped = len(self.rows) - self.rows_taken
         self.rows_taken = len(self.rows)
         return skipped
@@ -98,7 +98,7 @@ class Batch:
         self.parts: list[Rows] = []
 
     def set_result(self, scores: Scores, seconds: float) -> None:
-        """Give each request the scores of its own rows."""
+        """Set the result of each request to the scores of its own rows."""
         if len(self.requests) == 1:
             self.requests[0].set_result(scores, seconds)
             return

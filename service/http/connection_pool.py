@@ -16,13 +16,13 @@ from .response_bytes import ResponseEncoder
 
 
 class ConnectionPool:
-    """Creates the protocol of each connection, and looks once a second for those that take too long.
+    """Creates the protocol of each connection, and closes connections that take too long.
 
     Args:
         overload_cache: None if middleware has to see every request.
 
     Attributes:
-        held_bytes: bytes of bodies whose requests are not yet answered.
+        held_bytes: bytes of the bodies of requests in progress.
     """
 
     def __init__(
@@ -44,11 +44,11 @@ class ConnectionPool:
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> HttpProtocol:
-        """The protocol of a new connection; uvicorn calls it with these arguments."""
+        """The protocol of a new connection; uvicorn calls this with these arguments."""
         return HttpProtocol(self, config, server_state, app_state)
 
     def check(self, state: ServerState) -> None:
-        """Reject or cut the connections that take too long."""
+        """Reject or close the connections that take too long; called once a second."""
         now = asyncio.get_running_loop().time()
         for connection in list(state.connections):
             if isinstance(connection, HttpProtocol):

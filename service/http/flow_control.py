@@ -39,6 +39,6 @@ class FlowControl:
             self._writable = None
 
     async def drain(self) -> None:
-        """Return when the transport takes more bytes, or the connection is lost."""
+        """Wait until the transport accepts more bytes, or the connection is lost."""
         if self._writable is not None:
             await self._writable.wait()

@@ -24,7 +24,7 @@ class Response(Protocol):
     body: bytes
 
 
-# Called with a request's headers. Returns None once the model has room, or if the headers matter.
+# Called with a request's headers. Returns None if the application has to handle the request.
 OverloadResponse = Callable[[Headers], Response | None]
 
 
@@ -42,6 +42,6 @@ class OverloadCache:
         self._responses[method, url] = response
 
     def find(self, method: bytes, url: bytes, headers: Headers) -> Response | None:
-        """The response to reject a request with; None if the application is to answer it."""
+        """The response that rejects a request; None if the application has to handle it."""
         response = self._responses.get((method, url))
         return None if response is None else response(headers)

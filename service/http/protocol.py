@@ -1,11 +1,11 @@
 """HTTP/1.1 on one connection, within limits.
 
-Limits hold against clients that send slowly or not at all, send too much, read too slowly, or open too many
-connections, so that the server needs no proxy in front of it. The cost of a limit for a request is a few
-comparisons: `HttpProtocol.check` looks once a second for clients that take too long.
+Limits apply to clients that send slowly or not at all, send too much, read too slowly, or open too many
+connections, so that the server needs no proxy in front of it. A limit costs a request a few
+comparisons: time limits are checked once a second, by `HttpProtocol.check`.
 
-A client usually reads only after it has sent its whole request. Closing a connection while it still sends
-would reset it and lose the response, so the server reads and discards the rest first (a lingering close).
+A client usually reads only after it has sent its whole request. Closing the connection earlier
+would reset it and lose the response, so the server first reads and discards the rest (a lingering close).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .flow_control import FlowControl
 from .request_cycle import RequestCycle
 from .request_parser import RequestParser
 from .response_bytes import CLOSE, Headers, ProtocolError
-from .scope_extensions import CANCELLABLE, CLIENT_LEFT, OVERLOAD_RESPONSE
+from .scope_extensions import CANCELLABLE, CLIENT_DISCONNECTED, OVERLOAD_RESPONSE
 
 if TYPE_CHECKING:
     from .connection_pool import ConnectionPool
@@ -33,19 +33,19 @@ if TYPE_CHECKING:
 LINGER_SECONDS = 2.0
 # Connections above the limit that may be open to read their rejection, as a share of the limit.
 MAX_REJECTED_SHARE = 0.25
-# A body that the application does not read is read no further than this.
+# Reading pauses while this many bytes of a body wait for the application.
 MAX_UNREAD_BYTES = 64 * 1024
 
 
 class State(Enum):
     """The states of a connection, by the input that it expects."""
 
-    IDLE = auto()  # nothing of a further request has arrived; an earlier one may still be unanswered
+    IDLE = auto()  # no byte of the next request has arrived; an earlier one may be in progress
     HEAD = auto()  # the head of a request is arriving
     BODY = auto()  # the body of a request is arriving and goes to the application
-    DISCARDING = auto()  # the request is answered; the rest of its body is discarded, the connection stays
+    DISCARDING = auto()  # the response is sent; the rest of the body is discarded, the connection stays open
     LINGERING = auto()  # as DISCARDING, but the connection closes after the body
-    LAST_RESPONSE = auto()  # input is ignored; the connection closes after the response that is under way
+    LAST_RESPONSE = auto()  # input is ignored; the connection closes after the response in progress
     REJECTED = auto()  # an error response is written; input is ignored until the client closes
 
 
@@ -65,7 +65,7 @@ class HttpProtocol(asyncio.Protocol):
         self._limits = pool.limits
         self._app: ASGIApp = config.loaded_app
         self._server_state = server_state
-        # uvicorn's annotation names its own protocols alone.
+        # uvicorn's annotation allows only its own protocol classes.
         self._connections = cast("set[asyncio.Protocol]", server_state.connections)
         self._app_state = app_state
         self._keep_alive = config.timeout_keep_alive
@@ -76,14 +76,13 @@ class HttpProtocol(asyncio.Protocol):
         self._unread_since: float | None = None
         self._scope: dict[str, Any] = {}
 
-        # The request whose application runs, and those behind it
-        self._arriving: RequestCycle | None = None  # the one whose body is to come
+        self._arriving: RequestCycle | None = None  # the request whose body is arriving
         self._running: RequestCycle | None = None
         self._pipeline: deque[RequestCycle] = deque()
         self._held_bytes = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # Not an instance: uvloop's transports do not inherit from asyncio's.
+        # A cast, because uvloop's transports do not inherit from asyncio's.
         self.transport = transport = cast("asyncio.Transport", transport)
         self.flow = FlowControl(transport)
         secure = transport.get_extra_info("sslcontext") is not None
@@ -109,7 +108,7 @@ class HttpProtocol(asyncio.Protocol):
             )
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Disconnect the requests of the client, and cancel the application where it asks for that."""
+        """Report the disconnect to the application, and cancel its task if it is cancellable."""
         self._connections.discard(self)
         self._release_body()
         self.flow.resume_writing()
@@ -120,7 +119,7 @@ class HttpProtocol(asyncio.Protocol):
         if running is not None:
             running.disconnect()
             if CANCELLABLE in running.scope and running.task is not None:
-                running.task.cancel(CLIENT_LEFT)
+                running.task.cancel(CLIENT_DISCONNECTED)
 
     def data_received(self, data: bytes) -> None:
         if self._state in (State.REJECTED, State.LAST_RESPONSE):
@@ -140,7 +139,7 @@ class HttpProtocol(asyncio.Protocol):
         self.flow.resume_writing()
 
     def shutdown(self) -> None:
-        """Close the connection, after the responses of the requests that it has received."""
+        """Close the connection once every received request has its response."""
         if self._running is None:
             self.transport.close()
         else:
@@ -190,7 +189,7 @@ class HttpProtocol(asyncio.Protocol):
         self._since = self._loop.time()
 
     def on_head(self) -> None:
-        """A request begins, perhaps in the same chunk as the end of another."""
+        """A request begins, possibly in the same chunk as the end of the previous one."""
         if self._state is not State.HEAD:
             self._enter(State.HEAD)
             self._parser.begin_head()
@@ -244,7 +243,10 @@ class HttpProtocol(asyncio.Protocol):
         task.add_done_callback(self._server_state.tasks.discard)
 
     def _reject_overloaded(self) -> bool:
-        """Answer from the overload cache, unless an earlier response is unfinished or the connection ends."""
+        """Reject the request from the overload cache; returns False if the application has to handle it.
+
+        The cache is not used while an earlier response is unfinished, or if the connection has to close.
+        """
         cache, parser = self._pool.overload_cache, self._parser
         if cache is None or self._running is not None or self.flow.write_paused:
             return False
@@ -281,7 +283,7 @@ class HttpProtocol(asyncio.Protocol):
             self.transport.close()
 
     def on_response_complete(self, cycle: RequestCycle) -> None:
-        """Go on with the next request, or close the connection."""
+        """Start the next request, or close the connection."""
         self._server_state.total_requests += 1
         self._release_body()
         self._running = None
@@ -311,16 +313,16 @@ class HttpProtocol(asyncio.Protocol):
         return ProtocolError(429, RejectionReason.TOO_MANY_BYTES, message)
 
     def _reject(self, error: ProtocolError) -> None:
-        """Send an error response, unless another response is in the way, and ignore further input."""
+        """Send an error response, unless another response prevents it, and ignore further input."""
         self._pool.rejections.count(error.reason)
         self._release_body()
-        if self._state in (State.DISCARDING, State.LINGERING):  # the request is answered
+        if self._state in (State.DISCARDING, State.LINGERING):  # the response is already sent
             self.transport.close()
             return
         running = self._running
         if running is not None:
             if self._state is not State.BODY or self._pipeline:
-                # The fault is in a later request: the one under way is still answered.
+                # A later request is at fault: the one in progress still gets its response.
                 self._pipeline.clear()
                 running.keep_alive = False
                 self._enter(State.LAST_RESPONSE)

@@ -23,16 +23,15 @@ logger = logging.getLogger(__name__)
 class RequestCycle:
     """Implements ASGI's `receive` and `send` for one request of a connection.
 
-    The head of a response is held until the first part of its body, and both are written in one call: one
-    system call and one packet for a response that is complete, and a response can still become a 500 while
-    nothing of it is written.
+    The head of a response is held until the first part of its body, and both are written in one call. A
+    complete response thus takes one system call, and an error before the first part can still become a 500.
 
     Attributes:
         keep_alive: whether the connection stays open after the response.
-        more_body: whether bytes of the request's body are still to arrive.
-        disconnected: nothing more is read from or written to the client for this request.
+        more_body: whether more of the request's body has to arrive.
+        disconnected: whether `receive` returns a disconnect and `send` discards messages.
         response_started, response_complete: whether bytes of the response, or all of them, are written.
-        task: the task that runs the application; None while an earlier request is not answered.
+        task: the task that runs the application; None while an earlier request is in progress.
     """
 
     __slots__ = (
@@ -76,7 +75,7 @@ class RequestCycle:
         """Call the application, and complete the response if it does not."""
         try:
             await app(self.scope, self.receive, self.send)
-        except asyncio.CancelledError:  # at the end of the time to shut down
+        except asyncio.CancelledError:  # the shutdown timeout has passed
             logger.warning("%s %s was cancelled", self.scope["method"], self.scope["path"])
         except Exception:
             logger.exception("the application failed on %s %s", self.scope["method"], self.scope["path"])
@@ -98,7 +97,7 @@ class RequestCycle:
             self._write(error_body("internal error; details are in the server's log"), more=False)
 
     def add_body(self, data: bytes) -> int:
-        """Append to the body that `receive` returns next; its length is returned."""
+        """Append to the body that `receive` returns next; returns its length."""
         self._body += data
         self._wake()
         return len(self._body)
@@ -108,7 +107,7 @@ class RequestCycle:
         self._wake()
 
     def disconnect(self) -> None:
-        """Have `receive` return a disconnect, and ignore what is sent."""
+        """Make `receive` return a disconnect and `send` discard messages."""
         self.disconnected = True
         self._wake()
 
@@ -127,7 +126,10 @@ class RequestCycle:
         return {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:
-        """Raises RuntimeError for a message that is out of order, or a body that contradicts its length."""
+        """
+        Raises:
+            RuntimeError: the message is out of order, or the body contradicts its Content-Length.
+        """
         kind = message["type"]
         if self._head is None and not self.response_started:
             if kind != "http.response.start":
@@ -143,8 +145,8 @@ class RequestCycle:
             self._write(message.get("body", b""), more=message.get("more_body", False))
 
     def _start(self, status: int, headers: Headers) -> None:
-        kept = [(name.lower(), value) for name, value in headers]
-        for header in kept:
+        lowered = [(name.lower(), value) for name, value in headers]
+        for header in lowered:
             name, value = header
             if name == b"content-length":
                 self._remaining = int(value)
@@ -152,11 +154,11 @@ class RequestCycle:
                 self._chunked = value.lower() == b"chunked"
             elif name == b"connection" and b"close" in value.lower():
                 self.keep_alive = False
-                kept = [CLOSE if each is header else each for each in kept]
-        self._head = status, kept
+                lowered = [CLOSE if each is header else each for each in lowered]
+        self._head = status, lowered
 
     def _write(self, body: bytes, *, more: bool) -> None:
-        """Write a part of the body, behind the head if that is still held."""
+        """Write a part of the body, preceded by the head if that is still held."""
         bodyless = self.scope["method"] == "HEAD"
         head = b""
         if self._head is not None:
@@ -186,7 +188,7 @@ class RequestCycle:
             self._connection.on_response_complete(self)
 
     def _choose_framing(self, headers: list[tuple[bytes, bytes]], length: int, *, more: bool) -> None:
-        """Delimit a body without a given length; in HTTP/1.0 the end of the connection does that."""
+        """Set the framing of a body without Content-Length; in HTTP/1.0 it ends with the connection."""
         if not more:
             self._remaining = length
             headers.append((b"content-length", b"%d" % length))

@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 class RequestParser:
-    """Calls its connection for each request, each part of a body, and each end of a request.
+    """Notifies its connection of each request, each part of a body, and the end of each request.
 
     Methods named `on_…` are httptools' callbacks.
 
@@ -39,7 +39,7 @@ class RequestParser:
         self._head_bytes = 0
         self._chunk_bytes = 0
         self._upgrade_offered = False
-        self.on_body = connection.on_body  # httptools calls it without a detour
+        self.on_body = connection.on_body  # without a method of the parser in between, to save a call
         self._parser = self._new_parser()
 
     @property
@@ -54,7 +54,7 @@ class RequestParser:
 
     @property
     def keep_alive(self) -> bool:
-        """The connection stays open after the response, as it never does in HTTP/1.0."""
+        """True if the connection stays open after the response; never in HTTP/1.0."""
         return self.version != "1.0" and bool(self._parser.should_keep_alive())
 
     def close(self) -> None:
@@ -62,7 +62,7 @@ class RequestParser:
         del self._parser
 
     def begin_head(self) -> None:
-        """Start to count the bytes of a head."""
+        """Start counting the bytes of a head."""
         self._head_bytes = 0
 
     def feed(self, data: bytes) -> None:
@@ -97,7 +97,7 @@ class RequestParser:
             parsed = httptools.parse_url(url)
             raw_path, query = parsed.path, parsed.query or b""
             if raw_path is None:
-                raise ProtocolError(400, RejectionReason.MALFORMED, "the request's target has no path")
+                raise ProtocolError(400, RejectionReason.MALFORMED, "the request target has no path")
         path = raw_path.decode("ascii")
         return {
             **base,
@@ -136,15 +136,15 @@ class RequestParser:
 
     def _new_parser(self) -> httptools.HttpRequestParser:
         parser = httptools.HttpRequestParser(self)
-        # Bytes behind a request with "Connection: close" must not cost that request its response.
+        # Bytes after a request with "Connection: close" must not make that request fail.
         parser.set_dangerous_leniencies(lenient_data_after_close=True)
         return parser
 
     def _ignore_upgrade(self, rest: bytes) -> None:
         """Parse the request again, without its offer to upgrade to another protocol.
 
-        Java's client offers HTTP/2 with its first request. The parser takes the offer for the end of the
-        request, and its body would be lost.
+        Java's client offers HTTP/2 with its first request. The parser ends the request at the
+        offer, and its body would be lost.
         """
         self._head_bytes = 0
         headers = [(name, value) for name, value in self.headers if name not in (b"upgrade", b"connection")]
@@ -157,7 +157,7 @@ class RequestParser:
         limits = self._limits
         if len(self.headers) > limits.max_headers:
             raise self._large_head()
-        # The exact size matters only where the chunks that hold the head could exceed the limit.
+        # The exact size matters only if the chunks that hold the head could exceed the limit.
         if self._head_bytes + self._chunk_bytes > limits.max_head_bytes:
             size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
             if size > limits.max_head_bytes:
@@ -166,7 +166,7 @@ class RequestParser:
     def _large_head(self) -> ProtocolError:
         limits = self._limits
         message = (
-            f"the request's head is larger than {limits.max_head_bytes} bytes or {limits.max_headers} headers"
+            f"the request's head has more than {limits.max_head_bytes} bytes or {limits.max_headers} headers"
         )
         return ProtocolError(431, RejectionReason.LARGE_HEAD, message)
 

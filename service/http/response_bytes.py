@@ -15,7 +15,7 @@ CLOSE = (b"connection", b"close")
 _STATUS_LINES = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
 }
-# RFC 9110, 5.6.2 and 5.5: the characters of a header's name, and those that its value must not hold.
+# RFC 9110, 5.6.2 and 5.5: the characters of a header's name, and those forbidden in its value.
 _TOKEN = frozenset(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")
 _CONTROLS = bytes([*range(0x09), *range(0x0A, 0x20), 0x7F])
 _MAX_CACHED_NAMES = 256
@@ -43,7 +43,7 @@ class ProtocolError(Exception):
 
 
 def error_body(message: str) -> bytes:
-    """The JSON object that every error response holds."""
+    """The JSON body of every error response."""
     return json.dumps({"error": message}).encode()
 
 
@@ -63,7 +63,7 @@ class ResponseEncoder:
             headers: headers of this response.
 
         Raises:
-            ValueError: a name or value holds a character that HTTP does not allow.
+            ValueError: a name or value contains a character that HTTP does not allow.
         """
         if common is not self._common:  # uvicorn replaces the list once a second, for the date
             self._common, self._common_lines = common, self._lines(common)
@@ -74,15 +74,15 @@ class ResponseEncoder:
         for name, value in headers:
             parts += (self._names.get(name) or self._prefix(name), value, b"\r\n")
         lines = b"".join(parts)
-        # A line has two control characters, its end; one more is in a value, where it could end the line.
+        # A line ends with two control characters. A third is in the value, where it could start another line.
         if len(lines) - len(lines.translate(None, _CONTROLS)) != 2 * len(parts) // 3:
-            raise ValueError("a header's value holds a control character")
+            raise ValueError("the value of a header contains a control character")
         return lines
 
     def _prefix(self, name: bytes) -> bytes:
         lower = name.lower()
         if not lower or not _TOKEN.issuperset(lower):
-            raise ValueError(f"{name!r} is no name of a header")
+            raise ValueError(f"{name!r} is not a valid header name")
         prefix = lower + b": "
         if len(self._names) < _MAX_CACHED_NAMES:
             self._names[name] = prefix

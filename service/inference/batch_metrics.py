@@ -1,4 +1,4 @@
-"""Metrics per batch of an engine, which are cheaper than metrics per request."""
+"""Metrics that are recorded once a batch, which costs less than once a request."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .top_k import argmax_rows, as_probabilities
 
 @dataclass(frozen=True, slots=True)
 class BatchMetrics:
-    """Records a batch in the metrics and statistics of its model, and in the admission's rate."""
+    """Records a batch in the model's metrics and statistics, and in the time estimate of its admission."""
 
     manifest: Manifest
     admission: Admission

@@ -1,4 +1,4 @@
-"""The parts that serve inference, wired for the server, the command line and the tests."""
+"""Builds the parts that serve inference, for the server and the command line."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class DataPlane:
 
     @classmethod
     def build(cls, settings: Settings, telemetry: ServerMetrics) -> DataPlane:
-        """Wire the parts without loading a model.
+        """Create and connect the parts without loading a model.
 
         Raises:
             ConfigurationError: this machine cannot provide what a setting requires.

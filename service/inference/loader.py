@@ -42,7 +42,7 @@ class Loader:
         queue_limit: images per version that may be admitted and unanswered.
         max_queue_delay: seconds that a batch waits for more rows.
         max_wait: seconds that the admitted images may take before the next request starts.
-        max_pixels: the most pixels of an image, by its header.
+        max_pixels: the maximum number of pixels of an image, according to its header.
     """
 
     telemetry: ServerMetrics

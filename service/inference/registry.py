@@ -31,14 +31,14 @@ class Registry:
     Args:
         repository: the model repository's folder.
         load: loads the version in a folder, or raises InvalidModel.
-        default_model: the model of requests that name none; None selects `convnet` if it is served, and
+        default_model: the model of requests that do not name one; None selects `convnet` if it is served, and
             otherwise the first classifier.
-        engine_timeout: seconds in one batch after which an engine counts as hanging.
+        engine_timeout: seconds that an engine may spend on one batch before it counts as hanging.
         drain_timeout: seconds per model for finishing the admitted requests at shutdown.
 
     Attributes:
         failures: the versions that could not be loaded.
-        default_name: the model of requests that name none.
+        default_name: the model of requests that do not name one.
     """
 
     def __init__(
@@ -122,7 +122,7 @@ class Registry:
 
     @property
     def hanging(self) -> bool:
-        """True if an engine has been in one batch for longer than `engine_timeout`."""
+        """True if an engine has spent more than `engine_timeout` on its current batch."""
         return any(model.batcher.busy_seconds > self._engine_timeout for model in self.models)
 
     @property
@@ -198,6 +198,6 @@ class Registry:
 
 def _nothing_to_serve(repository: Path, failures: Sequence[LoadFailure]) -> str:
     if not failures:
-        return f"nothing to serve: {repository} holds no <name>/<version>/ folder"
+        return f"nothing to serve: {repository} contains no <name>/<version>/ folder"
     reasons = "; ".join(f"{f.name} version {f.version}: {f.reason}" for f in failures)
     return f"nothing to serve: every version in {repository} failed to load: {reasons}"

@@ -1,4 +1,4 @@
-"""Parses a JSON body into a dialect's model, and the base64 text that stands for bytes in it."""
+"""Parses a JSON body into a dialect's model, and decodes base64 text in it."""
 
 from __future__ import annotations
 

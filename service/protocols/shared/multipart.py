@@ -1,7 +1,7 @@
 """Extracts the files of a multipart/form-data body (RFC 7578) that is already in memory.
 
-It searches for the delimiters (RFC 2046, section 5.1.1) at the speed of memory. An incremental parser calls
-back for every header and line of every part, and takes longer for a form of small images than the network.
+It finds the delimiters (RFC 2046, section 5.1.1) with `bytes.find`. An incremental parser calls back for
+every header and line of every part, and for a form of small images takes longer than the model.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MAX_HEADER_BYTES = 16 * 1024
 # After a boundary: the end of the body, or white space up to the end of the line.
 _REST_OF_LINE = re.compile(rb"--|[ \t]*\r\n")
 _HEADER_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-# Nearly every client writes this form. The standard library parses others, and takes ten times as long.
+# Nearly every client writes this form. The standard library, which parses any other, takes ten times as long.
 _USUAL_DISPOSITION = re.compile(r'form-data; ?name="[^"\\]*"(?:; ?filename="([^"\\]*)")?', re.IGNORECASE)
 
 
@@ -65,7 +65,7 @@ def _delimiter(boundary: str) -> bytes:
 def _parts(body: bytes, delimiter: bytes) -> Iterator[tuple[int, int]]:
     """The start and end of each part, with its headers; the preamble and the epilogue are skipped."""
     start: int | None = None
-    # The first delimiter may stand at the very start of the body.
+    # The first delimiter may be at the very start of the body, without a line break before it.
     found = -2 if body.startswith(delimiter[2:]) else body.find(delimiter)
     while found != -1:
         after = found + len(delimiter)
@@ -87,16 +87,16 @@ def _headers(body: bytes, start: int, end: int) -> tuple[dict[bytes, str], int]:
     """A part's headers, by lower-case name, and the start of its content."""
     if body.startswith(b"\r\n", start, end):
         return {}, start + 2
-    empty = body.find(b"\r\n\r\n", start, min(end, start + MAX_HEADER_BYTES))
-    if empty == -1:
+    headers_end = body.find(b"\r\n\r\n", start, min(end, start + MAX_HEADER_BYTES))
+    if headers_end == -1:
         raise _unreadable("the headers of a part do not end")
     headers: dict[bytes, str] = {}
-    for line in body[start:empty].split(b"\r\n"):
+    for line in body[start:headers_end].split(b"\r\n"):
         name, colon, value = line.partition(b":")
         if not colon or _HEADER_NAME.fullmatch(name) is None:
             raise _unreadable("a part has a malformed header")
         headers[name.lower()] = value.strip(b" \t").decode("utf-8", "replace")
-    return headers, empty + 4
+    return headers, headers_end + 4
 
 
 def _unreadable(reason: str) -> InvalidInput:

@@ -17,26 +17,26 @@ DEADLINE = b"x-request-timeout-ms"
 
 @dataclass(frozen=True, slots=True)
 class OverloadResponder:
-    """Responds to later requests for a URL in the protocol layer, after the first was rejected.
+    """Rejects further requests for a URL in the protocol layer, after the first was rejected with 429.
 
     Args:
         resolve: finds the model that the URL names, or raises.
-        seconds: the deadline of a request that sets none.
+        default_timeout: seconds, for a request without a deadline of its own.
     """
 
     telemetry: ServerMetrics
     protocol: str
     resolve: Callable[[], LoadedModel]
-    seconds: float
+    default_timeout: float
 
     def __call__(self, headers: Headers) -> EncodedResponse | None:
-        """The recorded rejection; None if the queue has room or the request sets its own deadline."""
+        """The rejection, already counted; None if the queue has room or the request sets its own deadline."""
         for name, _ in headers:
             if name == DEADLINE:
                 return None
         try:
             model = self.resolve()
-            model.admission.check(time_left=self.seconds)
+            model.admission.check(time_left=self.default_timeout)
         except Overloaded as overloaded:
             response = error_response(overloaded)
             with RequestMetrics(self.telemetry, self.protocol, str(response.status_code)) as metrics:

@@ -1,4 +1,4 @@
-"""Makes an HTTP endpoint of an inference handler: deadline, metrics, and errors as responses."""
+"""Wraps an inference handler as an HTTP endpoint, with a deadline, metrics and error responses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from ...errors import ConvserveError, InvalidInput, ModelNotReady, Overloaded
-from ...http.scope_extensions import CANCELLABLE, CLIENT_LEFT, OVERLOAD_RESPONSE
+from ...http.scope_extensions import CANCELLABLE, CLIENT_DISCONNECTED, OVERLOAD_RESPONSE
 from ...inference.model import LoadedModel
 from ...telemetry.metrics import ServerMetrics
 from .overload_response import DEADLINE, OverloadResponder
@@ -20,7 +20,6 @@ from .responses import error_response, server_timing
 
 # nginx's code for a client that disconnected before the response. No client receives it.
 CLIENT_CLOSED_REQUEST = 499
-
 
 # Finds the model that a path's parameters name.
 Resolve = Callable[[Mapping[str, str]], LoadedModel]
@@ -52,10 +51,10 @@ class InferenceContext(RequestMetrics):
     def resolve(self, find: Resolve, default_timeout: float) -> LoadedModel:
         """Finds the model that the path names, and sets the request's deadline.
 
-        If the model's queue is full, later requests for the same URL are rejected by the connection.
+        If the model's queue is full, further requests for the same URL are rejected in the protocol layer.
 
         Raises:
-            ConvserveError: as `find` and `set_deadline` raise it.
+            ConvserveError: any that `find` or `set_deadline` raises.
         """
         self.model = find(self.path_params)
         try:
@@ -89,13 +88,13 @@ class InferenceContext(RequestMetrics):
         self.expire_in(seconds)
 
     def shorten_deadline(self, seconds: float) -> None:
-        """Sets the deadline that the body names, unless the header's is earlier.
+        """Sets the deadline from the body, unless the header sets an earlier one.
 
         Raises:
             Overloaded: the model's queue cannot meet the deadline.
         """
-        ends = asyncio.get_running_loop().time() + seconds
-        if ends < self.deadline or self.header(DEADLINE) is None:
+        deadline = asyncio.get_running_loop().time() + seconds
+        if deadline < self.deadline or self.header(DEADLINE) is None:
             self.expire_in(seconds)
 
 
@@ -117,10 +116,10 @@ def inference_endpoint(telemetry: ServerMetrics, protocol: str, handler: Inferen
             except ConvserveError as error:
                 response = _record(context, error)
             except asyncio.CancelledError as cancelled:
-                if CLIENT_LEFT in cancelled.args:
+                if CLIENT_DISCONNECTED in cancelled.args:
                     context.code = str(CLIENT_CLOSED_REQUEST)
                     return Response(status_code=CLIENT_CLOSED_REQUEST)
-                # Otherwise the server cancels, when its shutdown timeout has passed.
+                # Otherwise the server cancelled the task, because its shutdown timeout has passed.
                 response = _record(context, ModelNotReady("the server is shutting down"))
             except ClientDisconnect:
                 response = Response(status_code=CLIENT_CLOSED_REQUEST)

@@ -42,7 +42,7 @@ class RequestMetrics:
         """Sets the deadline, and checks that the model's queue can meet it.
 
         Raises:
-            Overloaded: the queue is full, or its images take longer than that.
+            Overloaded: the queue is full, or its images take longer than `seconds`.
         """
         self.deadline = asyncio.get_running_loop().time() + seconds
         if self.model is not None:
@@ -63,7 +63,7 @@ class RequestMetrics:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Records the request; an unknown model is recorded under the empty name, so that labels stay few."""
+        """Records the request; an unknown model gets the empty name, to limit the number of labels."""
         seconds = time.perf_counter() - self._started
         self._telemetry.inflight.dec()
         name = version = ""

@@ -289,7 +289,7 @@ def _not_numbers(name: str) -> InvalidInput:
 
 
 def as_pixels(values: NDArray[Any], spec: InputSpec) -> Rows:
-    """Converts numbers to the type of the model's input without loss of meaning.
+    """Converts numbers to the type of the model's input, if it can represent them.
 
     Raises:
         InvalidInput: for a uint8 input, values that are not integers from 0 to 255; for a float32 input,

@@ -16,7 +16,7 @@ from service.config.limits import ConnectionLimits
 from service.config.settings import Settings
 from service.http.connection_pool import ConnectionPool
 from service.http.protocol import State
-from service.http.scope_extensions import CANCELLABLE, CLIENT_LEFT
+from service.http.scope_extensions import CANCELLABLE, CLIENT_DISCONNECTED
 from service.telemetry.rejections import RejectionCounters, RejectionReason
 from tests.support.http.recording_transport import RecordingTransport
 
@@ -406,7 +406,7 @@ def test_a_disconnect_cancels_an_application_that_asks_for_it() -> None:
         await turns()
         bench.connection.connection_lost(None)
         await turns()
-        assert ended == [(CLIENT_LEFT,)]
+        assert ended == [(CLIENT_DISCONNECTED,)]
         assert bench.written == b""
         assert bench.connection not in bench.state.connections  # type: ignore[comparison-overlap]
 

@@ -161,7 +161,7 @@ def test_a_model_with_wrong_golden_outputs_is_rejected(repository: Path) -> None
 
 
 def test_an_empty_repository_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(NothingToServe, match=r"holds no <name>/<version>/ folder"):
+    with pytest.raises(NothingToServe, match=r"contains no <name>/<version>/ folder"):
         opened(tmp_path)
 
 
