@@ -27,5 +27,5 @@ class ExitCode(IntEnum):
         "Part of the work failed: an image could not be classified, a model version failed to load, "
         "a server could not be reached or is not ready, or requests of a measurement failed.",
     )
-    USAGE_ERROR = 2, "An argument or a setting is wrong, or this machine cannot provide what it asks for."
+    USAGE_ERROR = 2, "An argument or a setting is invalid, or cannot be applied on this machine."
     NOTHING_TO_SERVE = 3, "The model repository contains no version that could be loaded."

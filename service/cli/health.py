@@ -13,7 +13,7 @@ _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
 def check_readiness(settings: Settings) -> str:
     """The status that `/readyz` of the server on this machine reports.
 
-    With TLS the certificate is not verified: it is issued for other names than the loopback address.
+    With TLS the certificate is not verified: it is not issued for the loopback address.
 
     Raises:
         RemoteServerError: the server is not ready or cannot be reached.

@@ -104,7 +104,7 @@ _COMMANDS: Mapping[str, Command] = MappingProxyType(
 
 
 def _log_warnings_only(settings: Settings) -> None:
-    """Log from the level warning, unless a level is given: commands print their result, not the progress."""
+    """Log only warnings and errors, unless a level is set: the output of a command is its result."""
     from ..telemetry.logs import configure_logs
 
     level = settings.log_level if "log_level" in settings.model_fields_set else "warning"
@@ -117,7 +117,7 @@ def _fail(error: ConvserveError, code: ExitCode) -> ExitCode:
 
 
 def _exit_by(ended_by: signal.Signals) -> int:
-    """End by the signal itself, so that a shell or an init process sees the reason."""
+    """Exit by raising the signal again, so that a shell or an init process sees the reason."""
     signal.signal(ended_by, signal.SIG_DFL)
     signal.raise_signal(ended_by)
     return 128 + ended_by

@@ -15,7 +15,7 @@ from typing import NoReturn
 from ..config.settings import Settings
 from ..errors import ConfigurationError
 from ..server.startup_banner import StartupBanner
-from ..system.sockets import address, address_to_ask, bind, reserved
+from ..system.sockets import address, bind, client_address, reserved
 from ..telemetry.logs import configure_logs
 
 
@@ -50,7 +50,7 @@ def _run(
         from ..server.supervisor import Supervisor
 
         return Supervisor(settings, listener, grpc_address).run(announce)
-    gc.disable()  # until the server has started: nearly everything that is loaded stays
+    gc.disable()  # until the server has started: hardly any object is freed before
     from ..server.server import Endpoints
     from ..server.server import serve as serve_in_process
 
@@ -61,9 +61,9 @@ def _announcer(
     settings: Settings, listener: socket.socket, admin: socket.socket | None, grpc: socket.socket | None
 ) -> Callable[[StartupBanner], None]:
     scheme = "http" if settings.tls_cert is None else "https"
-    url = f"{scheme}://{address_to_ask(listener)}"
-    admin_url = None if admin is None else f"{scheme}://{address_to_ask(admin)}"
-    grpc_address = None if grpc is None else address_to_ask(grpc)
+    url = f"{scheme}://{client_address(listener)}"
+    admin_url = None if admin is None else f"{scheme}://{client_address(admin)}"
+    grpc_address = None if grpc is None else client_address(grpc)
 
     def announce(banner: StartupBanner) -> None:
         print(banner.text(url, grpc_address, admin_url), flush=True)

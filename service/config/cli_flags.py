@@ -16,7 +16,7 @@ from ..errors import ConfigurationError
 from .environment import EnvironmentSettings, read_environment, variable_of
 from .settings import Settings, settings_by_group
 
-CLIENT_KEY = "CONVSERVE_API_KEY"  # of the command's own requests
+CLIENT_KEY = "CONVSERVE_API_KEY"  # the key that client commands send
 
 _DESTINATION = "setting_"
 # Every user of the machine can read the arguments of a process.
@@ -30,7 +30,7 @@ def flag_of(name: str) -> str:
 
 
 def add_settings(parser: argparse.ArgumentParser, names: Sequence[str] | None = None) -> None:
-    """Add a flag for each named setting, by group; without names for all settings that may have one."""
+    """Add a flag for each named setting, by group; None adds all settings that may have a flag."""
     for group, members in settings_by_group().items():
         chosen = [name for name in members if (name not in _WITHOUT_FLAG if names is None else name in names)]
         if chosen:
@@ -68,7 +68,7 @@ def _help(field: FieldInfo) -> str:
 
 
 def default_of(field: FieldInfo) -> str | None:
-    """The default as one writes it; None for an unset value."""
+    """The default value as text; None if the setting is unset by default."""
     if field.default_factory is not None:
         return "the shipped models"
     if isinstance(field.default, bool):
@@ -103,7 +103,7 @@ def read_settings(arguments: argparse.Namespace, environment: Mapping[str, str])
         settings = Settings(**{**variables.values, **flags})
     except ValidationError as error:
         raise ConfigurationError(_first_error(error, flags)) from error
-    _warn_of_ignored(variables)
+    _warn_ignored(variables)
     return settings
 
 
@@ -115,7 +115,7 @@ def _first_error(error: ValidationError, flags: Mapping[str, Any]) -> str:
     return f"{flag_of(name) if name in flags else variable_of(name)}: {first['msg']}"
 
 
-def _warn_of_ignored(variables: EnvironmentSettings) -> None:
+def _warn_ignored(variables: EnvironmentSettings) -> None:
     if variables.ignored:
         print(
             f"convserve: ignored {', '.join(variables.ignored)}, which Kubernetes sets for a Service; "

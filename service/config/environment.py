@@ -1,4 +1,4 @@
-"""Reads settings from environment variables, and rejects variables that no setting has."""
+"""Reads settings from environment variables, and rejects unknown variables."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _NEVER_EMPTY = ("api_keys", "api_keys_file", "tls_client_ca")
 class EnvironmentSettings:
     """
     Attributes:
-        values: texts by the name of the setting.
+        values: unparsed values by the name of the setting.
         ignored: variables that Kubernetes has injected for a Service.
     """
 
@@ -51,14 +51,14 @@ def read_environment(environment: Mapping[str, str], overridden: Collection[str]
         overridden: settings given by flags, whose variables are not read.
 
     Raises:
-        ConfigurationError: no setting has such a variable, or an empty one would switch off protection.
+        ConfigurationError: a variable is unknown, or an empty one would disable a protection.
     """
     given: dict[str, str] = {}
     ignored: list[str] = []
     for variable, value in sorted(environment.items()):
         if not variable.upper().startswith(PREFIX):
             continue
-        if _is_of_kubernetes(variable.upper(), value):
+        if _is_set_by_kubernetes(variable.upper(), value):
             ignored.append(variable)
             continue
         name = variable[len(PREFIX) :].lower()
@@ -71,7 +71,7 @@ def read_environment(environment: Mapping[str, str], overridden: Collection[str]
     return EnvironmentSettings({name: value for name, value in values.items() if value}, ignored)
 
 
-def _is_of_kubernetes(variable: str, value: str) -> bool:
+def _is_set_by_kubernetes(variable: str, value: str) -> bool:
     if _SERVICE_VARIABLE.fullmatch(variable):
         return True
     return _SERVICE_PORT.fullmatch(variable) is not None and _SERVICE_URL.match(value) is not None
@@ -80,7 +80,7 @@ def _is_of_kubernetes(variable: str, value: str) -> bool:
 def _unknown_variable(variable: str) -> str:
     known = [variable_of(name) for name in (*Settings.model_fields, *sorted(OTHER_NAMES))]
     nearest = difflib.get_close_matches(variable.upper(), known, n=1, cutoff=0.0)
-    return f"no setting has the environment variable {variable}; the nearest is {nearest[0]}"
+    return f"unknown environment variable {variable}; the nearest is {nearest[0]}"
 
 
 def _check_empty(empty: Collection[str]) -> None:

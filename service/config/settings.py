@@ -1,4 +1,4 @@
-"""The server's settings: a flag each, or an environment variable with the prefix CONVSERVE_."""
+"""The server's settings, each with a flag and an environment variable with the prefix CONVSERVE_."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Group(StrEnum):
 
 
 def shipped_models() -> Path:
-    """The models that come with the project, beside this package in a clone and in a wheel alike."""
+    """The folder of the models that come with the project, beside this package in clone and wheel."""
     return Path(__file__).resolve().parents[2] / "models"
 
 
@@ -196,7 +196,7 @@ class Settings(BaseModel):
     )
     api_keys_file: Path | None = _setting(
         Group.SECURITY,
-        "File of API keys in the format of `CONVSERVE_API_KEYS`, one a line; it is reloaded when it changes.",
+        "File of API keys in the format of `CONVSERVE_API_KEYS`, one per line; reloaded when it changes.",
     )
     cors_origins: str | None = _setting(
         Group.SECURITY,
@@ -205,8 +205,8 @@ class Settings(BaseModel):
     )
     security_headers: bool = _setting(
         Group.SECURITY,
-        "Send headers that forbid browsers to guess content types, frame pages and send referrers (with "
-        "TLS, also Strict-Transport-Security).",
+        "Send headers that forbid browsers from guessing content types, framing pages and sending referrers "
+        "(with TLS, also Strict-Transport-Security).",
         default=True,
     )
 
@@ -303,7 +303,7 @@ class Settings(BaseModel):
     @model_validator(mode="after")
     def _check_tls(self) -> Self:
         if (self.tls_cert is None) != (self.tls_key is None):
-            raise ValueError("tls_cert and tls_key need each other")
+            raise ValueError("tls_cert and tls_key must be set together")
         if self.tls_client_ca is not None and self.tls_cert is None:
             raise ValueError("tls_client_ca needs tls_cert and tls_key")
         return self

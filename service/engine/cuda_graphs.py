@@ -1,4 +1,4 @@
-"""Batches on a CUDA device, captured as CUDA graphs in preallocated memory.
+"""Runs batches on a CUDA device as captured CUDA graphs, in preallocated memory.
 
 For a small network, a third of a run's time goes to launching kernels one by one and to allocating results.
 Each batch size is therefore captured once as a CUDA graph (CUDA C++ Programming Guide, "CUDA Graphs") with
@@ -31,7 +31,7 @@ _LIBRARY = "onnxruntime_providers_cuda.dll" if sys.platform == "win32" else "lib
 
 
 def cuda_unavailable_reason() -> str | None:
-    """One sentence, or None if ONNX Runtime can use a CUDA device."""
+    """The reason in one sentence; None if ONNX Runtime can use a CUDA device."""
     if PROVIDER not in onnxruntime.get_available_providers():
         return (
             "the installed onnxruntime has no CUDA provider; uninstall onnxruntime, then install "

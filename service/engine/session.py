@@ -30,7 +30,7 @@ Provider = Literal["cpu", "cuda"]
 
 logger = logging.getLogger(__name__)
 
-# Each slow network delays the start of the server by this much.
+# Each slow model delays the start of the server by about this much.
 WARM_UP_SECONDS = 0.2
 
 _PROVIDER_NAMES = {"cpu": "CPUExecutionProvider", "cuda": PROVIDER}
@@ -88,7 +88,7 @@ class Engine:
 
     @property
     def device(self) -> str:
-        """The device's name for people, as the log and the startup banner show it."""
+        """The device's name in the log and the startup banner."""
         return "CUDA device 0" if self.provider == "cuda" else "CPU"
 
     def concat(self, parts: Sequence[Rows]) -> Rows:

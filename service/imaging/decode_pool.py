@@ -29,21 +29,21 @@ class EncodedImage(NamedTuple):
 
     Attributes:
         filename: the client's name for the image.
-        fault: the error if the request holds no readable bytes for this image. `DecodePool.decode` reports it
+        error: set if the request holds no readable bytes for this image. `DecodePool.decode` reports it
             together with the errors of the other images.
     """
 
     data: bytes
     filename: str | None = None
-    fault: InvalidImage | None = None
+    error: InvalidImage | None = None
 
 
 class DecodePool:
     """Threads that decode large images for all models in turn.
 
     Args:
-        timeout: seconds a request waits at most. A running codec cannot be interrupted and finishes; images
-            that are still queued are dropped.
+        timeout: maximum seconds that a request waits. A running codec cannot be interrupted and finishes;
+            images that are still queued are dropped.
     """
 
     def __init__(self, threads: int, *, timeout: float = float("inf")) -> None:
@@ -119,17 +119,17 @@ class DecodedBatch:
         self.images = images
         # A single image may have any size; its decoded array becomes the batch.
         self._rows = np.empty(0, np.uint8) if len(images) == 1 else decoder.empty(len(images))
-        self._faults: dict[int, InvalidImage] = {}
+        self._errors: dict[int, InvalidImage] = {}
 
     def decode_into(self, index: int, image: OpenResult) -> None:
         """Decode the image into the row `index`, or keep its error for `rows`."""
         if isinstance(image, InvalidImage):
-            self._faults[index] = image
+            self._errors[index] = image
             return
         try:
             row = self.decoder.decode(image)
-        except InvalidImage as fault:
-            self._faults[index] = fault
+        except InvalidImage as error:
+            self._errors[index] = error
         else:
             if len(self.images) == 1:
                 self._rows = row[np.newaxis]
@@ -142,8 +142,8 @@ class DecodedBatch:
         Raises:
             InvalidImage: some images could not be decoded; the message names each of them.
         """
-        if self._faults:
-            raise _combined_error(self.images, self._faults)
+        if self._errors:
+            raise _combined_error(self.images, self._errors)
         return self._rows
 
 
@@ -153,8 +153,8 @@ def _check_deadline(deadline: float) -> None:
 
 
 def _open(decoder: Decoder, image: EncodedImage) -> OpenedImage:
-    if image.fault is not None:
-        raise image.fault
+    if image.error is not None:
+        raise image.error
     return decoder.open(image.data)
 
 
@@ -165,11 +165,10 @@ def _try_open(decoder: Decoder, image: EncodedImage) -> OpenResult:
         return error
 
 
-def _combined_error(images: Sequence[EncodedImage], faults: Mapping[int, InvalidImage]) -> InvalidImage:
+def _combined_error(images: Sequence[EncodedImage], errors: Mapping[int, InvalidImage]) -> InvalidImage:
     """One error that names each invalid image by its index and file name."""
-    errors = dict(sorted(faults.items()))
     if len(images) == 1:
         return errors[0]
     names = {index: f" ({images[index].filename})" if images[index].filename else "" for index in errors}
-    listed = "; ".join(f"image {index}{names[index]}: {error}" for index, error in errors.items())
+    listed = "; ".join(f"image {index}{names[index]}: {error}" for index, error in sorted(errors.items()))
     return InvalidImage(f"{len(errors)} of {len(images)} images cannot be read: {listed}")

@@ -58,7 +58,7 @@ _PLUGINS: Mapping[str, type[ImageFile.ImageFile]] = MappingProxyType(
     }
 )
 
-WHITE_IS_ZERO = 0  # of the photometric interpretations, and the default
+WHITE_IS_ZERO = 0  # the default of the tag PhotometricInterpretation
 
 # By EXIF orientation: the rotation that makes the stored image upright.
 _TRANSPOSES: Mapping[object, Image.Transpose] = MappingProxyType(
@@ -75,7 +75,7 @@ _TRANSPOSES: Mapping[object, Image.Transpose] = MappingProxyType(
 # Where Pillow keeps data that may hold an orientation; parsing it costs more than decoding a small image.
 _ORIENTATION_KEYS = frozenset({"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"})
 
-# An error text that may be repeated to the client: words, no representation of an object and no path.
+# Error texts that clients may see: words, without paths and representations of objects.
 _PLAIN_TEXT = re.compile(r"[A-Za-z][\w ,.:;()'-]{2,99}", re.ASCII)
 
 
@@ -83,7 +83,7 @@ _PLAIN_TEXT = re.compile(r"[A-Za-z][\w ,.:;()'-]{2,99}", re.ASCII)
 class OpenedImage:
     """An image of which only the header has been read; it can be decoded once."""
 
-    form: str
+    format: str
     pixels: int
     image: ImageFile.ImageFile
 
@@ -109,21 +109,21 @@ class Decoder:
         Raises:
             InvalidImage: the format is unknown, the header is damaged, or there are too many pixels.
         """
-        form = recognise(data)
+        image_format = recognise(data)
         try:
-            check_bombs(form, data, self._max_pixels)
-            # So few bytes cannot be read too often, and a plain buffer is faster.
+            check_bombs(image_format, data, self._max_pixels)
+            # A file this small cannot exceed the limit of reads, and a plain buffer is faster.
             small = len(data) <= HEADER_READS
             source = io.BytesIO(data) if small else LimitedSource(data, reads=HEADER_READS)
-            image = _PLUGINS[form](source)
+            image = _PLUGINS[image_format](source)
         except InvalidImage:
             raise
         except Exception as error:  # see decode
-            raise self._invalid(form, error) from error
+            raise self._invalid(image_format, error) from error
         check_size(*image.size, self._max_pixels)
         if isinstance(source, LimitedSource):
             source.reads = BODY_READS
-        return OpenedImage(form, image.width * image.height, image)
+        return OpenedImage(image_format, image.width * image.height, image)
 
     def decode(self, image: OpenedImage) -> Pixels | NDArray[np.float32]:
         """The image as a C-contiguous array of `spec.shape` and `spec.dtype`, which may be read-only.
@@ -139,7 +139,7 @@ class Decoder:
         except Exception as error:
             # Pillow raises a dozen kinds of exceptions on damaged bytes, and each plugin its own. Here any of
             # them means that the image is invalid.
-            raise self._invalid(image.form, error) from error
+            raise self._invalid(image.format, error) from error
         pixels = resize(coloured, self._spec)
         if self._spec.polarity and is_light(pixels) == (self._spec.polarity == "light-on-dark"):
             pixels = 255 - pixels
@@ -157,12 +157,12 @@ class Decoder:
             values /= self._std
         return values
 
-    def _invalid(self, form: str, error: Exception) -> InvalidImage:
+    def _invalid(self, image_format: str, error: Exception) -> InvalidImage:
         if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
             return InvalidImage(f"the image has too many pixels; at most {self._max_pixels:,} are decoded")
         reason = str(error).replace("not identified by this driver", "it has no complete header")
         plain = isinstance(error, OSError | SyntaxError | ValueError) and _PLAIN_TEXT.fullmatch(reason)
-        return InvalidImage(f"the {form} is truncated or corrupt" + (f": {reason}" if plain else ""))
+        return InvalidImage(f"the {image_format} is truncated or corrupt" + (f": {reason}" if plain else ""))
 
 
 def _opaque(image: ImageFile.ImageFile) -> Image.Image:
@@ -211,15 +211,17 @@ def _eight_bits(image: ImageFile.ImageFile) -> Image.Image:
             grey[values == image.info["transparency"]] = 255
     else:
         whites = (255, 65535) if image.mode == "I" else (1, 255, 65535)
-        grey = _from_open_scale(np.array(image, np.float32), whites)
+        grey = _scale_to_bytes(np.array(image, np.float32), whites)
     if tags and tags.get(Tag.PhotometricInterpretation, WHITE_IS_ZERO) == WHITE_IS_ZERO:
         grey = 255 - grey
     return Image.fromarray(grey)
 
 
-def _from_open_scale(values: NDArray[np.float32], whites: tuple[int, ...]) -> Pixels:
-    """Scale values whose format does not define white: it is the lowest of `whites` that no value exceeds,
-    otherwise the highest value. Negative and non-finite values become black. Works in place.
+def _scale_to_bytes(values: NDArray[np.float32], whites: tuple[int, ...]) -> Pixels:
+    """Scale values of a format that does not define white, in place.
+
+    White is the lowest of `whites` that no value exceeds, otherwise the highest value. Negative and
+    non-finite values become black.
     """
     np.nan_to_num(values, copy=False, nan=0, posinf=0, neginf=0)
     peak = float(values.max())

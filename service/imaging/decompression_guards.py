@@ -1,7 +1,7 @@
 """Recognises the format of an image and rejects decompression bombs before Pillow reads them.
 
-A limit of pixels bounds the cost of most images. Exceptions are a few hundred bytes that keep a core busy for
-minutes, and a file of a few pixels that asks for gigabytes. The known ones are rejected here.
+A limit of pixels bounds the cost of most images. But a file of a few hundred bytes can keep a core busy for
+minutes, and one of a few pixels can need gigabytes. The known kinds of such files are rejected here.
 """
 
 from __future__ import annotations
@@ -82,13 +82,13 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
         raise InvalidImage(f"the image has {width}x{height} pixels; no side may have more than {MAX_SIDE:,}")
 
 
-def check_bombs(form: str, data: bytes, max_pixels: int) -> None:
+def check_bombs(image_format: str, data: bytes, max_pixels: int) -> None:
     """
     Raises:
         InvalidImage: the image is a decompression bomb.
         struct.error: a header is truncated.
     """
-    match form:
+    match image_format:
         case "PNG":
             _check_packed_chunks(data)
         case "JPEG":

@@ -33,7 +33,7 @@ def is_light(pixels: Pixels) -> bool:
 
     The background is the median of the border, so strokes that touch the border do not matter. A border near
     black or white decides alone, because a blank image has no foreground to compare with. Any other is light
-    if it is above the middle between the darkest and the lightest pixel: paper in shade is light.
+    if it is above the middle between the darkest and the lightest pixel, as a light background in shade is.
     """
     luma = pixels[..., 0] if pixels.shape[2] == 1 else pixels @ LUMA
     level = float(background(luma))

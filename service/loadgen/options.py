@@ -14,7 +14,7 @@ OPEN_LOOP_CONNECTIONS = 256
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments in groups; the namespace is what `loadgen.cli.bench` takes."""
+    """Add the arguments, in groups; `loadgen.cli.bench` takes the parsed namespace."""
     _add_server(parser)
     _add_requests(parser.add_argument_group("Requests"))
     _add_load(parser.add_argument_group("Load"))

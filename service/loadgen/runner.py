@@ -21,7 +21,7 @@ from .types import Plan
 # Time to open the connections before the first request.
 LEAD_SECONDS = 0.25
 CONNECTIONS_PER_LEAD_SECOND = 1000
-# Short enough to notice soon that a generator has failed.
+# Short enough to notice a failed generator quickly.
 MAX_SLEEP_SECONDS = 0.1
 
 
@@ -29,7 +29,7 @@ class LoadRunner:
     """Generator processes, started once and used for many plans.
 
     Args:
-        generators: processes that share each plan; one sends some 25,000 requests per second of a core.
+        generators: processes that share each plan; on one core, each sends about 25,000 requests per second.
     """
 
     def __init__(self, generators: int = 1) -> None:

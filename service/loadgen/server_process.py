@@ -1,4 +1,4 @@
-"""Runs this project's server in a process of its own, on free ports."""
+"""Runs this project's server in a separate process, on free ports."""
 
 from __future__ import annotations
 

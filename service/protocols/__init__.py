@@ -1,1 +1,1 @@
-"""One thin file a dialect, all on the same data plane."""
+"""The dialects, all served by one data plane."""

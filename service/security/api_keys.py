@@ -1,6 +1,6 @@
 """API keys with names, scopes and rate limits, of which only digests are kept in memory.
 
-A list of keys has one key a line; in an environment variable, semicolons separate them:
+A list of keys has one key per line; in an environment variable, semicolons separate them:
 
     # name    scopes         the key, or its SHA-256         requests a second
     mobile    infer          sha256:9f86d081884c7d65…        50
@@ -43,7 +43,7 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """`rate` limits the requests a second of all keys of this name; None is unlimited."""
+    """`rate` limits the requests per second of all keys of this name; None is unlimited."""
 
     name: str
     scopes: frozenset[Scope]
@@ -101,7 +101,7 @@ def new_key() -> str:
 
 
 def digest_of(key: str) -> str:
-    """The form of a key in a list of keys."""
+    """A key as it is written in a list of keys."""
     return PREFIX + hashlib.sha256(key.encode()).hexdigest()
 
 

@@ -27,7 +27,7 @@ class RateLimiter:
         """Count a request of a name that may make `rate` a second, with bursts of one second's worth.
 
         Returns:
-            0 if the request is admitted, otherwise the seconds until one would be.
+            0 if the request is admitted, otherwise the seconds after which one would be.
         """
         full_at = self._full_at.get(name)
         if full_at is None:

@@ -1,4 +1,4 @@
-"""Serves the application in one process: from loading the models to the last response."""
+"""Serves the application in one process, from loading the models to the last response."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ class Server(uvicorn.Server):
 
 @dataclass(frozen=True, slots=True)
 class Components:
-    """The application and everything that the server puts around it."""
+    """The application, with the authorization, logging, tracing and TLS around it."""
 
     service: Service
     rejections: RejectionCounters
@@ -196,7 +196,7 @@ def serve(
     """
     # Pillow's warnings about metadata contain text from the image, which the client chooses.
     warnings.filterwarnings("ignore", module=r"PIL\.")
-    # They would double the number of counter series.
+    # The _created series would double the number of counter series.
     disable_created_metrics()  # type: ignore[no-untyped-call]
     components = Components.build(settings, metrics_dir)
     server = build_server(settings, components, endpoints)
@@ -213,7 +213,7 @@ def build_server(settings: Settings, components: Components, endpoints: Endpoint
     """Create the HTTP server around the components."""
     service, tls = components.service, components.tls
     app = build_middleware(service.app, settings, components.authorizer, components.request_log)
-    # Middleware has to see every request: the application then rejects those to an overloaded model itself.
+    # Middleware has to see every request, so with middleware the application rejects under overload itself.
     overload_cache = OverloadCache() if app is service.app else None
     connections = ConnectionPool(ConnectionLimits.of(settings), components.rejections, overload_cache)
     config = uvicorn.Config(
@@ -274,7 +274,7 @@ def _on_started(
     announce: Callable[[StartupBanner], None],
     parent_alive: int | None,
 ) -> None:
-    # What is loaded now stays until the end: the garbage collector need not scan it.
+    # Objects loaded so far are never freed, so the garbage collector need not scan them.
     gc.freeze()
     gc.enable()
     components.publish_readiness()

@@ -45,7 +45,7 @@ class _Worker:
     Attributes:
         status_pipe: receives None once the models are loaded, then the startup banner; or the error that
             prevented the start.
-        failures: successive processes of this worker that ended early.
+        failures: consecutive processes of this worker that ended early.
     """
 
     process: ForkProcess
@@ -64,8 +64,8 @@ class Supervisor:
 
     Each worker binds its own socket with SO_REUSEPORT, so that the kernel distributes connections evenly and
     stops using the socket of a worker that has ended. The supervisor imports what a worker needs; the forked
-    workers share that memory. It loads no model and handles no request, and so has no threads, which a fork
-    would interrupt.
+    workers share that memory. It loads no model and handles no requests, so it has no threads, which would
+    not survive a fork.
     """
 
     def __init__(self, settings: Settings, listener: socket.socket, grpc_address: str | None) -> None:
@@ -99,9 +99,9 @@ class Supervisor:
                 first, second = socket.socketpair()
                 return stack.enter_context(first), stack.enter_context(second)
 
-            # Workers watch their end for the end of file, which the exit of the supervisor causes.
+            # Workers read an end of file from their end when the supervisor exits.
             self._parent_alive, self._parent_alive_writer = socket_pair()
-            # Workers wait at their end until the supervisor closes the other.
+            # Workers block on their end until the supervisor closes the other.
             self._start_barrier, self._start_barrier_writer = socket_pair()
             wakeup, wakeup_writer = socket_pair()
             wakeup_writer.setblocking(False)
@@ -126,7 +126,7 @@ class Supervisor:
         self._ended_by = self._ended_by or signal.Signals(sig)
 
     def _stop(self, worker: _Worker) -> None:
-        """Signal a worker to stop; after an interrupt without the delay for load balancers."""
+        """Signal a worker to stop, without the drain delay if the supervisor was interrupted."""
         immediately = self._fast_shutdown or self._ended_by == signal.SIGINT
         if worker.process.is_alive():
             os.kill(worker.pid, STOP_IMMEDIATELY if immediately else signal.SIGTERM)
@@ -216,7 +216,7 @@ class Supervisor:
                 self._start(index, failures)
 
     def _stop_all(self) -> None:
-        """Let every worker finish its admitted requests; kill those that exceed the time limit."""
+        """Stop every worker after its admitted requests; kill those that exceed the time limit."""
         for worker in self._workers.values():
             self._stop(worker)
         grace = self._settings.drain_delay_s + self._settings.shutdown_timeout_s + 5.0
@@ -230,7 +230,7 @@ class Supervisor:
 
     def _run_worker(self, status_pipe: Connection) -> None:
         """The main function of a worker process."""
-        gc.disable()  # until the server has started: nearly everything that is loaded stays
+        gc.disable()  # until the server has started: hardly any object is freed before
         # A terminal sends SIGINT to the whole process group; the supervisor handles it for its workers.
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGINT, signal.SIG_IGN)

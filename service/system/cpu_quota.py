@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def available_cores(root: Path = Path("/")) -> int:
-    """The smallest of the affinity mask and all CPU quotas of this process, rounded down, at least 1.
+    """The minimum of the affinity mask and all CPU quotas of this process, rounded down, at least 1.
 
     Reads `cpu.max` of control groups v2 and `cpu.cfs_quota_us` of v1 below `root`.
     """

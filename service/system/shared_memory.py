@@ -63,7 +63,7 @@ class SharedTable(Generic[N]):
         self._full = False
 
     def row(self, key: str, length: int) -> memoryview[N]:
-        """The row of this key and length, which is created if there is none; safe to call in any thread."""
+        """The row of this key and length, created if it does not exist; thread-safe."""
         with self._lock:
             numbers = self._rows.get((key, length))
             if numbers is None:
@@ -76,7 +76,7 @@ class SharedTable(Generic[N]):
             yield key, numbers.tolist()
         if self._folder is not None:
             for path in self._folder.glob(f"{self._kind}-*-[0-9]*"):
-                with suppress(FileNotFoundError):  # forgotten in the meantime
+                with suppress(FileNotFoundError):  # removed by `forget` in the meantime
                     page = path.read_bytes()
                     for key, start, length in _entries(page, _USED.size):
                         yield key, cast("Sequence[N]", array(self._format, page[start : start + 8 * length]))
@@ -84,7 +84,7 @@ class SharedTable(Generic[N]):
     def _find_or_create(self, key: str, length: int) -> memoryview[N]:
         if self._folder is not None and not self._full:
             try:
-                # Without a lock where none is needed: a process that is stopped while it holds one stops all.
+                # No lock for a single writer: a process that is stopped while it holds one blocks all others.
                 with nullcontext() if self._has_one_writer else _locked(self._folder):
                     self._index_new_rows(self._folder)
                     found = self._rows.get((key, length))
@@ -162,7 +162,7 @@ class _Page:
     Its blocks are allocated at once: writing to a page without a block on a full disk would kill the process.
 
     Raises:
-        OSError: there is no room for it.
+        OSError: the disk is full.
     """
 
     def __init__(self, path: Path, size: int) -> None:
@@ -180,7 +180,7 @@ class _Page:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Exclude other processes and threads that create rows in this folder."""
+    """Hold the lock for creating rows in this folder, against other processes and threads."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -57,8 +57,8 @@ def address(listener: socket.socket) -> str:
     return _join(*listener.getsockname()[:2])
 
 
-def address_to_ask(listener: socket.socket) -> str:
-    """The address clients on this machine can use: loopback in place of a wildcard."""
+def client_address(listener: socket.socket) -> str:
+    """The `host:port` for clients on this machine: loopback in place of a wildcard address."""
     host, port = listener.getsockname()[:2]
     return _join({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port)
 

@@ -101,7 +101,7 @@ class Family(Generic[C]):
         return [a + b for a, b in zip(one, other, strict=True)]
 
     def metric(self, rows: Iterable[tuple[Sequence[str], list[float]]]) -> Metric:
-        """The metric as prometheus_client has it, from label values and merged numbers of each child."""
+        """A prometheus_client metric of the label values and merged numbers of each child."""
         raise NotImplementedError
 
 
@@ -117,7 +117,7 @@ class Counter(Family[CounterChild]):
 
 
 class Gauge(Family[GaugeChild]):
-    """A state; `merge` says how the states of several workers are combined."""
+    """A gauge; `merge` says how the values of several workers are combined."""
 
     def __init__(self, name: str, text: str, labels: Sequence[str], table: FloatTable, merge: Merge) -> None:
         super().__init__(name, text, labels, table)
@@ -190,7 +190,7 @@ class MetricsCollector(Collector):
         return family
 
     def collect(self) -> Iterable[Metric]:
-        """Every metric, also without children."""
+        """Every metric, including those without children."""
         merged: dict[str, dict[tuple[str, ...], list[float]]] = {name: {} for name in self._families}
         for table in (self._counts, self._gauges):
             for key, numbers in table.rows():

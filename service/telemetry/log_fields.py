@@ -25,6 +25,8 @@ VERSION: Final = "version"
 DECODE_MS: Final = "decode_ms"
 QUEUE_MS: Final = "queue_ms"
 COMPUTE_MS: Final = "compute_ms"
+MESSAGES: Final = "messages"
+FAILED: Final = "failed"
 EXCEPTION: Final = "exception"
 
 
@@ -35,6 +37,7 @@ class Lines(Enum):
     REQUEST = "every line that is written during a request"
     ACCESS = "access log"
     INFERENCE = "access log, inference requests only"
+    STREAM = "access log, gRPC streams only"
     EXCEPTION = "lines with an exception"
 
 
@@ -62,7 +65,7 @@ LOG_FIELDS = (
     LogField(
         STATUS,
         Lines.ACCESS,
-        "HTTP status code, 499 if the client left early; the name of the status code for gRPC.",
+        "HTTP status code, 499 if the client disconnected early; the name of the status code for gRPC.",
     ),
     LogField(KEY, Lines.ACCESS, "Name of the API key, if the request has one."),
     LogField(BYTES, Lines.ACCESS, "Size of the response's body."),
@@ -75,5 +78,7 @@ LOG_FIELDS = (
     LogField(DECODE_MS, Lines.INFERENCE, "Time to decode the images, in milliseconds."),
     LogField(QUEUE_MS, Lines.INFERENCE, "Time in the queue, in milliseconds."),
     LogField(COMPUTE_MS, Lines.INFERENCE, "Time in the engine, in milliseconds."),
+    LogField(MESSAGES, Lines.STREAM, "Number of inference requests in the stream; replaces `code`."),
+    LogField(FAILED, Lines.STREAM, "Number of those requests that failed."),
     LogField(EXCEPTION, Lines.EXCEPTION, "The stack trace."),
 )

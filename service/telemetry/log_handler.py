@@ -1,4 +1,4 @@
-"""Writes log lines to a stream, those of one turn of the event loop in one system call."""
+"""Writes log lines to a stream, with one system call per iteration of the event loop."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import TextIO
 
 
 class BatchingHandler(logging.Handler):
-    """Collects the lines that are logged in one turn of the event loop, and writes them at its end.
+    """Collects the lines logged in one iteration of the event loop, and writes them in the next one.
 
-    A warning or an error is written at once, behind the lines before it, and so is a line from outside of an
-    event loop.
+    Warnings, errors and lines logged outside an event loop are written at once, after the lines collected
+    before them.
     """
 
     def __init__(self, stream: TextIO) -> None:

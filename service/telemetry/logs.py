@@ -1,4 +1,4 @@
-"""The log's two formats, text and JSON: one line an event."""
+"""Formats log records as text or JSON, one line per event."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .request_context import current
 
 ACCESS = "convserve.access"
 
-_UNQUOTED = re.compile(r"[!-~]*")  # printable ASCII but the space
+_UNQUOTED = re.compile(r"[!-~]*")  # printable ASCII except the space
 
 
 def log_fields_of(record: logging.LogRecord) -> Mapping[str, Any]:
@@ -35,7 +35,7 @@ def log_fields_of(record: logging.LogRecord) -> Mapping[str, Any]:
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line, the time in UTC."""
+    """One JSON object per line, with the time in UTC."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class JsonFormatter(logging.Formatter):
             event[log_fields.EXCEPTION] = self.formatException(record.exc_info)
         try:
             return to_json(event, fallback=str).decode()
-        except ValueError:  # text that is no valid Unicode, such as a file name's bytes
+        except ValueError:  # text that is not valid Unicode, such as an undecodable file name
             return json.dumps(event, default=str)
 
 
@@ -90,19 +90,19 @@ def quoted(value: Any) -> str:
     return text if _UNQUOTED.fullmatch(text) else ascii(text)
 
 
-def configure_logs(level: str, form: Literal["text", "json"]) -> None:
-    """Write this process's log to standard error; of uvicorn only warnings and errors.
+def configure_logs(level: str, log_format: Literal["text", "json"]) -> None:
+    """Write this process's log to standard error, with only warnings and errors of uvicorn.
 
     The level does not apply to the access log, which has its own setting.
     """
-    # Nothing here formats these; the documentation of logging lists them as its optimizations.
+    # No format here contains these; the documentation of logging recommends not to collect them.
     logging.logThreads = logging.logMultiprocessing = False
     logging.config.dictConfig(
         {
             "version": 1,
             "disable_existing_loggers": False,
             "formatters": {"text": {"()": TextFormatter}, "json": {"()": JsonFormatter}},
-            "handlers": {"stderr": {"()": BatchingHandler, "stream": sys.stderr, "formatter": form}},
+            "handlers": {"stderr": {"()": BatchingHandler, "stream": sys.stderr, "formatter": log_format}},
             "root": {"level": level.upper(), "handlers": ["stderr"]},
             "loggers": {"uvicorn": {"level": "WARNING"}, ACCESS: {"level": "INFO"}},
         }

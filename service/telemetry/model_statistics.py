@@ -30,7 +30,7 @@ class Field(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """`fields` by `Field`; `batches` and `batch_ns` by batch size, from 0."""
+    """Sums over all workers: `fields` indexed by `Field`, `batches` and `batch_ns` by batch size."""
 
     fields: NDArray[np.int64]
     batches: NDArray[np.int64]

@@ -1,7 +1,7 @@
 """The trace ids, log fields and stage durations of the current request.
 
 The ids follow W3C Trace Context (https://www.w3.org/TR/trace-context/): a request with a `traceparent` header
-continues its trace, another one starts a trace.
+continues its trace; any other starts one.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class RequestContext:
         parent_id: the caller's span, if it sent one.
         log_fields: fields of the access log.
         stages: seconds by stage, in order; their sums over the inferences of a stream.
-        inferences: how many have ended, failed ones included.
-        failures: how many of them failed.
+        inferences: number of inferences that have ended, including failed ones.
+        failures: number of failed inferences.
         on_stages: called with the stages of each inference when it ends.
     """
 
@@ -55,7 +55,7 @@ class RequestContext:
         return f"00-{self.trace_id}-{self.span_id}-{'01' if self.sampled else '00'}"
 
     def record(self, log_fields: Mapping[str, Any], stages: Mapping[str, float]) -> None:
-        """Record the outcome of a request for inference, which ends now; without stages, it failed."""
+        """Records the outcome of an inference request when it ends; it has failed if `stages` is empty."""
         self.log_fields.update(log_fields)
         self.inferences += 1
         self.failures += not stages
@@ -66,12 +66,12 @@ class RequestContext:
 
 
 def parse_traceparent(text: str | None) -> tuple[str, str, bool] | None:
-    """Trace id, parent id and the sampled flag; None if the text is no traceparent."""
+    """Trace id, parent id and the sampled flag; None if the text is not a valid traceparent."""
     match = None if text is None else _TRACEPARENT.fullmatch(text)
     if match is None or (match[4] is not None and text is not None and text.startswith("00")):
         return None
     return match[1], match[2], bool(int(match[3], 16) & 1)
 
 
-# Of the request being handled; None where neither the access log nor tracing is on.
+# None if neither the access log nor tracing is enabled.
 current: ContextVar[RequestContext | None] = ContextVar("request_context", default=None)

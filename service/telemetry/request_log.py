@@ -1,4 +1,4 @@
-"""One line in the access log and one span for each request, over HTTP and over gRPC alike."""
+"""Writes a line in the access log and a span for each request, over HTTP and gRPC."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from . import log_fields
 from .logs import ACCESS
 from .request_context import RequestContext
 
-if TYPE_CHECKING:  # its library is an extra
+if TYPE_CHECKING:  # an optional dependency
     from opentelemetry.trace import Span
 
     from .tracing import Tracing
@@ -23,8 +23,8 @@ logger = logging.getLogger(ACCESS)
 class AccessRecord(logging.LogRecord):
     """A log record of the access log.
 
-    The base class spends as much time on the thread, the task and the caller's file, which no formatter here
-    reads, as writing the line takes.
+    The base class also determines the thread, the task and the caller's file, which takes as long as writing
+    the line. No formatter here uses them.
 
     Attributes:
         log_fields: the fields of the line, with the trace's ids.
@@ -50,7 +50,7 @@ class RequestLog:
 
     Args:
         log: whether each request gets a line in the log.
-        tracing: exports the spans; None for no traces.
+        tracing: exports the spans; None disables tracing.
     """
 
     def __init__(self, *, log: bool, tracing: Tracing | None) -> None:
@@ -58,7 +58,7 @@ class RequestLog:
         self._tracing = tracing
 
     def begin(self, span_name: str, traceparent: str | None) -> RequestRecord:
-        """Starts the clock of a request that came with this `traceparent`."""
+        """Starts the record of a request; `traceparent` is the header of that name, if it has one."""
         if self._tracing is None:
             return RequestRecord(self, RequestContext.begin(traceparent), None)
         return RequestRecord(self, *self._tracing.begin(span_name, traceparent))
@@ -83,7 +83,7 @@ class RequestRecord:
     """A request in progress.
 
     Attributes:
-        context: the request's ids, to which the layers below add what they learn.
+        context: the request's trace ids, to which inner layers add log fields and stages.
         bytes_sent: the size of the response's body so far.
     """
 

@@ -47,7 +47,7 @@ class Tracing:
         self._tracer = self._provider.get_tracer("convserve", __version__)
 
     def begin(self, name: str, traceparent: str | None) -> tuple[RequestContext, Span]:
-        """Start the span of a request, and make a context with its ids."""
+        """Start the span of a request, and create a context with its ids."""
         given = parse_traceparent(traceparent)
         parent_context, parent_id = None, None
         if given is not None:
@@ -65,7 +65,7 @@ class Tracing:
         return context, span
 
     def end(self, span: Span, attributes: Mapping[str, Any], *, failed: bool) -> None:
-        """End the span, as an error where the server failed."""
+        """End the span, as an error if the server failed."""
         span.set_attributes(attributes)
         if failed:
             span.set_status(Status(StatusCode.ERROR))

@@ -163,7 +163,7 @@ def test_workers_use_tls(shades: Path, authority: Authority, arguments: list[str
 @pytest.mark.parametrize(
     ("files", "complaint"),
     [
-        ({"cert": "server.pem"}, "need each other"),
+        ({"cert": "server.pem"}, "must be set together"),
         ({"client-ca": "authority.pem"}, "needs tls_cert"),
         ({"cert": "server.pem", "key": "client.key"}, "cannot load the TLS files"),
         ({"cert": "server.pem", "key": "nowhere"}, "cannot load the TLS files"),

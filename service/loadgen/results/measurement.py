@@ -10,7 +10,7 @@ from ..types import Plan
 from .latency import Latencies, percentile
 from .response_checker import Tally
 
-# A generator that is busier than this measures itself.
+# A generator that is busier than this limits the measurement.
 BUSY_CORES = 0.9
 
 

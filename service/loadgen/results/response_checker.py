@@ -26,12 +26,12 @@ class Tally:
         latencies: of correct responses.
         rejection_latencies: of responses that rejected the request because of overload.
         send_delays: from the time a request was due until it was sent, open loop only; the generator itself
-            adds this where no connection was free or its event loop was busy.
+            adds this if no connection was free or its event loop was busy.
         statuses: the number of responses with each status.
         labels: by number of the request.
         completed: correct responses that arrived during the measurement, whenever the request was sent.
         offered: requests sent, or due, during the measurement.
-        lost: connections that broke during a request, and responses that never came.
+        lost: connections that broke during a request, and responses that never arrived.
         incorrect: responses that were invalid, or labelled a request differently than an earlier response.
         first_error: a description of the first incorrect response.
         cpu_seconds: CPU time of the generator during the measurement.

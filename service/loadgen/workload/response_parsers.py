@@ -1,6 +1,6 @@
 """Parsers of the labels in a response, one for each protocol.
 
-Each takes the number of images in the request and raises ValueError if the response is invalid. Where the
+Each takes the number of images in the request and raises ValueError if the response is invalid. If the
 protocol has no labels, the index of the class replaces the label.
 """
 

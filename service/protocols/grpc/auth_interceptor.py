@@ -1,4 +1,4 @@
-"""API keys over gRPC, in the metadata `authorization` or `x-api-key`, as over HTTP."""
+"""Authenticates gRPC calls by the API key in the metadata `authorization` or `x-api-key`."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ else:
 class AuthInterceptor(_Interceptor):
     """Authorizes each call before its message is read."""
 
-    def __init__(self, gate: Authorizer) -> None:
-        self._gate = gate
+    def __init__(self, authorizer: Authorizer) -> None:
+        self._authorizer = authorizer
 
     async def intercept_service(
         self,
@@ -33,7 +33,7 @@ class AuthInterceptor(_Interceptor):
         if needed is not None:
             metadata = dict(handler_call_details.invocation_metadata or ())
             try:
-                self._gate.authorize(
+                self._authorizer.authorize(
                     presented_key(_value(metadata, "authorization"), _value(metadata, "x-api-key")), needed
                 )
             except ConvserveError as error:

@@ -1,4 +1,4 @@
-"""TLS credentials for gRPC, whose library brings its own TLS."""
+"""TLS credentials for gRPC, whose library has its own TLS implementation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ...system.file_watcher import FileWatcher
 
 
 def credentials(files: TlsFiles) -> grpc.ServerCredentials:
-    """Credentials that follow changes of the certificate's files.
+    """Credentials that reload the certificate when its files change.
 
     The library checks for a new certificate at each handshake, and keeps the old one if the new is invalid.
     """

@@ -94,7 +94,7 @@ def _stream(method: MethodDescriptor, behaviour: Any) -> Callable[[Any, Context]
 
 
 def rejecting_handler(reject: Callable[[Context], Awaitable[None]]) -> _MethodHandler:
-    """Reads nothing and ends the call by `reject`; a stream in both directions fits calls of every form."""
+    """Ends each call with `reject`, without reading it; a bidirectional stream fits calls of every kind."""
 
     async def respond(received: Any, context: Context) -> AsyncIterator[bytes]:
         await reject(context)

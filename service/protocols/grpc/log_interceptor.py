@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 import grpc
 
+from ...telemetry import log_fields
 from ...telemetry.logs import quoted
 from ...telemetry.request_context import RequestContext, current
 from ...telemetry.request_log import RequestLog, RequestRecord
@@ -71,7 +72,7 @@ class _Call:
 
     @contextmanager
     def recorded(self, context: Context, *, stream: bool) -> Iterator[None]:
-        """Ends the record with the block, by the status that the call then has."""
+        """Ends the record at the end of the block, with the status of the call."""
         request = self._record.context
         context.set_trailing_metadata((("traceparent", request.traceparent),))
         code = grpc.StatusCode.UNKNOWN
@@ -79,8 +80,8 @@ class _Call:
             yield
             code = grpc.StatusCode.OK
         except (asyncio.CancelledError, GeneratorExit):
-            left: float | None = context.time_remaining()
-            expired = left is not None and left <= 0
+            remaining: float | None = context.time_remaining()
+            expired = remaining is not None and remaining <= 0
             code = grpc.StatusCode.DEADLINE_EXCEEDED if expired else grpc.StatusCode.CANCELLED
             raise
         except grpc.aio.AbortError:
@@ -133,14 +134,17 @@ async def _not_found(context: Context) -> None:
 
 
 def _summarize(context: RequestContext) -> None:
-    """Replaces the code of a stream's last message by how many messages there were, and how many failed."""
+    """Replaces the code of a stream's last message by the number of messages and of failed ones."""
     if context.inferences:
-        context.log_fields.pop("code", None)
-        context.log_fields |= {"messages": context.inferences, "failed": context.failures}
+        context.log_fields.pop(log_fields.CODE, None)
+        context.log_fields |= {
+            log_fields.MESSAGES: context.inferences,
+            log_fields.FAILED: context.failures,
+        }
 
 
 def _status(context: Context) -> grpc.StatusCode:
-    code: Any = context.code()  # a number, whatever the stubs say
+    code: Any = context.code()  # a number, contrary to the stubs
     return code if isinstance(code, grpc.StatusCode) else _CODES.get(code, grpc.StatusCode.UNKNOWN)
 
 

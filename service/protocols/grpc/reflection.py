@@ -1,4 +1,4 @@
-"""The reflection service, by which grpcurl and similar tools list services and methods."""
+"""The reflection service, with which grpcurl and similar tools list services and methods."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SERVICE = reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"]
 
 
 class Reflection:
-    """Describes the services of `files` and itself.
+    """Describes the services in `files`, and itself.
 
     Args:
         closing: set when the server stops; open streams then end.

@@ -1,4 +1,4 @@
-"""The gRPC server: inference, health and reflection on the data plane that HTTP uses too."""
+"""The gRPC server: inference, health and reflection on the data plane that it shares with HTTP."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ class GrpcServer:
         plane: DataPlane,
         telemetry: ServerMetrics,
         limits: Limits,
-        gate: Authorizer | None = None,
+        authorizer: Authorizer | None = None,
         tls: TlsFiles | None = None,
         request_log: RequestLog | None = None,
     ) -> None:
         """
         Args:
-            gate: authorizes each call; None for a server without API keys.
+            authorizer: authorizes each call; None for a server without API keys.
             tls: the certificate's files; None for plain text.
             request_log: records each call; None for no access log and no traces.
         """
@@ -57,8 +57,8 @@ class GrpcServer:
         interceptors: list[grpc.aio.ServerInterceptor[Any, Any]] = []
         if request_log is not None:  # the first is the outermost
             interceptors.append(LogInterceptor(request_log))
-        if gate is not None:
-            interceptors.append(AuthInterceptor(gate))
+        if authorizer is not None:
+            interceptors.append(AuthInterceptor(authorizer))
         self._server = grpc.aio.server(
             handlers=[service.handler() for service in services],
             interceptors=interceptors,
@@ -68,7 +68,7 @@ class GrpcServer:
 
     @asynccontextmanager
     async def serving(self, address: str) -> AsyncIterator[int]:
-        """Serves calls to a numeric `host:port` while the block runs; yields the port, free to choose if 0.
+        """Serves calls to a numeric `host:port` while the block runs; yields the port, a free one if it is 0.
 
         Raises:
             ConfigurationError: the server cannot listen on the address.
@@ -89,7 +89,7 @@ class GrpcServer:
             await asyncio.gather(*self._stops)
 
     def drain(self) -> None:
-        """Notifies the watches of the server's health, which the registry has already turned off."""
+        """Notifies health watches; the registry must have been drained before."""
         self._health.changed()
 
     def stop(self, grace: float | None) -> None:
@@ -113,6 +113,6 @@ def _options(limits: Limits) -> Sequence[tuple[str, int]]:
         ("grpc.max_send_message_length", limits.max_message_bytes),
         ("grpc.max_concurrent_streams", limits.max_calls),
         ("grpc.server_handshake_timeout_ms", int(limits.handshake_timeout * 1000)),
-        # The workers share the port; the process that holds it keeps other servers off.
+        # The workers share the port; the process that reserved it keeps other servers off.
         ("grpc.so_reuseport", 1),
     )

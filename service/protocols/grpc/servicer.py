@@ -114,8 +114,8 @@ class OpenInferenceGrpc:
     ) -> messages.ModelInferResponse:
         model = metrics.model = self._resolve(request.model_name, request.model_version)
         parsed = read_request(request, model.manifest)
-        left: float | None = context.time_remaining()
-        timeouts = [seconds for seconds in (parsed.timeout, left) if seconds is not None]
+        remaining: float | None = context.time_remaining()
+        timeouts = [seconds for seconds in (parsed.timeout, remaining) if seconds is not None]
         metrics.expire_in(min(timeouts, default=self.limits.request_timeout))
         outputs, inference = await infer(
             self.plane.classifier, model, parsed, max_images=self.limits.max_images, deadline=metrics.deadline

@@ -1,4 +1,4 @@
-"""Writes the native dialect's response in JSON."""
+"""Encodes the native dialect's response as JSON."""
 
 from __future__ import annotations
 

@@ -11,12 +11,12 @@ from ...errors import InvalidImage, InvalidInput, PayloadTooLarge
 from ...imaging.decode_pool import EncodedImage
 from ..shared.json_body import decode_base64, parse_json
 
-# A body has room for a million images, and each takes microseconds to parse.
+# A body could contain a million images, and each takes microseconds to parse.
 MAX_IMAGES = 10_000
 
 
 # Extra members are allowed here and rejected by `_check_members`: pydantic would create an error for each,
-# and a body has room for a million.
+# and a body could contain a million.
 class JsonImage(BaseModel):
     model_config = ConfigDict(extra="allow")
 
@@ -35,10 +35,10 @@ _EXPECTED = '; expected {"images": [{"b64": "…"}, …]}'
 
 
 def read_json_images(body: bytes, limits: JsonLimits) -> list[EncodedImage]:
-    """The images of a body; one that is not base64 has no bytes, and a `fault` that says where.
+    """The images of a body; one that is not valid base64 has an `error` instead of bytes.
 
     Raises:
-        InvalidInput: not JSON, or not of this form; the message says where.
+        InvalidInput: the body is not JSON or has another structure; the message says where.
         PayloadTooLarge: more than MAX_IMAGES images, or more values than `limits` allows.
     """
     document = parse_json(_ADAPTER, body, limits, hint=_EXPECTED, too_long=PayloadTooLarge)

@@ -1,7 +1,7 @@
 """Inference requests of the Open Inference Protocol, independent of the transport.
 
 REST and gRPC parse their messages to `InferRequest` and write `OutputTensor`s; the rest is here, so that
-both behave alike.
+both behave the same.
 """
 
 from __future__ import annotations
@@ -64,14 +64,14 @@ class OutputTensor:
 async def infer(
     classifier: Classifier, model: LoadedModel, request: InferRequest, *, max_images: int, deadline: float
 ) -> tuple[list[OutputTensor], Inference]:
-    """Decodes the request's tensor and runs the model; the requested outputs are in their order.
+    """Decodes the request's tensor and runs the model; returns the requested outputs in order.
 
     Args:
         deadline: in the event loop's time.
 
     Raises:
         InvalidInput, PayloadTooLarge: the tensor does not fit the model, as `decode_tensor` raises them.
-        NotAClassifier: classes are requested of a model that gives maps.
+        NotAClassifier: classes are requested of a model that returns feature maps.
     """
     if any(output.classification for output in request.outputs):
         check_classifies(model)

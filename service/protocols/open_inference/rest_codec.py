@@ -35,7 +35,7 @@ RAW_HEADER_LENGTH = HEADER_LENGTH.lower().encode()
 MAX_LISTED = 64
 
 
-# Clients that write every member of a request write null for unset ones.
+# Some clients write every member, with null for unset ones.
 Parameters = Annotated[dict[str, Any], BeforeValidator(lambda given: {} if given is None else given)]
 
 
@@ -97,7 +97,7 @@ def _read_raw(body: bytes, manifest: Manifest) -> InferRequest:
     An image with exactly a row's number of bytes is recognised by its signature.
     """
     spec = manifest.input
-    # Bytes alone do not say a shape; an encoded image does.
+    # Raw pixels do not tell their height and width; an encoded image does.
     is_row = not spec.dynamic and len(body) == row_bytes(spec) and not body.startswith(_SIGNATURES)
     tensor = (
         TensorPayload(spec.name, NAMES[spec.dtype], [1, *spec.shape], RawBytes(body))

@@ -1,7 +1,7 @@
 """Parses the bodies of TensorFlow Serving's `:predict` and `:classify`.
 
 See tensorflow.org/tfx/serving/api_rest: `instances` in row format or `inputs` in columnar format. An object
-with the single member `b64` stands for bytes, here of an encoded image.
+with the single member `b64` represents bytes, here an encoded image.
 """
 
 from __future__ import annotations

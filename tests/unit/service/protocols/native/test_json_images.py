@@ -36,7 +36,7 @@ def test_invalid_base64_is_a_fault_of_its_image(text: str) -> None:
     good, bad = read_json_images(body({"b64": "AAAA"}, {"b64": text, "filename": "bad.png"}), JSON_LIMITS)
     assert good == EncodedImage(bytes(3))
     assert (bad.data, bad.filename) == (b"", "bad.png")
-    assert str(bad.fault).startswith("images.1.b64 is not valid base64: ")
+    assert str(bad.error).startswith("images.1.b64 is not valid base64: ")
 
 
 @pytest.mark.parametrize(
