@@ -26,7 +26,7 @@ def complaint(code: int, *arguments: str | Path, own: dict[str, str] | None = No
 
 def test_an_empty_repository_prevents_the_start(tmp_path: Path) -> None:
     line = complaint(3, "--models", tmp_path, "--workers", "2")
-    assert line.startswith(f"convserve: nothing to serve: {tmp_path} holds")
+    assert line.startswith(f"convserve: nothing to serve: {tmp_path} contains no")
 
 
 @one_or_two_workers
