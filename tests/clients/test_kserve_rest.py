@@ -73,11 +73,11 @@ def test_liveness_and_readiness(client: Client) -> None:
     assert client.is_model_ready("shades")
 
 
-def test_the_server_is_ready(v2: Client) -> None:
+def test_server_is_ready(v2: Client) -> None:
     assert v2.is_server_ready()  # v1 has no such call
 
 
-def test_an_unknown_model(v1: Client, v2: Client) -> None:
+def test_unknown_model(v1: Client, v2: Client) -> None:
     assert not v2.is_model_ready("none")
     with pytest.raises(httpx.HTTPStatusError, match="no model 'none' is served; available: linear, shades"):
         v1.is_model_ready("none")
@@ -146,7 +146,7 @@ def test_digits_of_mnist_bit_for_bit(shipped: ServerProcess, mnist: Sequence[Pix
         ("v2", {"inputs": []}, r"takes one input, 'pixels'; the request has \[\], '400 Bad Request'"),
     ],
 )
-def test_errors_carry_the_servers_message(
+def test_errors_have_the_message_of_the_server(
     server: ServerProcess, protocol: str, data: dict[str, Any], sentence: str
 ) -> None:
     with pytest.raises(httpx.HTTPStatusError, match=sentence):

@@ -99,7 +99,7 @@ def test_metadata_and_configuration_as_image_client_reads_them(client: Any) -> N
     assert "classification" in client.get_server_metadata().extensions
 
 
-def test_the_repository(client: Any) -> None:
+def test_repository(client: Any) -> None:
     index = client.get_model_repository_index().models
     assert {(row.name, row.version, row.state) for row in index} == {
         ("convnet", "1", "READY"),
@@ -172,7 +172,7 @@ def test_priority_and_timeout_are_accepted(client: Any) -> None:
     assert response.as_numpy("probabilities").argmax() == 4
 
 
-def test_a_deadline_of_the_call_or_of_the_request(kept_waiting: Any, slow_batches: ServerProcess) -> None:
+def test_deadline_of_the_call_or_of_the_request(kept_waiting: Any, slow_batches: ServerProcess) -> None:
     with rejected("DEADLINE_EXCEEDED", ""):
         kept_waiting.infer("shades", [pixels(rows(1))], client_timeout=0.2)
     with rejected("DEADLINE_EXCEEDED", "the deadline passed"):
@@ -180,7 +180,7 @@ def test_a_deadline_of_the_call_or_of_the_request(kept_waiting: Any, slow_batche
     scrape_until(slow_batches.url, lambda page: page.is_idle())
 
 
-def test_a_cancelled_call_frees_its_place(kept_waiting: Any, slow_batches: ServerProcess) -> None:
+def test_cancelled_call_frees_its_place(kept_waiting: Any, slow_batches: ServerProcess) -> None:
     def cancelled(page: MetricsPage) -> float:
         return page.total("convserve_requests_total", protocol="open_inference_grpc", code="CANCELLED")
 
@@ -196,7 +196,7 @@ def test_a_cancelled_call_frees_its_place(kept_waiting: Any, slow_batches: Serve
     assert cancelled(scrape_until(slow_batches.url, MetricsPage.is_idle)) == before + 1
 
 
-def test_a_stream(client: Any) -> None:
+def test_stream(client: Any) -> None:
     responses: queue.Queue[Any] = queue.Queue()
     client.start_stream(lambda result, error: responses.put((result, error)))
     try:
@@ -221,7 +221,7 @@ async def connected(server: ServerProcess) -> AsyncIterator[Any]:
         yield client
 
 
-def test_the_asynchronous_client(both: ServerProcess) -> None:
+def test_asynchronous_client(both: ServerProcess) -> None:
     async def test() -> None:
         async with connected(both) as client:
             assert await client.is_server_live()
@@ -238,7 +238,7 @@ def test_the_asynchronous_client(both: ServerProcess) -> None:
     asyncio.run(test())
 
 
-def test_the_asynchronous_clients_stream(both: ServerProcess) -> None:
+def test_asynchronous_clients_stream(both: ServerProcess) -> None:
     async def requests() -> AsyncIterator[dict[str, Any]]:
         for index in range(10):
             yield {"model_name": "shades", "inputs": [pixels(rows(level(index)))]}

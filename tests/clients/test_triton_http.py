@@ -80,7 +80,7 @@ def test_metadata_and_configuration(client: Client) -> None:
     assert config["max_batch_size"] == 16
 
 
-def test_the_repository_index(client: Client) -> None:
+def test_repository_index(client: Client) -> None:
     entries = [
         (entry["name"], entry["version"], entry["state"]) for entry in client.get_model_repository_index()
     ]
@@ -186,7 +186,7 @@ def test_compression_both_ways(client: Client, into: str | None, back: str | Non
         (lambda c: c.unload_model("shades"), "/v2/repository/models/shades/unload is not supported"),
     ],
 )
-def test_errors_carry_the_servers_message(
+def test_errors_have_the_message_of_the_server(
     client: Client, call: Callable[[Client], object], sentence: str
 ) -> None:
     with pytest.raises(triton.InferenceServerException, match=sentence):

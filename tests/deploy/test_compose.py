@@ -20,13 +20,13 @@ SERVICES: dict[str, dict[str, Any]] = STACK["services"]
 each_service = pytest.mark.parametrize("service", SERVICES.values(), ids=list(SERVICES))
 
 
-def test_the_file_follows_the_compose_specification() -> None:
+def test_file_follows_the_compose_specification() -> None:
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(FILE)]
     check = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE)
     assert check.returncode == 0, check.stdout + check.stderr
 
 
-def test_the_services_are_the_server_and_its_monitoring() -> None:
+def test_services_are_the_server_and_its_monitoring() -> None:
     assert set(SERVICES) == {"convserve", "prometheus", "grafana"}
 
 
@@ -61,7 +61,7 @@ def test_dependencies_wait_for_health() -> None:
             assert "healthcheck" in SERVICES[name] or "build" in SERVICES[name]
 
 
-def test_the_server_is_built_here_and_configured_by_its_settings() -> None:
+def test_server_is_built_here_and_configured_by_its_settings() -> None:
     server = SERVICES["convserve"]
     assert (FILE.parent / server["build"]["context"] / server["build"]["dockerfile"]).is_file()
     names = {f"CONVSERVE_{name.upper()}" for name in Settings.model_fields}
@@ -71,7 +71,7 @@ def test_the_server_is_built_here_and_configured_by_its_settings() -> None:
     )
 
 
-def test_the_server_has_time_to_shut_down() -> None:
+def test_grace_period_exceeds_the_shutdown_time() -> None:
     server = SERVICES["convserve"]
     drain = float(server["environment"]["CONVSERVE_DRAIN_DELAY_S"])
     grace_period = float(server["stop_grace_period"].removesuffix("s"))

@@ -60,7 +60,7 @@ def state(pid: int) -> str:
 
 
 @pytest.mark.parametrize("count", ["1", "2"])
-def test_sigterm_ends_it(shades: Path, count: str) -> None:
+def test_sigterm_ends_the_process(shades: Path, count: str) -> None:
     with first_process(shades, "--workers", count) as server:
         assert post(f"{server.url}/classify", image(level(7))).status == 200
         os.kill(inside(server), signal.SIGTERM)
@@ -68,7 +68,7 @@ def test_sigterm_ends_it(shades: Path, count: str) -> None:
         assert server.stderr.text == ""
 
 
-def test_sigterm_ends_it_during_startup(shades: Path) -> None:
+def test_sigterm_ends_the_process_during_startup(shades: Path) -> None:
     with first_process(shades, until_announced=False) as server:
         pid = inside(server)
         eventually(lambda: is_importing(pid))

@@ -49,7 +49,7 @@ def test_health_uses_tls_and_the_admin_port(repository: Path, tmp_path: Path) ->
         assert without.returncode == 1
 
 
-def test_an_unreachable_server_is_unhealthy(tmp_path: Path) -> None:
+def test_unreachable_server_is_unhealthy(tmp_path: Path) -> None:
     publish_shades(tmp_path)
     with ServerProcess(tmp_path) as server:
         port = str(server.address[1])

@@ -43,13 +43,13 @@ def files(image: BuiltImage) -> Iterator[tuple[Path, os.stat_result]]:
             yield path.relative_to(image.root), path.lstat()
 
 
-def test_the_image_is_small(image: BuiltImage) -> None:
+def test_image_is_small(image: BuiltImage) -> None:
     on_disk = {status.st_ino: status.st_blocks * 512 for _, status in files(image)}
     print(f"{sum(on_disk.values()) / 1e6:.0f} MB unpacked")
     assert sum(on_disk.values()) <= LARGEST
 
 
-def test_the_image_has_no_compiler_installer_or_setuid_file(image: BuiltImage) -> None:
+def test_image_has_no_compiler_installer_or_setuid_file(image: BuiltImage) -> None:
     paths = dict(files(image))
     unwanted = {"pip", "ensurepip", "tensorflow", "pytest", "tests", "apt", "perl"}
     assert [path for path in paths if unwanted & set(path.parts) and "doc" not in path.parts] == []
@@ -57,7 +57,7 @@ def test_the_image_has_no_compiler_installer_or_setuid_file(image: BuiltImage) -
     assert not any("convserve/export" in str(path) for path in paths)
 
 
-def test_the_image_configuration_is_complete(image: BuiltImage) -> None:
+def test_image_configuration_is_complete(image: BuiltImage) -> None:
     config = image.config
     assert config["User"] == "10001:0"
     assert config["StopSignal"] == "SIGTERM"
@@ -74,7 +74,7 @@ def test_the_image_configuration_is_complete(image: BuiltImage) -> None:
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_the_image_serves_as_any_user_on_a_read_only_root(image: BuiltImage, workers: str) -> None:
+def test_image_serves_as_any_user_on_a_read_only_root(image: BuiltImage, workers: str) -> None:
     with image.server("--workers", workers, "--grpc-port", "-1") as server:
         example = next((image.root / "models" / "convnet").glob("*/example.png")).read_bytes()
         response = post(f"{server.url}/classify", example)
@@ -89,7 +89,7 @@ def test_the_image_serves_as_any_user_on_a_read_only_root(image: BuiltImage, wor
         assert server.stderr.text == ""
 
 
-def test_the_image_reads_every_format(image: BuiltImage) -> None:
+def test_image_reads_every_format(image: BuiltImage) -> None:
     with image.server("--grpc-port", "0") as server:
         for form in FORMATS:
             drawn = io.BytesIO()
@@ -97,14 +97,14 @@ def test_the_image_reads_every_format(image: BuiltImage) -> None:
             assert post(f"{server.url}/classify", drawn.getvalue(), "application/octet-stream").status == 200
 
 
-def test_the_health_check_works(image: BuiltImage) -> None:
+def test_health_check_works(image: BuiltImage) -> None:
     with image.server("--grpc-port", "0") as server:
         port = str(server.address[1])
         assert image.run("health", "--port", port).stdout == "ready\n"
     assert image.run("health", "--port", port).returncode == 1
 
 
-def test_a_mounted_repository_is_served(image: BuiltImage, repository: Path) -> None:
+def test_mounted_repository_is_served(image: BuiltImage, repository: Path) -> None:
     mounted = image.root / "mnt" / "models"
     mounted.mkdir(exist_ok=True)
     for path in sorted(repository.rglob("*")):

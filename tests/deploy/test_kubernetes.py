@@ -56,7 +56,7 @@ def test_objects_follow_the_kubernetes_schema(kind: str) -> None:
     kubernetes_validate.validate(BASE[kind], VERSION, strict=True)
 
 
-def test_the_schemas_reject_a_mistake() -> None:
+def test_schemas_reject_a_mistake() -> None:
     slip = {**BASE["Service"], "spec": {**BASE["Service"]["spec"], "port": 8000}}
     with pytest.raises(kubernetes_validate.ValidationError):
         kubernetes_validate.validate(slip, VERSION, strict=True)
@@ -73,7 +73,7 @@ def test_every_file_of_a_kustomization_exists(folder: str) -> None:
 
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
 @pytest.mark.parametrize("folder", KUSTOMIZATIONS)
-def test_kustomize_renders_it(folder: str) -> None:
+def test_kustomize_renders_the_manifests(folder: str) -> None:
     command = ["kubectl", "kustomize", str(FOLDER / folder)]
     rendered = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE)
     assert rendered.returncode == 0, rendered.stderr
@@ -93,7 +93,7 @@ def test_kserve_objects_have_only_known_fields(given: Document, kind: str) -> No
     assert unknown_fields(given, kind) == []
 
 
-def test_an_unknown_kserve_field_is_rejected() -> None:
+def test_unknown_kserve_field_is_rejected() -> None:
     spec = {**SERVICE["spec"], "predictor": {**SERVICE["spec"]["predictor"], "replicas": 3}}
     assert unknown_fields({**SERVICE, "spec": spec}, "V1beta1InferenceService") == [
         ".spec.predictor.replicas"
@@ -128,7 +128,7 @@ def test_each_probe_uses_an_existing_path(pod: Document, server: ServerProcess) 
         assert wanted["port"] in ("http", 8000)
 
 
-def test_the_environment_holds_only_settings() -> None:
+def test_environment_holds_only_settings() -> None:
     patch = document("cuda/deployment.yaml")["spec"]["template"]["spec"]["containers"][0]
     for each in (*CONTAINER["env"], *patch["env"]):
         Settings(**{each["name"].removeprefix("CONVSERVE_").lower(): each["value"]})
@@ -145,7 +145,7 @@ def test_pods_have_time_to_drain() -> None:
     assert SERVICE["spec"]["predictor"]["terminationGracePeriodSeconds"] > needed
 
 
-def test_kserves_arguments_are_flags(repository: Path) -> None:
+def test_kserve_arguments_are_flags(repository: Path) -> None:
     arguments = [flag.replace("/mnt/models", str(repository)) for flag in KSERVE_CONTAINER["args"]]
     assert arguments.pop(0) == "serve"
     with ServerProcess(None, *arguments) as server:
@@ -171,7 +171,7 @@ def test_every_selector_matches_the_pods() -> None:
     }
 
 
-def test_the_autoscaler_uses_the_adapters_metric(server: ServerProcess) -> None:
+def test_autoscaler_uses_the_adapters_metric(server: ServerProcess) -> None:
     scaler = BASE["HorizontalPodAutoscaler"]["spec"]
     target = scaler["scaleTargetRef"]
     deployment = BASE["Deployment"]

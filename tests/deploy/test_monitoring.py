@@ -151,14 +151,14 @@ def test_each_alert_has_a_test_in_which_it_fires() -> None:
     assert fired == {rule["alert"] for rule in RULES if "alert" in rule}
 
 
-def test_the_objective_is_a_bucket() -> None:
+def test_objective_is_a_bucket() -> None:
     from service.telemetry.metrics import SECONDS
 
     (slow,) = (rule for rule in RULES if rule.get("alert") == "ConvserveSlow")
     assert float(slow["expr"].rpartition(">")[2]) in SECONDS
 
 
-def test_the_dashboard_is_up_to_date() -> None:
+def test_dashboard_is_up_to_date() -> None:
     generator = runpy.run_path(str(ROOT / "scripts" / "generate_dashboard.py"))
     assert generator["dashboard"]() == DASHBOARD
 

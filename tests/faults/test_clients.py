@@ -51,7 +51,7 @@ def assert_unaffected(server: ServerProcess, load: Load) -> None:
 
 @needs_procfs
 @pytest.mark.measures
-def test_a_thousand_disconnects_do_not_affect_others(server: ServerProcess) -> None:
+def test_many_disconnects_do_not_affect_other_clients(server: ServerProcess) -> None:
     """In the head, in the body, or before the response; half of them with a reset."""
     draw = random.Random(7)
 
@@ -119,7 +119,7 @@ def test_exhausted_file_descriptors_only_affect_new_connections(tmp_path: Path) 
         scrape_until(server.url, MetricsPage.is_idle)
 
 
-def test_a_low_descriptor_limit_lowers_the_connection_limit(tmp_path: Path) -> None:
+def test_low_descriptor_limit_lowers_the_connection_limit(tmp_path: Path) -> None:
     """The server logs the lower limit, and rejects connections over it instead of letting them wait."""
     publish_shades(tmp_path)
     command = ["bash", "-c", 'ulimit -n 100; exec "$@"', "-", *PYTHON_M_SERVICE]

@@ -49,7 +49,7 @@ def test_wall_clocks_are_read_only_for_timestamps() -> None:
 
 @pytest.mark.skipif(not FAKETIME, reason="libfaketime is not installed")
 @pytest.mark.parametrize("jump", ["+10d", "-10d"])
-def test_a_clock_jump_of_days_has_no_effect(tmp_path: Path, jump: str) -> None:
+def test_clock_jump_of_days_has_no_effect(tmp_path: Path, jump: str) -> None:
     """Deadlines, batch delays and idle timeouts use the monotonic clock, which does not jump."""
     publish_shades(tmp_path / "models")
     clock = tmp_path / "clock"

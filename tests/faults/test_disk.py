@@ -51,7 +51,7 @@ def fill(folder: Path) -> None:
 
 
 @needs_procfs
-def test_a_full_disk_loses_metrics_but_no_responses(small_disk: Path, tmp_path: Path) -> None:
+def test_full_disk_loses_metrics_but_no_responses(small_disk: Path, tmp_path: Path) -> None:
     """Workers share metrics through files; one that starts on a full disk keeps its own in memory."""
     publish_shades(tmp_path / "models")
     own = {"TMPDIR": str(small_disk)}
@@ -73,7 +73,7 @@ def test_a_full_disk_loses_metrics_but_no_responses(small_disk: Path, tmp_path: 
 
 
 @needs_procfs
-def test_an_overwritten_model_is_still_served(tmp_path: Path) -> None:
+def test_overwritten_model_is_still_served(tmp_path: Path) -> None:
     """A served model is not read again, and an invalid file is never served."""
     version = publish_shades(tmp_path)
     with ServerProcess(tmp_path, "--workers", "2") as server:

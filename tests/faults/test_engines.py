@@ -76,7 +76,7 @@ def hung(tmp_path: Path) -> Iterator[ServerProcess]:
         yield server
 
 
-def test_a_hanging_engine_does_not_affect_other_models(hung: ServerProcess) -> None:
+def test_hanging_engine_does_not_affect_other_models(hung: ServerProcess) -> None:
     assert classify(hung, "hanging", BAD, timeout_ms=500).status == 504
     with ThreadPoolExecutor(20) as pool:  # each waits for the engine until its timeout
         waiting = pool.map(lambda _: classify(hung, "hanging", GOOD, timeout_ms=500).status, range(20))
@@ -91,7 +91,7 @@ def test_a_hanging_engine_does_not_affect_other_models(hung: ServerProcess) -> N
     assert "the engine of hanging version 1 did not finish within" in hung.stderr.text
 
 
-def test_a_supervisor_kills_a_worker_with_a_hanging_engine(tmp_path: Path) -> None:
+def test_supervisor_kills_a_worker_with_a_hanging_engine(tmp_path: Path) -> None:
     publish_shades(tmp_path, "hanging", onnx_graph=hanging())
     with ServerProcess(tmp_path, "--workers", "2", "--shutdown-timeout-s", "1") as server:
         assert classify(server, "hanging", BAD, timeout_ms=200).status == 504

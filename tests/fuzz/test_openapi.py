@@ -47,7 +47,7 @@ def operations() -> list[str]:
     return [f"{method.upper()} {path}" for path, methods in paths.items() for method in methods]
 
 
-def test_the_description_is_valid(description: schemathesis.BaseSchema) -> None:
+def test_description_is_valid(description: schemathesis.BaseSchema) -> None:
     description.validate()
 
 

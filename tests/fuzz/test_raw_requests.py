@@ -56,7 +56,7 @@ def test_any_request_succeeds_or_fails_with_a_message(
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_disconnect_does_not_harm_the_server(server: ServerProcess, path: str) -> None:
+def test_disconnect_does_not_harm_the_server(server: ServerProcess, path: str) -> None:
     """The server's fixture asserts that nothing was logged."""
     head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n".encode()
     with socket.create_connection(server.address, timeout=DEADLINE) as client:
@@ -64,7 +64,7 @@ def test_a_disconnect_does_not_harm_the_server(server: ServerProcess, path: str)
     scrape_until(server.url, MetricsPage.is_idle)
 
 
-def test_the_server_still_serves_valid_requests(
+def test_server_still_serves_valid_requests(
     server: ServerProcess, connection: http.client.HTTPConnection
 ) -> None:
     assert_serves(server, connection)

@@ -23,7 +23,7 @@ def classify(server: ServerProcess, body: bytes = BODY, **headers: str) -> HttpR
     return send_request("POST", f"{server.url}{path}", body, {"Content-Type": "image/png", **named})
 
 
-def test_a_line_describes_a_request_without_secrets(shades: Path) -> None:
+def test_line_describes_a_request_without_secrets(shades: Path) -> None:
     own = {"CONVSERVE_API_KEYS": f"mobile infer {KEY}"}
     arguments = ("--access-log", "--log-format", "json")
     with ServerProcess(shades, *arguments, own=own) as server:
@@ -53,7 +53,7 @@ def test_a_line_describes_a_request_without_secrets(shades: Path) -> None:
         assert secret not in log
 
 
-def test_a_text_line_cannot_be_forged(shades: Path) -> None:
+def test_text_line_cannot_be_forged(shades: Path) -> None:
     with ServerProcess(shades, "--access-log") as server:
         send_request("GET", f"{server.url}/models/a%0AERROR%20all%20is%20lost", None, {})
         server.stderr.wait_for(r"GET /models/a%0AERROR%20all%20is%20lost status=404 ")
@@ -83,13 +83,13 @@ def test_each_request_has_a_span_with_a_child_for_each_stage(shades: Path) -> No
     assert ends[-1] <= whole.end_time_unix_nano
 
 
-def test_an_unreachable_collector_does_not_affect_requests(shades: Path) -> None:
+def test_unreachable_collector_does_not_affect_requests(shades: Path) -> None:
     with ServerProcess(shades, "--otlp-endpoint", "http://127.0.0.1:9/v1/traces") as server:
         assert classify(server).status == 200
 
 
 @pytest.mark.parametrize("ratio", ["0", "1"])
-def test_the_trace_ratio_decides_what_is_traced(shades: Path, ratio: str) -> None:
+def test_trace_ratio_sets_the_fraction_of_traced_requests(shades: Path, ratio: str) -> None:
     with collecting() as (collector, endpoint):
         with ServerProcess(shades, "--otlp-endpoint", endpoint, "--trace-ratio", ratio) as server:
             assert classify(server).headers["traceparent"].endswith(f"-0{ratio}")

@@ -74,7 +74,7 @@ def test_each_method_accepts_the_key_with_its_scope(channel: grpc.Channel, metho
     assert method in GRPC_PROBES or codes.count(grpc.StatusCode.PERMISSION_DENIED) == 1
 
 
-def test_the_key_may_be_in_the_x_api_key_metadata(channel: grpc.Channel) -> None:
+def test_key_may_be_in_the_x_api_key_metadata(channel: grpc.Channel) -> None:
     method = "/inference.GRPCInferenceService/ServerMetadata"
     assert code(channel, method, ("x-api-key", OLD)) == grpc.StatusCode.OK
 
@@ -103,7 +103,7 @@ def test_workers_share_a_rate_limit(shades: Path) -> None:
         assert get(f"{server.url}/metrics").status == 401
 
 
-def test_an_invalid_key_list_prevents_the_start(shades: Path) -> None:
+def test_invalid_key_list_prevents_the_start(shades: Path) -> None:
     result = convserve("serve", "--models", shades, own={"CONVSERVE_API_KEYS": "mobile everything 1234"})
     assert result.returncode == 2
     assert result.stderr == (
@@ -111,12 +111,12 @@ def test_an_invalid_key_list_prevents_the_start(shades: Path) -> None:
     )
 
 
-def test_a_key_cannot_be_a_command_line_argument(shades: Path) -> None:
+def test_key_cannot_be_a_command_line_argument(shades: Path) -> None:
     result = convserve("serve", "--models", shades, "--api-keys", f"mobile infer {OLD}")
     assert result.returncode == 2
 
 
-def test_the_commands_create_and_use_a_key(shades: Path, tmp_path: Path) -> None:
+def test_commands_create_and_use_a_key(shades: Path, tmp_path: Path) -> None:
     made = convserve("key", "mobile", "--scopes", "infer")
     key, line = (text.partition(": ")[2] for text in made.stdout.splitlines())
     assert made.returncode == 0

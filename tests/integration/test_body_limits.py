@@ -25,7 +25,7 @@ def assert_rejected(response: HttpResponse) -> None:
     assert str(MAX_BODY_BYTES) in response.json["error"]
 
 
-def test_a_large_content_length_is_rejected_before_the_body(server: ServerProcess) -> None:
+def test_large_content_length_is_rejected_before_the_body(server: ServerProcess) -> None:
     with connected(server) as client:
         client.sendall(head(f"Content-Length: {MAX_BODY_BYTES + 1}"))
         assert_rejected(read_response(client))
@@ -39,7 +39,7 @@ def test_large_chunks_are_rejected_before_their_end(server: ServerProcess) -> No
         assert_rejected(read_response(client))
 
 
-def test_a_body_of_exactly_the_limit_is_accepted(server: ServerProcess) -> None:
+def test_body_of_exactly_the_limit_is_accepted(server: ServerProcess) -> None:
     response = post(f"{server.url}/classify", BODY + bytes(MAX_BODY_BYTES - len(BODY)))
     assert response.status == 200  # bytes after the image's end are ignored
 
@@ -66,7 +66,7 @@ def test_rejected_bodies_are_not_buffered(server: ServerProcess, chunked: bool) 
 
 
 @pytest.mark.parametrize("own", [{}, {"CONVSERVE_ACCESS_LOG": "true"}], ids=["direct", "by-uvicorn"])
-def test_a_client_with_connection_close_may_send_everything_before_reading(
+def test_client_with_connection_close_may_send_everything_before_reading(
     shades: Path, own: dict[str, str]
 ) -> None:
     """The connection is closed only after the response has been read."""
@@ -83,7 +83,7 @@ def test_a_client_with_connection_close_may_send_everything_before_reading(
                 assert client.recv(1) == b""
 
 
-def test_the_response_to_connection_close_ends_immediately(server: ServerProcess) -> None:
+def test_response_to_connection_close_ends_immediately(server: ServerProcess) -> None:
     with connected(server) as client:
         client.sendall(head("Connection: close", f"Content-Length: {MAX_BODY_BYTES + 1}"))
         assert_rejected(read_response(client))

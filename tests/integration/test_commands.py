@@ -120,9 +120,9 @@ def test_check_fails_if_a_version_is_broken(tmp_path: Path) -> None:
     assert "shades version 2: NOT SERVED: model.onnx is not the file that was published" in result.stdout
 
 
-def test_the_version_is_printed() -> None:
+def test_version_is_printed() -> None:
     assert convserve("--version").stdout == f"convserve {__version__}\n"
 
 
-def test_a_missing_command_is_a_usage_error() -> None:
+def test_missing_command_is_a_usage_error() -> None:
     assert convserve().returncode == 2

@@ -89,7 +89,7 @@ def assert_rejected(client: socket.socket, status: int) -> HttpResponse:
     ids=["long", "long-in-all", "many"],
 )
 @pytest.mark.parametrize("whole", [True, False])
-def test_a_large_head_is_rejected(
+def test_large_head_is_rejected(
     strict: ServerProcess, expect_rejection: Expect, lines: list[bytes], whole: bool
 ) -> None:
     data = b"\r\n".join([b"GET /models HTTP/1.1", b"Host: localhost", *lines, b"", b""])
@@ -100,14 +100,14 @@ def test_a_large_head_is_rejected(
     expect_rejection("large_head")
 
 
-def test_an_endless_head_is_rejected(strict: ServerProcess, expect_rejection: Expect) -> None:
+def test_endless_head_is_rejected(strict: ServerProcess, expect_rejection: Expect) -> None:
     with connected(strict) as client:
         client.sendall(b"GET /" + b"x" * MAX_HEAD)
         assert_rejected(client, 431)
     expect_rejection("large_head")
 
 
-def test_a_head_of_the_allowed_size_may_precede_a_large_body(strict: ServerProcess) -> None:
+def test_head_of_the_allowed_size_may_precede_a_large_body(strict: ServerProcess) -> None:
     rest = 3 * MAX_HEAD
     with connected(strict) as client:
         client.sendall(head(f"Content-Length: {len(BODY) + rest}") + BODY + bytes(rest))
@@ -127,12 +127,12 @@ def assert_each_times_out(server: ServerProcess, reason: str, *sent: bytes) -> N
     assert page.total("convserve_connection_rejections_total", reason=reason) == counted + len(sent)
 
 
-def test_a_connection_without_a_request_times_out(strict: ServerProcess, expect_rejection: Expect) -> None:
+def test_connection_without_a_request_times_out(strict: ServerProcess, expect_rejection: Expect) -> None:
     assert_each_times_out(strict, "slow_head", b"", b"POST /clas", REQUEST[:60], b"\r\n\r\n")
     expect_rejection("slow_head")
 
 
-def test_an_incomplete_second_head_times_out(strict: ServerProcess, expect_rejection: Expect) -> None:
+def test_incomplete_second_head_times_out(strict: ServerProcess, expect_rejection: Expect) -> None:
     with connected(strict) as client:
         client.sendall(REQUEST)
         assert read_response(client).status == 200
@@ -141,7 +141,7 @@ def test_an_incomplete_second_head_times_out(strict: ServerProcess, expect_rejec
     expect_rejection("slow_head")
 
 
-def test_a_slow_head_times_out(strict: ServerProcess, expect_rejection: Expect) -> None:
+def test_slow_head_times_out(strict: ServerProcess, expect_rejection: Expect) -> None:
     """A byte now and then does not extend the time."""
     with connected(strict) as client:
         client.settimeout(0.2)
@@ -158,7 +158,7 @@ def test_a_slow_head_times_out(strict: ServerProcess, expect_rejection: Expect) 
     expect_rejection("slow_head")
 
 
-def test_a_missing_body_times_out(strict: ServerProcess, expect_rejection: Expect) -> None:
+def test_missing_body_times_out(strict: ServerProcess, expect_rejection: Expect) -> None:
     chunked = head("Transfer-Encoding: chunked") + chunk(BODY)
     assert_each_times_out(strict, "slow_body", REQUEST[:-10], chunked)
     expect_rejection("slow_body")
@@ -182,7 +182,7 @@ def test_bytes_after_the_last_response_are_discarded_until_a_limit(
     expect_rejection("slow_body")
 
 
-def test_a_client_that_does_not_read_is_disconnected(strict: ServerProcess, expect_rejection: Expect) -> None:
+def test_client_that_does_not_read_is_disconnected(strict: ServerProcess, expect_rejection: Expect) -> None:
     """It requests more than fits the socket buffers, and never reads."""
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -192,7 +192,7 @@ def test_a_client_that_does_not_read_is_disconnected(strict: ServerProcess, expe
         expect_rejection("slow_reader")
 
 
-def test_an_idle_connection_is_closed_after_an_early_response_too(shades: Path) -> None:
+def test_idle_connection_is_closed_after_an_early_response_too(shades: Path) -> None:
     """A response that does not wait for the body is sent before the rest of the body arrives."""
     with ServerProcess(shades, "--keep-alive-s", "1", "--max-body-bytes", str(len(BODY))) as server:
         with connected(server) as early, connected(server) as late:
@@ -259,7 +259,7 @@ def test_malformed_http_after_a_request_keeps_its_response(strict: ServerProcess
         assert_closed(client)
 
 
-def test_an_upgrade_to_http_2_is_ignored(strict: ServerProcess) -> None:
+def test_upgrade_to_http_2_is_ignored(strict: ServerProcess) -> None:
     """Java's client offers the upgrade with its first request."""
     fields = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAEAAEAAAAIAAAAB")
     with connected(strict) as client:

@@ -22,7 +22,7 @@ DISCONNECTS = 500
 RESET = struct.pack("ii", 1, 0)
 
 
-def test_a_request_interrupted_in_its_body_is_counted(server: ServerProcess) -> None:
+def test_request_interrupted_in_its_body_is_counted(server: ServerProcess) -> None:
     before = MetricsPage.scrape(server.url).total("convserve_requests_total", code="499")
     with connected(server) as client:
         client.sendall(REQUEST[:-10])
@@ -33,7 +33,7 @@ def test_a_request_interrupted_in_its_body_is_counted(server: ServerProcess) -> 
     assert post(f"{server.url}/classify", BODY).status == 200
 
 
-def test_a_request_interrupted_in_its_head_is_not_counted(server: ServerProcess) -> None:
+def test_request_interrupted_in_its_head_is_not_counted(server: ServerProcess) -> None:
     before = MetricsPage.scrape(server.url).total("convserve_requests_total")
     with connected(server) as client:
         client.sendall(REQUEST[:20])
@@ -41,7 +41,7 @@ def test_a_request_interrupted_in_its_head_is_not_counted(server: ServerProcess)
     assert MetricsPage.scrape(server.url).total("convserve_requests_total") == before + 1
 
 
-def test_a_disconnected_client_frees_its_place_in_the_queue(shades: Path) -> None:
+def test_disconnected_client_frees_its_place_in_the_queue(shades: Path) -> None:
     """Its rows would otherwise wait a minute for a full batch."""
     with ServerProcess(shades, "--max-queue-delay-ms", "60000") as server:
         with connected(server) as client:

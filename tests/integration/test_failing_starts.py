@@ -24,7 +24,7 @@ def complaint(code: int, *arguments: str | Path, own: dict[str, str] | None = No
     return line
 
 
-def test_an_empty_repository_prevents_the_start(tmp_path: Path) -> None:
+def test_empty_repository_prevents_the_start(tmp_path: Path) -> None:
     line = complaint(3, "--models", tmp_path, "--workers", "2")
     assert line.startswith(f"convserve: nothing to serve: {tmp_path} contains no")
 
@@ -38,33 +38,33 @@ def test_only_broken_versions_prevent_the_start(tmp_path: Path, workers: str) ->
     assert "no-manifest version 1: manifest.json cannot be read" in line
 
 
-def test_a_missing_repository_prevents_the_start(tmp_path: Path) -> None:
+def test_missing_repository_prevents_the_start(tmp_path: Path) -> None:
     line = complaint(2, "--models", tmp_path / "nowhere", "--workers", "2")
     assert f"{tmp_path / 'nowhere'} cannot be read" in line
 
 
 @one_or_two_workers
-def test_a_default_model_outside_the_repository_is_an_error(shades: Path, workers: str) -> None:
+def test_default_model_outside_the_repository_is_an_error(shades: Path, workers: str) -> None:
     line = complaint(2, "--models", shades, "--default-model", "lion", "--workers", workers)
     assert f"the default model 'lion' is not in {shades}; available: shades" in line
 
 
 @one_or_two_workers
-def test_a_port_in_use_is_an_error(shades: Path, workers: str) -> None:
+def test_port_in_use_is_an_error(shades: Path, workers: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])
         line = complaint(2, "--models", shades, "--port", port, "--workers", workers)
     assert f"cannot listen on 127.0.0.1 port {port}" in line
 
 
-def test_a_port_shared_by_another_servers_workers_is_an_error(shades: Path) -> None:
+def test_port_shared_by_another_servers_workers_is_an_error(shades: Path) -> None:
     with socket.create_server(("127.0.0.1", 0), reuse_port=True) as other:
         port = str(other.getsockname()[1])
         line = complaint(2, "--models", shades, "--port", port, "--workers", "2")
     assert f"cannot listen on 127.0.0.1 port {port}" in line
 
 
-def test_a_foreign_address_is_an_error(shades: Path) -> None:
+def test_foreign_address_is_an_error(shades: Path) -> None:
     assert "cannot listen on 192.0.2.1 port 0" in complaint(2, "--models", shades, "--host", "192.0.2.1")
 
 
@@ -75,11 +75,11 @@ def test_a_foreign_address_is_an_error(shades: Path) -> None:
         ("CONVSERVE_PROVIDER", "abacus"),
     ],
 )
-def test_an_invalid_variable_is_an_error(name: str, value: str) -> None:
+def test_invalid_variable_is_an_error(name: str, value: str) -> None:
     assert name in complaint(2, own={name: value})
 
 
-def test_a_port_that_is_not_a_number_is_an_error() -> None:
+def test_port_that_is_not_a_number_is_an_error() -> None:
     result = convserve("serve", own={"CONVSERVE_PORT": "abc"})
     assert result.returncode == 2
     (line,) = result.stderr.splitlines()
@@ -92,6 +92,6 @@ def test_contradictory_settings_are_an_error(shades: Path) -> None:
     )
 
 
-def test_an_unknown_variable_is_rejected(shades: Path) -> None:
+def test_unknown_variable_is_rejected(shades: Path) -> None:
     line = complaint(2, "--models", shades, own={"CONVSERVE_PROT": "8001"})
     assert "CONVSERVE_PROT; the nearest is CONVSERVE_PORT" in line

@@ -96,7 +96,7 @@ def test_each_call_has_a_line_without_secrets(shades: Path) -> None:
         assert secret not in log
 
 
-def test_an_overload_keeps_its_pushback_and_its_trace(shades: Path) -> None:
+def test_overload_keeps_its_pushback_and_its_trace(shades: Path) -> None:
     hour_ms = "3600000"
     limits = ("--queue-limit", "1", "--max-images", "1", "--max-queue-delay-ms", hour_ms)
     with ServerProcess(shades, *FREE_GRPC_PORT, *JSON_LOG, *limits) as server, connected(server) as channel:
@@ -109,7 +109,7 @@ def test_an_overload_keeps_its_pushback_and_its_trace(shades: Path) -> None:
         server.stderr.wait_for('"status":"CANCELLED"')
 
 
-def test_a_stream_has_one_line_that_counts_its_messages(shades: Path) -> None:
+def test_stream_has_one_line_that_counts_its_messages(shades: Path) -> None:
     with ServerProcess(shades, *FREE_GRPC_PORT, *JSON_LOG) as server, connected(server) as channel:
         responses = list(stream(channel, [request(), request("unknown"), request()]))
         (line,) = log_lines(server, 1)
@@ -121,7 +121,7 @@ def test_a_stream_has_one_line_that_counts_its_messages(shades: Path) -> None:
     assert 0 < line["compute_ms"] <= line["ms"]
 
 
-def test_a_text_line_cannot_be_forged(shades: Path) -> None:
+def test_text_line_cannot_be_forged(shades: Path) -> None:
     with ServerProcess(shades, *FREE_GRPC_PORT, "--access-log") as server, connected(server) as channel:
         call(channel, "/a b ERROR", request())
         server.stderr.wait_for(r": '/a b ERROR' status=UNIMPLEMENTED ")

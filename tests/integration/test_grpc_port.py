@@ -100,7 +100,7 @@ class GrpcLoad:
 
 
 @one_or_two_workers
-def test_the_grpc_port_is_announced_and_serves(shades: Path, workers_wanted: str) -> None:
+def test_grpc_port_is_announced_and_serves(shades: Path, workers_wanted: str) -> None:
     with (
         ServerProcess(shades, *FREE_GRPC_PORT, "--workers", workers_wanted) as server,
         connected(server) as channel,
@@ -133,7 +133,7 @@ def test_grpc_is_not_imported_when_turned_off(shades: Path) -> None:
 
 
 @one_or_two_workers
-def test_a_port_in_use_is_an_error(shades: Path, workers_wanted: str) -> None:
+def test_port_in_use_is_an_error(shades: Path, workers_wanted: str) -> None:
     with socket.create_server(("127.0.0.1", 0), reuse_port=True) as other:
         port = str(other.getsockname()[1])
         ports = ("--port", "0", "--grpc-port", port)

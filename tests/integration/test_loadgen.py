@@ -79,14 +79,14 @@ def test_grpc_rejections_are_counted_by_code(shades: Path, tmp_path: Path) -> No
     assert result.returncode == 1, "there was no response"
 
 
-def test_the_shipped_models_are_measured_without_a_url(tmp_path: Path) -> None:
+def test_shipped_models_are_measured_without_a_url(tmp_path: Path) -> None:
     measurement = measured(tmp_path, "--rate", "40", "--generators", "2")
     assert measurement["rate"] == 40
     assert measurement["offered"] == measurement["answered"]
     assert measurement["server_cpu"] is not None
 
 
-def test_the_maximum_rate_is_found(server: ServerProcess, tmp_path: Path) -> None:
+def test_maximum_rate_is_found(server: ServerProcess, tmp_path: Path) -> None:
     report = tmp_path / "bench.json"
     flags = ("--find-max-rate", "--p99", "1ms", "--rate", "4", "--duration", "0.05", "--warm-up", "0.01")
     result = convserve("bench", server.url, *flags, "--json", report)
@@ -105,7 +105,7 @@ def test_the_maximum_rate_is_found(server: ServerProcess, tmp_path: Path) -> Non
         (("--image", "nowhere.png"), "nowhere.png: No such file"),
     ],
 )
-def test_a_failed_measurement_is_reported_in_one_line(arguments: tuple[str, ...], complaint: str) -> None:
+def test_failed_measurement_is_reported_in_one_line(arguments: tuple[str, ...], complaint: str) -> None:
     result = convserve("bench", *arguments)
     assert result.returncode in (1, 2)
     assert complaint in result.stderr
@@ -113,7 +113,7 @@ def test_a_failed_measurement_is_reported_in_one_line(arguments: tuple[str, ...]
 
 
 @needs_procfs
-def test_the_processes_of_a_server_are_found_by_its_port(shades: Path) -> None:
+def test_processes_of_a_server_are_found_by_its_port(shades: Path) -> None:
     with ServerProcess(shades, "--workers", "2") as server:
         own = process_tree([server.pid])
         assert listeners(server.address[1]) < own
@@ -202,7 +202,7 @@ def test_fragmented_and_chunked_responses_are_joined() -> None:
 @pytest.mark.parametrize(
     "response", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", b"SSH-2.0-OpenSSH_9.6\r\n"]
 )
-def test_a_broken_connection_is_counted_and_replaced(response: bytes) -> None:
+def test_broken_connection_is_counted_and_replaced(response: bytes) -> None:
     connections: list[None] = []
 
     def behave(client: socket.socket) -> None:
@@ -216,7 +216,7 @@ def test_a_broken_connection_is_counted_and_replaced(response: bytes) -> None:
     assert len(connections) > 2
 
 
-def test_a_server_that_closes_each_connection_is_measured() -> None:
+def test_server_that_closes_each_connection_is_measured() -> None:
     def behave(client: socket.socket) -> None:
         client.recv(65536)
         client.sendall(http_response("200 OK", RESPONSE_BODY, "Connection: close"))
@@ -227,7 +227,7 @@ def test_a_server_that_closes_each_connection_is_measured() -> None:
     assert tally.lost == 0
 
 
-def test_the_labels_of_the_server_equal_those_of_the_model(server: ServerProcess) -> None:
+def test_labels_of_the_server_equal_those_of_the_model(server: ServerProcess) -> None:
     address = Address(*server.address)
     data = tuple(post(address, "/classify", image(level(shade)), {}) for shade in (1, 8))
     load = Plan(Requests(address, data, partial(native, 1)), 2, None, 0.0, 0.7)

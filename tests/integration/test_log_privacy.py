@@ -10,7 +10,7 @@ from tests.support.models.gray_classifier import image, level
 from tests.support.server.server_process import ServerProcess
 
 
-def test_the_server_writes_nothing_to_the_home_folder(shades: Path, tmp_path: Path) -> None:
+def test_server_writes_nothing_to_the_home_folder(shades: Path, tmp_path: Path) -> None:
     """ONNX Runtime's telemetry would store an identity and reports there, and send them."""
     homes = {name: str(tmp_path) for name in ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME")}
     with ServerProcess(shades, "--workers", "2", own=homes) as server:

@@ -56,7 +56,7 @@ def encoded(digits: NDArray[np.uint8]) -> list[bytes]:
     return [png(digit) for digit in digits]
 
 
-def test_the_accuracy_equals_that_of_the_manifest(
+def test_accuracy_equals_that_of_the_manifest(
     convnet: Path, predicted: list[int], truth: NDArray[np.uint8]
 ) -> None:
     correct = int(np.sum(np.array(predicted) == truth))

@@ -90,7 +90,7 @@ def test_later_rejections_equal_the_first(full: ServerProcess, protocol: str, pa
     assert after.total("convserve_inflight_requests") == 1  # the request that fills the queue
 
 
-def test_a_connection_continues_after_rejections(full: ServerProcess) -> None:
+def test_connection_continues_after_rejections(full: ServerProcess) -> None:
     with connected(full) as client:
         for _ in range(3):
             client.sendall(REQUEST)
@@ -99,7 +99,7 @@ def test_a_connection_continues_after_rejections(full: ServerProcess) -> None:
         assert read_response(client).status == 200
 
 
-def test_a_rejection_does_not_wait_for_the_body(full: ServerProcess) -> None:
+def test_rejection_does_not_wait_for_the_body(full: ServerProcess) -> None:
     assert_rejected(post(f"{full.url}/classify", BODY))
     with connected(full) as client:
         client.sendall(head(f"Content-Length: {1_000_000}"))
@@ -138,7 +138,7 @@ def test_requests_are_accepted_once_there_is_room(shades: Path) -> None:
         assert post(url, b"not an image").status == 400
 
 
-def test_the_overload_cache_is_bounded(full: ServerProcess) -> None:
+def test_overload_cache_is_bounded(full: ServerProcess) -> None:
     with connected(full) as client:
         for number in range(1100):
             url = f"/classify?number={number:0{number // 4}}"
@@ -146,7 +146,7 @@ def test_the_overload_cache_is_bounded(full: ServerProcess) -> None:
             assert_rejected(read_response(client))
 
 
-def test_an_overload_does_not_bypass_authentication(shades: Path) -> None:
+def test_overload_does_not_bypass_authentication(shades: Path) -> None:
     own = {"CONVSERVE_API_KEYS": f"one infer,metrics {KEY}"}
     bearer = f"Authorization: Bearer {KEY}"
     with ServerProcess(shades, *ARGUMENTS, own=own) as server, filled(server, bearer):

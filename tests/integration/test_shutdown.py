@@ -57,7 +57,7 @@ def test_shutdown_finishes_requests_in_progress(shades: Path, number: signal.Sig
         assert server.wait() == -number
 
 
-def test_an_unfinished_request_does_not_delay_shutdown(shades: Path) -> None:
+def test_unfinished_request_does_not_delay_shutdown(shades: Path) -> None:
     with ServerProcess(shades, "--shutdown-timeout-s", "1") as server, half_sent(server, BODY) as connection:
         assert server.stop() == -signal.SIGTERM
         assert connection.getresponse().status == 503
@@ -74,19 +74,19 @@ def test_readiness_fails_before_workers_close_the_port(shades: Path) -> None:
         assert post(f"{server.url}/classify", BODY).status == 200
 
 
-def test_an_interrupt_of_workers_skips_the_drain(shades: Path) -> None:
+def test_interrupt_of_workers_skips_the_drain(shades: Path) -> None:
     with ServerProcess(shades, "--drain-delay-s", "3600", "--workers", "2") as server:
         assert server.stop(signal.SIGINT) == -signal.SIGINT
 
 
-def test_an_interrupt_ends_the_drain_of_workers(shades: Path) -> None:
+def test_interrupt_ends_the_drain_of_workers(shades: Path) -> None:
     with ServerProcess(shades, "--drain-delay-s", "3600", "--workers", "2") as server:
         server.send(signal.SIGTERM)
         eventually(lambda: readiness(server) == (503, "draining"))
         assert server.stop(signal.SIGINT) == -signal.SIGTERM
 
 
-def test_the_server_ends_after_the_drain_delay(shades: Path) -> None:
+def test_server_ends_after_the_drain_delay(shades: Path) -> None:
     with ServerProcess(shades, "--drain-delay-s", "0.2") as server:
         assert server.stop() == -signal.SIGTERM
 

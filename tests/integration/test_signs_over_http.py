@@ -46,7 +46,7 @@ def _file(tar: tarfile.TarFile, member: tarfile.TarInfo) -> io.BufferedReader:
     return file
 
 
-def test_the_accuracy_equals_that_of_the_manifest(
+def test_accuracy_equals_that_of_the_manifest(
     signnet: Path, shipped: ServerProcess, signs: tuple[list[bytes], list[int]]
 ) -> None:
     images, truth = signs

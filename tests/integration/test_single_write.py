@@ -54,7 +54,7 @@ def converse(server: ServerProcess, sent: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("sent", CONVERSATIONS.values(), ids=CONVERSATIONS.keys())
-def test_the_response_equals_uvicorns_to_the_byte(
+def test_response_matches_uvicorns_byte_for_byte(
     direct: ServerProcess, watched: ServerProcess, sent: bytes
 ) -> None:
     expected = converse(watched, sent)

@@ -13,20 +13,20 @@ from tests.support.server.output_lines import DEADLINE
 from tests.support.server.server_process import ServerProcess, environment
 
 
-def test_the_banner_names_the_address_models_and_docs(server: ServerProcess) -> None:
+def test_banner_names_the_address_models_and_docs(server: ServerProcess) -> None:
     first, model, _, docs = server.stdout.text.splitlines()
     assert first == f"convserve listens on {server.url}"
     assert model.startswith("  shades version 1 (default): accuracy 100.00% on uniform grays; CPU, 1 thread")
     assert docs == f"  docs: {server.url}/docs"
 
 
-def test_the_server_listens_when_the_banner_appears(server: ServerProcess) -> None:
+def test_server_listens_when_the_banner_appears(server: ServerProcess) -> None:
     assert get(f"{server.url}/readyz").json["status"] == "ready"
     assert get(f"{server.url}/docs").status == 200
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-def test_the_curl_command_works(server: ServerProcess) -> None:
+def test_curl_command_works(server: ServerProcess) -> None:
     line = server.stdout.wait_for(r"^  try:  (curl .*)$")[1]
     result = subprocess.run(
         line,

@@ -113,7 +113,7 @@ def test_plain_http_gets_no_response(secured: ServerProcess, authority: Authorit
     assert secured.stderr.text == ""
 
 
-def test_the_commands_use_tls(secured: ServerProcess, authority: Authority, tmp_path: Path) -> None:
+def test_commands_use_tls(secured: ServerProcess, authority: Authority, tmp_path: Path) -> None:
     (tmp_path / "seven.png").write_bytes(BODY)
     own = {"SSL_CERT_FILE": str(authority.certificate)}
     asked = convserve("classify", "--url", secured.url, tmp_path / "seven.png", own=own)
@@ -121,7 +121,7 @@ def test_the_commands_use_tls(secured: ServerProcess, authority: Authority, tmp_
     assert "shade 7" in asked.stdout
 
 
-def test_a_renewed_certificate_is_used(secured: ServerProcess, authority: Authority) -> None:
+def test_renewed_certificate_is_used(secured: ServerProcess, authority: Authority) -> None:
     context = trusting(authority)
     before = serial(secured, context)
     whole = authority.folder.joinpath("server.pem").read_bytes()

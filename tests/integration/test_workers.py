@@ -100,7 +100,7 @@ def test_all_workers_get_connections(several: ServerProcess) -> None:
     assert all(shares), shares
 
 
-def test_the_metrics_are_the_sum_over_workers(several: ServerProcess) -> None:
+def test_metrics_are_the_sum_over_workers(several: ServerProcess) -> None:
     before = MetricsPage.scrape(several.url)
     for _ in range(CONNECTIONS):
         classify_once(several)
@@ -146,7 +146,7 @@ def test_counters_never_decrease(pair: ServerProcess) -> None:
 
 
 @pytest.mark.parametrize("name", ["counts-0-0", "gauges-0-0", "statistics-0-0"])
-def test_a_new_metrics_file_does_not_break_the_page(pair: ServerProcess, name: str) -> None:
+def test_new_metrics_file_does_not_break_the_page(pair: ServerProcess, name: str) -> None:
     """A page may be requested while a worker creates its files, and the worker may be killed."""
     (folder,) = pair.temporary.glob("convserve-metrics-*")
     (folder / name).touch()
@@ -178,7 +178,7 @@ def test_workers_ignore_interrupts(shades: Path) -> None:
         assert server.stderr.text == ""
 
 
-def test_a_terminated_supervisor_starts_no_workers(shades: Path) -> None:
+def test_terminated_supervisor_starts_no_workers(shades: Path) -> None:
     """It imports the modules that workers share before it starts the first."""
     with ServerProcess(shades, "--workers", "2", until_announced=False) as server:
         eventually(lambda: is_importing(server.pid))

@@ -123,7 +123,7 @@ def test_cached_routing_matches_fastapi(case: Case, application: tuple[Applicati
     assert [message["type"] for message in first] == ["http.response.start", "http.response.body"]
 
 
-def test_an_internal_error_is_sent_and_raised(
+def test_internal_error_is_sent_and_raised(
     application: tuple[Application, TestClient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app, client = application
@@ -165,7 +165,7 @@ def test_building_the_app_does_not_import_pydantic_v1() -> None:
     assert made.stdout == "False\n"
 
 
-def test_the_route_cache_is_bounded(application: tuple[Application, TestClient]) -> None:
+def test_route_cache_is_bounded(application: tuple[Application, TestClient]) -> None:
     app, client = application
     for index in range(MAX_CACHED_PATHS + 1):
         assert client.post(f"/models/model-{index}/classify").status_code == 404

@@ -23,7 +23,7 @@ def test_permits_are_counted_in_images_and_released() -> None:
     assert admission.admitted == 4
 
 
-def test_a_rejected_request_acquires_nothing() -> None:
+def test_rejected_request_acquires_nothing() -> None:
     admission = Admission(10)
     admission.acquire(6)
     with pytest.raises(Overloaded, match="6 of 10 images are waiting, 5 more do not fit"):
@@ -50,7 +50,7 @@ def test_retry_after_is_the_time_of_the_queue_at_the_measured_rate() -> None:
     assert rejection.value.retry_after == pytest.approx(5.0, rel=0.01)
 
 
-def test_a_queue_that_takes_too_long_is_rejected_below_the_limit() -> None:
+def test_request_is_rejected_below_the_limit_if_the_queue_is_slow() -> None:
     admission = measured(Admission(1000, max_wait=1.0), 0.3)
     admission.acquire(3)
     admission.check()
@@ -60,7 +60,7 @@ def test_a_queue_that_takes_too_long_is_rejected_below_the_limit() -> None:
     assert rejection.value.retry_after == pytest.approx(1.2, rel=0.01)
 
 
-def test_a_request_with_less_time_left_is_rejected_earlier() -> None:
+def test_request_with_an_early_deadline_is_rejected_earlier() -> None:
     admission = measured(Admission(1000), 0.3)
     admission.acquire(2)
     with pytest.raises(Overloaded):
@@ -68,14 +68,14 @@ def test_a_request_with_less_time_left_is_rejected_earlier() -> None:
     admission.acquire(1, time_left=0.7)
 
 
-def test_an_idle_model_admits_a_request_whatever_its_expected_time() -> None:
+def test_idle_model_admits_a_request_of_any_expected_time() -> None:
     admission = Admission(1000, max_wait=1.0, seconds_per_image=5.0)
     admission.acquire(100, time_left=0.1)
     with pytest.raises(Overloaded):
         admission.acquire(1)
 
 
-def test_a_faster_model_admits_more_after_a_few_batches() -> None:
+def test_faster_model_admits_more_after_a_few_batches() -> None:
     admission = Admission(1000, max_wait=1.0, seconds_per_image=5.0)
     admission.acquire(100)
     assert measured(admission, 0.001).expected_wait == pytest.approx(0.1, rel=0.5)

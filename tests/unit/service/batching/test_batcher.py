@@ -1,4 +1,4 @@
-"""Tests of the batcher. Engines block at a gate; a test opens it when a run may end."""
+"""The batcher with a gated engine: a run ends when the test opens the gate."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
     asyncio.run(test())
 
 
-def test_a_single_request_starts_at_once() -> None:
+def test_single_request_starts_at_once() -> None:
     async def test() -> None:
         batcher = Batcher(double, max_batch_size=8)
         result = await batcher.submit(rows(3))
@@ -110,7 +110,7 @@ def test_requests_of_one_loop_iteration_share_a_batch() -> None:
     assert sizes == [5]
 
 
-def test_the_next_batch_grows_while_the_engine_is_busy(
+def test_next_batch_grows_while_the_engine_is_busy(
     gated: tuple[GatedEngine, ThreadPoolExecutor],
 ) -> None:
     engine, executor = gated
@@ -145,7 +145,7 @@ def test_rows_waiting_counts_the_rows_that_no_batch_has_taken(
     run(test)
 
 
-def test_with_an_infinite_delay_only_a_full_batch_starts() -> None:
+def test_only_a_full_batch_starts_with_an_infinite_delay() -> None:
     async def test() -> None:
         batcher = Batcher(double, max_batch_size=3, max_queue_delay=FOREVER)
         waiting = [started(batcher, 1), started(batcher, 2)]
@@ -171,7 +171,7 @@ def test_flush_now_ends_the_delay() -> None:
     run(test)
 
 
-def test_a_batch_starts_after_the_delay() -> None:
+def test_batch_starts_after_the_delay() -> None:
     async def test() -> None:
         batcher = Batcher(double, max_batch_size=3, max_queue_delay=0.001)
         result = await batcher.submit(rows(1))
@@ -180,7 +180,7 @@ def test_a_batch_starts_after_the_delay() -> None:
     run(test)
 
 
-def test_a_batch_waits_for_expected_rows() -> None:
+def test_batch_waits_for_expected_rows() -> None:
     sizes: list[int] = []
 
     async def test() -> None:
@@ -203,7 +203,7 @@ def test_a_batch_waits_for_expected_rows() -> None:
     assert sizes == [3]
 
 
-def test_a_single_expected_request_starts_at_once() -> None:
+def test_single_expected_request_starts_at_once() -> None:
     async def test() -> None:
         batcher = Batcher(double, max_batch_size=8, wait_per_row=FOREVER)
         batcher.expect_rows(1)
@@ -213,7 +213,7 @@ def test_a_single_expected_request_starts_at_once() -> None:
     run(test)
 
 
-def test_a_batch_does_not_wait_for_rows_expected_later_or_cancelled() -> None:
+def test_batch_does_not_wait_for_rows_expected_later_or_cancelled() -> None:
     async def test() -> None:
         batcher = Batcher(double, max_batch_size=8, wait_per_row=FOREVER)
         batcher.expect_rows(1)
@@ -228,7 +228,7 @@ def test_a_batch_does_not_wait_for_rows_expected_later_or_cancelled() -> None:
     run(test)
 
 
-def test_a_full_batch_does_not_wait_for_expected_rows() -> None:
+def test_full_batch_does_not_wait_for_expected_rows() -> None:
     async def test() -> None:
         batcher = Batcher(double, max_batch_size=2, wait_per_row=FOREVER)
         batcher.expect_rows(2)
@@ -241,7 +241,7 @@ def test_a_full_batch_does_not_wait_for_expected_rows() -> None:
     run(test)
 
 
-def test_the_wait_for_expected_rows_grows_with_the_rows_that_wait() -> None:
+def test_wait_for_expected_rows_grows_with_the_rows_that_wait() -> None:
     async def test() -> None:
         batcher = Batcher(double, max_batch_size=8, wait_per_row=0.001)
         batcher.expect_rows(9)
@@ -251,7 +251,7 @@ def test_the_wait_for_expected_rows_grows_with_the_rows_that_wait() -> None:
     run(test)
 
 
-def test_without_wait_per_row_a_batch_does_not_wait_for_expected_rows() -> None:
+def test_batch_does_not_wait_for_expected_rows_without_wait_per_row() -> None:
     async def test() -> None:
         batcher = Batcher(double, max_batch_size=8)
         batcher.expect_rows(2)
@@ -326,7 +326,7 @@ def test_drain_ends_a_pause(gated: tuple[GatedEngine, ThreadPoolExecutor]) -> No
 
 
 @pytest.mark.usefixtures("infinite_pause")
-def test_an_idle_engine_does_not_pause(gated: tuple[GatedEngine, ThreadPoolExecutor]) -> None:
+def test_idle_engine_does_not_pause(gated: tuple[GatedEngine, ThreadPoolExecutor]) -> None:
     engine, executor = gated
     engine.gate.set()
 
@@ -338,7 +338,7 @@ def test_an_idle_engine_does_not_pause(gated: tuple[GatedEngine, ThreadPoolExecu
     run(test)
 
 
-def test_a_batch_starts_after_the_pause(gated: tuple[GatedEngine, ThreadPoolExecutor]) -> None:
+def test_batch_starts_after_the_pause(gated: tuple[GatedEngine, ThreadPoolExecutor]) -> None:
     async def test() -> None:
         second = await TwoRequests(gated, 8).start()
         assert (await second).scores.item() == 4
@@ -347,7 +347,7 @@ def test_a_batch_starts_after_the_pause(gated: tuple[GatedEngine, ThreadPoolExec
     assert gated[0].batches == [[1], [2]]
 
 
-def test_a_long_request_runs_in_several_batches() -> None:
+def test_long_request_runs_in_several_batches() -> None:
     sizes: list[int] = []
 
     async def test() -> None:
@@ -359,7 +359,7 @@ def test_a_long_request_runs_in_several_batches() -> None:
     assert sizes == [4, 4, 3]
 
 
-def test_a_request_cancelled_while_it_waits_is_not_run(
+def test_request_cancelled_while_it_waits_is_not_run(
     gated: tuple[GatedEngine, ThreadPoolExecutor],
 ) -> None:
     engine, executor = gated
@@ -383,7 +383,7 @@ def test_a_request_cancelled_while_it_waits_is_not_run(
     assert engine.batches == [[1, 2, 3], [4]]
 
 
-def test_a_failing_batch_fails_all_its_requests_and_no_others(
+def test_failing_batch_fails_all_its_requests_and_no_others(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     def sometimes(batch: Rows) -> Scores:
@@ -403,7 +403,7 @@ def test_a_failing_batch_fails_all_its_requests_and_no_others(
         run(test)
 
 
-def test_a_long_request_fails_with_its_second_batch(caplog: pytest.LogCaptureFixture) -> None:
+def test_long_request_fails_with_its_second_batch(caplog: pytest.LogCaptureFixture) -> None:
     def second_fails(batch: Rows) -> Scores:
         if 5 in batch:
             raise ValueError
@@ -420,7 +420,7 @@ def test_a_long_request_fails_with_its_second_batch(caplog: pytest.LogCaptureFix
         run(test)
 
 
-def test_an_engine_that_returns_too_few_rows_fails_the_batch(caplog: pytest.LogCaptureFixture) -> None:
+def test_engine_that_returns_too_few_rows_fails_the_batch(caplog: pytest.LogCaptureFixture) -> None:
     async def test() -> None:
         batcher = Batcher(lambda batch: double(batch)[1:], max_batch_size=4)
         with pytest.raises(InferenceFailed):
@@ -430,7 +430,7 @@ def test_an_engine_that_returns_too_few_rows_fails_the_batch(caplog: pytest.LogC
         run(test)
 
 
-def test_an_observer_that_raises_fails_no_request(caplog: pytest.LogCaptureFixture) -> None:
+def test_observer_that_raises_fails_no_request(caplog: pytest.LogCaptureFixture) -> None:
     def broken(scores: Scores, seconds: float) -> None:
         raise RuntimeError
 
@@ -443,7 +443,7 @@ def test_an_observer_that_raises_fails_no_request(caplog: pytest.LogCaptureFixtu
         run(test)
 
 
-def test_a_shut_down_executor_fails_the_requests(caplog: pytest.LogCaptureFixture) -> None:
+def test_shut_down_executor_fails_the_requests(caplog: pytest.LogCaptureFixture) -> None:
     async def test() -> None:
         executor = ThreadPoolExecutor(1)
         executor.shutdown()
@@ -456,7 +456,7 @@ def test_a_shut_down_executor_fails_the_requests(caplog: pytest.LogCaptureFixtur
         run(test)
 
 
-def test_a_deadline_in_the_past_is_rejected_before_any_work() -> None:
+def test_deadline_in_the_past_is_rejected_before_any_work() -> None:
     async def test() -> None:
         batcher = Batcher(
             double, max_batch_size=4, observe=lambda scores, seconds: pytest.fail("the request ran")
@@ -468,7 +468,7 @@ def test_a_deadline_in_the_past_is_rejected_before_any_work() -> None:
     run(test)
 
 
-def test_a_request_that_expires_in_the_queue_is_not_run(
+def test_request_that_expires_in_the_queue_is_not_run(
     gated: tuple[GatedEngine, ThreadPoolExecutor],
 ) -> None:
     engine, executor = gated

@@ -59,7 +59,7 @@ def test_rows_wait_until_a_batch_takes_them() -> None:
     asyncio.run(run())
 
 
-def test_a_long_request_waits_with_the_rows_that_are_left() -> None:
+def test_long_request_waits_with_its_remaining_rows() -> None:
     async def run() -> None:
         queue = Queue(max_queue_delay=0)
         await (await queue.submit(5))
@@ -68,7 +68,7 @@ def test_a_long_request_waits_with_the_rows_that_are_left() -> None:
     asyncio.run(run())
 
 
-def test_a_cancelled_request_does_not_wait() -> None:
+def test_cancelled_request_does_not_wait() -> None:
     async def run() -> None:
         queue = Queue()
         request = await queue.submit(1)
@@ -84,7 +84,7 @@ def test_a_cancelled_request_does_not_wait() -> None:
     asyncio.run(run())
 
 
-def test_an_expired_request_does_not_wait() -> None:
+def test_expired_request_does_not_wait() -> None:
     async def run() -> None:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, ManualClockLoop)
@@ -99,7 +99,7 @@ def test_an_expired_request_does_not_wait() -> None:
         runner.run(run())
 
 
-def test_a_failed_request_does_not_wait() -> None:
+def test_failed_request_does_not_wait() -> None:
     async def run() -> None:
         queue = Queue(fail, max_queue_delay=0)
         request = await queue.submit(5)

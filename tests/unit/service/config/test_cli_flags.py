@@ -21,7 +21,7 @@ def parse(parser: argparse.ArgumentParser, *arguments: str, **variables: str) ->
     return read_settings(parser.parse_args(arguments), variables)
 
 
-def test_a_flag_overrides_its_variable(parser: argparse.ArgumentParser) -> None:
+def test_flag_overrides_its_variable(parser: argparse.ArgumentParser) -> None:
     assert parse(parser, "--port", "9001", CONVSERVE_PORT="9000", CONVSERVE_WORKERS="2") == Settings(
         port=9001, workers=2
     )
@@ -48,7 +48,7 @@ def test_argparse_checks_the_types(parser: argparse.ArgumentParser, arguments: t
         parser.parse_args(arguments)
 
 
-def test_an_error_names_the_flag_or_the_variable(parser: argparse.ArgumentParser) -> None:
+def test_error_names_the_flag_or_the_variable(parser: argparse.ArgumentParser) -> None:
     with pytest.raises(ConfigurationError, match=r"^--workers: "):
         parse(parser, "--workers", "0")
     with pytest.raises(ConfigurationError, match=r"^CONVSERVE_WORKERS: "):

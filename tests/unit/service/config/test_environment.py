@@ -39,7 +39,7 @@ def test_variables_set_settings_in_any_case() -> None:
     ("variable", "nearest"),
     [("CONVSERVE_PROT", "CONVSERVE_PORT"), ("CONVSERVE_API_KEY_FILE", "CONVSERVE_API_KEYS_FILE")],
 )
-def test_an_unknown_variable_is_rejected_with_the_nearest_known_one(variable: str, nearest: str) -> None:
+def test_unknown_variable_is_rejected_with_the_nearest_known_one(variable: str, nearest: str) -> None:
     with pytest.raises(ConfigurationError, match=f"variable {variable}; the nearest is {nearest}$"):
         read_environment({variable: "1"})
 
@@ -55,17 +55,17 @@ def test_variables_of_a_kubernetes_service_are_ignored() -> None:
     assert read.ignored == sorted(SERVICE_LINKS)
 
 
-def test_a_port_that_is_no_service_url_is_a_setting() -> None:
+def test_port_that_is_not_a_service_url_is_a_setting() -> None:
     assert read_environment({"CONVSERVE_PORT": "abc"}).values == {"port": "abc"}
 
 
-def test_an_empty_variable_counts_as_unset() -> None:
+def test_empty_variable_counts_as_unset() -> None:
     empty = {"CONVSERVE_WORKERS": "", "CONVSERVE_TLS_CERT": "", "CONVSERVE_TLS_KEY": ""}
     assert read_environment(empty).values == {}
 
 
 @pytest.mark.parametrize("name", ["api_keys", "api_keys_file", "tls_client_ca", "tls_cert", "tls_key"])
-def test_an_empty_variable_must_not_switch_off_protection(name: str) -> None:
+def test_empty_variable_must_not_switch_off_protection(name: str) -> None:
     variable = f"CONVSERVE_{name.upper()}"
     with pytest.raises(ConfigurationError, match=f"{variable} is empty"):
         read_environment({variable: ""})

@@ -47,9 +47,7 @@ def expected(session: Any, rows: Rows) -> Any:
 
 
 @pytest.mark.parametrize("count", range(1, MAX_SIZE + 1))
-def test_a_batch_of_any_size_returns_its_own_scores(
-    session: Any, cuda_graphs: CudaGraphs, count: int
-) -> None:
+def test_batch_of_any_size_returns_its_own_scores(session: Any, cuda_graphs: CudaGraphs, count: int) -> None:
     cuda_graphs.run(images(MAX_SIZE, seed=1))  # leaves other rows in the buffers
     rows = images(count)
     np.testing.assert_allclose(cuda_graphs.run(rows), expected(session, rows), atol=1e-6)
@@ -71,7 +69,7 @@ def test_concat_does_not_copy_a_single_part(cuda_graphs: CudaGraphs) -> None:
 
 
 @pytest.mark.skipif(cuda_unavailable_reason() is None, reason="this machine has CUDA")
-def test_a_library_that_cannot_be_loaded_gives_a_reason_of_one_line() -> None:
+def test_library_that_cannot_be_loaded_gives_a_one_line_reason() -> None:
     reason = register_cuda_provider()
     assert reason is not None
     assert reason.startswith("ONNX Runtime cannot load ")
@@ -81,7 +79,7 @@ def test_a_library_that_cannot_be_loaded_gives_a_reason_of_one_line() -> None:
 @pytest.mark.gpu
 @needs_cuda
 @pytest.mark.parametrize("name", ["convnet", "lenet5", "signnet"])
-def test_a_device_returns_the_scores_of_the_cpu(name: str) -> None:
+def test_gpu_scores_match_the_cpu(name: str) -> None:
     """Batches of every size, whole and concatenated, captured and replayed in one thread."""
     provider = choose_provider("cuda")
     side, channels = (48, 3) if name == "signnet" else (28, 1)
@@ -105,7 +103,7 @@ def test_a_device_returns_the_scores_of_the_cpu(name: str) -> None:
 
 @pytest.mark.gpu
 @needs_cuda
-def test_a_graph_with_a_dynamic_input_size_is_not_captured() -> None:
+def test_graph_with_a_dynamic_input_size_is_not_captured() -> None:
     engine = Engine(graph("filters"), "maps", choose_provider("cuda"), threads=1)
     cpu = Engine(graph("filters"), "maps", "cpu", threads=1)
     engine.warm_up(images(1, shape=(32, 48, 1)), 1)

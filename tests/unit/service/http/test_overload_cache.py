@@ -26,7 +26,7 @@ def accepting(headers: Headers) -> EncodedResponse | None:
     return None
 
 
-def test_an_overloaded_url_is_rejected() -> None:
+def test_overloaded_url_is_rejected() -> None:
     cache = OverloadCache()
     cache.add(b"POST", b"/a", rejecting)
     response = cache.find(b"POST", b"/a", [])
@@ -43,7 +43,7 @@ def test_other_requests_reach_the_application() -> None:
         assert cache.find(method, url, []) is None
 
 
-def test_the_number_of_urls_is_bounded() -> None:
+def test_number_of_urls_is_bounded() -> None:
     cache = OverloadCache()
     for number in range(MAX_URLS + 1):
         cache.add(b"POST", b"/%d" % number, rejecting)
@@ -81,7 +81,7 @@ def test_requests_are_rejected_until_the_queue_has_room(
     assert 'convserve_requests_total{code="429",model="shades",protocol="native",version="1"} 1.0' in page
 
 
-def test_a_request_with_its_own_deadline_reaches_the_application(
+def test_request_with_its_own_deadline_reaches_the_application(
     responder: OverloadResponder, model: LoadedModel
 ) -> None:
     model.admission.acquire(3)

@@ -146,7 +146,7 @@ APPLICATIONS = {
 
 @pytest.mark.parametrize("app", APPLICATIONS.values(), ids=APPLICATIONS.keys())
 @pytest.mark.parametrize("sent", CONVERSATIONS.values(), ids=CONVERSATIONS.keys())
-def test_the_bytes_are_those_of_uvicorns_own_protocol(sent: list[bytes], app: ASGIApp) -> None:
+def test_bytes_match_uvicorns_protocol(sent: list[bytes], app: ASGIApp) -> None:
     async def converse(make: Callable[[Bench], Any]) -> tuple[bytes, bool]:
         bench = Bench(app)
         transport = RecordingTransport()
@@ -170,7 +170,7 @@ def test_the_bytes_are_those_of_uvicorns_own_protocol(sent: list[bytes], app: AS
 
 
 @pytest.mark.parametrize("app", [echo, responding(b"whole"), responding(b"ab", b"c")])
-def test_the_head_is_written_with_the_first_part_of_the_body(app: ASGIApp) -> None:
+def test_head_is_written_with_the_first_part_of_the_body(app: ASGIApp) -> None:
     async def test() -> None:
         bench = Bench(app)
         bench.send(POST)
@@ -182,7 +182,7 @@ def test_the_head_is_written_with_the_first_part_of_the_body(app: ASGIApp) -> No
     on_bench(test)
 
 
-def test_a_whole_response_without_a_length_gets_one() -> None:
+def test_complete_response_gets_a_content_length() -> None:
     async def test() -> None:
         bench = Bench(responding(b"whole"))
         bench.send(GET)
@@ -193,7 +193,7 @@ def test_a_whole_response_without_a_length_gets_one() -> None:
     on_bench(test)
 
 
-def test_a_response_waits_for_a_client_that_does_not_read() -> None:
+def test_response_waits_for_a_client_that_does_not_read() -> None:
     async def test() -> None:
         bench = Bench(echo)
         bench.connection.pause_writing()
@@ -218,7 +218,7 @@ def test_a_response_waits_for_a_client_that_does_not_read() -> None:
         (POST[:-3].replace(b"3", b"9999") + bytes(2000), 429, RejectionReason.TOO_MANY_BYTES),
     ],
 )
-def test_a_rejection_has_the_headers_of_every_response(
+def test_rejection_has_the_headers_of_every_response(
     sent: bytes, status: int, reason: RejectionReason
 ) -> None:
     async def test() -> None:
@@ -248,7 +248,7 @@ def test_a_rejection_has_the_headers_of_every_response(
         (POST[:-1], RejectionReason.SLOW_BODY, 408),
     ],
 )
-def test_a_slow_client_is_rejected_and_then_cut(sent: bytes, reason: RejectionReason, waits: int) -> None:
+def test_slow_client_is_rejected_and_disconnected(sent: bytes, reason: RejectionReason, waits: int) -> None:
     async def test() -> None:
         bench = Bench(echo, head_timeout_s=5, body_timeout_s=5)
         bench.send(sent)
@@ -265,7 +265,7 @@ def test_a_slow_client_is_rejected_and_then_cut(sent: bytes, reason: RejectionRe
     on_bench(test)
 
 
-def test_an_idle_connection_is_closed_after_its_time() -> None:
+def test_idle_connection_is_closed_after_the_timeout() -> None:
     async def test() -> None:
         bench = Bench(echo)
         bench.send(GET)
@@ -279,7 +279,7 @@ def test_an_idle_connection_is_closed_after_its_time() -> None:
     on_bench(test)
 
 
-def test_a_connection_stays_while_its_request_is_answered() -> None:
+def test_connection_stays_open_during_a_request() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await asyncio.Event().wait()
 
@@ -297,7 +297,7 @@ def test_a_connection_stays_while_its_request_is_answered() -> None:
     on_bench(test)
 
 
-def test_the_rest_of_a_body_is_discarded_after_the_response() -> None:
+def test_rest_of_a_body_is_discarded_after_the_response() -> None:
     async def test() -> None:
         bench = Bench(early())
         bench.send(POST[:-3])
@@ -312,7 +312,7 @@ def test_the_rest_of_a_body_is_discarded_after_the_response() -> None:
     on_bench(test)
 
 
-def test_a_close_waits_for_the_rest_of_the_body() -> None:
+def test_close_waits_for_the_rest_of_the_body() -> None:
     async def test() -> None:
         bench = Bench(early())
         bench.send(CLOSING[:-3])
@@ -326,7 +326,7 @@ def test_a_close_waits_for_the_rest_of_the_body() -> None:
     on_bench(test)
 
 
-def test_a_response_before_a_malformed_request_is_completed() -> None:
+def test_response_before_a_malformed_request_is_completed() -> None:
     async def test() -> None:
         bench = Bench(echo)
         bench.send(POST + b"NONSENSE\r\n\r\n")
@@ -339,7 +339,7 @@ def test_a_response_before_a_malformed_request_is_completed() -> None:
     on_bench(test)
 
 
-def test_an_offer_to_upgrade_is_ignored_with_the_same_leniency() -> None:
+def test_upgrade_header_is_ignored() -> None:
     offer = CLOSING.replace(b"Connection: close", b"Connection: Upgrade, close\r\nUpgrade: h2c")
 
     async def test() -> None:
@@ -353,7 +353,7 @@ def test_an_offer_to_upgrade_is_ignored_with_the_same_leniency() -> None:
     on_bench(test)
 
 
-def test_an_application_that_fails_before_its_first_byte_gets_a_500(caplog: pytest.LogCaptureFixture) -> None:
+def test_application_that_fails_before_its_first_byte_gets_a_500(caplog: pytest.LogCaptureFixture) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         raise LookupError("of the application")
@@ -378,7 +378,7 @@ def test_an_application_that_fails_before_its_first_byte_gets_a_500(caplog: pyte
         responding(b"", headers=[(b"x", b"a\r\nb: c")]),
     ],
 )
-def test_a_response_that_contradicts_itself_is_a_500(app: ASGIApp, caplog: pytest.LogCaptureFixture) -> None:
+def test_inconsistent_response_is_a_500(app: ASGIApp, caplog: pytest.LogCaptureFixture) -> None:
     async def test() -> None:
         bench = Bench(app)
         bench.send(GET)
@@ -390,7 +390,7 @@ def test_a_response_that_contradicts_itself_is_a_500(app: ASGIApp, caplog: pytes
     assert "RuntimeError" in caplog.text
 
 
-def test_a_disconnect_cancels_an_application_that_asks_for_it() -> None:
+def test_disconnect_cancels_an_application_that_opts_in() -> None:
     ended: list[tuple[Any, ...]] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -413,7 +413,7 @@ def test_a_disconnect_cancels_an_application_that_asks_for_it() -> None:
     on_bench(test)
 
 
-def test_receive_tells_of_a_disconnect() -> None:
+def test_receive_reports_a_disconnect() -> None:
     received: list[str] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -472,7 +472,7 @@ def test_reading_pauses_while_a_body_is_not_consumed() -> None:
     on_bench(test)
 
 
-def test_each_state_is_reached() -> None:
+def test_every_state_is_reached() -> None:
     """The states of one connection, in the order in which a client can bring them about."""
 
     async def test() -> None:

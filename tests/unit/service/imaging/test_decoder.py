@@ -83,7 +83,7 @@ def test_every_mode_of_every_format_is_decoded(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_decoded_image_is_freed_with_its_last_reference(name: str) -> None:
+def test_decoded_image_is_freed_with_its_last_reference(name: str) -> None:
     decoder = Decoder(spec(channels=3), max_pixels=1_000_000)
     gc.disable()  # it would also free reference cycles
     try:
@@ -114,7 +114,7 @@ def test_non_finite_values_are_black() -> None:
 
 
 @pytest.mark.parametrize("form", ["GIF", "WEBP", "PNG", "TIFF"])
-def test_the_first_frame_is_decoded(form: str) -> None:
+def test_first_frame_is_decoded(form: str) -> None:
     frames = [Image.fromarray(pixels) for pixels in (RGB, RGB[::-1], RGB[:, ::-1])]
     if form == "GIF":
         frames = [frame.quantize(256) for frame in frames]
@@ -203,7 +203,7 @@ def test_damaged_metadata_is_ignored(metadata: bytes) -> None:
 
 
 @pytest.mark.parametrize("resize", RESIZE_RULES)
-def test_an_image_of_the_model_size_keeps_every_bit(resize: str) -> None:
+def test_image_of_the_model_size_keeps_every_bit(resize: str) -> None:
     noise = np.random.default_rng(7).integers(0, 256, (28, 28), np.uint8)
 
     assert np.array_equal(decode(encode(noise, "PNG"), resize=resize)[..., 0], noise)
@@ -326,7 +326,7 @@ def test_coloured_backgrounds_are_judged_by_luma(background: tuple[int, int, int
     assert (out == (np.subtract(255, background) if light else background)).all()
 
 
-def test_a_transparent_background_is_white() -> None:
+def test_transparent_background_is_white() -> None:
     stroke = drawing(0, 255)
     drawn = Image.new("L", (28, 28), 0)
     drawn.putalpha(Image.fromarray(stroke))
@@ -406,7 +406,7 @@ def test_open_reads_the_number_of_pixels() -> None:
     assert decoder.open(encode(Image.new("L", (40, 30)), "PNG")).pixels == 1200
 
 
-def test_a_decoder_is_thread_safe() -> None:
+def test_decoder_is_thread_safe() -> None:
     decoder = Decoder(spec(channels=3, polarity="light-on-dark", height=20, width=30), max_pixels=1000)
     bodies = [case.data for case in CASES.values()] * 4
     alone = [decoder.decode(decoder.open(body)) for body in bodies]
@@ -456,7 +456,7 @@ def test_invalid_images_are_rejected_with_a_reason(data: bytes, sentence: str) -
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_truncated_image_is_rejected_or_complete(name: str) -> None:
+def test_truncated_image_is_rejected_or_complete(name: str) -> None:
     data = CASES[name].data
     whole = decode(data, channels=3)
     rejected = 0
@@ -537,7 +537,7 @@ def test_damaged_images_are_decoded_or_rejected(bodies: list[bytes], data: st.Da
     check(bytes(body), data.draw(st.sampled_from(SPECS)))
 
 
-def test_a_thousand_damaged_images_in_a_row() -> None:
+def test_many_damaged_images_are_rejected_in_a_row() -> None:
     rng = random.Random(20)
     for _ in range(1000):
         body = bytearray(rng.choice(ALL))
@@ -592,7 +592,7 @@ def test_data_appended_to_a_jpeg_is_not_counted() -> None:
     assert np.array_equal(decode(photograph + film), decode(photograph))
 
 
-def test_an_image_of_exactly_the_limit_is_decoded() -> None:
+def test_image_of_exactly_the_limit_is_decoded() -> None:
     data = encode(Image.new("L", (100, 50), 9), "PNG")
 
     assert (decode(data, max_pixels=5000) == 9).all()

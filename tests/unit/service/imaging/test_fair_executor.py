@@ -1,4 +1,4 @@
-"""Round robin between the keys of a shared thread pool."""
+"""The executor shares its threads between keys by round robin."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from service.imaging.fair_executor import FairExecutor
 
 
 async def queue_up(executor: FairExecutor, gate: threading.Event, *keys: str) -> list[str]:
-    """The order in which one thread runs waiting jobs with these keys."""
+    """Queue jobs with these keys on one thread and return the order in which they run."""
     order: list[str] = []
 
     def job(key: str) -> Callable[[], None]:
@@ -27,14 +27,14 @@ async def queue_up(executor: FairExecutor, gate: threading.Event, *keys: str) ->
     return order
 
 
-def test_keys_are_served_in_turn() -> None:
+def test_keys_run_in_round_robin_order() -> None:
     executor = FairExecutor(1, "test")
     order = asyncio.run(queue_up(executor, threading.Event(), "a", "a", "a", "a", "b", "b", "c"))
     assert order == ["a", "b", "c", "a", "b", "a", "a"]
     executor.close()
 
 
-def test_a_job_reexecutor_and_raises_to_its_caller() -> None:
+def test_result_and_exception_reach_the_caller() -> None:
     async def run() -> None:
         executor = FairExecutor(2, "test")
         assert await executor.run("a", lambda: 42) == 42
@@ -46,7 +46,7 @@ def test_a_job_reexecutor_and_raises_to_its_caller() -> None:
     asyncio.run(run())
 
 
-def test_a_cancelled_job_is_not_started() -> None:
+def test_cancelled_job_is_not_started() -> None:
     async def run() -> None:
         executor, gate, started = FairExecutor(1, "test"), threading.Event(), threading.Event()
         first = asyncio.create_task(executor.run("a", gate.wait))
@@ -64,7 +64,7 @@ def test_a_cancelled_job_is_not_started() -> None:
     asyncio.run(run())
 
 
-def test_as_many_jobs_run_at_a_time_as_there_are_threads() -> None:
+def test_each_thread_runs_one_job() -> None:
     async def run() -> None:
         executor, barrier = FairExecutor(3, "test"), threading.Barrier(3)
         places = await asyncio.gather(*(executor.run(str(key), barrier.wait) for key in range(9)))

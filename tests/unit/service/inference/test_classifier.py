@@ -102,7 +102,7 @@ def test_images_decoded_concurrently_share_a_batch(repository: Path) -> None:
     assert run(repository, test) == [2]
 
 
-def test_a_single_image_is_not_delayed(repository: Path) -> None:
+def test_single_image_is_not_delayed(repository: Path) -> None:
     async def test(harness: ClassifierHarness) -> None:
         harness.open_gates(3)
         assert label(await harness.infer(3)) == 3
@@ -111,7 +111,7 @@ def test_a_single_image_is_not_delayed(repository: Path) -> None:
 
 
 @pytest.mark.parametrize("cancelled", [False, True])
-def test_a_batch_does_not_wait_for_broken_or_cancelled_images(repository: Path, cancelled: bool) -> None:
+def test_batch_does_not_wait_for_broken_or_cancelled_images(repository: Path, cancelled: bool) -> None:
     async def test(harness: ClassifierHarness) -> None:
         first, second = harness.infer(1), harness.infer(BROKEN)
         await asyncio.sleep(0)

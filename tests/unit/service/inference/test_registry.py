@@ -53,7 +53,7 @@ def test_names_and_versions_are_resolved(tmp_path: Path) -> None:
         models.resolve("b", "7")
 
 
-def test_the_default_model_is_the_setting_or_convnet_or_the_first_classifier(
+def test_default_model_is_the_setting_or_convnet_or_the_first_classifier(
     tmp_path: Path,
 ) -> None:
     publish_shades(tmp_path, "zebra")
@@ -87,7 +87,7 @@ def test_default_model_that_failed_to_load_makes_the_server_unready(
     assert opened(tmp_path, default_model="ape").ready
 
 
-def test_a_broken_version_is_reported_and_the_others_are_served(
+def test_broken_version_is_reported_and_the_others_are_served(
     repository: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     broken = publish_shades(repository)
@@ -102,7 +102,7 @@ def test_a_broken_version_is_reported_and_the_others_are_served(
         models.resolve("shades", "2")
 
 
-def test_a_file_that_is_not_onnx_is_rejected(repository: Path) -> None:
+def test_file_that_is_not_onnx_is_rejected(repository: Path) -> None:
     version = repository / "shades/1"
     (version / "model.onnx").write_bytes(b"not a graph")
     redigest(version)
@@ -118,7 +118,7 @@ def test_a_file_that_is_not_onnx_is_rejected(repository: Path) -> None:
         ({"output": {"name": "dense"}}, "has no output 'dense'; it has probabilities"),
     ],
 )
-def test_a_graph_that_differs_from_its_manifest_is_rejected(
+def test_graph_that_differs_from_its_manifest_is_rejected(
     repository: Path, change: dict[str, dict[str, object]], sentence: str
 ) -> None:
     path = repository / "shades/1/manifest.json"
@@ -130,7 +130,7 @@ def test_a_graph_that_differs_from_its_manifest_is_rejected(
         opened(repository)
 
 
-def test_a_graph_with_several_inputs_is_rejected(repository: Path) -> None:
+def test_graph_with_several_inputs_is_rejected(repository: Path) -> None:
     model = onnx.load_model_from_string(graph())
     model.graph.input.append(onnx.helper.make_tensor_value_info("more", onnx.TensorProto.FLOAT, [1]))
     (repository / "shades/1/model.onnx").write_bytes(model.SerializeToString())
@@ -139,7 +139,7 @@ def test_a_graph_with_several_inputs_is_rejected(repository: Path) -> None:
         opened(repository)
 
 
-def test_a_graph_with_a_fixed_batch_size_is_rejected(repository: Path) -> None:
+def test_graph_with_a_fixed_batch_size_is_rejected(repository: Path) -> None:
     model = onnx.load_model_from_string(graph())
     model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 4
     (repository / "shades/1/model.onnx").write_bytes(model.SerializeToString())
@@ -148,7 +148,7 @@ def test_a_graph_with_a_fixed_batch_size_is_rejected(repository: Path) -> None:
         opened(repository)
 
 
-def test_a_model_with_wrong_golden_outputs_is_rejected(repository: Path) -> None:
+def test_model_with_wrong_golden_outputs_is_rejected(repository: Path) -> None:
     path = repository / "shades/1/golden.npz"
     with np.load(path) as arrays:
         inputs, outputs = arrays["inputs"], arrays["outputs"]
@@ -160,7 +160,7 @@ def test_a_model_with_wrong_golden_outputs_is_rejected(repository: Path) -> None
         opened(repository)
 
 
-def test_an_empty_repository_is_an_error(tmp_path: Path) -> None:
+def test_empty_repository_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(NothingToServe, match=r"contains no <name>/<version>/ folder"):
         opened(tmp_path)
 
@@ -185,7 +185,7 @@ def test_cuda_reproduces_the_golden_outputs(repository: Path) -> None:
     assert opened(repository, provider="cuda").resolve().engine.provider == "cuda"
 
 
-def test_the_threads_setting_is_applied(repository: Path) -> None:
+def test_threads_setting_is_applied(repository: Path) -> None:
     assert opened(repository, threads=2).resolve().engine.threads == 2
     assert opened(repository).resolve().engine.threads == 1  # more threads gain nothing for so small a graph
 
@@ -200,7 +200,7 @@ def test_drain_fails_readiness_before_requests_are_rejected(repository: Path) ->
         models.resolve()
 
 
-def test_a_missing_repository_is_a_configuration_error(tmp_path: Path, repository: Path) -> None:
+def test_missing_repository_is_a_configuration_error(tmp_path: Path, repository: Path) -> None:
     shutil.rmtree(repository)
     with pytest.raises(ConfigurationError):
         opened(repository)

@@ -1,4 +1,4 @@
-"""The load generator reads what a server takes from its pages, and from the Open Inference Protocol alone."""
+"""The load generator reads the model and its input from the pages of any Open Inference server."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(page or b"")
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Keep the output of the tests clean."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def metadata(datatype: str, shape: list[int]) -> bytes:
         ("FP32", [-1, -1, -1, 3], "float32", "NHWC", (DEFAULT_SIDE, DEFAULT_SIDE)),
     ],
 )
-def test_the_input_is_read_from_the_metadata_of_the_protocol(
+def test_input_is_read_from_the_metadata_of_the_protocol(
     pages: dict[str, bytes],
     url: str,
     datatype: str,
@@ -78,7 +78,7 @@ def test_the_input_is_read_from_the_metadata_of_the_protocol(
 
 
 @pytest.mark.parametrize("page", [metadata("INT64", [-1, 28, 28, 1]), metadata("FP32", [-1, 10]), b"{}"])
-def test_an_input_that_is_no_image_has_no_tensor(pages: dict[str, bytes], url: str, page: bytes) -> None:
+def test_input_that_is_not_an_image_has_no_tensor(pages: dict[str, bytes], url: str, page: bytes) -> None:
     pages["/v2/models/m"] = page
     target = Target.discover(url, "m", None, None)
     assert target.spec is None
@@ -86,32 +86,32 @@ def test_an_input_that_is_no_image_has_no_tensor(pages: dict[str, bytes], url: s
         _ = target.tensor
 
 
-def test_the_default_model_has_to_be_named_by_the_server(pages: dict[str, bytes], url: str) -> None:
+def test_server_without_a_default_model_requires_the_model_option(pages: dict[str, bytes], url: str) -> None:
     pages["/models"] = b"{}"
     with pytest.raises(ConfigurationError, match="--model"):
         Target.discover(url, None, None, None)
 
 
 @pytest.mark.parametrize("page", [b"error", b"<html>", b"[]"])
-def test_an_unusable_page_is_an_error_of_the_server(pages: dict[str, bytes], url: str, page: bytes) -> None:
+def test_invalid_page_is_a_server_error(pages: dict[str, bytes], url: str, page: bytes) -> None:
     pages["/v2/models/m"] = page
     with pytest.raises(RemoteServerError, match=r"/v2/models/m"):
         Target.discover(url, "m", None, None)
 
 
-def test_a_server_that_cannot_be_reached_is_named() -> None:
+def test_error_names_an_unreachable_server() -> None:
     with pytest.raises(RemoteServerError, match=r"127\.0\.0\.1:1\b"):
         Target.discover("http://127.0.0.1:1", "m", None, None)
 
 
 @pytest.mark.parametrize("address", ["ftp://127.0.0.1", "127.0.0.1:8000", "http://"])
-def test_an_address_is_a_url_of_http(address: str) -> None:
+def test_address_must_be_an_http_url(address: str) -> None:
     with pytest.raises(ConfigurationError, match="URL"):
         Target.discover(address, "m", None, None)
 
 
 @pytest.mark.parametrize("grpc", ["8001", "localhost:", "localhost:http"])
-def test_an_address_of_grpc_has_a_host_and_a_port(pages: dict[str, bytes], url: str, grpc: str) -> None:
+def test_grpc_address_must_have_a_host_and_a_port(pages: dict[str, bytes], url: str, grpc: str) -> None:
     pages["/v2/models/m"] = metadata("FP32", [-1, 3, 8, 8])
     with pytest.raises(ConfigurationError, match="--grpc"):
         Target.discover(url, "m", grpc, None)

@@ -77,7 +77,7 @@ def test_any_height_and_width_by_predict(client: TestClient, member: str, named:
     np.testing.assert_allclose(response.json()[named], feature_maps(pixels), atol=1e-3)
 
 
-def test_an_encoded_image_keeps_its_size(client: TestClient) -> None:
+def test_encoded_image_keeps_its_size(client: TestClient) -> None:
     pixels = images(1, 11, 23)
     buffer = io.BytesIO()
     Image.fromarray(pixels[0, ..., 0]).save(buffer, "PNG")
@@ -148,7 +148,7 @@ def test_large_feature_maps_need_binary_outputs(client: TestClient) -> None:
             assert_error(response, 400, "request binary data")
 
 
-def test_an_image_over_the_pixel_limit_is_not_decoded(client: TestClient) -> None:
+def test_image_over_the_pixel_limit_is_not_decoded(client: TestClient) -> None:
     buffer = io.BytesIO()
     Image.new("L", (4096, 1025)).save(buffer, "PNG")
     response = client.post("/v2/models/filters/infer", content=buffer.getvalue(), headers={LENGTH: "0"})
@@ -168,7 +168,7 @@ def test_dynamic_axes_in_metadata(client: TestClient) -> None:
     assert [axis["size"] for axis in described["tensor_shape"]["dim"]] == ["-1", "-1", "-1", "4"]
 
 
-def test_the_list_of_models_describes_the_output(client: TestClient) -> None:
+def test_list_of_models_describes_the_output(client: TestClient) -> None:
     (model,) = client.get("/models").json()["models"]
     assert model["accuracy"] is None
     assert model["output"]["kind"] == "maps"
@@ -184,7 +184,7 @@ def test_no_predictions_are_counted(client: TestClient) -> None:
     assert "convserve_predictions_total{" not in page
 
 
-def test_a_map_model_is_never_the_default(models: Path) -> None:
+def test_map_model_is_never_the_default(models: Path) -> None:
     with TestClient(create_app(Settings(models=models))) as alone:
         response = alone.post("/classify", content=image(7))
         assert_error(response, 404, "no model 'convnet' is served; available: filters")

@@ -15,7 +15,7 @@ from tests.support.models.gray_classifier import LABELS, image, level, publish_s
 PNG = {"Content-Type": "image/png"}
 
 
-def test_the_root_links_to_the_endpoints(client: TestClient) -> None:
+def test_root_links_to_the_endpoints(client: TestClient) -> None:
     document = client.get("/").json()
     assert document["status"] == "alive"
     for name, path in document["links"].items():
@@ -68,7 +68,7 @@ def test_models_lists_served_and_failed_versions(repository: Path) -> None:
     assert one == {"name": "shades", "versions": [model], "failed": [failure]}
 
 
-def test_an_unknown_model(client: TestClient) -> None:
+def test_unknown_model(client: TestClient) -> None:
     response = client.get("/models/none")
     assert response.status_code == 404
     assert response.json() == {"error": "no model 'none' is served; available: shades"}
@@ -84,7 +84,7 @@ def test_metrics_in_both_formats(client: TestClient) -> None:
     assert open_metrics.text.endswith("# EOF\n")
 
 
-def test_the_documentation_page(client: TestClient) -> None:
+def test_documentation_page(client: TestClient) -> None:
     assert "swagger" in client.get("/docs").text
 
 
@@ -105,14 +105,14 @@ def test_every_openapi_example_works(client: TestClient) -> None:
     assert len(tried) == 15
 
 
-def test_the_openapi_example_is_the_models_image(client: TestClient) -> None:
+def test_openapi_example_is_the_image_of_the_model(client: TestClient) -> None:
     paths = client.get("/openapi.json").json()["paths"]
     example = paths["/classify"]["post"]["requestBody"]["content"]["application/json"]["example"]
     image = base64.b64decode(example["images"][0]["b64"])
     assert client.post("/classify", content=image).json()["predictions"][0]["label"] == "shade 7"
 
 
-def test_an_internal_error_is_a_generic_500(repository: Path) -> None:
+def test_internal_error_is_a_generic_500(repository: Path) -> None:
     app: FastAPI = create_app(Settings(models=repository))
 
     @app.get("/broken")

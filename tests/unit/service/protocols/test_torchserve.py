@@ -18,7 +18,7 @@ PREDICT = "/predictions/shades"
 
 @pytest.mark.parametrize("method", ["POST", "PUT"])  # curl -d, curl -T
 @pytest.mark.parametrize("headers", [{}, {"Content-Type": "application/x-www-form-urlencoded"}])
-def test_a_raw_image_of_any_media_type(client: TestClient, method: str, headers: dict[str, str]) -> None:
+def test_raw_image_of_any_media_type(client: TestClient, method: str, headers: dict[str, str]) -> None:
     response = client.request(method, PREDICT, content=image(level(6)), headers=headers)
     assert response.status_code == 200
     native = client.post("/classify", content=image(level(6))).json()["predictions"][0]["top_k"]
@@ -27,7 +27,7 @@ def test_a_raw_image_of_any_media_type(client: TestClient, method: str, headers:
 
 
 @pytest.mark.parametrize("field", ["data", "body"])
-def test_a_form_of_one_file(client: TestClient, field: str) -> None:
+def test_form_of_one_file(client: TestClient, field: str) -> None:
     response = client.post(PREDICT, files={field: ("six.png", image(level(6)))})
     assert next(iter(response.json())) == "shade 6"
 
@@ -64,6 +64,6 @@ def test_errors(client: TestClient, request_: dict[str, Any], status: int, sente
     assert_error(client.post(PREDICT, **request_), status, sentence)
 
 
-def test_an_unknown_model_and_a_wrong_method(client: TestClient) -> None:
+def test_unknown_model_and_a_wrong_method(client: TestClient) -> None:
     assert_error(client.put("/predictions/none", content=image(0)), 404, "no model 'none' is served")
     assert_error(client.get(PREDICT), 405, "Method Not Allowed")

@@ -42,7 +42,7 @@ def test_other_entries_are_skipped(repository: Path) -> None:
     assert only(repository).version == "1"
 
 
-def test_a_missing_repository_is_a_configuration_error(tmp_path: Path) -> None:
+def test_missing_repository_is_a_configuration_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="nowhere cannot be read: No such file"):
         list(find_versions(tmp_path / "nowhere"))
 
@@ -57,7 +57,7 @@ def test_a_missing_repository_is_a_configuration_error(tmp_path: Path) -> None:
         ({"max_batch_size": "16"}, "max_batch_size: Input should be a valid integer"),
     ],
 )
-def test_an_invalid_manifest_is_rejected(repository: Path, change: dict[str, Any], sentence: str) -> None:
+def test_invalid_manifest_is_rejected(repository: Path, change: dict[str, Any], sentence: str) -> None:
     edit(repository / "shades/1/manifest.json", change)
     with pytest.raises(InvalidModel, match=sentence):
         only(repository).manifest()
@@ -78,19 +78,19 @@ def test_normalisation_must_fit_the_input(repository: Path, change: dict[str, An
         only(repository).manifest()
 
 
-def test_a_missing_manifest_is_rejected(repository: Path) -> None:
+def test_missing_manifest_is_rejected(repository: Path) -> None:
     (repository / "shades/1/manifest.json").unlink()
     with pytest.raises(InvalidModel, match=r"manifest\.json cannot be read: No such file"):
         only(repository).manifest()
 
 
-def test_a_manifest_that_is_not_json_is_rejected(repository: Path) -> None:
+def test_manifest_that_is_not_json_is_rejected(repository: Path) -> None:
     (repository / "shades/1/manifest.json").write_text("{")
     with pytest.raises(InvalidModel, match="the whole file: Invalid JSON"):
         only(repository).manifest()
 
 
-def test_the_graph_is_verified_by_its_digest(repository: Path) -> None:
+def test_graph_is_verified_by_its_digest(repository: Path) -> None:
     folder = only(repository)
     manifest = folder.manifest()
     assert folder.graph(manifest).name == "model.onnx"
@@ -132,7 +132,7 @@ def test_golden_outputs_must_fit_the_model(
 
 
 @pytest.mark.parametrize("content", [b"", b"PK rubbish", b"\x93NUMPY"])
-def test_a_damaged_golden_archive_is_rejected(repository: Path, content: bytes) -> None:
+def test_damaged_golden_archive_is_rejected(repository: Path, content: bytes) -> None:
     folder = only(repository)
     (folder.path / "golden.npz").write_bytes(content)
     with pytest.raises(InvalidModel, match=r"golden\.npz cannot be read"):
@@ -151,7 +151,7 @@ def without_root_permissions() -> Iterator[None]:
         os.seteuid(user)
 
 
-def test_an_unreadable_model_does_not_hide_others() -> None:
+def test_unreadable_model_does_not_hide_others() -> None:
     with TemporaryDirectory() as folder:
         repository = Path(folder)
         repository.chmod(0o755)

@@ -11,7 +11,7 @@ from service.security.api_keys import ApiKeyStore, Scope, digest_of, new_key, re
 OLD, NEW = "the-first-key-of-two", "the-other-key-of-two"
 
 
-def test_a_line_has_a_name_scopes_and_a_key_or_digest() -> None:
+def test_line_has_a_name_scopes_and_a_key_or_digest() -> None:
     plain, digest = read_keys(f"# list\n\nmobile infer {OLD}\nops infer,admin {digest_of(NEW)} 2.5\n", "file")
     assert (plain.name, plain.scopes, plain.rate) == ("mobile", frozenset({Scope.INFER}), None)
     assert (digest.name, digest.rate) == ("ops", 2.5)
@@ -34,7 +34,7 @@ def test_a_line_has_a_name_scopes_and_a_key_or_digest() -> None:
         *((f"mobile infer {OLD} {rate}", "the rate of mobile") for rate in ("0", "-1", "nan", "inf", "x")),
     ],
 )
-def test_an_invalid_line_is_numbered_and_not_quoted(line: str, complaint: str) -> None:
+def test_invalid_line_is_numbered_and_not_quoted(line: str, complaint: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         read_keys(f"ops admin {NEW};{line}", "CONVSERVE_API_KEYS")
     assert str(caught.value).startswith("CONVSERVE_API_KEYS, key 2: ")
@@ -43,7 +43,7 @@ def test_an_invalid_line_is_numbered_and_not_quoted(line: str, complaint: str) -
     assert "secret" not in str(caught.value)
 
 
-def test_a_name_may_have_several_keys() -> None:
+def test_name_may_have_several_keys() -> None:
     store = ApiKeyStore(f"mobile infer {OLD}; mobile infer {NEW}", None)
     for key in (OLD, NEW):
         found = store.find(key.encode())
@@ -54,7 +54,7 @@ def test_a_name_may_have_several_keys() -> None:
     assert store.find(digest_of(OLD).encode()) is None
 
 
-def test_a_store_without_keys_is_an_error(tmp_path: Path) -> None:
+def test_store_without_keys_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "keys").write_text("# no key yet\n")
     with pytest.raises(ConfigurationError, match="contain no API key"):
         ApiKeyStore("", tmp_path / "keys")
@@ -62,7 +62,7 @@ def test_a_store_without_keys_is_an_error(tmp_path: Path) -> None:
         ApiKeyStore("", tmp_path / "absent")
 
 
-def test_a_changed_file_is_reloaded(tmp_path: Path) -> None:
+def test_changed_file_is_reloaded(tmp_path: Path) -> None:
     file = tmp_path / "keys"
     file.write_text(f"mobile infer {OLD}\n")
     store = ApiKeyStore("", file)
@@ -73,7 +73,7 @@ def test_a_changed_file_is_reloaded(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"mobile everything\n", b"\xff\xfe", b""])
-def test_an_invalid_file_keeps_the_previous_keys(
+def test_invalid_file_keeps_the_previous_keys(
     tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = tmp_path / "keys"

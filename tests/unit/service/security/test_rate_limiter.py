@@ -10,7 +10,7 @@ from service.security.rate_limiter import RateLimiter
 SLOW = 0.001  # once in a thousand seconds, longer than any test
 
 
-def test_a_burst_of_one_second_is_admitted() -> None:
+def test_burst_of_one_second_is_admitted() -> None:
     rates = RateLimiter(None)
     admitted = list(takewhile(lambda wait: not wait, (rates.take("mobile", 1000.0) for _ in range(100_000))))
     assert len(admitted) >= 1000

@@ -1,4 +1,4 @@
-"""The quota is read from files as the kernel lays them out, written here into a folder."""
+"""The quota is read from control-group files, which these tests write to a folder."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_affinity_applies_without_control_groups(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("cpu_max", "cores"),
-    [("max 100000", 16), ("200000 100000", 2), ("250000 100000", 2), ("50000 100000", 1), ("rubbish", 16)],
+    [("max 100000", 16), ("200000 100000", 2), ("250000 100000", 2), ("50000 100000", 1), ("invalid", 16)],
 )
 def test_quota_of_version_2(tmp_path: Path, cpu_max: str, cores: int) -> None:
     write(tmp_path / "proc/self/cgroup", "0::/\n")

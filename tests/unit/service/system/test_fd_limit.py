@@ -1,4 +1,4 @@
-"""The limit of open files is raised as far as needed; it bounds the connections otherwise."""
+"""The limit of open files is raised if possible; otherwise it bounds the connections."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.server.server_process import ROOT
 
-# A process can lower its hard limit and not raise it again, so each case has a process of its own.
+# A process cannot raise its hard limit again after lowering it, so each case runs in a separate process.
 CODE = """
 import resource, sys
 from service.system.fd_limit import raise_fd_limit
@@ -29,7 +29,7 @@ print(raise_fd_limit(wanted), resource.getrlimit(resource.RLIMIT_NOFILE)[0])
         (64, 64, 1000, 1, 64),
     ],
 )
-def test_connections_fit_the_limit_of_open_files(
+def test_fd_limit_is_raised_or_bounds_the_connections(
     soft: int, hard: int, wanted: int, room: int, raised: int
 ) -> None:
     arguments = [str(number) for number in (soft, hard, wanted)]

@@ -10,7 +10,7 @@ import pytest
 from service.system.shared_memory import ALL_PROCESSES, PAGE_BYTES, FloatTable, IntTable, forget
 
 
-def test_a_key_has_one_row() -> None:
+def test_key_has_one_row() -> None:
     table = IntTable(None, "counts")
     table.row("a", 2)[1] = 5
     assert table.row("a", 2).tolist() == [0, 5]
@@ -26,7 +26,7 @@ def test_rows_of_any_length_and_number_are_kept(tmp_path: Path) -> None:
     assert read == {f"row {index} ☃": (length, float(index)) for index, length in enumerate(lengths)}
 
 
-def test_each_process_has_its_own_rows_until_they_are_forgotten(tmp_path: Path) -> None:
+def test_process_has_its_own_rows_until_they_are_forgotten(tmp_path: Path) -> None:
     tables = [IntTable(tmp_path, "counts", owner=owner) for owner in ("1", "11")]
     for value, table in enumerate(tables, start=1):
         table.row("a", 1)[0] = value
@@ -35,13 +35,13 @@ def test_each_process_has_its_own_rows_until_they_are_forgotten(tmp_path: Path) 
     assert [numbers[0] for _, numbers in tables[0].rows()] == [2]
 
 
-def test_a_process_with_the_number_of_an_ended_one_continues_its_rows(tmp_path: Path) -> None:
+def test_process_with_a_reused_id_continues_the_rows(tmp_path: Path) -> None:
     IntTable(tmp_path, "counts").row("a", 1)[0] = 5
     IntTable(tmp_path, "counts").row("a", 1)[0] += 1
     assert [(key, list(numbers)) for key, numbers in IntTable(tmp_path, "counts").rows()] == [("a", [6])]
 
 
-def test_all_processes_share_the_rows_of_a_common_table(tmp_path: Path) -> None:
+def test_common_table_shares_rows_between_processes(tmp_path: Path) -> None:
     first, second = (IntTable(tmp_path, "rates", owner=ALL_PROCESSES) for _ in range(2))
     for number in range(PAGE_BYTES // 32):  # more than a page
         first.row(f"first {number}", 1)[0] = number

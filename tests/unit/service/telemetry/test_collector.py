@@ -64,7 +64,7 @@ def test_metrics_of_several_processes_are_summed(tmp_path: Path) -> None:
     assert scraped.total("x_seconds_sum") == 2
 
 
-def test_an_ended_process_keeps_its_counts_but_not_its_gauges(tmp_path: Path) -> None:
+def test_ended_process_keeps_its_counts_but_not_its_gauges(tmp_path: Path) -> None:
     writer = [sys.executable, "-c", WRITER, str(tmp_path), "1"]
     pid = int(subprocess.run(writer, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
     forget(tmp_path, GAUGES, pid)

@@ -1,4 +1,4 @@
-"""Lines of one turn of the event loop are one write; warnings, and lines from elsewhere, are immediate."""
+"""Lines of one event-loop iteration are one write; warnings and lines outside of a loop are immediate."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def logger(stream: Stream) -> Iterator[logging.Logger]:
     handler.close()
 
 
-def test_a_turn_is_one_write(logger: logging.Logger, stream: Stream) -> None:
+def test_lines_of_one_loop_iteration_are_one_write(logger: logging.Logger, stream: Stream) -> None:
     async def log() -> None:
         for turn in ("a", "b"):
             logger.info(turn)
@@ -49,9 +49,7 @@ def test_a_turn_is_one_write(logger: logging.Logger, stream: Stream) -> None:
     assert stream.writes == ["a\na\n", "b\nb\n"]
 
 
-def test_a_warning_is_written_at_once_behind_the_lines_before_it(
-    logger: logging.Logger, stream: Stream
-) -> None:
+def test_warning_is_written_immediately_after_earlier_lines(logger: logging.Logger, stream: Stream) -> None:
     async def log() -> None:
         logger.info("a")
         logger.warning("b")
@@ -61,12 +59,14 @@ def test_a_warning_is_written_at_once_behind_the_lines_before_it(
     assert stream.writes == ["a\nb\n"]
 
 
-def test_without_an_event_loop_a_line_is_written_at_once(logger: logging.Logger, stream: Stream) -> None:
+def test_line_without_an_event_loop_is_written_immediately(logger: logging.Logger, stream: Stream) -> None:
     logger.info("a")
     assert stream.writes == ["a\n"]
 
 
-def test_lines_of_a_loop_that_ended_are_written_with_the_next(logger: logging.Logger, stream: Stream) -> None:
+def test_lines_of_a_closed_loop_are_written_with_the_next_line(
+    logger: logging.Logger, stream: Stream
+) -> None:
     loop = asyncio.new_event_loop()
 
     async def log() -> None:
@@ -81,7 +81,7 @@ def test_lines_of_a_loop_that_ended_are_written_with_the_next(logger: logging.Lo
     assert "".join(stream.writes) == "a\nb\n"
 
 
-def test_the_end_of_the_process_writes_what_is_left(logger: logging.Logger, stream: Stream) -> None:
+def test_flush_writes_pending_lines(logger: logging.Logger, stream: Stream) -> None:
     async def log() -> None:
         logger.info("a")
         logger.handlers[0].flush()  # as logging.shutdown does

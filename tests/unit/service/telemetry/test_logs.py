@@ -23,7 +23,7 @@ def test_json_has_the_event_and_its_traceback() -> None:
     assert event["time"].endswith("Z")
 
 
-def test_the_log_goes_to_standard_error_in_the_configured_format() -> None:
+def test_log_goes_to_standard_error_in_the_configured_format() -> None:
     code = (
         "import logging, service.telemetry.logs as logs; logs.configure_logs('warning', 'json'); "
         "logging.getLogger('a').info('quiet'); logging.getLogger('a').warning('loud')"

@@ -121,7 +121,7 @@ def test_statistics_of_workers_are_summed_including_ended_ones(tmp_path: Path) -
     assert totals.batch_ns.tolist() == [0, 0, 1_000_000, n * 2_000_000, 0]
 
 
-def test_the_last_inference_is_the_latest_of_all_workers(tmp_path: Path) -> None:
+def test_last_inference_is_the_latest_of_all_workers(tmp_path: Path) -> None:
     mine = ModelStatistics("shades-1", 4, table(tmp_path))
     mine.record_batch(1, 0.0)
     latest = int(mine.totals().fields[Field.LAST_INFERENCE])
@@ -130,19 +130,19 @@ def test_the_last_inference_is_the_latest_of_all_workers(tmp_path: Path) -> None
     assert mine.totals().fields[Field.LAST_INFERENCE] == latest + 1000
 
 
-def test_versions_of_one_name_are_kept_apart(tmp_path: Path) -> None:
+def test_versions_of_one_name_are_separate(tmp_path: Path) -> None:
     first, second = ModelStatistics("a-1", 4, table(tmp_path)), ModelStatistics("a-11", 4, table(tmp_path))
     first.record_batch(1, 0.0)
     assert second.totals().fields[Field.INFERENCE_COUNT] == 0
 
 
-def test_names_that_end_like_a_version_are_kept_apart(tmp_path: Path) -> None:
+def test_names_that_end_like_a_version_are_separate(tmp_path: Path) -> None:
     short, long = ModelStatistics("a@1", 4, table(tmp_path)), ModelStatistics("a-1@2", 4, table(tmp_path))
     long.record_batch(1, 0.0)
     assert short.totals().fields[Field.INFERENCE_COUNT] == 0
 
 
-def test_an_empty_file_of_a_starting_worker_is_skipped(tmp_path: Path) -> None:
+def test_empty_file_of_a_starting_worker_is_skipped(tmp_path: Path) -> None:
     mine = ModelStatistics("shades@1", 4, table(tmp_path))
     mine.record_batch(1, 0.0)
     (tmp_path / "statistics-99999999-0").touch()

@@ -14,7 +14,7 @@ def test_begin_continues_the_callers_trace() -> None:
     assert context.traceparent == f"00-{TRACE}-{context.span_id}-01"
 
 
-def test_a_later_version_of_traceparent_may_be_longer() -> None:
+def test_later_version_of_traceparent_may_be_longer() -> None:
     assert parse_traceparent(f"cc-{TRACE}-{PARENT}-00-more-fields") == (TRACE, PARENT, False)
 
 

@@ -102,7 +102,7 @@ def test_probes_succeed_without_a_key(guarded: TestClient) -> None:
         {"Authorization": "Basic dXNlcjpwYXNz", "X-API-Key": INFER},
     ],
 )
-def test_a_key_is_accepted_in_either_header(guarded: TestClient, headers: dict[str, str]) -> None:
+def test_key_is_accepted_in_either_header(guarded: TestClient, headers: dict[str, str]) -> None:
     response = guarded.post(
         "/classify", content=image(level(7)), headers={**headers, "Content-Type": "image/png"}
     )
@@ -148,7 +148,7 @@ def test_paths_require_their_scope(guarded: TestClient, method: str, path: str, 
     assert "lacks the scope 'metrics'" in guarded.get("/metrics", headers=bearer(INFER)).json()["error"]
 
 
-def test_a_rate_limited_key_gets_retry_after(guarded: TestClient) -> None:
+def test_rate_limited_key_gets_retry_after(guarded: TestClient) -> None:
     assert guarded.get("/models", headers=bearer(SLOW)).status_code == 200
     response = guarded.get("/models", headers=bearer(SLOW))
     assert response.status_code == 429

@@ -39,7 +39,7 @@ REQUEST = head(f"Content-Length: {len(BODY)}", f"X-API-Key: {KEY}", "Origin: htt
         {"access_log": True, "cors_origins": "*", "admin_port": 9000, "api_keys": f"anybody infer {KEY}"},
     ],
 )
-def test_one_write_a_response(repository: Path, options: dict[str, Any]) -> None:
+def test_response_is_one_write(repository: Path, options: dict[str, Any]) -> None:
     settings = Settings(models=repository, **options)
 
     async def converse() -> list[bytes]:

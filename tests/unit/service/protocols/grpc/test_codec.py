@@ -103,7 +103,7 @@ def test_encoded_images_may_be_raw_or_typed(manifest: Manifest, shape: list[int]
         assert decode(manifest, message) == expected
 
 
-def test_the_id_is_kept_or_generated(manifest: Manifest) -> None:
+def test_id_is_kept_or_generated(manifest: Manifest) -> None:
     message = raw(bytes(PIXELS))
     assert len({read(manifest, message).id for _ in range(10)}) == 10
     message.id = "x"
@@ -120,7 +120,7 @@ def test_parameters_may_have_every_type(manifest: Manifest) -> None:
     assert read(manifest, message).timeout == 1.5
 
 
-def test_an_output_may_request_classes(manifest: Manifest) -> None:
+def test_output_may_request_classes(manifest: Manifest) -> None:
     message = raw(bytes(PIXELS))
     output = message.outputs.add(name="probabilities")
     output.parameters["classification"].int64_param = 3

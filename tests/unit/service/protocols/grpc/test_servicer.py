@@ -128,7 +128,7 @@ def test_scores_equal_those_of_the_graph(repository: Path) -> None:
     run(repository, test)
 
 
-def test_an_output_may_request_classes(repository: Path) -> None:
+def test_output_may_request_classes(repository: Path) -> None:
     async def test(serving: Served) -> None:
         message = request(level(3), level(8))
         message.outputs.add(name="probabilities").parameters["classification"].int64_param = 2
@@ -202,7 +202,7 @@ def test_errors_have_the_codes_of_the_table(repository: Path) -> None:
     run(repository, test, max_images=4)
 
 
-def test_a_long_error_message_is_truncated(repository: Path) -> None:
+def test_long_error_message_is_truncated(repository: Path) -> None:
     async def test(serving: Served) -> None:
         message = request(1)
         message.inputs[0].name = "ü" * 100_000
@@ -213,7 +213,7 @@ def test_a_long_error_message_is_truncated(repository: Path) -> None:
 
 
 @pytest.mark.parametrize("compression", [grpc.Compression.NoCompression, grpc.Compression.Gzip])
-def test_a_message_over_the_limit_is_rejected(repository: Path, compression: grpc.Compression) -> None:
+def test_message_over_the_limit_is_rejected(repository: Path, compression: grpc.Compression) -> None:
     """The limit applies to the decompressed size."""
 
     async def test(serving: Served) -> None:
@@ -228,7 +228,7 @@ def test_a_message_over_the_limit_is_rejected(repository: Path, compression: grp
     run(repository, test)
 
 
-def test_a_full_queue_rejects_with_a_retry_pushback(repository: Path) -> None:
+def test_full_queue_rejects_with_a_retry_pushback(repository: Path) -> None:
     async def test(serving: Served) -> None:
         first = asyncio.create_task(serving.infer(request(level(3))))
         await serving.admitted(1)
@@ -247,7 +247,7 @@ def test_a_full_queue_rejects_with_a_retry_pushback(repository: Path) -> None:
 
 
 @pytest.mark.parametrize("source", ["parameter", "call", "default"])
-def test_the_deadline_ends_a_call(repository: Path, source: str) -> None:
+def test_deadline_ends_a_call(repository: Path, source: str) -> None:
     async def test(serving: Served) -> None:
         message = request(1)
         if source == "parameter":
@@ -263,7 +263,7 @@ def test_the_deadline_ends_a_call(repository: Path, source: str) -> None:
     run(repository, test, max_queue_delay_ms=FOREVER_MS, request_timeout_ms=default)
 
 
-def test_a_call_may_set_a_later_deadline_than_the_default(repository: Path) -> None:
+def test_call_may_set_a_later_deadline_than_the_default(repository: Path) -> None:
     async def test(serving: Served) -> None:
         waiting = asyncio.create_task(serving.infer(request(1), timeout=DEADLINE))
         await serving.admitted(1)
@@ -272,7 +272,7 @@ def test_a_call_may_set_a_later_deadline_than_the_default(repository: Path) -> N
     run(repository, test, max_queue_delay_ms=FOREVER_MS, request_timeout_ms=0.001)
 
 
-def test_a_cancelled_call_does_not_affect_its_batch(repository: Path) -> None:
+def test_cancelled_call_does_not_affect_its_batch(repository: Path) -> None:
     async def test(serving: Served) -> None:
         calls = []
         for index in range(5):
@@ -289,7 +289,7 @@ def test_a_cancelled_call_does_not_affect_its_batch(repository: Path) -> None:
     run(repository, test, max_queue_delay_ms=FOREVER_MS)
 
 
-def test_a_stream_responds_to_each_request_in_order(repository: Path) -> None:
+def test_stream_responds_to_each_request_in_order(repository: Path) -> None:
     async def test(serving: Served) -> None:
         final = request(level(4))
         final.parameters["triton_enable_empty_final_response"].bool_param = True
@@ -306,7 +306,7 @@ def test_a_stream_responds_to_each_request_in_order(repository: Path) -> None:
     run(repository, test)
 
 
-def test_an_internal_error_is_logged_and_not_sent(
+def test_internal_error_is_logged_and_not_sent(
     repository: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def broken(*args: object, **options: object) -> None:

@@ -36,7 +36,7 @@ def finite(value: Any) -> Any:
 
 
 @given(CLASSIFICATIONS)
-def test_the_json_equals_a_librarys(classification: Classification) -> None:
+def test_json_matches_the_json_library(classification: Classification) -> None:
     def reject(word: str) -> None:
         raise AssertionError(f"{word} is no JSON")
 

@@ -45,7 +45,7 @@ def labels(response: Any) -> list[str]:
     return [prediction["label"] for prediction in response.json()["predictions"]]
 
 
-def test_a_raw_image(client: TestClient) -> None:
+def test_raw_image(client: TestClient) -> None:
     response = client.post("/classify?top_k=2", content=image(level(3)), headers=PNG)
     assert response.status_code == 200
     document = response.json()
@@ -68,7 +68,7 @@ def test_media_types_of_a_raw_image(client: TestClient, content_type: str | None
     assert labels(client.post("/classify", content=image(level(5)), headers=headers)) == ["shade 5"]
 
 
-def test_a_form_keeps_the_order_of_its_files(client: TestClient) -> None:
+def test_form_keeps_the_order_of_its_files(client: TestClient) -> None:
     files = [(f"field{index}", (f"{index}.png", image(level(index)))) for index in (4, 2, 9)]
     response = client.post("/classify", files=files)
     assert labels(response) == ["shade 4", "shade 2", "shade 9"]
@@ -123,7 +123,7 @@ def test_top_k_is_five_by_default(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("top_k", ["0", "abc", "-1", "1.5", "", "1e3", "²", "9999999999999"])
-def test_an_invalid_top_k(client: TestClient, top_k: str) -> None:
+def test_invalid_top_k(client: TestClient, top_k: str) -> None:
     response = client.post("/classify", params={"top_k": top_k}, content=image(0), headers=PNG)
     assert_error(response, 400, "top_k must be an integer of at least 1")
 
@@ -132,7 +132,7 @@ def test_an_invalid_top_k(client: TestClient, top_k: str) -> None:
     "path", ["/classify", "/models/shades/classify", "/models/shades/versions/1/classify"]
 )
 @pytest.mark.parametrize("query", ["topk=1", "top_k=1&topk=1", "&x=", "TOP_K=1"])
-def test_an_unknown_query_parameter_is_rejected(client: TestClient, path: str, query: str) -> None:
+def test_unknown_query_parameter_is_rejected(client: TestClient, path: str, query: str) -> None:
     response = client.post(f"{path}?{query}", content=image(0), headers=PNG)
     assert_error(response, 400, r"^unknown query parameter '(topk|x|TOP_K)'; known parameters: top_k$")
 
@@ -202,7 +202,7 @@ def test_every_bad_image_is_named_by_index_and_file_name(client: TestClient) -> 
     )
 
 
-def test_a_truncated_image_is_named(client: TestClient) -> None:
+def test_truncated_image_is_named(client: TestClient) -> None:
     """A truncated image has a valid header and fails only in decoding."""
     files = [("images", ("cut.png", image(7, side=50)[:-30])), ("images", ("good.png", image(0)))]
     assert_error(
@@ -210,7 +210,7 @@ def test_a_truncated_image_is_named(client: TestClient) -> None:
     )
 
 
-def test_an_image_bomb_is_rejected_by_its_header(narrow: TestClient) -> None:
+def test_image_bomb_is_rejected_by_its_header(narrow: TestClient) -> None:
     bomb = image(0, side=500)
     assert len(bomb) < 4096
     assert_error(narrow.post("/classify", content=bomb, headers=PNG), 400, "500.*500")
@@ -229,11 +229,11 @@ def test_unknown_models_versions_and_paths(client: TestClient, path: str, senten
     assert_error(client.post(path, content=image(0), headers=PNG), 404, sentence)
 
 
-def test_a_wrong_method(client: TestClient) -> None:
+def test_wrong_method(client: TestClient) -> None:
     assert_error(client.get("/classify"), 405, "Method Not Allowed")
 
 
-def test_a_body_over_the_limit(narrow: TestClient) -> None:
+def test_body_over_the_limit(narrow: TestClient) -> None:
     assert_error(narrow.post("/classify", content=b"x" * 4097, headers=PNG), 413, "larger than 4096 bytes")
     chunks = (b"x" * 1000 for _ in range(5))  # no Content-Length
     assert_error(narrow.post("/classify", content=chunks, headers=PNG), 413, "larger than 4096 bytes")
@@ -245,26 +245,26 @@ def test_too_many_images(narrow: TestClient) -> None:
 
 
 @pytest.mark.parametrize("header", ["0", "-5", "soon", "nan", "inf", ""])
-def test_an_invalid_timeout(client: TestClient, header: str) -> None:
+def test_invalid_timeout(client: TestClient, header: str) -> None:
     response = client.post("/classify", content=image(0), headers=PNG | {"X-Request-Timeout-Ms": header})
     assert_error(response, 400, "X-Request-Timeout-Ms must be a positive number")
 
 
-def test_a_very_long_timeout(client: TestClient) -> None:
+def test_very_long_timeout(client: TestClient) -> None:
     response = client.post(
         "/classify", content=image(level(1)), headers=PNG | {"X-Request-Timeout-Ms": "1e300"}
     )
     assert labels(response) == ["shade 1"]
 
 
-def test_an_expired_deadline(client: TestClient) -> None:
+def test_expired_deadline(client: TestClient) -> None:
     response = client.post("/classify", content=image(0), headers=PNG | {"X-Request-Timeout-Ms": "0.0001"})
     assert_error(response, 504, "the deadline passed")
     page = client.get("/metrics").text
     assert 'convserve_rejected_total{model="shades",reason="deadline"} 1.0' in page
 
 
-def test_a_full_queue(narrow: TestClient, narrow_service: Service) -> None:
+def test_full_queue(narrow: TestClient, narrow_service: Service) -> None:
     model = narrow_service.plane.registry.resolve()
     model.admission.acquire(3)
     response = narrow.post("/classify", content=image(0), headers=PNG)
@@ -276,7 +276,7 @@ def test_a_full_queue(narrow: TestClient, narrow_service: Service) -> None:
     assert labels(narrow.post("/classify", content=image(level(1)), headers=PNG)) == ["shade 1"]
 
 
-def test_a_full_queue_rejects_before_parsing(narrow: TestClient, narrow_service: Service) -> None:
+def test_full_queue_rejects_before_parsing(narrow: TestClient, narrow_service: Service) -> None:
     """The body is not parsed, so its errors are not reported."""
     model = narrow_service.plane.registry.resolve()
     model.admission.acquire(3)
@@ -284,12 +284,14 @@ def test_a_full_queue_rejects_before_parsing(narrow: TestClient, narrow_service:
     assert_error(narrow.post("/classify", content=bytes(5000), headers=PNG), 429, "the queue is full")
 
 
-def test_a_server_that_is_shutting_down(client: TestClient, service: Service) -> None:
+def test_shutdown_rejects_requests_with_503(client: TestClient, service: Service) -> None:
     service.plane.registry.stop()
     assert_error(client.post("/classify", content=image(0), headers=PNG), 503, "shutting down")
 
 
-def test_an_engine_that_fails(client: TestClient, service: Service, caplog: pytest.LogCaptureFixture) -> None:
+def test_engine_failure_is_a_500(
+    client: TestClient, service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
     def fail(rows: Rows) -> Scores:
         raise ZeroDivisionError
 

@@ -24,7 +24,7 @@ def config(models: Path, name: str, **settings: Any) -> Any:
     return response.json()
 
 
-def test_the_complete_configuration(repository: Path) -> None:
+def test_complete_configuration(repository: Path) -> None:
     assert config(repository, "shades", max_queue_delay_ms=1.5, queue_limit=300) == {
         "name": "shades",
         "platform": "onnxruntime_onnx",
@@ -87,7 +87,7 @@ def test_types_and_layouts(
     assert document["output"][0]["name"] == "logits"
 
 
-def test_a_model_with_a_maximum_batch_size_of_one(tmp_path: Path) -> None:
+def test_model_with_a_maximum_batch_size_of_one(tmp_path: Path) -> None:
     publish_shades(tmp_path, max_batch_size=1)
     assert config(tmp_path, "shades")["max_batch_size"] == 1
 

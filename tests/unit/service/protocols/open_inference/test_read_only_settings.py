@@ -22,7 +22,7 @@ def test_current_values_are_returned_and_accepted(client: TestClient, path: str)
 
 
 @pytest.mark.parametrize("sent", [{"trace_level": "OFF"}, {"trace_level": ["OFF"]}, {"trace_rate": ["0"]}])
-def test_a_value_equals_a_list_of_one(client: TestClient, sent: object) -> None:
+def test_value_equals_a_list_of_one(client: TestClient, sent: object) -> None:
     assert client.post("/v2/trace/setting", json=sent).json() == client.get("/v2/trace/setting").json()
 
 
@@ -45,7 +45,7 @@ def test_log_settings_reflect_the_log_level(client: TestClient, caplog: pytest.L
         ("/v2/trace/setting", [], "the body: Input should be an? .*; expected an object of settings"),
     ],
 )
-def test_a_change_is_rejected(client: TestClient, path: str, sent: object, sentence: str) -> None:
+def test_change_is_rejected(client: TestClient, path: str, sent: object, sentence: str) -> None:
     assert_error(client.post(path, json=sent), 400, sentence)
 
 

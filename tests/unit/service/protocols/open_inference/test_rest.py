@@ -100,7 +100,7 @@ def test_binary_data_without_a_content_type(client: TestClient) -> None:
         (({"binary_data": True},), False, True),
     ],
 )
-def test_an_outputs_parameter_overrides_the_requests(
+def test_outputs_parameter_overrides_the_requests(
     client: TestClient, outputs: tuple[dict[str, Any], ...], default: bool, binary: bool
 ) -> None:
     response = ask(client, rows(0), *outputs, parameters={"binary_data_output": default})
@@ -109,7 +109,7 @@ def test_an_outputs_parameter_overrides_the_requests(
 
 
 @pytest.mark.parametrize("body", [rows(level(4)).tobytes(), image(level(4)), image(level(4), form="JPEG")])
-def test_a_raw_binary_request(client: TestClient, body: bytes) -> None:
+def test_raw_binary_request(client: TestClient, body: bytes) -> None:
     document, tail = split(client.post(INFER, content=body, headers={LENGTH: "0"}))
     assert document["outputs"][0]["shape"] == [1, CLASSES]
     assert np.frombuffer(tail, "<f4").argmax() == 4
@@ -128,7 +128,7 @@ def test_images_as_bytes_and_in_base64(client: TestClient) -> None:
     assert np.reshape(in_json, (CLASSES, CLASSES)).argmax(axis=1).tolist() == list(range(CLASSES))
 
 
-def test_an_undecodable_image_is_named(client: TestClient) -> None:
+def test_undecodable_image_is_named(client: TestClient) -> None:
     data = [base64.b64encode(image(0)).decode(), base64.b64encode(b"text").decode()]
     tensor = {"name": "pixels", "shape": [2], "datatype": "BYTES", "data": data}
     assert_error(
@@ -172,7 +172,7 @@ def test_equal_scores_are_ordered_by_index(
 
 
 @pytest.mark.parametrize(("coding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
-def test_the_header_length_counts_decompressed_json(client: TestClient, coding: str, pack: Any) -> None:
+def test_header_length_counts_decompressed_json(client: TestClient, coding: str, pack: Any) -> None:
     text = json.dumps({"inputs": [{**ONE, "parameters": {"binary_data_size": SIDE * SIDE}}]}).encode()
     body = pack(text + rows(level(6)).tobytes())
     headers = {LENGTH: str(len(text)), "Content-Encoding": coding}
@@ -212,7 +212,7 @@ def test_only_large_inference_responses_are_compressed(client: TestClient) -> No
     assert "content-encoding" not in error.headers
 
 
-def test_a_compressed_binary_response_gives_the_uncompressed_json_length(client: TestClient) -> None:
+def test_compressed_binary_response_gives_the_uncompressed_json_length(client: TestClient) -> None:
     client.headers["Accept-Encoding"] = "deflate"
     pixels = np.concatenate([rows(*range(250))] * 2)[:256]
     response = ask(client, pixels, {"binary_data": True, "classification": CLASSES}, binary=True)
@@ -227,7 +227,7 @@ def test_error_messages_are_truncated(client: TestClient) -> None:
     assert len(response.content) < 100_000
 
 
-def test_a_timeout_in_microseconds(client: TestClient, service: Service) -> None:
+def test_timeout_in_microseconds(client: TestClient, service: Service) -> None:
     assert ask(client, rows(0), parameters={"timeout": 30_000_000, "priority": 1}).status_code == 200
     assert ask(client, rows(0), parameters={"timeout": 2**64 - 1}).status_code == 200
     assert_error(ask(client, rows(0), parameters={"timeout": 1}), 504, "the deadline passed")
@@ -259,12 +259,12 @@ def test_non_finite_scores_are_null_in_json_and_kept_in_bytes(tmp_path: Path) ->
     assert ranked["outputs"][0]["data"] == ["0.000000:0:a", "nan:0:a"]
 
 
-def test_an_empty_body(client: TestClient) -> None:
+def test_empty_body(client: TestClient) -> None:
     assert_error(client.post(INFER), 400, "the body: Invalid JSON: EOF")
     assert_error(client.post(INFER, headers={LENGTH: "0"}), 400, "the image is empty")
 
 
-def test_a_body_and_a_request_over_the_limits(repository: Path) -> None:
+def test_body_and_a_request_over_the_limits(repository: Path) -> None:
     with TestClient(create_app(Settings(models=repository, max_body_bytes=1000, max_images=3))) as client:
         assert_error(client.post(INFER, content=bytes(1001)), 413, "larger than 1000 bytes")
         assert_error(
@@ -274,7 +274,7 @@ def test_a_body_and_a_request_over_the_limits(repository: Path) -> None:
         assert_error(ask(client, rows(*range(4)), binary=True), 413, "has 4 rows; a request holds at most 3")
 
 
-def test_a_full_queue_and_a_server_that_stops(client: TestClient, service: Service) -> None:
+def test_full_queue_and_shutdown_reject_requests(client: TestClient, service: Service) -> None:
     registry = service.plane.registry
     registry.resolve().admission.acquire(1024)
     response = ask(client, rows(0))

@@ -53,7 +53,7 @@ def test_binary_data_after_the_json(manifest: Manifest) -> None:
     np.testing.assert_array_equal(content, both)
 
 
-def test_a_missing_id_is_generated(manifest: Manifest) -> None:
+def test_missing_id_is_generated(manifest: Manifest) -> None:
     ids = {read(manifest, document()).id for _ in range(10)}
     assert len(ids) == 10
     assert read(manifest, {"id": "", **document()}).id != ""
@@ -100,7 +100,7 @@ def test_null_members_are_unset(manifest: Manifest) -> None:
         (image(7, form="WebP")[:PIXELS].ljust(PIXELS, b"\0"), False),
     ],
 )
-def test_a_raw_binary_request_is_a_row_or_an_image(manifest: Manifest, body: bytes, is_row: bool) -> None:
+def test_raw_binary_request_is_a_row_or_an_image(manifest: Manifest, body: bytes, is_row: bool) -> None:
     request = read_request(body, "0", manifest, JSON_LIMITS)
     content = decode(manifest, request)
     assert isinstance(content, np.ndarray) == is_row
@@ -129,7 +129,7 @@ def test_a_raw_binary_request_is_a_row_or_an_image(manifest: Manifest, body: byt
         "1" * 5000,
     ],
 )
-def test_an_invalid_header_length(manifest: Manifest, header: str) -> None:
+def test_invalid_header_length(manifest: Manifest, header: str) -> None:
     with pytest.raises(InvalidInput, match="Inference-Header-Content-Length must be a number from 0 to the"):
         read_request(json.dumps(document()).encode(), header, manifest, JSON_LIMITS)
 
@@ -237,7 +237,7 @@ def test_too_many_rows(manifest: Manifest, count: int, tail: tuple[int, ...]) ->
         read_content(manifest, binary(datatype=datatype, shape=[count, *tail]), tail=bytes(PIXELS))
 
 
-def test_a_header_length_of_the_whole_body(manifest: Manifest) -> None:
+def test_header_length_of_the_whole_body(manifest: Manifest) -> None:
     text = json.dumps(document()).encode()
     request = read_request(text, str(len(text)), manifest, JSON_LIMITS)
     assert isinstance(decode(manifest, request), np.ndarray)

@@ -62,7 +62,7 @@ def test_metadata_of_a_percent_encoded_name(client: TestClient, path: str) -> No
     assert client.get(f"{path}/ready").json() == {"name": "shades", "ready": True}
 
 
-def test_the_names_of_all_models(repository: Path) -> None:
+def test_names_of_all_models(repository: Path) -> None:
     publish_shades(repository)
     publish_shades(repository, "another")
     with TestClient(create_app(Settings(models=repository))) as client:
@@ -71,7 +71,7 @@ def test_the_names_of_all_models(repository: Path) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"ready": false}', b'{"ready": true, "more": 1}'])
-def test_the_repository_index_with_an_empty_body_and_no_content_type(repository: Path, body: bytes) -> None:
+def test_repository_index_with_an_empty_body_and_no_content_type(repository: Path, body: bytes) -> None:
     (publish_shades(repository) / "golden.npz").unlink()
     with TestClient(create_app(Settings(models=repository))) as client:
         entries = client.post("/v2/repository/index", content=body).json()

@@ -23,7 +23,7 @@ def test_compression_round_trips(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("coding", ["", "identity", " Identity "])
-def test_an_uncompressed_body_is_unchanged(coding: str) -> None:
+def test_uncompressed_body_is_unchanged(coding: str) -> None:
     assert decompress(b"plain", coding, LIMIT) == b"plain"
 
 
@@ -42,14 +42,14 @@ def test_only_input_errors_are_raised(data: bytes, coding: str) -> None:
 
 
 @pytest.mark.parametrize(("coding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
-def test_the_limit_applies_to_the_decompressed_body(coding: str, pack: Callable[[bytes], bytes]) -> None:
+def test_limit_applies_to_the_decompressed_body(coding: str, pack: Callable[[bytes], bytes]) -> None:
     assert len(decompress(pack(bytes(LIMIT)), coding, LIMIT)) == LIMIT
     with pytest.raises(PayloadTooLarge, match="decompressed body is larger than 1000 bytes"):
         decompress(pack(bytes(LIMIT + 1)), coding, LIMIT)
 
 
 @pytest.mark.measures
-def test_a_compression_bomb_is_not_expanded() -> None:
+def test_compression_bomb_is_not_expanded() -> None:
     bomb = zlib.compress(bytes(100_000_000), level=1)
     tracemalloc.start()
     try:
@@ -81,11 +81,11 @@ LARGE = bytes(range(256)) * (MIN_COMPRESSED_BYTES // 256)
         (",;,=;q", None),
     ],
 )
-def test_a_large_response_uses_the_first_supported_coding(accepted: str, coding: str | None) -> None:
+def test_large_response_uses_the_first_supported_coding(accepted: str, coding: str | None) -> None:
     body, name = compress(LARGE, accepted)
     assert name == coding
     assert (body if name is None else decompress(body, name, len(LARGE))) == LARGE
 
 
-def test_a_small_response_is_not_compressed() -> None:
+def test_small_response_is_not_compressed() -> None:
     assert compress(LARGE[:-1], "gzip") == (LARGE[:-1], None)

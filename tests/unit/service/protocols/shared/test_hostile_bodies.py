@@ -61,7 +61,7 @@ def disposition(parameter: bytes) -> bytes:
         b"filename*=utf-7''+2AA-.png",
     ],
 )
-def test_a_file_name_with_a_lone_surrogate(client: TestClient, parameter: bytes) -> None:
+def test_file_name_with_a_lone_surrogate(client: TestClient, parameter: bytes) -> None:
     response = client.post("/classify", content=form(disposition(parameter)), headers=FORM)
     assert response.status_code == 200
     [prediction] = response.json()["predictions"]
@@ -78,12 +78,12 @@ def test_a_file_name_with_a_lone_surrogate(client: TestClient, parameter: bytes)
     ],
 )
 @pytest.mark.parametrize("path", ["/classify", "/predictions/shades"])
-def test_a_file_name_in_an_invalid_charset(client: TestClient, path: str, parameter: bytes) -> None:
+def test_file_name_in_an_invalid_charset(client: TestClient, path: str, parameter: bytes) -> None:
     response = client.post(path, content=form(disposition(parameter)), headers=FORM)
     assert_error(response, 400, "malformed header content-disposition")
 
 
-def test_a_file_name_in_malformed_punycode(client: TestClient) -> None:
+def test_file_name_in_malformed_punycode(client: TestClient) -> None:
     """Python 3.13 decodes it with a replacement character; earlier versions raise."""
     response = client.post("/classify", content=form(disposition(b"filename*=punycode''%ff")), headers=FORM)
     if sys.version_info >= (3, 13):
@@ -93,7 +93,7 @@ def test_a_file_name_in_malformed_punycode(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("boundary", ["boundary*=idna''x", "boundary*" + "9" * 5000 + "=x"])
-def test_an_invalid_boundary(client: TestClient, boundary: str) -> None:
+def test_invalid_boundary(client: TestClient, boundary: str) -> None:
     headers = {"Content-Type": f"multipart/form-data; {boundary}"}
     response = client.post("/classify", content=form(), headers=headers)
     assert_error(response, 400, "malformed header content-type")

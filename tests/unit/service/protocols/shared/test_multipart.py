@@ -50,7 +50,7 @@ def test_text_fields_are_skipped_and_unnamed_images_kept() -> None:
     assert files == [EncodedImage(b"png")]
 
 
-def test_a_quoted_boundary_and_a_utf8_file_name() -> None:
+def test_quoted_boundary_and_a_utf8_file_name() -> None:
     disposition = 'Content-Disposition: form-data; name="images"; filename="sieben-é七.png"'
     files = read_files('multipart/form-data; boundary="frontier"', body(part(b"x", disposition)))
     assert files == [EncodedImage(b"x", "sieben-é七.png")]
@@ -90,7 +90,7 @@ def test_preamble_and_epilogue_are_skipped() -> None:
     ]
 
 
-def test_a_part_without_headers_is_not_a_file() -> None:
+def test_part_without_headers_is_not_a_file() -> None:
     assert read_files(FORM, body(part(b"x"))) == []
 
 
@@ -133,7 +133,7 @@ def is_file(headers: list[str]) -> bool:
     return any("disposition" in header.lower() for header in headers) or "image" in "".join(types[-1:])
 
 
-def test_an_empty_form_has_no_files() -> None:
+def test_empty_form_has_no_files() -> None:
     assert read_files(FORM, body()) == []
 
 

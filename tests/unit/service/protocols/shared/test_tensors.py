@@ -77,14 +77,14 @@ def test_shapes_of_encoded_images(shape: list[int]) -> None:
         assert shape in ([count], [count, 1])
 
 
-def test_the_row_limit() -> None:
+def test_row_limit() -> None:
     assert check_count(MAX_ROWS, spec(), MAX_ROWS) == MAX_ROWS
     with pytest.raises(PayloadTooLarge, match=r"has 257 rows; a request holds at most 256 \(CONVSERVE_MAX"):
         check_count(MAX_ROWS + 1, spec(), MAX_ROWS)
 
 
 @given(st.binary(max_size=100), st.integers(1, 8), st.sampled_from(["uint8", "float32"]))
-def test_the_number_of_bytes_must_match(data: bytes, count: int, dtype: Literal["uint8", "float32"]) -> None:
+def test_number_of_bytes_must_match(data: bytes, count: int, dtype: Literal["uint8", "float32"]) -> None:
     size = count * math.prod(SHAPE) * (1 if dtype == "uint8" else 4)
     if len(data) != size:
         with pytest.raises(InvalidInput, match=f"has {len(data)} bytes of data; .* need {size}"):
@@ -220,7 +220,7 @@ def test_arbitrary_bytes_are_elements_or_rejected(data: bytes, count: int) -> No
     assert elements_to_bytes(elements) == data
 
 
-def test_a_length_of_four_gigabytes_allocates_nothing() -> None:
+def test_length_of_four_gigabytes_allocates_nothing() -> None:
     with pytest.raises(InvalidInput, match="does not have exactly 1 BYTES elements"):
         elements_from_bytes(b"\xff\xff\xff\xff" + bytes(8), 1, "x")
 
@@ -255,7 +255,7 @@ def test_every_payload_of_bytes_decodes_to_the_same_images(payload: RawBytes | J
         ("BYTES", [2], Elements([b"ab"]), "has 1 BYTES elements; its shape has 2"),
     ],
 )
-def test_a_payload_of_another_kind_is_rejected(
+def test_payload_of_another_kind_is_rejected(
     datatype: str, shape: list[int], payload: Numbers | Elements, message: str
 ) -> None:
     with pytest.raises(InvalidInput, match=message):

@@ -21,7 +21,7 @@ LONG_US, SHORT_US = 30_000_000, 1
         (SHORT_MS, 0, 504),
     ],
 )
-def test_the_earlier_deadline_applies(client: TestClient, header: str, timeout: int, status: int) -> None:
+def test_earlier_deadline_applies(client: TestClient, header: str, timeout: int, status: int) -> None:
     body = {**document(), "parameters": {"timeout": timeout}}
     response = client.post("/v2/models/shades/infer", json=body, headers={"X-Request-Timeout-Ms": header})
     assert response.status_code == status, response.text

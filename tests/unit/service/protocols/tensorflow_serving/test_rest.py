@@ -70,7 +70,7 @@ def test_versions_are_listed_highest_first_with_failures(repository: Path) -> No
         assert_error(client.post(f"{MODEL}/versions/3:predict", json={}), 503, "is not served")
 
 
-def test_a_server_that_is_not_ready_responds_503(client: TestClient, service: Service) -> None:
+def test_server_that_is_not_ready_responds_503(client: TestClient, service: Service) -> None:
     service.plane.registry.stop()
     assert_error(client.get(MODEL), 503, "shutting down")
 
@@ -93,7 +93,7 @@ def test_metadata(client: TestClient) -> None:
     assert [dim["size"] for dim in output["tensor_shape"]["dim"]] == ["-1", str(CLASSES)]
 
 
-def test_the_names_of_all_models(client: TestClient) -> None:
+def test_names_of_all_models(client: TestClient) -> None:
     assert client.get("/v1/models").json() == {"models": ["shades"]}
 
 
@@ -143,7 +143,7 @@ def test_non_finite_scores_are_written_like_tensorflow_serving(tmp_path: Path) -
     assert response.text == '{"predictions":[[NaN,NaN,NaN,NaN]]}'
 
 
-def test_a_gzipped_request(client: TestClient) -> None:
+def test_gzipped_request(client: TestClient) -> None:
     body = gzip.compress(json.dumps({"instances": [b64(level(4))]}).encode())
     response = client.post(f"{MODEL}:predict", content=body, headers={"Content-Encoding": "gzip"})
     assert np.argmax(response.json()["predictions"]) == 4
@@ -193,7 +193,7 @@ def test_limits(repository: Path) -> None:
         assert_error(response, 413, "the decompressed body is larger")
 
 
-def test_an_expired_deadline(client: TestClient) -> None:
+def test_expired_deadline(client: TestClient) -> None:
     headers = {"X-Request-Timeout-Ms": "0.0001"}
     response = client.post(f"{MODEL}:predict", json={"instances": [b64(0)]}, headers=headers)
     assert_error(response, 504, "the deadline passed")
