@@ -50,7 +50,7 @@ def create_app(settings: Settings) -> Application:
 
 
 def build(settings: Settings, *, metrics_dir: Path | None = None) -> Service:
-    """Creates and connects every part; the application's lifespan loads the models.
+    """Create and connect every part; the application's lifespan loads the models.
 
     Args:
         metrics_dir: the folder through which several workers share their metrics; None with one process.

@@ -16,7 +16,7 @@ from ..protocols.shared.openapi import ERROR_CONTENT, path_parameters
 
 
 def describe_with_examples(app: FastAPI, registry: Registry) -> None:
-    """Uses the default model's name as an example in paths, and its example image in JSON bodies.
+    """Use the default model's name as an example in paths, and its example image in JSON bodies.
 
     FastAPI creates the description at its first use, after the models have been loaded.
     """
@@ -37,7 +37,7 @@ _ANY_ERROR = {
 
 
 def _complete(path: str, operation: dict[str, Any], names: Mapping[str, str]) -> None:
-    """Adds what FastAPI cannot infer, because the endpoints declare no parameters."""
+    """Add what FastAPI cannot infer, because the endpoints declare no parameters."""
     operation["responses"].pop("422", None)
     operation["responses"]["default"] = _ANY_ERROR
     if path == "/metrics":  # the one response that is not JSON

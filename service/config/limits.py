@@ -63,7 +63,7 @@ class ConnectionLimits:
 
     @classmethod
     def of(cls, settings: Settings) -> ConnectionLimits:
-        """Raises the limit of open files, and lowers `max_connections` if it cannot be raised enough."""
+        """Raise the limit of open files, and lower `max_connections` if it cannot be raised enough."""
         return cls(
             max_connections=raise_fd_limit(settings.max_connections),
             max_head_bytes=settings.max_head_bytes,

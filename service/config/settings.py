@@ -132,7 +132,8 @@ class Settings(BaseModel):
 
     queue_limit: PositiveInt = _setting(
         Group.ADMISSION,
-        "Images each model may have admitted and unanswered. A request beyond it gets 429.",
+        "Images of each model version that may be in flight: admitted and not yet answered. A request beyond "
+        "it gets 429.",
         default=1024,
     )
     max_queue_wait_ms: PositiveFloat = _setting(

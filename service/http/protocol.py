@@ -273,7 +273,7 @@ class HttpProtocol(asyncio.Protocol):
             raise RuntimeError(str(error)) from error
 
     def close(self) -> None:
-        """Close the connection; first read and discard the rest of a body that is still arriving."""
+        """Close the connection, after reading and discarding the rest of a body that is still arriving."""
         if self._state is State.DISCARDING:
             self._state = State.LINGERING
             self.flow.resume_reading()

@@ -43,7 +43,7 @@ def is_light(pixels: Pixels) -> bool:
 
 
 def padded(pixels: Pixels, height: int, width: int) -> Pixels:
-    """Centres an image of at most `height` and `width` on a canvas of its background colour."""
+    """Centre an image of at most `height` and `width` on a canvas of its background colour."""
     top, left = (height - pixels.shape[0]) // 2, (width - pixels.shape[1]) // 2
     canvas = np.empty((height, width, pixels.shape[2]), np.uint8)
     canvas[:] = background(pixels)

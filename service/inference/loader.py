@@ -39,7 +39,7 @@ class Loader:
         provider: ONNX Runtime's execution provider for all graphs.
         threads: intra-op threads per graph, or 0 to choose them by the graph's run time.
         cores: the cores that this process may use.
-        queue_limit: images per version that may be admitted and unanswered.
+        queue_limit: images of each version that may be in flight.
         max_queue_delay: seconds that a batch waits for more rows.
         max_wait: seconds that the admitted images may take before the next request starts.
         max_pixels: the maximum number of pixels of an image, according to its header.

@@ -22,5 +22,5 @@ class Timings(NamedTuple):
     compute: float
 
     def stages(self) -> Iterator[tuple[str, float]]:
-        """Iterates over each stage's name and seconds, in the order of the request's path."""
+        """Iterate over each stage's name and seconds, in the order of the request's path."""
         return zip(self._fields, self, strict=True)

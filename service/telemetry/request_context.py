@@ -42,7 +42,7 @@ class RequestContext:
 
     @classmethod
     def begin(cls, traceparent: str | None) -> RequestContext:
-        """Continues the caller's trace, or starts one if the header is missing or invalid."""
+        """Continue the caller's trace, or start one if the header is missing or invalid."""
         given = parse_traceparent(traceparent)
         random = os.urandom(24).hex()  # one system call for both ids
         if given is None:
@@ -55,7 +55,7 @@ class RequestContext:
         return f"00-{self.trace_id}-{self.span_id}-{'01' if self.sampled else '00'}"
 
     def record(self, log_fields: Mapping[str, Any], stages: Mapping[str, float]) -> None:
-        """Records the outcome of an inference request when it ends; it has failed if `stages` is empty."""
+        """Record the outcome of an inference request when it ends; it has failed if `stages` is empty."""
         self.log_fields.update(log_fields)
         self.inferences += 1
         self.failures += not stages

@@ -58,7 +58,7 @@ class RequestLog:
         self._tracing = tracing
 
     def begin(self, span_name: str, traceparent: str | None) -> RequestRecord:
-        """Starts the record of a request; `traceparent` is the header of that name, if it has one."""
+        """Start the record of a request; `traceparent` is the header of that name, if it has one."""
         if self._tracing is None:
             return RequestRecord(self, RequestContext.begin(traceparent), None)
         return RequestRecord(self, *self._tracing.begin(span_name, traceparent))
@@ -103,7 +103,7 @@ class RequestRecord:
     def end(
         self, line: str, status: int | str, *, client: str, attributes: Mapping[str, Any], failed: bool
     ) -> None:
-        """Writes the line and ends the span.
+        """Write the line and end the span.
 
         Args:
             line: the request's method and path.

@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 async def read_until(closing: asyncio.Event, requests: AsyncIterator[T]) -> AsyncIterator[T]:
-    """Yields `requests` until they end or `closing` is set.
+    """Yield `requests` until they end or `closing` is set.
 
     Otherwise, a client that keeps a stream open without sending requests would delay the server's shutdown.
     """

@@ -29,7 +29,7 @@ _NUMBER_TYPES: dict[str, type[np.generic]] = {"UINT8": np.uint32, "FP32": np.flo
 
 
 def read_request(message: ModelInferRequest, manifest: Manifest) -> InferRequest:
-    """Parses a message without copying or decoding its tensor.
+    """Parse a message without copying or decoding its tensor.
 
     Raises:
         InvalidInput: the inputs, outputs or parameters do not fit the model or the protocol.

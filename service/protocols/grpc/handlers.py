@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 
 def service_handler(service: ServiceDescriptor, behaviours: Mapping[str, Behaviour]) -> Handler:
-    """Handles every method of `service`; a method without a behaviour ends with UNIMPLEMENTED.
+    """Create handlers for every method of `service`; a method without a behaviour ends with UNIMPLEMENTED.
 
     Generated handlers would import their messages by an absolute name, which differs between a clone and an
     installed package.
@@ -94,7 +94,7 @@ def _stream(method: MethodDescriptor, behaviour: Any) -> Callable[[Any, Context]
 
 
 def rejecting_handler(reject: Callable[[Context], Awaitable[None]]) -> _MethodHandler:
-    """Ends each call with `reject`, without reading it; a bidirectional stream fits calls of every kind."""
+    """Create a handler that ends each call with `reject`; a bidirectional stream fits calls of every kind."""
 
     async def respond(received: Any, context: Context) -> AsyncIterator[bytes]:
         await reject(context)
@@ -111,7 +111,7 @@ def _unimplemented(name: str) -> _MethodHandler:
 
 
 async def reject(context: Context, error: Exception) -> NoReturn:
-    """Ends the call with the error's status; logs unexpected errors, because no other layer catches them."""
+    """End the call with the error's status; log unexpected errors, because no other layer catches them."""
     if not isinstance(error, ConvserveError):
         logger.error("internal error", exc_info=error)
         error = InferenceFailed("internal error; details are in the server's log")

@@ -35,12 +35,12 @@ class Health:
         return service_handler(SERVICE, {"Check": self.check, "Watch": self.watch})
 
     def changed(self) -> None:
-        """Makes the watches check again."""
+        """Make the watches check again."""
         self._changed.set()
         self._changed = asyncio.Event()
 
     def close(self) -> None:
-        """Ends the watches after a last check."""
+        """End the watches after a last check."""
         self._closed = True
         self.changed()
 

@@ -72,7 +72,7 @@ class _Call:
 
     @contextmanager
     def recorded(self, context: Context, *, stream: bool) -> Iterator[None]:
-        """Ends the record at the end of the block, with the status of the call."""
+        """End the record at the end of the block, with the status of the call."""
         request = self._record.context
         context.set_trailing_metadata((("traceparent", request.traceparent),))
         code = grpc.StatusCode.UNKNOWN
@@ -134,7 +134,7 @@ async def _not_found(context: Context) -> None:
 
 
 def _summarize(context: RequestContext) -> None:
-    """Replaces the code of a stream's last message by the number of messages and of failed ones."""
+    """Replace the code of a stream's last message by the number of messages and of failed ones."""
     if context.inferences:
         context.log_fields.pop(log_fields.CODE, None)
         context.log_fields |= {

@@ -68,7 +68,7 @@ class GrpcServer:
 
     @asynccontextmanager
     async def serving(self, address: str) -> AsyncIterator[int]:
-        """Serves calls to a numeric `host:port` while the block runs; yields the port, a free one if it is 0.
+        """Serve calls to a numeric `host:port` while the block runs; yields the port, a free one if it is 0.
 
         Raises:
             ConfigurationError: the server cannot listen on the address.
@@ -89,11 +89,11 @@ class GrpcServer:
             await asyncio.gather(*self._stops)
 
     def drain(self) -> None:
-        """Notifies health watches; the registry must have been drained before."""
+        """Notify health watches; the registry must have been drained before."""
         self._health.changed()
 
     def stop(self, grace: float | None) -> None:
-        """Rejects new calls and gives those in progress `grace` seconds to end; returns at once.
+        """Reject new calls and give those in progress `grace` seconds to end; returns at once.
 
         The registry must have been stopped before.
         """

@@ -79,7 +79,7 @@ class OpenInferenceGrpc:
     async def model_infer(
         self, request: messages.ModelInferRequest, context: Context
     ) -> messages.ModelInferResponse:
-        """Runs inference and records the outcome; a disconnect of the client cancels this coroutine."""
+        """Run inference and record the outcome; a disconnect of the client cancels this coroutine."""
         with RequestMetrics(self.telemetry, PROTOCOL, code="INTERNAL") as metrics:
             try:
                 response = await self._infer(metrics, request, context)
@@ -96,7 +96,7 @@ class OpenInferenceGrpc:
     async def model_stream_infer(
         self, received: AsyncIterator[bytes], context: Context
     ) -> AsyncIterator[messages.ModelStreamInferResponse]:
-        """Yields one response for each request, in order; an error does not end the stream."""
+        """Yield one response for each request, in order; an error does not end the stream."""
         async for data in read_until(self.closing, received):
             try:
                 request = parse(messages.ModelInferRequest, data)
@@ -136,7 +136,7 @@ class OpenInferenceGrpc:
     async def model_ready(
         self, request: messages.ModelReadyRequest, context: Context
     ) -> messages.ModelReadyResponse:
-        """Returns False for an unknown model, as Triton does, so that its client behaves as over REST."""
+        """Return False for an unknown model, as Triton does, so that its client behaves as over REST."""
         try:
             self._resolve(request.name, request.version)
         except (ModelNotFound, ModelNotReady):

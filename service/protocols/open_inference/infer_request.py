@@ -64,7 +64,7 @@ class OutputTensor:
 async def infer(
     classifier: Classifier, model: LoadedModel, request: InferRequest, *, max_images: int, deadline: float
 ) -> tuple[list[OutputTensor], Inference]:
-    """Decodes the request's tensor and runs the model; returns the requested outputs in order.
+    """Decode the request's tensor and run the model; returns the requested outputs in order.
 
     Args:
         deadline: in the event loop's time.
@@ -133,7 +133,7 @@ def check_parameters(parameters: Mapping[str, Any] | None) -> float | None:
 
 
 def check_classification(value: Any) -> int:
-    """Checks an output's `classification` parameter.
+    """Check an output's `classification` parameter.
 
     Raises:
         InvalidInput: it is not an integer of at least 1.

@@ -57,7 +57,7 @@ def parse_settings(body: bytes, limits: JsonLimits) -> Mapping[str, Any]:
 
 
 def check_unchanged(settings: Mapping[str, Any], requested: Mapping[str, Any], reason: str) -> None:
-    """Accepts current values, and None, which resets a setting: all have their default.
+    """Accept current values, and None, which resets a setting: all have their default.
 
     Raises:
         InvalidInput: a setting is unknown, or its requested value differs.

@@ -167,7 +167,7 @@ class OpenInference:
         return json_response(all_statistics(self.plane.registry))
 
     async def index(self, request: Request) -> Response:
-        """Accepts an empty body, and needs no Content-Type, because tritonclient sends none."""
+        """Accept an empty body, and no Content-Type, because tritonclient sends neither."""
         body = await read_body(request, self.limits.max_body_bytes)
         parsed = parse_json(_INDEX, body or b"{}", self.limits.json)
         return json_response(index_of(self.plane.registry, ready_only=parsed.ready))

@@ -74,7 +74,7 @@ _DIGITS = re.compile(r"[0-9]{1,18}")
 def read_request(
     body: bytes, header_length: str | None, manifest: Manifest, limits: JsonLimits
 ) -> InferRequest:
-    """Parses a body whose first `header_length` bytes are JSON, all of it if the header is missing.
+    """Parse a body whose first `header_length` bytes are JSON, all of it if the header is missing.
 
     Raises:
         InvalidInput: it cannot be parsed, or does not fit the model.

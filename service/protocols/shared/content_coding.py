@@ -46,7 +46,7 @@ def decompress(body: bytes, coding: str, limit: int) -> bytes:
 
 
 def compress(body: bytes, accepted: str) -> tuple[bytes, str | None]:
-    """Compresses a body with the first supported coding of an Accept-Encoding header.
+    """Compress a body with the first supported coding of an Accept-Encoding header.
 
     Returns:
         The body and the coding's name; the unchanged body and None if it is small or no coding matches.

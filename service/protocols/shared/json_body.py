@@ -25,7 +25,7 @@ def parse_json(
     hint: str = "",
     too_long: type[ConvserveError] = InvalidInput,
 ) -> T:
-    """Parses and validates a JSON body.
+    """Parse and validate a JSON body.
 
     Args:
         hint: text to append to the error message.
@@ -46,7 +46,7 @@ def parse_json(
 
 
 def decode_base64(text: str, where: str) -> bytes:
-    """Decodes base64, with or without the prefix of a data: URI (RFC 2397); white space is ignored.
+    """Decode base64, with or without the prefix of a data: URI (RFC 2397); white space is ignored.
 
     Raises:
         InvalidInput: it is not base64; the message begins with `where`.
@@ -60,7 +60,7 @@ def decode_base64(text: str, where: str) -> bytes:
 
 
 def _check_limits(body: bytes, limits: JsonLimits) -> None:
-    """Rejects JSON with too many values or too deep nesting before parsing: an empty list takes two bytes of
+    """Reject JSON with too many values or too deep nesting before parsing: an empty list takes two bytes of
     JSON, but a hundred once parsed.
 
     Values are counted by the characters that begin a list or an object, or separate two values. Those within

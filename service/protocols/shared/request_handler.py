@@ -49,7 +49,7 @@ class InferenceContext(RequestMetrics):
         return None if value is None else value.decode("latin-1")
 
     def resolve(self, find: Resolve, default_timeout: float) -> LoadedModel:
-        """Finds the model that the path names, and sets the request's deadline.
+        """Find the model that the path names, and set the request's deadline.
 
         If the model's queue is full, further requests for the same URL are rejected in the protocol layer.
 
@@ -68,7 +68,7 @@ class InferenceContext(RequestMetrics):
         return self.model
 
     def set_deadline(self, default_timeout: float) -> None:
-        """Sets the deadline to `X-Request-Timeout-Ms` from now, or to the default in seconds.
+        """Set the deadline to `X-Request-Timeout-Ms` from now, or to the default in seconds.
 
         Raises:
             InvalidInput: the header is not a positive number.
@@ -88,7 +88,7 @@ class InferenceContext(RequestMetrics):
         self.expire_in(seconds)
 
     def shorten_deadline(self, seconds: float) -> None:
-        """Sets the deadline from the body, unless the header sets an earlier one.
+        """Set the deadline from the body, unless the header sets an earlier one.
 
         Raises:
             Overloaded: the model's queue cannot meet the deadline.
@@ -103,7 +103,7 @@ Endpoint = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 def inference_endpoint(telemetry: ServerMetrics, protocol: str, handler: InferenceHandler) -> Endpoint:
-    """Wraps a handler: its domain errors become responses, and every request is recorded."""
+    """Wrap a handler: its domain errors become responses, and every request is recorded."""
 
     async def endpoint(request: Request) -> Response:
         request.scope[CANCELLABLE] = True

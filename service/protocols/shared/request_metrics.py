@@ -39,7 +39,7 @@ class RequestMetrics:
         self.deadline = float("inf")
 
     def expire_in(self, seconds: float) -> None:
-        """Sets the deadline, and checks that the model's queue can meet it.
+        """Set the deadline, and check that the model's queue can meet it.
 
         Raises:
             Overloaded: the queue is full, or its images take longer than `seconds`.
@@ -49,7 +49,7 @@ class RequestMetrics:
             self.model.admission.check(time_left=seconds)
 
     def record_error(self, error: ConvserveError, code: str) -> None:
-        """Sets the status to an error's, and counts a shed request by its reason."""
+        """Set the status to an error's, and count a shed request by its reason."""
         self.code = code
         reason = _REASONS.get(type(error))
         if self.model is not None and reason is not None:
@@ -63,7 +63,7 @@ class RequestMetrics:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Records the request; an unknown model gets the empty name, to limit the number of labels."""
+        """Record the request; an unknown model gets the empty name, to limit the number of labels."""
         seconds = time.perf_counter() - self._started
         self._telemetry.inflight.dec()
         name = version = ""

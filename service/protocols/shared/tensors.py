@@ -88,7 +88,7 @@ class TensorPayload:
 
 
 def decode_tensor(tensor: TensorPayload, spec: InputSpec, max_rows: int) -> Rows | list[EncodedImage]:
-    """Decodes a tensor to rows of the model's input, or, if its datatype is BYTES, to encoded images.
+    """Decode a tensor to rows of the model's input, or, if its datatype is BYTES, to encoded images.
 
     Raises:
         InvalidInput: the datatype, shape or data do not fit the model's input.
@@ -138,7 +138,7 @@ def _elements_from_json(tensor: TensorPayload, values: Any, where: str, count: i
 
 
 def expected(spec: InputSpec) -> str:
-    """Describes the expected input for error messages."""
+    """Describe the expected input for error messages."""
     names = iter(("height", "width"))
     shape = ", ".join(next(names) if axis is None else str(axis) for axis in spec.axes)
     return f"{NAMES[spec.dtype]} of shape [n, {shape}] (or BYTES of shape [n], each element an encoded image)"
@@ -155,7 +155,7 @@ def check_datatype(datatype: str, spec: InputSpec) -> None:
 
 
 def resolve_dynamic_shape(shape: Sequence[int], spec: InputSpec) -> InputSpec:
-    """Replaces a dynamic height and width with those of a tensor of this shape.
+    """Replace a dynamic height and width with those of a tensor of this shape.
 
     Raises:
         InvalidInput: it does not have the axes of images.
@@ -199,7 +199,7 @@ def check_image_shape(shape: Sequence[int], spec: InputSpec, max_rows: int) -> i
 
 
 def check_count(count: int, spec: InputSpec, max_rows: int) -> int:
-    """Checks the number of rows against the limits.
+    """Check the number of rows against the limits.
 
     Raises:
         InvalidInput: less than 1.
@@ -220,7 +220,7 @@ def row_bytes(spec: InputSpec) -> int:
 
 
 def rows_from_bytes(data: bytes | memoryview, count: int, spec: InputSpec) -> Rows:
-    """Decodes `count` rows of the model's input from little-endian bytes.
+    """Decode `count` rows of the model's input from little-endian bytes.
 
     Raises:
         InvalidInput: the number of bytes does not match.
@@ -236,7 +236,7 @@ def rows_from_bytes(data: bytes | memoryview, count: int, spec: InputSpec) -> Ro
 
 
 def rows_from_json(data: Any, count: int, spec: InputSpec) -> Rows:
-    """Decodes `count` rows of the model's input from JSON numbers, nested as in the shape or flat.
+    """Decode `count` rows of the model's input from JSON numbers, nested as in the shape or flat.
 
     Raises:
         InvalidInput: they are not numbers, their count does not match, or the input's type cannot hold them.
@@ -245,7 +245,7 @@ def rows_from_json(data: Any, count: int, spec: InputSpec) -> Rows:
 
 
 def rows_from_numbers(values: NDArray[Any], count: int, spec: InputSpec) -> Rows:
-    """Decodes `count` rows of the model's input from an array of that shape, or a flat one.
+    """Decode `count` rows of the model's input from an array of that shape, or a flat one.
 
     Raises:
         InvalidInput: their count does not match, or the input's type cannot hold them.
@@ -260,7 +260,7 @@ def rows_from_numbers(values: NDArray[Any], count: int, spec: InputSpec) -> Rows
 
 
 def numbers(data: Any, name: str) -> NDArray[Any]:
-    """Converts a JSON value to an array of numbers.
+    """Convert a JSON value to an array of numbers.
 
     Raises:
         InvalidInput: it has values other than numbers, or lists of unequal lengths.
@@ -289,7 +289,7 @@ def _not_numbers(name: str) -> InvalidInput:
 
 
 def as_pixels(values: NDArray[Any], spec: InputSpec) -> Rows:
-    """Converts numbers to the type of the model's input, if it can represent them.
+    """Convert numbers to the type of the model's input, if it can represent them.
 
     Raises:
         InvalidInput: for a uint8 input, values that are not integers from 0 to 255; for a float32 input,
@@ -315,7 +315,7 @@ def as_pixels(values: NDArray[Any], spec: InputSpec) -> Rows:
 
 
 def elements_from_bytes(data: bytes | memoryview, count: int, name: str) -> list[bytes]:
-    """Splits the raw form of a BYTES tensor: each element follows its length as a little-endian uint32.
+    """Split the raw form of a BYTES tensor: each element follows its length as a little-endian uint32.
 
     Raises:
         InvalidInput: the data does not have exactly `count` elements.
