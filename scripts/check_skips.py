@@ -21,7 +21,7 @@ ALLOWED = (
     r"reads Linux's /proc",
     r"no affinity mask here",
     r"file systems cannot be mounted here",
-    r"this user may not make a process-id name space",
+    r"this user may not create a PID namespace",
     r"no base for an image can be made here",
     r"need root$",
 )

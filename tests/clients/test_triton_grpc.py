@@ -37,7 +37,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 @pytest.fixture(scope="module")
 def slow_batches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """Serves `shades`, and waits practically forever for a full batch."""
+    """Serves `shades` with a batch delay longer than the test."""
     models = tmp_path_factory.mktemp("models")
     publish_shades(models)
     with ServerProcess(models, *FREE_GRPC_PORT, "--max-queue-delay-ms", FOREVER_MS) as server:

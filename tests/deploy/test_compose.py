@@ -1,4 +1,4 @@
-"""The compose file: valid by its schema, confined, and without dangling references."""
+"""The Compose file follows its schema, confines the services, and has no dangling references."""
 
 from __future__ import annotations
 

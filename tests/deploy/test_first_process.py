@@ -17,12 +17,12 @@ from tests.support.server.output_lines import DEADLINE
 from tests.support.server.procfs import is_importing, workers
 from tests.support.server.server_process import ServerProcess
 
-# Its own process-id name space, as root or not.
+# A separate PID namespace, with or without root.
 UNSHARE = ("unshare", "--map-root-user", "--pid", "--fork", "--kill-child", "--mount-proc")
 ENDED_BY_SIGTERM = 128 + signal.SIGTERM
 
 
-def name_spaces_can_be_made() -> bool:
+def can_create_namespaces() -> bool:
     try:
         return subprocess.run([*UNSHARE, "true"], capture_output=True, timeout=DEADLINE).returncode == 0
     except OSError:
@@ -30,7 +30,7 @@ def name_spaces_can_be_made() -> bool:
 
 
 pytestmark = pytest.mark.skipif(
-    not name_spaces_can_be_made(), reason="this user may not make a process-id name space"
+    not can_create_namespaces(), reason="this user may not create a PID namespace"
 )
 
 
@@ -47,7 +47,7 @@ def first_process(models: Path, *arguments: str, until_announced: bool = True) -
 
 
 def inside(server: ServerProcess) -> int:
-    """The server's process id outside of its name space, in which it is 1."""
+    """The process id of the server outside of its namespace, in which it is 1."""
     return eventually(lambda: next(iter(children(server.pid)), 0))
 
 

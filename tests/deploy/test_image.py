@@ -19,11 +19,13 @@ from PIL import Image
 
 from service import __version__
 from tests.support.http.client import get, post
-from tests.support.server.built_image import GID, UID, BuiltImage, built_image, why_not
+from tests.support.server.built_image import GID, UID, BuiltImage, built_image, reason_not_built
 
 pytestmark = [
     pytest.mark.image,
-    pytest.mark.skipif(why_not() is not None, reason=f"no image is built here: {why_not()}"),
+    pytest.mark.skipif(
+        reason_not_built() is not None, reason=f"no image is built here: {reason_not_built()}"
+    ),
 ]
 
 LARGEST = 300_000_000

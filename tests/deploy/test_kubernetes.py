@@ -1,4 +1,4 @@
-"""The Kubernetes objects: valid by their schemas, consistent, confined, and with existing settings."""
+"""The Kubernetes objects follow their schemas, are consistent and confined, and use existing settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The scale of the fault tests: CONVSERVE_FAULTS=10 repeats everything ten times as often."""
+"""The scale of the fault tests: CONVSERVE_FAULTS=10 repeats everything ten times."""
 
 from __future__ import annotations
 

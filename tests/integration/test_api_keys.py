@@ -21,7 +21,7 @@ from tests.support.server.server_process import FREE_GRPC_PORT, ServerProcess, c
 OLD, NEW, OPS = "the-old-key-of-mobile", "the-new-key-of-mobile", "the-only-key-of-ops"
 SERVICES = (servicer.SERVICE, health.SERVICE, reflection.SERVICE)
 METHODS = [f"/{service.full_name}/{method.name}" for service in SERVICES for method in service.methods]
-NOWHERE = ["/inference.GRPCInferenceService/Nothing", "/nobody.Service/Nothing"]
+NOWHERE = ["/inference.GRPCInferenceService/Nothing", "/unknown.Service/Nothing"]
 
 
 @pytest.fixture(scope="module")

@@ -33,7 +33,7 @@ LIMITS = {
     "write-timeout-s": 1,
 }
 
-# Takes the reason of the expected rejection.
+# The argument is the reason of the expected rejection.
 Expect = Callable[[str], None]
 
 
@@ -115,7 +115,7 @@ def test_head_of_the_allowed_size_may_precede_a_large_body(strict: ServerProcess
 
 
 def assert_each_times_out(server: ServerProcess, reason: str, *sent: bytes) -> None:
-    """Asserts it for all at the same time, because each takes a second or two."""
+    """Asserts that incomplete requests are rejected with 408; sends all at once to save time."""
     counted = MetricsPage.scrape(server.url).total("convserve_connection_rejections_total", reason=reason)
     with ExitStack() as stack:
         clients = [stack.enter_context(connected(server)) for _ in sent]
@@ -142,19 +142,19 @@ def test_incomplete_second_head_times_out(strict: ServerProcess, expect_rejectio
 
 
 def test_slow_head_times_out(strict: ServerProcess, expect_rejection: Expect) -> None:
-    """A byte now and then does not extend the time."""
+    """The client sends single bytes, which do not extend the timeout."""
     with connected(strict) as client:
         client.settimeout(0.2)
         client.sendall(b"GET /")
 
-        def answered() -> bytes:
+        def received() -> bytes:
             client.sendall(b"x")
             try:
                 return client.recv(12)
             except TimeoutError:
                 return b""
 
-        assert eventually(answered) == b"HTTP/1.1 408"
+        assert eventually(received) == b"HTTP/1.1 408"
     expect_rejection("slow_head")
 
 
@@ -183,7 +183,7 @@ def test_bytes_after_the_last_response_are_discarded_until_a_limit(
 
 
 def test_client_that_does_not_read_is_disconnected(strict: ServerProcess, expect_rejection: Expect) -> None:
-    """It requests more than fits the socket buffers, and never reads."""
+    """The client requests more than the socket buffers hold, and never reads."""
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.settimeout(DEADLINE)
@@ -192,7 +192,7 @@ def test_client_that_does_not_read_is_disconnected(strict: ServerProcess, expect
         expect_rejection("slow_reader")
 
 
-def test_idle_connection_is_closed_after_an_early_response_too(shades: Path) -> None:
+def test_idle_connection_is_closed_after_an_early_response(shades: Path) -> None:
     """A response that does not wait for the body is sent before the rest of the body arrives."""
     with ServerProcess(shades, "--keep-alive-s", "1", "--max-body-bytes", str(len(BODY))) as server:
         with connected(server) as early, connected(server) as late:

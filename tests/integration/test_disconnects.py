@@ -42,7 +42,7 @@ def test_request_interrupted_in_its_head_is_not_counted(server: ServerProcess) -
 
 
 def test_disconnected_client_frees_its_place_in_the_queue(shades: Path) -> None:
-    """Its rows would otherwise wait a minute for a full batch."""
+    """Rows that remained in the queue would wait a minute for a full batch."""
     with ServerProcess(shades, "--max-queue-delay-ms", "60000") as server:
         with connected(server) as client:
             client.sendall(REQUEST)

@@ -1,4 +1,4 @@
-"""The shipped convnet over HTTP, on the whole test set of MNIST."""
+"""The shipped convnet over HTTP, on the complete test set of MNIST."""
 
 from __future__ import annotations
 

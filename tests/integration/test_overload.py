@@ -123,7 +123,7 @@ def test_other_requests_bypass_the_overload_cache(full: ServerProcess) -> None:
     assert send_request("POST", url, BODY, {"X-Request-Timeout-Ms": "soon"}).status == 400
     assert_rejected(send_request("POST", url, BODY, {"X-Request-Timeout-Ms": "1000"}))
     assert get(url).status == 405
-    assert post(f"{full.url}/models/nobody/classify", BODY).status == 404
+    assert post(f"{full.url}/models/unknown/classify", BODY).status == 404
     assert_rejected(send_request("POST", url, BODY, {"Connection": "close"}))
 
 

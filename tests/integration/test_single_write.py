@@ -1,4 +1,4 @@
-"""Responses written in one piece equal uvicorn's to the byte."""
+"""Responses written in one call match uvicorn's byte for byte."""
 
 from __future__ import annotations
 

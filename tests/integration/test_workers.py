@@ -1,4 +1,4 @@
-"""Several workers on one port, with one page of metrics, replaced when they die."""
+"""Several workers share a port and a metrics page, and are replaced when they end."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tests.support.server.server_process import ServerProcess
 BODY = image(level(7))
 # The kernel assigns all of them to the same of two workers once in 2^63 times.
 CONNECTIONS = 64
-# Long enough for a worker that does not wait to begin to listen.
+# Long enough for a worker to start to listen if it does not wait for the others.
 LOOKS = 50
 QUEUE_LIMIT = int(Settings.model_fields["queue_limit"].default)
 
@@ -59,7 +59,7 @@ def several(request: pytest.FixtureRequest) -> ServerProcess:
 
 
 def test_no_worker_listens_before_all_have_loaded(shades: Path) -> None:
-    """It would get every connection that is opened in the meantime."""
+    """The first worker to listen would get every connection that is opened in the meantime."""
     with ServerProcess(shades, "--workers", "2", until_announced=False) as server:
         eventually(lambda: len(workers(server.pid)) == 2)
         first, second = workers(server.pid)
@@ -179,7 +179,7 @@ def test_workers_ignore_interrupts(shades: Path) -> None:
 
 
 def test_terminated_supervisor_starts_no_workers(shades: Path) -> None:
-    """It imports the modules that workers share before it starts the first."""
+    """The supervisor imports the modules that workers share before it starts the first worker."""
     with ServerProcess(shades, "--workers", "2", until_announced=False) as server:
         eventually(lambda: is_importing(server.pid))
         assert server.stop() == -signal.SIGTERM

@@ -1,4 +1,4 @@
-"""An event loop whose time only the test moves."""
+"""An event loop with a clock that the test advances."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 
 
 class ManualClockLoop(asyncio.SelectorEventLoop):
-    """Timers fire after `advance`, however slow the machine is.
+    """An event loop in which timers fire only after `advance`.
 
     Use it with `asyncio.Runner(loop_factory=ManualClockLoop)`.
     """
@@ -19,5 +19,5 @@ class ManualClockLoop(asyncio.SelectorEventLoop):
         return self._now
 
     def advance(self, seconds: float) -> None:
-        """Call it from inside the loop: timers that are due then run in its next iteration."""
+        """Advance the clock, from inside the loop; due timers run in the next iteration."""
         self._now += seconds

@@ -1,7 +1,7 @@
 """Saves coverage data when a process ends itself by a signal.
 
-`make coverage` puts this folder on PYTHONPATH. A server raises the signal that stopped it, so its exit
-handlers, in which coverage saves, do not run.
+`make coverage` puts this folder on PYTHONPATH. A server raises the signal that stopped it, so the exit
+handlers that save coverage do not run.
 """
 
 from __future__ import annotations

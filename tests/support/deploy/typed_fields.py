@@ -1,4 +1,4 @@
-"""Documents against the types that are generated from the schemas of KServe and Kubernetes."""
+"""Finds unknown fields in documents, by the types generated from the schemas of KServe and Kubernetes."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import warnings
 from typing import Any
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # what its dependencies complain of while they are imported
+    warnings.simplefilter("ignore")  # its dependencies warn on import
     import kserve.models  # type: ignore[import-untyped]
     import kubernetes.client
 
 
 def unknown_fields(given: Any, kind: str, at: str = "") -> list[str]:
-    """The paths of the fields of `given` that its type, or those of its parts, do not have."""
+    """Return the paths of the fields of `given` that its type, or the types of its parts, do not have."""
     if kind.startswith("list["):
         inner = kind.removeprefix("list[").removesuffix("]")
         return [path for each in given for path in unknown_fields(each, inner, f"{at}[]")]

@@ -17,7 +17,7 @@ BOUNDARY = "between-two-images"
 
 
 def classify(server: ServerProcess, model: str, images: Sequence[bytes]) -> list[int]:
-    """The class index of each encoded image."""
+    """Return the class index of each encoded image."""
     forms = [
         _form(images[start : start + IMAGES_PER_FORM]) for start in range(0, len(images), IMAGES_PER_FORM)
     ]
@@ -29,7 +29,7 @@ def classify(server: ServerProcess, model: str, images: Sequence[bytes]) -> list
 
 
 def _form(images: Sequence[bytes]) -> bytes:
-    """A multipart/form-data body of files."""
+    """Return a multipart/form-data body of files."""
     disposition = 'Content-Disposition: form-data; name="images"; filename="{}"'
     parts = [
         f"--{BOUNDARY}\r\n{disposition.format(index)}\r\n\r\n".encode() + image + b"\r\n"

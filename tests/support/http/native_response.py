@@ -1,4 +1,4 @@
-"""The native dialect's predictions, the reference that other dialects must equal bit for bit."""
+"""Requests predictions in the native dialect, the reference for bit-identical results of other dialects."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Scores = NDArray[np.float32]
 
 
 def ranked(url: str, model: str, image: bytes) -> list[dict[str, Any]]:
-    """All classes of an image, best first."""
+    """Return all classes of an image, best first."""
     with closing(HTTPConnection(urlsplit(url).netloc, timeout=DEADLINE)) as connection:
         path = f"/models/{model}/classify?top_k=1000"
         connection.request("POST", path, image, {"Content-Type": "image/png"})
@@ -28,6 +28,6 @@ def ranked(url: str, model: str, image: bytes) -> list[dict[str, Any]]:
 
 
 def probabilities(url: str, model: str, image: bytes) -> Scores:
-    """Probabilities by class index; a float32 survives JSON unchanged."""
+    """Return probabilities by class index; JSON keeps a float32 exactly."""
     by_class = sorted(ranked(url, model, image), key=lambda each: each["index"])
     return np.array([each["probability"] for each in by_class], np.float32)

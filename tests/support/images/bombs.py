@@ -1,6 +1,6 @@
 """Decompression bombs, with the error message for each.
 
-As a program it opens each of them and writes the outcome and the cost to standard output as JSON.
+Run as a program, it opens each and writes the outcome and the cost to standard output as JSON.
 """
 
 from __future__ import annotations
@@ -70,21 +70,21 @@ def jpeg_of_scans(count: int) -> bytes:
 
 
 def gif(screen: int, frame: int) -> bytes:
-    """A GIF of two squares, the frame to be cleared after it is shown."""
+    """Return a GIF with a square screen and a square frame, which is cleared after it is shown."""
     control = b"!\xf9\4\x09\0\0\1\0"
     head = b"GIF89a" + struct.pack("<HH", screen, screen) + b"\x80\0\0" + b"\0\0\0\1\0\0"
     return head + control + b"," + struct.pack("<HHHH", 0, 0, frame, frame) + b"\0\2\1\0\0;"
 
 
 def tiff_of_tiles(side: int, kind: int = 4) -> bytes:
-    """Ten pixels a side, of one tile; `kind` is the type of the field that holds its width."""
+    """Return a TIFF of 10x10 pixels in one tile; `kind` is the type of the field of the tile's width."""
     tile = zeros(20_000_000)
     fields: Fields = {256: 10, 257: 10, 258: 8, 259: 8, 262: 1, 322: side, 323: side, 324: 8, 325: len(tile)}
     return tiff(tile, fields).replace(struct.pack("<HHL", 322, 4, 1), struct.pack("<HHL", 322, kind, 1))
 
 
 def bombs() -> dict[str, tuple[bytes, str]]:
-    """By name: the bytes and the error message."""
+    """Return the bytes and the error message of each bomb by name."""
 
     def too_large(width: int, height: int) -> str:
         return f"the image has {width}x{height} pixels; at most 50,000,000 are decoded"

@@ -15,7 +15,7 @@ Array = NDArray[Any]
 Fields = dict[int, int | tuple[int, ...]]
 
 
-# Encoding: with Pillow where it can, by hand where it cannot.
+# Encoding: with Pillow if it supports the mode, otherwise by hand.
 
 
 def encode(image: Image.Image | Array, form: str, **options: object) -> bytes:
@@ -37,7 +37,7 @@ def png(size: tuple[int, int], depth: int, colour: int, rows: Array, *chunks: by
 
 
 def tiff(strip: bytes, fields: Fields, order: str = "<") -> bytes:
-    """A TIFF of one strip, at byte 8, and of `fields`, which are all LONG."""
+    """Return a TIFF with one strip, at byte 8, and with `fields`, all of type LONG."""
     strip += bytes(len(strip) % 2)
     directory, values = b"", b""
     after = 8 + len(strip) + 2 + 12 * len(fields) + 4
@@ -73,7 +73,7 @@ def exif(orientation: int) -> Image.Exif:
     return data
 
 
-# The contents of the images: ramps without symmetry, of 28x28 pixels.
+# The contents of the images: asymmetric ramps of 28x28 pixels.
 
 ACROSS, DOWN = np.meshgrid(np.arange(28), np.arange(28))
 BILEVEL: Array = np.where(ACROSS + DOWN < 20, 0, 255).astype(np.uint8)
@@ -122,7 +122,7 @@ def wide(samples: Array) -> Array:
 
 
 def low_grey(depth: int) -> bytes:
-    """A grey PNG of 2 or 4 bits a pixel, the brightest of which is transparent."""
+    """Return a grey PNG of 2 or 4 bits per pixel, with the brightest level transparent."""
     values = GREY >> (8 - depth)
     bits = (values[..., None] >> np.arange(depth)[::-1]) & 1
     rows = np.packbits(bits.reshape(28, -1).astype(np.uint8), axis=1)
@@ -152,7 +152,7 @@ def over_white(pixels: Array, alpha: Array) -> Array:
 
 
 def keyed(pixels: Array) -> Array:
-    """Every pixel that equals the one at (5, 5) turned white."""
+    """Turn every pixel white that equals the pixel at (5, 5)."""
     transparent = (pixels == pixels[5, 5]).all(axis=-1, keepdims=True)
     return np.where(transparent, 255, pixels)
 
@@ -174,7 +174,7 @@ def from_ycbcr(ycc: Array) -> Array:
 
 
 def to_lab(rgb: Array) -> Array:
-    """sRGB → CIE Lab under D50, as a TIFF stores it: L of 0..255, a and b signed."""
+    """Convert sRGB to CIE Lab under D50, as stored in a TIFF: L from 0 to 255, a and b signed."""
     share = rgb / 255
     linear = np.where(share > 0.04045, ((share + 0.055) / 1.055) ** 2.4, share / 12.92)
     to_xyz = np.array([[0.43607, 0.38506, 0.14308], [0.22250, 0.71688, 0.06062], [0.01393, 0.09710, 0.71417]])

@@ -1,4 +1,4 @@
-"""Real graphs that fail or hang: each behaves as `shades` does, except for white images."""
+"""Real graphs that fail or hang on white images, and otherwise behave like `shades`."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tests.support.models.gray_classifier import graph
 WHITE = 255
 # Between the lightest class of `shades` and white.
 THRESHOLD = 250.0
-# Enough that the engine runs it in a thread, as it does larger networks.
+# Enough for the engine to run the graph in a thread, like a larger network.
 USUAL_ITERATIONS = 1000
 ENDLESS_ITERATIONS = 2**60
 
 
 def failing() -> bytes:
-    """Gathers from a table of one entry; for a white image the index is out of range."""
+    """Return a graph that gathers from a table of one entry; the index of a white image is out of range."""
     constants: dict[str, NDArray[Any]] = {
         "threshold": np.array(THRESHOLD, np.float32),
         "beyond": np.array(1000, np.int64),
@@ -36,7 +36,7 @@ def failing() -> bytes:
 
 
 def hanging() -> bytes:
-    """Runs a loop, which for a white image does not end."""
+    """Return a graph with a loop that does not end for a white image."""
     constants: dict[str, NDArray[Any]] = {
         "threshold": np.array(THRESHOLD, np.float32),
         "usual": np.array(USUAL_ITERATIONS, np.int64),
@@ -69,7 +69,7 @@ def hanging() -> bytes:
 
 
 def _shades_with(nodes: list[onnx.NodeProto], constants: dict[str, NDArray[Any]]) -> bytes:
-    """The graph of `shades` with the nodes' output `nothing`, which is zero, added to its logits."""
+    """Return the graph of `shades` with more nodes, whose output `nothing`, zero, is added to the logits."""
     model = onnx.load_from_string(graph())
     softmax = next(node for node in model.graph.node if node.op_type == "Softmax")
     last = helper.make_node("Add", [softmax.input[0], "nothing"], ["delayed_logits"])

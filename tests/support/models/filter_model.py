@@ -1,4 +1,4 @@
-"""The filter model, which returns feature maps: the export's fixed kernels, and the same in plain numpy."""
+"""The filter model, which returns feature maps: the fixed kernels of the export, and a copy in numpy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A tiny real classifier of ten shades of gray, whose scores tests can compute."""
+"""A small real classifier of ten shades of gray; tests compute its scores in numpy."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ WARM_UP = 20
 
 
 class Load:
-    """Posts `body` to `/classify` from several threads until the server ends or the block does.
+    """Posts `body` to `/classify` from several threads until the server or the block ends.
 
     Attributes:
         responses: the number of complete responses by status.
@@ -23,7 +23,7 @@ class Load:
     """
 
     def __init__(self, url: str, body: bytes, *, clients: int, reconnect: bool = False) -> None:
-        """With `reconnect`, every request has its own connection, and clients survive a failed one."""
+        """`reconnect` opens a connection per request; clients then continue after a failed connection."""
         self.responses: Counter[int] = Counter()
         self.broken: list[str] = []
         self._address = urlsplit(url).netloc

@@ -1,4 +1,4 @@
-"""Builds the image by its Dockerfile, and starts its root as a container engine does."""
+"""Builds the image from its Dockerfile, and starts its root file system like a container engine."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from tests.support.server.server_process import ROOT, ServerProcess
 
 BUILD_SECONDS = 600
 STORAGE = {"STORAGE_DRIVER": "vfs"}
-# A user that is neither root nor the image's own.
+# A user that is neither root nor the user of the image.
 UID, GID = 54321, 0
 
-# A read-only root except /tmp, its own process-id name space, no capabilities and no way to gain any.
+# A read-only root except /tmp, a separate PID namespace, and no way to gain capabilities.
 START = f"""
 mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" &&
 mount -t tmpfs -o mode=1777 tmpfs "$1/tmp" && mount -t proc proc "$1/proc" && mount --rbind /dev "$1/dev" &&
@@ -31,7 +31,7 @@ exec chroot "$root" /usr/bin/setpriv --reuid {UID} --regid {GID} --clear-groups 
 """
 
 
-def why_not() -> str | None:
+def reason_not_built() -> str | None:
     """The reason why the image cannot be built here, if any."""
     wanted = ("buildah", "unshare") if os.environ.get("BASE") else ("buildah", "unshare", "debootstrap")
     missing = [name for name in wanted if shutil.which(name) is None]
@@ -44,10 +44,11 @@ def why_not() -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class BuiltImage:
-    """
+    """A built and mounted image.
+
     Attributes:
-        root: its files, mounted.
-        config: the image's configuration, in docker's format.
+        root: its files.
+        config: its configuration in Docker's format.
     """
 
     root: Path
@@ -82,9 +83,9 @@ class BuiltImage:
 
 @contextmanager
 def built_image() -> Iterator[BuiltImage]:
-    """Builds it on `$BASE`, or on a base made by debootstrap, and removes it afterwards."""
+    """Builds the image on `$BASE` or on a base from debootstrap, and removes it afterwards."""
     name, base = f"localhost/convserve-test:{os.getpid()}", os.environ.get("BASE")
-    made = [name]
+    images = [name]
     try:
         if not base:
             base = f"localhost/convserve-test-base:{os.getpid()}"
@@ -92,7 +93,7 @@ def built_image() -> Iterator[BuiltImage]:
                 _run(str(ROOT / "docker" / "base.sh"), base)
             except AssertionError as error:  # no Debian mirror, or no permission to create devices
                 pytest.skip(f"no base for an image can be made here: {error}")
-            made.append(base)
+            images.append(base)
         _run(str(ROOT / "docker" / "build.sh"), "Dockerfile", name, BASE=base)
         config = json.loads(_run("buildah", "inspect", "--type", "image", name))["Docker"]["config"]
         container = _run("buildah", "from", "--pull-never", name)
@@ -102,7 +103,7 @@ def built_image() -> Iterator[BuiltImage]:
             _run("buildah", "rm", container)
     finally:
         subprocess.run(
-            ["buildah", "rmi", "--force", *made], env={**os.environ, **STORAGE}, capture_output=True
+            ["buildah", "rmi", "--force", *images], env={**os.environ, **STORAGE}, capture_output=True
         )
 
 

@@ -1,4 +1,4 @@
-"""Requests in progress, and the state of the listening socket."""
+"""Starts a request without finishing it, and checks if a server still listens."""
 
 from __future__ import annotations
 

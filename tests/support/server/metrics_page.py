@@ -1,4 +1,4 @@
-"""The metrics page as numbers."""
+"""Parses the metrics page."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Key = tuple[str, frozenset[tuple[str, str]]]
 
 @dataclass(frozen=True, slots=True)
 class MetricsPage:
-    """Every sample of one scrape.
+    """The samples of one scrape.
 
     Attributes:
         types: the type of each family.
@@ -73,7 +73,7 @@ class MetricsPage:
 
 
 def scrape_until(url: str, condition: Callable[[MetricsPage], bool]) -> MetricsPage:
-    """The first page that fulfils the condition; each scrape gives the server time to reach it."""
+    """Scrape until a page fulfils the condition, and return that page."""
 
     def page() -> MetricsPage | None:
         page = MetricsPage.scrape(url)

@@ -1,4 +1,4 @@
-"""The output of a process, read continuously, so that it never blocks and tests can wait for a line."""
+"""Reads the output of a process continuously, so that it never blocks and tests can wait for a line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ DEADLINE = 60.0
 
 
 class Lines:
-    """The lines of a pipe, which ends with the last process that holds it."""
+    """The lines of a pipe, which ends when the last process closes it."""
 
     def __init__(self, pipe: IO[str]) -> None:
         self._pipe = pipe
@@ -46,7 +46,7 @@ class Lines:
             return self._text
 
     def close(self) -> None:
-        """Must be called only after every writer has ended."""
+        """Close the pipe, after every writer has ended."""
         self._reader.join(DEADLINE)
         self._pipe.close()
 

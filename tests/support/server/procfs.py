@@ -1,4 +1,4 @@
-"""The state of other processes, from /proc."""
+"""Reads the state of other processes from /proc."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def workers(pid: int) -> set[int]:
 
 
 def memory(pid: int, field: str) -> int:
-    """The memory figures of /proc/<pid>/status in bytes, by their names there."""
+    """Return a memory field of /proc/<pid>/status in bytes."""
     match = re.search(rf"^{field}:\s*(\d+) kB$", _read(pid, "status").decode(), re.MULTILINE)
     assert match is not None
     return int(match[1]) * 1024

@@ -16,7 +16,7 @@ from typing import Self
 from tests.support.server.output_lines import DEADLINE, Lines
 
 ROOT = Path(__file__).resolve().parents[3]
-# Turns gRPC on, on a free port; the flag takes precedence over the variable in `environment`.
+# Enables gRPC on a free port; the flag takes precedence over the variable in `environment`.
 FREE_GRPC_PORT = ("--grpc-port", "-1")
 PYTHON_M_SERVICE = (sys.executable, "-m", "service")
 COVERAGE_GRACE = 5.0  # seconds for a server to end by itself when coverage is measured
@@ -47,7 +47,7 @@ def convserve(
 
 
 class ServerProcess:
-    """Runs `convserve serve --port 0`, which is ready when the block begins and ended when it ends.
+    """Runs `convserve serve --port 0`; it is ready when the block begins, and is stopped at its end.
 
     It logs only warnings and errors, so an empty `stderr` means that there were none.
 
@@ -116,12 +116,12 @@ class ServerProcess:
 
     @property
     def temporary(self) -> Path:
-        """Its folder for temporary files."""
+        """The folder for temporary files of the process."""
         return Path(self._temporary.name)
 
     @property
     def leftovers(self) -> list[str]:
-        """The names of the files left there."""
+        """The names of the files in the temporary folder."""
         return os.listdir(self.temporary)
 
     def send(self, number: signal.Signals, *, to_group: bool = False) -> None:
@@ -129,7 +129,7 @@ class ServerProcess:
         (os.killpg if to_group else os.kill)(self.pid, number)
 
     def wait(self) -> int:
-        """Waits for it and its workers to end; returns the exit code."""
+        """Waits for the process and its workers to end; returns the exit code."""
         code = self._process.wait(DEADLINE)
         self.stdout.wait_for_end()
         self.stderr.wait_for_end()

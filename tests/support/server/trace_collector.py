@@ -12,9 +12,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 
 class Collector:
-    """
+    """Stores received spans.
+
     Attributes:
-        spans: every span received, in the order of the exporters.
+        spans: all received spans, in the order of the exporters.
         services: the names of the services that sent them.
     """
 

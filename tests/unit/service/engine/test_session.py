@@ -58,7 +58,7 @@ def test_warm_up_of_a_slow_network_stops_after_its_time(
 @needs_procfs
 @pytest.mark.measures
 def test_shrink_arena_frees_the_memory_of_large_batches() -> None:
-    """Runs in a new process: this one may reuse free memory and not grow."""
+    """Measures in a new process, because this one may reuse free memory."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         grown, kept = pool.submit(grown_and_kept).result()
     assert grown > 40 * MIB

@@ -21,7 +21,7 @@ from service.telemetry.rejections import RejectionCounters, RejectionReason
 from tests.support.http.recording_transport import RecordingTransport
 
 DEFAULT_HEADERS = [(b"date", b"today"), (b"x-content-type-options", b"nosniff")]
-# Turns of the event loop, in which an application that waits for nothing has long responded.
+# Event-loop iterations; an application that does not wait responds in fewer.
 TURNS = 50
 
 
@@ -160,7 +160,7 @@ def test_bytes_match_uvicorns_protocol(sent: list[bytes], app: ASGIApp) -> None:
     async def test() -> None:
         ours = await converse(lambda bench: bench.pool.connect(bench.config, bench.state, {}))
         theirs = await converse(lambda bench: HttpToolsProtocol(bench.config, bench.state, {}))
-        # To HTTP/1.0, where a chunk's length would be taken for the body, ours ends the body by closing.
+        # HTTP/1.0 has no chunks, so our protocol sends the plain body and closes the connection.
         if b"HTTP/1.0" in sent[0]:
             content = theirs[0].replace(b"transfer-encoding: chunked\r\n", b"")
             theirs = content.replace(b"2\r\nab\r\n1\r\nc\r\n0\r\n\r\n", b"abc"), theirs[1]
@@ -473,7 +473,7 @@ def test_reading_pauses_while_a_body_is_not_consumed() -> None:
 
 
 def test_every_state_is_reached() -> None:
-    """The states of one connection, in the order in which a client can bring them about."""
+    """One connection passes through its states in this order."""
 
     async def test() -> None:
         bench = Bench(early())

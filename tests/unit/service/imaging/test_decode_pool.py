@@ -19,7 +19,7 @@ LIMIT, FAR = 10.0, 3600.0
 
 
 class GatedDecoder:
-    """Stands in for a decoder that stays inside an image until the test opens the gate."""
+    """Replaces a decoder; decoding blocks until the test opens the gate."""
 
     def __init__(self) -> None:
         self.gate = threading.Event()

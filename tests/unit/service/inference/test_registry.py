@@ -181,7 +181,7 @@ def test_cuda_reproduces_the_golden_outputs(repository: Path) -> None:
 
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
         pytest.skip("no CUDA provider: needs a CUDA device and onnxruntime-gpu")
-    # Loading compares the golden outputs, so that a successful load is the test.
+    # Loading compares the golden outputs, so a successful load is the test.
     assert opened(repository, provider="cuda").resolve().engine.provider == "cuda"
 
 
@@ -209,7 +209,7 @@ def test_missing_repository_is_a_configuration_error(tmp_path: Path, repository:
 def test_load_failures_are_logged_only_if_a_model_is_served(
     repository: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Otherwise the message of NothingToServe holds them all."""
+    """Without a served model, the message of NothingToServe contains all failures."""
     (repository / "shades/1/manifest.json").unlink()
     with caplog.at_level(logging.ERROR):
         with pytest.raises(NothingToServe, match=r"manifest\.json cannot be read"):

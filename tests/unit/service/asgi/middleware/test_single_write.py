@@ -1,4 +1,4 @@
-"""A complete response is written in one call, whatever middleware is on."""
+"""A complete response is written in one call with any middleware."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.support.http.recording_transport import RecordingTransport
 from tests.support.models.gray_classifier import image, level
 
 BODY = image(level(7))
-KEY = "the-only-key-of-anybody"
+KEY = "the-only-key-of-the-test"
 REQUEST = head(f"Content-Length: {len(BODY)}", f"X-API-Key: {KEY}", "Origin: https://example.org") + BODY
 
 
@@ -36,7 +36,7 @@ REQUEST = head(f"Content-Length: {len(BODY)}", f"X-API-Key: {KEY}", "Origin: htt
         {"access_log": True},
         {"cors_origins": "*"},
         {"admin_port": 9000},
-        {"access_log": True, "cors_origins": "*", "admin_port": 9000, "api_keys": f"anybody infer {KEY}"},
+        {"access_log": True, "cors_origins": "*", "admin_port": 9000, "api_keys": f"client infer {KEY}"},
     ],
 )
 def test_response_is_one_write(repository: Path, options: dict[str, Any]) -> None:
