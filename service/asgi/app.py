@@ -58,8 +58,8 @@ def build(settings: Settings, *, metrics_dir: Path | None = None) -> Service:
     Raises:
         ConfigurationError: this machine does not support a setting.
     """
-    metrics = CollectorRegistry()
-    telemetry = ServerMetrics(metrics, metrics_dir)
+    collectors = CollectorRegistry()
+    telemetry = ServerMetrics(collectors, metrics_dir)
     plane = DataPlane.build(settings, telemetry)
 
     @asynccontextmanager
@@ -78,7 +78,7 @@ def build(settings: Settings, *, metrics_dir: Path | None = None) -> Service:
     )
     for dialect in (Native, OpenInference, TensorFlowServing, TorchServe):
         dialect(plane, Limits.of(settings)).mount(app, telemetry)
-    Operations(plane.registry, Exposition(metrics, metrics_dir), telemetry).mount(app)
+    Operations(plane.registry, Exposition(collectors, metrics_dir), telemetry).mount(app)
     app.add_exception_handler(ConvserveError, _domain_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(ClientDisconnect, _client_disconnected)

@@ -25,23 +25,23 @@ class Response(Protocol):
 
 
 # Called with a request's headers. Returns None if the application has to handle the request.
-OverloadResponse = Callable[[Headers], Response | None]
+Responder = Callable[[Headers], Response | None]
 
 
 class OverloadCache:
-    """The overload responses of the last rejected requests, by method and URL as sent."""
+    """The responders of recently rejected requests, by method and URL as sent."""
 
     def __init__(self) -> None:
-        self._responses: dict[tuple[bytes, bytes], OverloadResponse] = {}
+        self._responders: dict[tuple[bytes, bytes], Responder] = {}
 
-    def add(self, method: bytes, url: bytes, response: OverloadResponse) -> None:
+    def add(self, method: bytes, url: bytes, responder: Responder) -> None:
         if len(url) > MAX_URL_LENGTH:
             return
-        if len(self._responses) >= MAX_URLS:
-            self._responses.clear()
-        self._responses[method, url] = response
+        if len(self._responders) >= MAX_URLS:
+            self._responders.clear()
+        self._responders[method, url] = responder
 
     def find(self, method: bytes, url: bytes, headers: Headers) -> Response | None:
         """The response that rejects a request; None if the application has to handle it."""
-        response = self._responses.get((method, url))
-        return None if response is None else response(headers)
+        responder = self._responders.get((method, url))
+        return None if responder is None else responder(headers)

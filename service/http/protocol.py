@@ -24,7 +24,7 @@ from .flow_control import FlowControl
 from .request_cycle import RequestCycle
 from .request_parser import RequestParser
 from .response_bytes import CLOSE, Headers, ProtocolError
-from .scope_extensions import CANCELLABLE, CLIENT_DISCONNECTED, OVERLOAD_RESPONSE
+from .scope_extensions import CANCELLABLE, CLIENT_DISCONNECTED, OVERLOAD_RESPONDER
 
 if TYPE_CHECKING:
     from .connection_pool import ConnectionPool
@@ -292,11 +292,11 @@ class HttpProtocol(asyncio.Protocol):
         if not cycle.keep_alive:
             self.close()
             return
-        if self._pool.overload_cache is not None and OVERLOAD_RESPONSE in cycle.scope:
+        if self._pool.overload_cache is not None and OVERLOAD_RESPONDER in cycle.scope:
             scope = cycle.scope
             query = scope["query_string"]
             url = scope["raw_path"] + (b"?" + query if query else b"")
-            self._pool.overload_cache.add(scope["method"].encode(), url, scope[OVERLOAD_RESPONSE])
+            self._pool.overload_cache.add(scope["method"].encode(), url, scope[OVERLOAD_RESPONDER])
         if self._pipeline:
             self._start(self._pipeline.popleft())
         elif self._state is State.IDLE:

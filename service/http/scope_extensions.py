@@ -5,5 +5,5 @@ from __future__ import annotations
 # Allows the connection to cancel the task, with the message CLIENT_DISCONNECTED, on a disconnect.
 CANCELLABLE = "convserve.cancellable"
 CLIENT_DISCONNECTED = "the client disconnected"
-# An OverloadResponse, which rejects later requests to the same URL.
-OVERLOAD_RESPONSE = "convserve.overload_response"
+# An overload_cache.Responder, which rejects later requests to the same URL.
+OVERLOAD_RESPONDER = "convserve.overload_responder"

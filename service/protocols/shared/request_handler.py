@@ -11,10 +11,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from ...errors import ConvserveError, InvalidInput, ModelNotReady, Overloaded
-from ...http.scope_extensions import CANCELLABLE, CLIENT_DISCONNECTED, OVERLOAD_RESPONSE
+from ...http.scope_extensions import CANCELLABLE, CLIENT_DISCONNECTED, OVERLOAD_RESPONDER
 from ...inference.model import LoadedModel
 from ...telemetry.metrics import ServerMetrics
-from .overload_response import DEADLINE, OverloadResponder
+from .overload_responder import DEADLINE, OverloadResponder
 from .request_metrics import RequestMetrics
 from .responses import error_response, server_timing
 
@@ -61,7 +61,7 @@ class InferenceContext(RequestMetrics):
             self.set_deadline(default_timeout)
         except Overloaded:
             parameters = self.path_params
-            self.request.scope[OVERLOAD_RESPONSE] = OverloadResponder(
+            self.request.scope[OVERLOAD_RESPONDER] = OverloadResponder(
                 self._telemetry, self._protocol, lambda: find(parameters), default_timeout
             )
             raise

@@ -12,7 +12,7 @@ from service.config.settings import Settings
 from service.http.overload_cache import MAX_URL_LENGTH, MAX_URLS, OverloadCache
 from service.http.response_bytes import Headers
 from service.inference.model import LoadedModel
-from service.protocols.shared.overload_response import OverloadResponder
+from service.protocols.shared.overload_responder import OverloadResponder
 from service.protocols.shared.responses import JSON, EncodedResponse
 
 SECONDS = 30.0
