@@ -17,7 +17,7 @@ Scores = NDArray[np.float32]
 
 NEVER = float("inf")
 # libuv's clock counts milliseconds, so its timers may fire this much too early.
-TICK = 1e-3
+TIMER_RESOLUTION = 1e-3
 
 
 class RequestResult(NamedTuple):
@@ -139,7 +139,7 @@ class DeadlineTimer:
         self._timer, self.nearest = None, NEVER
         now = asyncio.get_running_loop().time()
         for request in self._pending():
-            if request.deadline <= now + TICK:
+            if request.deadline <= now + TIMER_RESOLUTION:
                 request.expire()
         nearest = min((request.deadline for request in self._pending()), default=NEVER)
         if nearest < NEVER:

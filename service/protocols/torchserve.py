@@ -17,7 +17,7 @@ from .shared.multipart import read_files
 from .shared.openapi import BINARY, TIMEOUT, error_responses
 from .shared.request_body import read_body
 from .shared.request_handler import InferenceContext, InferenceRoute, inference_endpoint
-from .shared.responses import JSON, EncodedResponse, readiness_response
+from .shared.responses import JSON_CONTENT_TYPE, EncodedResponse, readiness_response
 
 TAG = "TorchServe"
 TOP_K = 5  # as in TorchServe's image_classifier handler
@@ -69,4 +69,4 @@ class TorchServe:
         )
         context.timings = classification.timings
         content = {each.label: each.probability for each in classification.ranked[0]}
-        return EncodedResponse(to_json(content, inf_nan_mode="null"), JSON)
+        return EncodedResponse(to_json(content, inf_nan_mode="null"), JSON_CONTENT_TYPE)

@@ -113,10 +113,10 @@ def read_keys(text: str, source: str) -> Sequence[Key]:
     """
     keys = []
     for number, line in enumerate(re.split(r"[;\n]", text), start=1):
-        words = line.split()
-        if words and not words[0].startswith("#"):
+        fields = line.split()
+        if fields and not fields[0].startswith("#"):
             try:
-                keys.append(_read_key(words))
+                keys.append(_read_key(fields))
             except ValueError as error:
                 raise ConfigurationError(f"{source}, key {number}: {error}") from None
     return keys
@@ -130,16 +130,16 @@ def _read_file(path: Path) -> Sequence[Key]:
         raise ConfigurationError(f"cannot read the API keys in {path}: {reason}") from None
 
 
-def _read_key(words: Sequence[str]) -> Key:
-    if not 3 <= len(words) <= 4:
+def _read_key(fields: Sequence[str]) -> Key:
+    if not 3 <= len(fields) <= 4:
         raise ValueError("expected a name, scopes, a key and optionally a rate")
-    name, scopes, secret = words[:3]
+    name, scopes, secret = fields[:3]
     if not _NAME.fullmatch(name):
         raise ValueError("the name must have at most 64 letters, digits, dots, hyphens and underscores")
     unknown = set(scopes.split(",")) - {*Scope}
     if unknown:
         raise ValueError(f"the scopes of {name} must be some of {', '.join(Scope)}")
-    rate = _read_rate(name, words[3]) if len(words) == 4 else None
+    rate = _read_rate(name, fields[3]) if len(fields) == 4 else None
     return Key(name, frozenset(map(Scope, scopes.split(","))), _read_digest(name, secret), rate)
 
 
@@ -153,9 +153,9 @@ def _read_digest(name: str, secret: str) -> bytes:
     return bytes.fromhex(secret.removeprefix(PREFIX))
 
 
-def _read_rate(name: str, word: str) -> float:
+def _read_rate(name: str, text: str) -> float:
     try:
-        rate = float(word)
+        rate = float(text)
     except ValueError:
         rate = 0.0
     if not 0 < rate < float("inf"):

@@ -30,7 +30,7 @@ from .startup_banner import StartupBanner
 STARTUP_FAILED = 3
 MAX_RESTART_SECONDS = 30.0
 # A worker that has run for longer than this is restarted without a delay.
-STEADY_SECONDS = 60.0
+STABLE_SECONDS = 60.0
 # Tells a worker to stop without `drain_delay_s`. Workers ignore SIGINT, and SIGTERM includes the delay.
 STOP_IMMEDIATELY = signal.SIGUSR1
 _HANDLED = (signal.SIGTERM, signal.SIGINT)
@@ -194,7 +194,7 @@ class Supervisor:
                 continue
             forget(self._metrics_dir, GAUGES, worker.pid)
             uptime = time.monotonic() - worker.started
-            failures = 0 if uptime > STEADY_SECONDS else worker.failures
+            failures = 0 if uptime > STABLE_SECONDS else worker.failures
             delay = min(MAX_RESTART_SECONDS, 0.1 * 4**failures) if failures else 0.0
             logger.error(
                 "%s (process %s) ended with code %s%s; starting another in %.1f s",

@@ -12,9 +12,25 @@ from ..system.shared_memory import IntTable
 from .collector import CounterChild, GaugeChild, HistogramChild, MetricsCollector
 
 # A small network takes well under a millisecond, less than the usual first bucket.
-SECONDS = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-BATCH_SIZES = tuple(2**power for power in range(11))
-CONFIDENCES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1.0)
+DURATION_BUCKETS = (
+    0.00025,
+    0.0005,
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    2.5,
+    5.0,
+    10.0,
+)
+BATCH_SIZE_BUCKETS = tuple(2**power for power in range(11))
+CONFIDENCE_BUCKETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1.0)
 REJECTIONS = ("overloaded", "deadline", "not_ready")
 
 
@@ -55,7 +71,7 @@ class ServerMetrics:
             "request_duration_seconds",
             "Time from the head of a request to its response.",
             ("model", "protocol"),
-            bounds=SECONDS,
+            bounds=DURATION_BUCKETS,
         )
         self._request_metrics: dict[tuple[str, str, str, str], tuple[CounterChild, HistogramChild]] = {}
         self.inflight = collector.gauge("inflight_requests", "Requests for inference in progress.").labels()
@@ -63,13 +79,13 @@ class ServerMetrics:
             "stage_duration_seconds",
             "Time a request spent in a stage: decode, queue or compute.",
             ("model", "stage"),
-            bounds=SECONDS,
+            bounds=DURATION_BUCKETS,
         )
         self._images = collector.counter(
             "images_total", "Images for which a result was returned.", ("model", "version")
         )
         self._batch_size = collector.histogram(
-            "batch_size", "Images in one run of the engine.", ("model",), bounds=BATCH_SIZES
+            "batch_size", "Images in one run of the engine.", ("model",), bounds=BATCH_SIZE_BUCKETS
         )
         self._queue_depth = collector.gauge(
             "queue_depth", "Decoded images that wait for the engine.", ("model",)
@@ -122,7 +138,7 @@ class ServerMetrics:
             "prediction_confidence",
             "Probability of the predicted label.",
             ("model", "version"),
-            bounds=CONFIDENCES,
+            bounds=CONFIDENCE_BUCKETS,
         )
 
     def record_request(self, model: str, version: str, protocol: str, code: str, seconds: float) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from service import errors
 from service.errors import ConvserveError
-from service.protocols.shared.status_codes import TABLE
+from service.protocols.shared.status_codes import STATUS_BY_ERROR
 
 GRPC = {
     "INVALID_ARGUMENT",
@@ -24,7 +24,7 @@ def family(root: type[ConvserveError]) -> list[type[ConvserveError]]:
 
 @pytest.mark.parametrize("error", family(ConvserveError))
 def test_error_has_a_row_in_the_status_table(error: type[ConvserveError]) -> None:
-    status = TABLE[error]
+    status = STATUS_BY_ERROR[error]
     assert 400 <= status.http < 600
     assert status.grpc in GRPC
 

@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
 from ...errors import ConvserveError, InferenceFailed, InvalidInput, Overloaded
-from ..shared.status_codes import TABLE
+from ..shared.status_codes import STATUS_BY_ERROR
 
 # In quotes, because these are generic only in the stubs.
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -116,7 +116,7 @@ async def reject(context: Context, error: Exception) -> NoReturn:
         logger.error("internal error", exc_info=error)
         error = InferenceFailed("internal error; details are in the server's log")
     message = str(error).encode(errors="replace")[:MAX_MESSAGE_BYTES].decode(errors="ignore")
-    code = grpc.StatusCode[TABLE[type(error)].grpc]
+    code = grpc.StatusCode[STATUS_BY_ERROR[type(error)].grpc]
     await context.abort(code, message, (*context.trailing_metadata(), *_retry_pushback(error)))
 
 

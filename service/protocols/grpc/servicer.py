@@ -25,7 +25,7 @@ from ..open_inference.metadata import (
     statistics_by_name,
 )
 from ..shared.request_metrics import RequestMetrics
-from ..shared.status_codes import TABLE
+from ..shared.status_codes import STATUS_BY_ERROR
 from . import inference_pb2 as messages
 from .cancellable_stream import read_until
 from .codec import read_request, write_response
@@ -85,7 +85,7 @@ class OpenInferenceGrpc:
                 response = await self._infer(metrics, request, context)
                 metrics.code = "OK"
             except ConvserveError as error:
-                metrics.record_error(error, TABLE[type(error)].grpc)
+                metrics.record_error(error, STATUS_BY_ERROR[type(error)].grpc)
                 raise
             except asyncio.CancelledError:
                 expired = asyncio.get_running_loop().time() >= metrics.deadline

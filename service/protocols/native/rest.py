@@ -17,7 +17,7 @@ from ..shared.multipart import read_files
 from ..shared.openapi import path_parameters
 from ..shared.request_body import read_body
 from ..shared.request_handler import InferenceContext, InferenceRoute, inference_endpoint
-from ..shared.responses import JSON, EncodedResponse
+from ..shared.responses import JSON_CONTENT_TYPE, EncodedResponse
 from .json_codec import as_json
 from .json_images import read_json_images
 from .openapi import DESCRIPTION, PATHS, parameters, request_body, responses
@@ -65,7 +65,7 @@ class Native:
             model, images, top_k=top_k, deadline=context.deadline
         )
         context.timings = classification.timings
-        return EncodedResponse(as_json(classification), JSON)
+        return EncodedResponse(as_json(classification), JSON_CONTENT_TYPE)
 
     def _images(self, context: InferenceContext, body: bytes) -> list[EncodedImage]:
         images = _read_images(context, body, self.limits)

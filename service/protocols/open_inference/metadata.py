@@ -12,7 +12,7 @@ from ... import __version__
 from ...inference.model import LoadedModel
 from ...inference.registry import Registry
 from ...telemetry.model_statistics import Field, Totals
-from ..shared.tensors import NAMES
+from ..shared.tensors import DATATYPE_NAMES
 
 PLATFORM = "onnxruntime_onnx"
 BACKEND = "onnxruntime"
@@ -61,7 +61,7 @@ def metadata_of(model: LoadedModel, versions: Sequence[str]) -> dict[str, Any]:
         "inputs": [
             {
                 "name": manifest.input.name,
-                "datatype": NAMES[manifest.input.dtype],
+                "datatype": DATATYPE_NAMES[manifest.input.dtype],
                 "shape": [-1, *_dims(manifest.input.axes)],
             }
         ],
@@ -83,7 +83,7 @@ def config_of(model: LoadedModel) -> dict[str, Any]:
         "input": [
             {
                 "name": manifest.input.name,
-                "data_type": f"TYPE_{NAMES[manifest.input.dtype]}",
+                "data_type": f"TYPE_{DATATYPE_NAMES[manifest.input.dtype]}",
                 "format": f"FORMAT_{manifest.input.layout}",
                 "dims": _dims(manifest.input.axes),
                 "is_shape_tensor": False,

@@ -15,8 +15,16 @@ from ...errors import InvalidInput
 from ...inference.model import LoadedModel
 from ...repository.manifest import Manifest
 from ..shared.json_body import parse_json
-from ..shared.responses import JSON
-from ..shared.tensors import NAMES, Elements, JsonValues, RawBytes, TensorPayload, check_json_size, row_bytes
+from ..shared.responses import JSON_CONTENT_TYPE
+from ..shared.tensors import (
+    DATATYPE_NAMES,
+    Elements,
+    JsonValues,
+    RawBytes,
+    TensorPayload,
+    check_json_size,
+    row_bytes,
+)
 from .infer_request import (
     InferRequest,
     OutputTensor,
@@ -100,7 +108,7 @@ def _read_raw(body: bytes, manifest: Manifest) -> InferRequest:
     # Raw pixels do not tell their height and width; an encoded image does.
     is_row = not spec.dynamic and len(body) == row_bytes(spec) and not body.startswith(_SIGNATURES)
     tensor = (
-        TensorPayload(spec.name, NAMES[spec.dtype], [1, *spec.shape], RawBytes(body))
+        TensorPayload(spec.name, DATATYPE_NAMES[spec.dtype], [1, *spec.shape], RawBytes(body))
         if is_row
         else TensorPayload(spec.name, "BYTES", [1], Elements([body]))
     )
@@ -182,7 +190,7 @@ def write_response(
     head = to_json(document | {"outputs": described}, inf_nan_mode="null")
     tail = [output.as_bytes() for output in outputs if output.binary]
     if not tail:
-        return head, [JSON]
+        return head, [JSON_CONTENT_TYPE]
     headers = [(b"content-type", b"application/octet-stream"), (RAW_HEADER_LENGTH, b"%d" % len(head))]
     return b"".join([head, *tail]), headers
 

@@ -12,7 +12,7 @@ from ...telemetry.metrics import ServerMetrics
 from .request_metrics import RequestMetrics
 from .responses import EncodedResponse, error_response
 
-DEADLINE = b"x-request-timeout-ms"
+DEADLINE_HEADER = b"x-request-timeout-ms"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class OverloadResponder:
     def __call__(self, headers: Headers) -> EncodedResponse | None:
         """The rejection, already counted; None if the queue has room or the request sets its own deadline."""
         for name, _ in headers:
-            if name == DEADLINE:
+            if name == DEADLINE_HEADER:
                 return None
         try:
             model = self.resolve()

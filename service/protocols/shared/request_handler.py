@@ -14,7 +14,7 @@ from ...errors import ConvserveError, InvalidInput, ModelNotReady, Overloaded
 from ...http.scope_extensions import CANCELLABLE, CLIENT_DISCONNECTED, OVERLOAD_RESPONDER
 from ...inference.model import LoadedModel
 from ...telemetry.metrics import ServerMetrics
-from .overload_responder import DEADLINE, OverloadResponder
+from .overload_responder import DEADLINE_HEADER, OverloadResponder
 from .request_metrics import RequestMetrics
 from .responses import error_response, server_timing
 
@@ -75,7 +75,7 @@ class InferenceContext(RequestMetrics):
             Overloaded: the model's queue cannot meet the deadline.
         """
         seconds = default_timeout
-        header = self.header(DEADLINE)
+        header = self.header(DEADLINE_HEADER)
         if header is not None:
             try:
                 seconds = float(header) / 1000
@@ -94,7 +94,7 @@ class InferenceContext(RequestMetrics):
             Overloaded: the model's queue cannot meet the deadline.
         """
         deadline = asyncio.get_running_loop().time() + seconds
-        if deadline < self.deadline or self.header(DEADLINE) is None:
+        if deadline < self.deadline or self.header(DEADLINE_HEADER) is None:
             self.expire_in(seconds)
 
 

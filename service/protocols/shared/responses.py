@@ -13,12 +13,12 @@ from starlette.types import Receive, Scope, Send
 from ...errors import ConvserveError, Overloaded
 from ...inference.registry import Registry
 from ...inference.timings import Timings
-from .status_codes import TABLE
+from .status_codes import STATUS_BY_ERROR
 
 # Long enough to name every bad image of a request; short enough not to echo megabytes to a client.
 MAX_MESSAGE_LENGTH = 64 * 1024
 
-JSON = (b"content-type", b"application/json")
+JSON_CONTENT_TYPE = (b"content-type", b"application/json")
 
 
 class EncodedResponse(Response):
@@ -58,10 +58,10 @@ def _error_body(sentence: str) -> bytes:
 
 def error_response(error: ConvserveError) -> EncodedResponse:
     """An error with its status from the table; Overloaded adds Retry-After."""
-    headers = [JSON]
+    headers = [JSON_CONTENT_TYPE]
     if isinstance(error, Overloaded):
         headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after))))
-    return EncodedResponse(_error_body(str(error)), *headers, status=TABLE[type(error)].http)
+    return EncodedResponse(_error_body(str(error)), *headers, status=STATUS_BY_ERROR[type(error)].http)
 
 
 def server_timing(timings: Timings) -> tuple[bytes, bytes]:

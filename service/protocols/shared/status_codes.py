@@ -15,7 +15,7 @@ class Status:
     grpc: str
 
 
-TABLE: dict[type[errors.ConvserveError], Status] = {
+STATUS_BY_ERROR: dict[type[errors.ConvserveError], Status] = {
     errors.ConvserveError: Status(500, "INTERNAL"),
     errors.InvalidInput: Status(400, "INVALID_ARGUMENT"),
     errors.InvalidImage: Status(400, "INVALID_ARGUMENT"),

@@ -38,7 +38,7 @@ DTYPES: dict[str, str] = {
     "FP64": "<f8",
 }
 DATATYPES = frozenset({*DTYPES, "BYTES", "BF16"})
-NAMES = {"uint8": "UINT8", "float32": "FP32"}
+DATATYPE_NAMES = {"uint8": "UINT8", "float32": "FP32"}
 
 # A number in JSON takes five times the memory of a float32, and longer to write than to compute.
 MAX_JSON_NUMBERS = 1 << 22
@@ -107,7 +107,7 @@ def decode_tensor(tensor: TensorPayload, spec: InputSpec, max_rows: int) -> Rows
         case Numbers(values, dtype):
             return rows_from_numbers(np.fromiter(values, dtype, len(values)), count, spec)
         case Elements():
-            raise InvalidInput(f"input {spec.name!r} has BYTES elements; expected {expected(spec)}")
+            raise InvalidInput(f"input {spec.name!r} has BYTES elements; expected {describe_input(spec)}")
 
 
 def _decode_images(tensor: TensorPayload, count: int) -> list[EncodedImage]:
@@ -137,11 +137,12 @@ def _elements_from_json(tensor: TensorPayload, values: Any, where: str, count: i
     return [decode_base64(text, f"{where}.{index}") for index, text in enumerate(values)]
 
 
-def expected(spec: InputSpec) -> str:
+def describe_input(spec: InputSpec) -> str:
     """Describe the expected input for error messages."""
     names = iter(("height", "width"))
     shape = ", ".join(next(names) if axis is None else str(axis) for axis in spec.axes)
-    return f"{NAMES[spec.dtype]} of shape [n, {shape}] (or BYTES of shape [n], each element an encoded image)"
+    datatype = DATATYPE_NAMES[spec.dtype]
+    return f"{datatype} of shape [n, {shape}] (or BYTES of shape [n], each element an encoded image)"
 
 
 def check_datatype(datatype: str, spec: InputSpec) -> None:
@@ -149,9 +150,11 @@ def check_datatype(datatype: str, spec: InputSpec) -> None:
     Raises:
         InvalidInput: the model does not accept this datatype.
     """
-    if datatype != NAMES[spec.dtype]:
+    if datatype != DATATYPE_NAMES[spec.dtype]:
         known = "" if datatype in DATATYPES else ", which is not in the protocol"
-        raise InvalidInput(f"input {spec.name!r} has datatype {datatype}{known}; expected {expected(spec)}")
+        raise InvalidInput(
+            f"input {spec.name!r} has datatype {datatype}{known}; expected {describe_input(spec)}"
+        )
 
 
 def resolve_dynamic_shape(shape: Sequence[int], spec: InputSpec) -> InputSpec:
@@ -164,7 +167,7 @@ def resolve_dynamic_shape(shape: Sequence[int], spec: InputSpec) -> InputSpec:
     if not spec.dynamic:
         return spec
     if len(shape) != 4 or min(shape[1:]) < 1:
-        raise InvalidInput(f"input {spec.name!r} has shape {list(shape)}; expected {expected(spec)}")
+        raise InvalidInput(f"input {spec.name!r} has shape {list(shape)}; expected {describe_input(spec)}")
     resolved = spec.with_size_of(shape[1:])
     pixels = shape[0] * math.prod(resolved.shape) // spec.channels
     if pixels > MAX_DYNAMIC_PIXELS:
@@ -182,7 +185,7 @@ def check_shape(shape: Sequence[int], spec: InputSpec, max_rows: int) -> int:
         PayloadTooLarge: n exceeds `max_rows`.
     """
     if tuple(shape[1:]) != spec.shape or len(shape) != 1 + len(spec.shape):
-        raise InvalidInput(f"input {spec.name!r} has shape {list(shape)}; expected {expected(spec)}")
+        raise InvalidInput(f"input {spec.name!r} has shape {list(shape)}; expected {describe_input(spec)}")
     return check_count(shape[0], spec, max_rows)
 
 
@@ -194,7 +197,7 @@ def check_image_shape(shape: Sequence[int], spec: InputSpec, max_rows: int) -> i
         PayloadTooLarge: n exceeds `max_rows`.
     """
     if len(shape) not in (1, 2) or tuple(shape[1:]) not in ((), (1,)):
-        raise InvalidInput(f"input {spec.name!r} has shape {list(shape)}; expected {expected(spec)}")
+        raise InvalidInput(f"input {spec.name!r} has shape {list(shape)}; expected {describe_input(spec)}")
     return check_count(shape[0], spec, max_rows)
 
 
@@ -230,7 +233,7 @@ def rows_from_bytes(data: bytes | memoryview, count: int, spec: InputSpec) -> Ro
         raise InvalidInput(
             f"input {spec.name!r} has {len(data)} bytes of data; its shape and datatype need {size}"
         )
-    dtype = DTYPES[NAMES[spec.dtype]]
+    dtype = DTYPES[DATATYPE_NAMES[spec.dtype]]
     rows: Rows = np.frombuffer(data, dtype=dtype).reshape(count, *spec.shape).astype(spec.dtype, copy=False)
     return rows
 
@@ -241,7 +244,7 @@ def rows_from_json(data: Any, count: int, spec: InputSpec) -> Rows:
     Raises:
         InvalidInput: they are not numbers, their count does not match, or the input's type cannot hold them.
     """
-    return rows_from_numbers(numbers(data, spec.name), count, spec)
+    return rows_from_numbers(parse_numbers(data, spec.name), count, spec)
 
 
 def rows_from_numbers(values: NDArray[Any], count: int, spec: InputSpec) -> Rows:
@@ -259,7 +262,7 @@ def rows_from_numbers(values: NDArray[Any], count: int, spec: InputSpec) -> Rows
     return as_pixels(values, spec).reshape(shape)
 
 
-def numbers(data: Any, name: str) -> NDArray[Any]:
+def parse_numbers(data: Any, name: str) -> NDArray[Any]:
     """Convert a JSON value to an array of numbers.
 
     Raises:

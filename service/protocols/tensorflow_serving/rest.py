@@ -21,7 +21,7 @@ from ..shared.content_coding import decompress
 from ..shared.openapi import TIMEOUT, error_responses, path_parameters
 from ..shared.request_body import read_body
 from ..shared.request_handler import InferenceContext, InferenceRoute, inference_endpoint
-from ..shared.responses import JSON, EncodedResponse, error_json, json_response
+from ..shared.responses import JSON_CONTENT_TYPE, EncodedResponse, error_json, json_response
 from ..shared.tensors import check_json_size
 from .rest_codec import SIGNATURE, Content, read_classify, read_predict
 
@@ -148,7 +148,7 @@ class TensorFlowServing:
 
 def _response(content: dict[str, Any]) -> EncodedResponse:
     """Like TensorFlow Serving, writes NaN and Infinity literally, though JSON does not allow them."""
-    return EncodedResponse(to_json(content, inf_nan_mode="constants"), JSON)
+    return EncodedResponse(to_json(content, inf_nan_mode="constants"), JSON_CONTENT_TYPE)
 
 
 def _state(version: str, state: str, code: str, message: str) -> dict[str, Any]:

@@ -16,7 +16,13 @@ from ...errors import InvalidInput
 from ...imaging.decode_pool import EncodedImage
 from ...repository.manifest import InputSpec
 from ..shared.json_body import decode_base64, parse_json
-from ..shared.tensors import check_count, expected, numbers, resolve_dynamic_shape, rows_from_numbers
+from ..shared.tensors import (
+    check_count,
+    describe_input,
+    parse_numbers,
+    resolve_dynamic_shape,
+    rows_from_numbers,
+)
 
 Content = Rows | list[EncodedImage]
 SIGNATURE = "serving_default"
@@ -89,7 +95,7 @@ def _column(inputs: Any, spec: InputSpec, max_rows: int) -> Content:
     if _is_bytes(values):
         values = [values]
     if not isinstance(values, list):
-        raise InvalidInput(f"'inputs' must be a tensor; expected {expected(spec)}")
+        raise InvalidInput(f"'inputs' must be a tensor; expected {describe_input(spec)}")
     return _rows(values, spec, max_rows, "inputs")
 
 
@@ -110,10 +116,10 @@ def _rows(values: list[Any], spec: InputSpec, max_rows: int, where: str) -> Cont
         ]
     if images:
         raise InvalidInput(f"{where} has both encoded images and tensors; send only one kind")
-    tensor = numbers(values, spec.name)
+    tensor = parse_numbers(values, spec.name)
     spec = resolve_dynamic_shape(tensor.shape, spec)
     if tensor.shape[1:] != spec.shape:
-        raise InvalidInput(f"{where} has shape {list(tensor.shape)}; expected {expected(spec)}")
+        raise InvalidInput(f"{where} has shape {list(tensor.shape)}; expected {describe_input(spec)}")
     return rows_from_numbers(tensor, count, spec)
 
 

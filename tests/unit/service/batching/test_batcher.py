@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from service.batching.batcher import Batcher
-from service.batching.pending_request import TICK, RequestResult, Rows, Scores
+from service.batching.pending_request import TIMER_RESOLUTION, RequestResult, Rows, Scores
 from service.errors import DeadlineExceeded, InferenceFailed, ModelNotReady
 
 FOREVER = 3600.0
@@ -245,8 +245,8 @@ def test_wait_for_expected_rows_grows_with_the_rows_that_wait() -> None:
     async def test() -> None:
         batcher = Batcher(double, max_batch_size=8, wait_per_row=0.001)
         batcher.expect_rows(9)
-        assert (await submit_expected(batcher, 1)).queue_seconds >= 0.001 - TICK
-        assert (await submit_expected(batcher, 1, 2, 3, 4)).queue_seconds >= 0.004 - TICK
+        assert (await submit_expected(batcher, 1)).queue_seconds >= 0.001 - TIMER_RESOLUTION
+        assert (await submit_expected(batcher, 1, 2, 3, 4)).queue_seconds >= 0.004 - TIMER_RESOLUTION
 
     run(test)
 

@@ -13,13 +13,13 @@ from service.http.overload_cache import MAX_URL_LENGTH, MAX_URLS, OverloadCache
 from service.http.response_bytes import Headers
 from service.inference.model import LoadedModel
 from service.protocols.shared.overload_responder import OverloadResponder
-from service.protocols.shared.responses import JSON, EncodedResponse
+from service.protocols.shared.responses import JSON_CONTENT_TYPE, EncodedResponse
 
 SECONDS = 30.0
 
 
 def rejecting(headers: Headers) -> EncodedResponse | None:
-    return EncodedResponse(b"{}", JSON, status=429)
+    return EncodedResponse(b"{}", JSON_CONTENT_TYPE, status=429)
 
 
 def accepting(headers: Headers) -> EncodedResponse | None:

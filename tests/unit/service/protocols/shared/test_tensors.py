@@ -23,7 +23,7 @@ from service.protocols.shared.tensors import (
     decode_tensor,
     elements_from_bytes,
     elements_to_bytes,
-    numbers,
+    parse_numbers,
     rows_from_bytes,
     rows_from_json,
 )
@@ -191,9 +191,9 @@ def test_large_integers_become_floats() -> None:
 
 
 def test_numbers_keep_shape_and_kind() -> None:
-    assert numbers([[1, 2], [3, 4]], "x").shape == (2, 2)
-    assert numbers(5, "x").shape == ()
-    assert numbers([1, 2.5], "x").dtype == np.float64
+    assert parse_numbers([[1, 2], [3, 4]], "x").shape == (2, 2)
+    assert parse_numbers(5, "x").shape == ()
+    assert parse_numbers([1, 2.5], "x").dtype == np.float64
 
 
 @given(st.lists(st.binary(max_size=20), min_size=1, max_size=8))
