@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 INPUT: Final = "pixels"
 
-Preparation = Callable[["keras.KerasTensor"], "keras.KerasTensor"]
+Preprocessing = Callable[["keras.KerasTensor"], "keras.KerasTensor"]
 
 # The mean colour of ImageNet's training images, from 0 to 255. AlexNet's authors subtract the mean image,
 # which is not published; reimplementations use its mean colour.
@@ -71,19 +71,19 @@ def stretched(pixels: keras.KerasTensor) -> keras.KerasTensor:
 
 
 def from_pixels(
-    network: keras.Model, prepare: Preparation = rescaled, name: str | None = None
+    network: keras.Model, preprocess: Preprocessing = rescaled, name: str | None = None
 ) -> keras.Model:
     """Return a network for uint8 pixels that includes the preprocessing and shares the weights.
 
     Args:
         network: the network for preprocessed pixels.
-        prepare: the preprocessing.
+        preprocess: the preprocessing.
         name: the name of the new network; None for that of `network`.
     """
     from keras import Input, Model, ops
 
     pixels = Input(shape=network.input_shape[1:], dtype="uint8", name=INPUT)
-    return Model(pixels, network(prepare(ops.cast(pixels, "float32"))), name=name or network.name)
+    return Model(pixels, network(preprocess(ops.cast(pixels, "float32"))), name=name or network.name)
 
 
 def _standardize(pixels: keras.KerasTensor, axis: tuple[int, ...]) -> keras.KerasTensor:

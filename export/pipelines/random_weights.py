@@ -49,7 +49,7 @@ def publish_random_weights(
     count = classes or recipe.classes
     network = recipe.build(count)
     verify.check_parameters(network, recipe.parameters(count))
-    full_model = from_pixels(network, recipe.preparations[0])
+    full_model = from_pixels(network, recipe.preprocessings[0])
     graph, rewrites = rewrite(convert(full_model))
     golden, example = recipe.golden(seed), recipe.example()
     expected = verify.predict_keras(full_model, golden)

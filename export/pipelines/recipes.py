@@ -17,7 +17,7 @@ from ..errors import DatasetError
 from ..networks import alexnet, convnet, lenet5, signnet
 from ..networks.preprocessing import (
     INPUT,
-    Preparation,
+    Preprocessing,
     centred,
     colour_balanced,
     locally_normalized,
@@ -42,13 +42,13 @@ class TrainingSchedule:
         plan: the hyperparameters.
         size: the size of the training images before random crops; None for the size of the input.
         build: builds the network from the number of classes; None for the recipe's builder.
-        preparations: the preprocessing of each ensemble member; None for that of the recipe.
+        preprocessings: the preprocessing of each ensemble member; None for that of the recipe.
     """
 
     plan: TrainingPlan
     size: Size | None = None
     build: Callable[[int], keras.Model] | None = None
-    preparations: tuple[Preparation, ...] | None = None
+    preprocessings: tuple[Preprocessing, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +66,7 @@ class Recipe:
         held_out: the fraction of the training images that is held out for validation.
         schedule: the training schedule.
         photo_schedule: the training schedule on photographs; None for `schedule`.
-        preparations: the preprocessing of each ensemble member.
+        preprocessings: the preprocessing of each ensemble member.
         members: the default number of ensemble members.
         float16_weights: rounds the published weights to float16.
         golden: creates the golden inputs, [images, height, width, channels], from a seed.
@@ -85,7 +85,7 @@ class Recipe:
     held_out: float
     schedule: TrainingSchedule
     photo_schedule: TrainingSchedule | None = None
-    preparations: tuple[Preparation, ...] = (rescaled,)
+    preprocessings: tuple[Preprocessing, ...] = (rescaled,)
     members: int = 1
     float16_weights: bool = False
     golden: Callable[[int], NDArray[np.uint8]]
@@ -187,7 +187,7 @@ RECIPES: Final[Mapping[str, Recipe]] = {
                 ),
             )
         ),
-        preparations=(standardized, locally_normalized, colour_balanced, stretched),
+        preprocessings=(standardized, locally_normalized, colour_balanced, stretched),
         members=5,
         float16_weights=True,
         golden=lambda seed: synthetic_images.golden_signs(seed, signnet.SIDE),
@@ -214,7 +214,7 @@ RECIPES: Final[Mapping[str, Recipe]] = {
                 ),
             ),
             build=alexnet.build_for_standardized,
-            preparations=(standardized,),
+            preprocessings=(standardized,),
         ),
         photo_schedule=TrainingSchedule(
             plan=TrainingPlan(
@@ -225,7 +225,7 @@ RECIPES: Final[Mapping[str, Recipe]] = {
             ),
             size=Size(256, 256, 3, "crop"),
         ),
-        preparations=(centred,),
+        preprocessings=(centred,),
         golden=lambda seed: synthetic_images.golden_signs(seed, alexnet.SIDE),
         example=lambda: synthetic_images.no_entry(alexnet.SIDE),
         # Larger batches are no faster on a CPU, and each image of a batch keeps ten megabytes allocated.

@@ -61,7 +61,7 @@ def create_training_job(name: str, recipe: Recipe, options: ExportOptions, repor
     ensemble = EnsembleOptions(
         name=name,
         build=lambda: _build(recipe, schedule, len(dataset.labels)),
-        preparations=schedule.preparations or recipe.preparations,
+        preprocessings=schedule.preprocessings or recipe.preprocessings,
         dataset=dataset,
         training=cache_in_memory(training.sized(schedule.size or Size.of(spec))),
         validation=cache_in_memory(validation.sized(Size.of(spec))),

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ..datasets.dataset import Dataset, Examples
 from ..evaluation import temperature_scaling, verify
 from ..networks.ensemble import average_ensemble
-from ..networks.preprocessing import Preparation, from_pixels
+from ..networks.preprocessing import Preprocessing, from_pixels
 from .checkpoint import Checkpoint, Curves, fingerprint
 from .mixed_precision import round_to_float16
 from .progress import ProgressBar, progress_callback
@@ -37,7 +37,7 @@ class EnsembleOptions:
     Attributes:
         name: the name of the combined network.
         build: builds one untrained member.
-        preparations: the preprocessing of each member; repeated if there are more members.
+        preprocessings: the preprocessing of each member; repeated if there are more members.
         dataset: the data set that `training` and `validation` come from.
         training: the examples to train on.
         validation: the held-out examples for validation and calibration.
@@ -50,7 +50,7 @@ class EnsembleOptions:
 
     name: str
     build: Callable[[], keras.Model]
-    preparations: Sequence[Preparation]
+    preprocessings: Sequence[Preprocessing]
     dataset: Dataset
     training: Examples
     validation: Examples
@@ -157,17 +157,17 @@ def build_ensemble(
 
 
 def _train_member(options: EnsembleOptions, index: int, report: TextIO) -> EnsembleMember:
-    prepare = options.preparations[index % len(options.preparations)]
+    preprocess = options.preprocessings[index % len(options.preprocessings)]
     seed = options.seed + index
     checkpointing = Checkpointing(
-        checkpoint=_checkpoint(options, prepare, seed, index), resume=options.resume
+        checkpoint=_checkpoint(options, preprocess, seed, index), resume=options.resume
     )
     networks: list[keras.Model] = []
 
     def build() -> keras.Model:
         networks.append(options.build())
         name = options.name if index == 0 else f"{options.name}-{index + 1}"
-        return from_pixels(networks[-1], prepare, name)
+        return from_pixels(networks[-1], preprocess, name)
 
     full_model, state = train(
         build,
@@ -182,7 +182,7 @@ def _train_member(options: EnsembleOptions, index: int, report: TextIO) -> Ensem
     return EnsembleMember(networks[-1], full_model, state.curves, state.seconds, state.trainer)
 
 
-def _checkpoint(options: EnsembleOptions, prepare: Preparation, seed: int, index: int) -> Checkpoint:
+def _checkpoint(options: EnsembleOptions, preprocess: Preprocessing, seed: int, index: int) -> Checkpoint:
     # The number of members is not part of the fingerprint, so that more can be added later.
-    member = fingerprint(options.fingerprint, prepare.__name__, seed)
+    member = fingerprint(options.fingerprint, preprocess.__name__, seed)
     return Checkpoint(options.folder / f"member-{index + 1}.npz", member)

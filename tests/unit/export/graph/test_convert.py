@@ -14,7 +14,7 @@ from export.graph.convert import OPSET, convert
 from export.graph.rewrites import rewrite
 from export.networks import convnet
 from export.networks.preprocessing import (
-    Preparation,
+    Preprocessing,
     centred,
     colour_balanced,
     from_pixels,
@@ -164,14 +164,14 @@ def test_operation_without_onnx_equivalent_is_rejected() -> None:
 
 
 @pytest.mark.parametrize(
-    "prepare", [rescaled, centred, standardized, colour_balanced, locally_normalized, stretched]
+    "preprocess", [rescaled, centred, standardized, colour_balanced, locally_normalized, stretched]
 )
-def test_every_preparation_converts(prepare: Preparation) -> None:
+def test_every_preprocessing_converts(preprocess: Preprocessing) -> None:
     """Includes dark and bright images and a uniform channel, where small differences are amplified."""
     inputs = keras.Input((48, 48, 3))
     x = layers.Conv2D(4, 7, strides=4, kernel_initializer=keras.initializers.HeNormal(seed=1))(inputs)
     outputs = layers.Dense(3, activation="softmax")(layers.Flatten()(x))
-    network = from_pixels(keras.Model(inputs, outputs), prepare)
+    network = from_pixels(keras.Model(inputs, outputs), preprocess)
     pixels = np.random.default_rng(0).integers(0, 256, (5, 48, 48, 3), dtype=np.uint8)
     pixels[1] //= 64
     pixels[2] = 250 + pixels[2] // 64

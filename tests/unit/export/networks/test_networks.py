@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from export.networks import alexnet, convnet, lenet5, signnet
 from export.networks.ensemble import average_ensemble
 from export.networks.preprocessing import (
-    Preparation,
+    Preprocessing,
     centred,
     colour_balanced,
     from_pixels,
@@ -218,39 +218,41 @@ def test_parameter_count_is_correct_for_any_number_of_classes(classes: int) -> N
 IMAGES = np.random.default_rng(1).integers(0, 200, (3, 32, 32, 3)).astype(np.float32)
 
 
-def prepared(prepare: Preparation, images: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.asarray(keras.ops.convert_to_numpy(prepare(keras.ops.convert_to_tensor(images))))
+def preprocessed(preprocess: Preprocessing, images: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(keras.ops.convert_to_numpy(preprocess(keras.ops.convert_to_tensor(images))))
 
 
 def test_rescaled_divides_by_255() -> None:
-    np.testing.assert_allclose(prepared(rescaled, IMAGES), IMAGES / 255, rtol=1e-6)
+    np.testing.assert_allclose(preprocessed(rescaled, IMAGES), IMAGES / 255, rtol=1e-6)
 
 
-@pytest.mark.parametrize("prepare", [standardized, colour_balanced, locally_normalized, stretched])
-def test_preparation_removes_brightness_and_contrast(prepare: Preparation) -> None:
+@pytest.mark.parametrize("preprocess", [standardized, colour_balanced, locally_normalized, stretched])
+def test_preprocessing_removes_brightness_and_contrast(preprocess: Preprocessing) -> None:
     """The tolerance covers the constant that is added to standard deviations."""
-    np.testing.assert_allclose(prepared(prepare, IMAGES * 0.8 + 30), prepared(prepare, IMAGES), atol=0.05)
+    np.testing.assert_allclose(
+        preprocessed(preprocess, IMAGES * 0.8 + 30), preprocessed(preprocess, IMAGES), atol=0.05
+    )
 
 
-@pytest.mark.parametrize("prepare", [standardized, colour_balanced, locally_normalized, stretched])
-def test_uniform_image_becomes_zero(prepare: Preparation) -> None:
+@pytest.mark.parametrize("preprocess", [standardized, colour_balanced, locally_normalized, stretched])
+def test_uniform_image_becomes_zero(preprocess: Preprocessing) -> None:
     even = np.full((1, 32, 32, 3), 200, np.float32)
-    np.testing.assert_allclose(prepared(prepare, even), 0, atol=1e-3)
+    np.testing.assert_allclose(preprocessed(preprocess, even), 0, atol=1e-3)
 
 
 def test_colour_balance_removes_a_colour_cast() -> None:
     tinted = IMAGES * np.array([1, 0.7, 0.5], np.float32)
     np.testing.assert_allclose(
-        prepared(colour_balanced, tinted), prepared(colour_balanced, IMAGES), atol=0.05
+        preprocessed(colour_balanced, tinted), preprocessed(colour_balanced, IMAGES), atol=0.05
     )
-    assert np.abs(prepared(standardized, tinted) - prepared(standardized, IMAGES)).max() > 0.5
+    assert np.abs(preprocessed(standardized, tinted) - preprocessed(standardized, IMAGES)).max() > 0.5
 
 
 def test_ensemble_averages_its_members() -> None:
     keras.utils.set_random_seed(0)
     members = [
-        from_pixels(convnet.build(), prepare, f"member-{number}")
-        for number, prepare in enumerate((rescaled, standardized))
+        from_pixels(convnet.build(), preprocess, f"member-{number}")
+        for number, preprocess in enumerate((rescaled, standardized))
     ]
     full_model = average_ensemble(members, "together")
     pixels = np.random.default_rng(0).integers(0, 256, (4, 28, 28, 1), dtype=np.uint8)
