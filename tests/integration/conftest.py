@@ -14,8 +14,9 @@ MAX_BODY_BYTES = 1_000_000
 
 @pytest.fixture(scope="session")
 def shipped() -> Iterator[ServerProcess]:
-    """Serves the models shipped with the project."""
-    with ServerProcess(None) as server:
+    """Serves the models shipped with the project; a slow machine takes its time and sheds no load."""
+    limits = ("--max-queue-wait-ms", "600000", "--request-timeout-ms", "600000")
+    with ServerProcess(None, *limits) as server:
         yield server
 
 
