@@ -50,7 +50,7 @@ def _run(
         from ..server.supervisor import Supervisor
 
         return Supervisor(settings, listener, grpc_address).run(announce)
-    gc.disable()  # until the server has started: hardly any object is freed before
+    gc.disable()  # until the server has started; hardly any object is freed before that
     from ..server.server import Endpoints
     from ..server.server import serve as serve_in_process
 

@@ -50,7 +50,7 @@ def register_cuda_provider() -> str | None:
         library = Path(onnxruntime.__file__).parent / "capi" / _LIBRARY
         try:
             onnxruntime.register_execution_provider_library(PROVIDER, str(library))
-        except Exception as error:  # ONNX Runtime's exceptions share no base but Exception
+        except Exception as error:  # ONNX Runtime's exceptions have no other common base class
             return f"ONNX Runtime cannot load {_LIBRARY}: {str(error).strip().splitlines()[0][:200]}"
     return None if _devices() else "ONNX Runtime's CUDA library finds no device"
 

@@ -171,7 +171,7 @@ def _create_session(
     providers = _providers(provider, capture=capture)
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=providers)
-    except Exception as error:  # ONNX Runtime's exceptions share no base but Exception
+    except Exception as error:  # ONNX Runtime's exceptions have no other common base class
         raise InvalidModel(f"{path.name} cannot be opened by ONNX Runtime: {_first_line(error)}") from error
     if _PROVIDER_NAMES[provider] not in session.get_providers():
         raise ConfigurationError(

@@ -72,7 +72,7 @@ _TRANSPOSES: Mapping[object, Image.Transpose] = MappingProxyType(
         8: Image.Transpose.ROTATE_90,
     }
 )
-# Where Pillow keeps data that may hold an orientation; parsing it costs more than decoding a small image.
+# Keys of `info` that may contain an orientation; parsing them takes longer than decoding a small image.
 _ORIENTATION_KEYS = frozenset({"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"})
 
 # Error texts that clients may see: words, without paths and representations of objects.

@@ -119,7 +119,7 @@ class Loader:
                 prepare() if thread is None else thread.submit(prepare).result()
             except InvalidModel:
                 raise
-            except Exception as error:  # ONNX Runtime's exceptions share no base but Exception
+            except Exception as error:  # ONNX Runtime's exceptions have no other common base class
                 raise InvalidModel(f"{path.name} cannot be run: {error}") from error
             stack.pop_all()
         return engine, thread or _executor(engine, manifest)

@@ -36,7 +36,7 @@ def scope_of_path(path: str) -> Scope | None:
         return None
     if path == "/metrics":
         return Scope.METRICS
-    # The prefixes spare most requests the regular expression.
+    # The prefixes are checked first because the regular expression is slow.
     is_admin = path.startswith(("/v2/", "/admin")) and _ADMIN.fullmatch(path)
     return Scope.ADMIN if is_admin else Scope.INFER
 

@@ -222,7 +222,7 @@ def build_server(settings: Settings, components: Components, endpoints: Endpoint
         ssl_context_factory=None if tls is None else lambda config, default: tls.context,
         http=cast("type[asyncio.Protocol]", connections.connect),
         ws="none",
-        lifespan="off",  # `_run` enters it, so that errors at startup reach the caller
+        lifespan="off",  # `_run` runs it, so that errors at startup reach the caller
         log_config=None,
         access_log=False,
         server_header=False,

@@ -230,7 +230,7 @@ class Supervisor:
 
     def _run_worker(self, status_pipe: Connection) -> None:
         """The main function of a worker process."""
-        gc.disable()  # until the server has started: hardly any object is freed before
+        gc.disable()  # until the server has started; hardly any object is freed before that
         # A terminal sends SIGINT to the whole process group; the supervisor handles it for its workers.
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -95,7 +95,7 @@ def configure_logs(level: str, log_format: Literal["text", "json"]) -> None:
 
     The level does not apply to the access log, which has its own setting.
     """
-    # No format here contains these; the documentation of logging recommends not to collect them.
+    # No format here contains these; the documentation of logging recommends disabling unused ones.
     logging.logThreads = logging.logMultiprocessing = False
     logging.config.dictConfig(
         {

@@ -38,7 +38,7 @@ from .infer_request import (
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 RAW_HEADER_LENGTH = HEADER_LENGTH.lower().encode()
-# A body has room for millions of list elements, each of which would become an object or an error. Only the
+# A body could contain millions of list elements, each of which would become an object or an error. Only the
 # first error is reported.
 MAX_LISTED = 64
 
