@@ -220,6 +220,7 @@ class HttpProtocol(asyncio.Protocol):
         if self._state is not State.BODY or cycle is None:
             return
         pool = self._pool
+        cycle.held_bytes += len(body)
         self._held_bytes += len(body)
         pool.held_bytes += len(body)
         if pool.held_bytes > self._limits.max_bodies_bytes:
@@ -285,7 +286,7 @@ class HttpProtocol(asyncio.Protocol):
     def on_response_complete(self, cycle: RequestCycle) -> None:
         """Start the next request, or close the connection."""
         self._server_state.total_requests += 1
-        self._release_body()
+        self._release_body(cycle)
         self._running = None
         if cycle.more_body and self._state is State.BODY:
             self._state = State.DISCARDING
@@ -304,9 +305,11 @@ class HttpProtocol(asyncio.Protocol):
         if not self._pipeline:
             self.flow.resume_reading()
 
-    def _release_body(self) -> None:
-        self._pool.held_bytes -= self._held_bytes
-        self._held_bytes = 0
+    def _release_body(self, cycle: RequestCycle | None = None) -> None:
+        """Stop counting the body of one request, or of all requests of the connection."""
+        released = self._held_bytes if cycle is None else min(cycle.held_bytes, self._held_bytes)
+        self._held_bytes -= released
+        self._pool.held_bytes -= released
 
     def _too_many_bytes(self) -> ProtocolError:
         message = "the server holds too many bytes of request bodies; try again later"

@@ -29,6 +29,7 @@ class RequestCycle:
     Attributes:
         keep_alive: whether the connection stays open after the response.
         more_body: whether more of the request's body has to arrive.
+        held_bytes: bytes of the body that count towards the limit of all held bodies.
         disconnected: whether `receive` returns a disconnect and `send` discards messages.
         response_started, response_complete: whether bytes of the response, or all of them, are written.
         task: the task that runs the application; None while an earlier request is in progress.
@@ -44,6 +45,7 @@ class RequestCycle:
         "_head",
         "_remaining",
         "disconnected",
+        "held_bytes",
         "keep_alive",
         "more_body",
         "response_complete",
@@ -59,6 +61,7 @@ class RequestCycle:
         self.keep_alive = keep_alive
         self.more_body = True
         self.disconnected = False
+        self.held_bytes = 0
         self.response_started = False
         self.response_complete = False
         self.task: asyncio.Task[None] | None = None

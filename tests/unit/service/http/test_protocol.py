@@ -312,6 +312,28 @@ def test_rest_of_a_body_is_discarded_after_the_response() -> None:
     on_bench(test)
 
 
+def test_response_releases_the_body_of_its_own_request_alone() -> None:
+    async def test() -> None:
+        gate = asyncio.Event()
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["path"] == "/second":
+                await gate.wait()
+            await echo(scope, receive, send)
+
+        bench = Bench(app)
+        bench.send(POST + POST.replace(b"POST /", b"POST /second"))
+        held = [bench.pool.held_bytes]
+        await turns()
+        held.append(bench.pool.held_bytes)
+        gate.set()
+        await turns()
+        held.append(bench.pool.held_bytes)
+        assert held == [6, 3, 0]
+
+    on_bench(test)
+
+
 def test_close_waits_for_the_rest_of_the_body() -> None:
     async def test() -> None:
         bench = Bench(early())
