@@ -22,15 +22,23 @@ class BatchingHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            self._lines.append(self.format(record))
-            loop = None if record.levelno >= logging.WARNING else _running_loop()
+            self.add(self.format(record), immediate=record.levelno >= logging.WARNING)
+        except Exception:
+            self.handleError(record)
+
+    def add(self, line: str, *, immediate: bool = False) -> None:
+        """Collect a line, or write it at once."""
+        self.acquire()
+        try:
+            self._lines.append(line)
+            loop = None if immediate else _running_loop()
             if loop is None:
                 self.flush()
             elif loop is not self._flushed_by:
                 self._flushed_by = loop
                 loop.call_soon(self.flush)
-        except Exception:
-            self.handleError(record)
+        finally:
+            self.release()
 
     def flush(self) -> None:
         """Write the lines that are collected; `logging.shutdown` calls it at the end of the process."""

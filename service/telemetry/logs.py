@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import logging.config
+import os
 import re
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -52,10 +53,16 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             event[log_fields.EXCEPTION] = self.formatException(record.exc_info)
-        try:
-            return to_json(event, fallback=str).decode()
-        except ValueError:  # text that is not valid Unicode, such as an undecodable file name
-            return json.dumps(event, default=str)
+        return _json(event)
+
+    def access_line(self, message: str, fields: Mapping[str, Any]) -> str:
+        """The line for a record of the access log."""
+        now = time.time()
+        second = int(now)
+        return (
+            f'{{"time":"{self._second(second)}.{int((now - second) * 1e3):03}Z","level":"info",'
+            f'"logger":"{ACCESS}","message":{_json(message)},"process":{os.getpid()},{_json(fields)[1:]}'
+        )
 
 
 class TextFormatter(logging.Formatter):
@@ -70,8 +77,26 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         fields = log_fields_of(record)
-        record.suffix = "".join([f" {name}={quoted(value)}" for name, value in fields.items()])
+        record.suffix = _suffix(fields)
         return super().format(record)
+
+    def access_line(self, message: str, fields: Mapping[str, Any]) -> str:
+        """The line for a record of the access log."""
+        now = time.time()
+        second = int(now)
+        begin = f"{self._second(second)},{int((now - second) * 1e3):03} INFO {ACCESS}: {message}"
+        return begin + _suffix(fields)
+
+
+def _json(value: Any) -> str:
+    try:
+        return to_json(value, fallback=str).decode()
+    except ValueError:  # text that is not valid Unicode, such as an undecodable file name
+        return json.dumps(value, default=str, separators=(",", ":"))
+
+
+def _suffix(fields: Mapping[str, Any]) -> str:
+    return "".join([f" {name}={quoted(value)}" for name, value in fields.items()])
 
 
 def _local(second: int) -> str:
@@ -88,6 +113,21 @@ def quoted(value: Any) -> str:
         return repr(value)
     text = str(value)
     return text if _UNQUOTED.fullmatch(text) else ascii(text)
+
+
+def access_writer() -> Callable[[str, Mapping[str, Any]], None]:
+    """A function that writes a line of the access log, given its message and fields.
+
+    It formats the line for the handler that `configure_logs` has installed, without a log record, which costs
+    as much as the line itself. With another configuration of logging it logs as usual.
+    """
+    for handler in logging.getLogger().handlers:
+        formatter = handler.formatter
+        if isinstance(handler, BatchingHandler) and isinstance(formatter, (JsonFormatter, TextFormatter)):
+            add, access_line = handler.add, formatter.access_line
+            return lambda message, fields: add(access_line(message, fields))
+    logger = logging.getLogger(ACCESS)
+    return lambda message, fields: logger.info("%s", message, extra={"log_fields": fields})
 
 
 def configure_logs(level: str, log_format: Literal["text", "json"]) -> None:

@@ -2,45 +2,18 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from . import log_fields
-from .logs import ACCESS
+from .logs import access_writer
 from .request_context import RequestContext
 
 if TYPE_CHECKING:  # an optional dependency
     from opentelemetry.trace import Span
 
     from .tracing import Tracing
-
-logger = logging.getLogger(ACCESS)
-
-
-class AccessRecord(logging.LogRecord):
-    """A log record of the access log.
-
-    The base class also determines the thread, the task and the caller's file, which takes as long as writing
-    the line. No formatter here uses them.
-
-    Attributes:
-        log_fields: the fields of the line, with the trace's ids.
-    """
-
-    _TEMPLATE: ClassVar[Mapping[str, Any]] = vars(
-        logging.LogRecord(ACCESS, logging.INFO, "", 0, "", None, None)
-    )
-
-    def __init__(self, message: str, fields: Mapping[str, Any]) -> None:
-        self.__dict__.update(self._TEMPLATE)
-        self.msg = message
-        self.created = time.time()
-        self.msecs = self.created % 1 * 1e3
-        self.process = os.getpid()
-        self.log_fields = fields
 
 
 class RequestLog:
@@ -54,7 +27,7 @@ class RequestLog:
     """
 
     def __init__(self, *, log: bool, tracing: Tracing | None) -> None:
-        self._log = log
+        self._write_line = access_writer() if log else None
         self._tracing = tracing
 
     def begin(self, span_name: str, traceparent: str | None) -> RequestRecord:
@@ -75,8 +48,8 @@ class RequestLog:
         if self._tracing is not None and record.span is not None:
             ours = {f"convserve.{name}": value for name, value in context.log_fields.items()}
             self._tracing.end(record.span, {**attributes, **ours}, failed=failed)
-        if self._log:
-            logger.handle(AccessRecord(line, fields))
+        if self._write_line is not None:
+            self._write_line(line, fields)
 
 
 class RequestRecord:

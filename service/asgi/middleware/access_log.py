@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ...protocols.shared.request_handler import CLIENT_CLOSED_REQUEST
@@ -34,7 +37,7 @@ class AccessLog:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 own = (b"traceparent", record.context.traceparent.encode())
-                message = {**message, "headers": [*message["headers"], own]}
+                message["headers"] = [*message["headers"], own]
             else:
                 record.bytes_sent += len(message.get("body", b""))
             await send(message)
@@ -47,11 +50,11 @@ class AccessLog:
                 f"{method} {path}",
                 status,
                 client=scope["client"][0] if scope["client"] else "",
-                attributes={
-                    "http.request.method": method,
-                    "url.path": path,
-                    "http.response.status_code": status,
-                },
+                attributes=_attributes(method, path, status) if record.span is not None else {},
                 failed=status >= SERVER_ERROR,
             )
             current.reset(token)
+
+
+def _attributes(method: str, path: str, status: int) -> Mapping[str, Any]:
+    return {"http.request.method": method, "url.path": path, "http.response.status_code": status}
