@@ -6,7 +6,9 @@ import subprocess
 import sys
 from typing import Any
 
-from service.telemetry.logs import JsonFormatter, TextFormatter
+import pytest
+
+from service.telemetry.logs import JsonFormatter, TextFormatter, access_writer
 from service.telemetry.request_context import RequestContext, current
 
 
@@ -58,3 +60,29 @@ def test_lines_logged_during_a_request_have_its_trace() -> None:
         current.reset(token)
     assert (event["trace_id"], event["span_id"]) == (context.trace_id, context.span_id)
     assert "trace_id" not in json.loads(JsonFormatter().format(record("lost")))
+
+
+FIELDS = {"status": 200, "client": "a b", "ms": 0.25, "trace_id": "1" * 32, "span_id": "2" * 16}
+
+
+def test_json_access_line_has_the_members_of_a_record() -> None:
+    line = json.loads(JsonFormatter().access_line('GET /"x"', FIELDS))
+    event = json.loads(JsonFormatter().format(record('GET /"x"', **FIELDS)))
+    assert list(line) == list(event)
+    assert {**line, "time": ""} == {**event, "time": ""}
+
+
+def test_text_access_line_has_the_form_of_a_record() -> None:
+    line = TextFormatter().access_line("GET /x", FIELDS)
+    event = TextFormatter().format(record("GET /x", **FIELDS))
+    date = len("2026-01-01 00:00:00,000")
+    assert line[date:] == event[date:]
+    assert len(line) == len(event)
+
+
+def test_access_lines_are_logged_where_logging_is_configured_by_others(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "convserve.access")
+    access_writer()("GET /x", FIELDS)
+    assert caplog.messages == ["GET /x"]
