@@ -119,6 +119,8 @@ class RequestParser:
         self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._connection.reads_head:  # a trailer: it must not look like a header of the request
+            return
         name = name.lower()
         if name == b"expect" and value.lower() == b"100-continue":
             self.expects_continue = True

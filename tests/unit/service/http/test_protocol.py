@@ -334,6 +334,23 @@ def test_response_releases_the_body_of_its_own_request_alone() -> None:
     on_bench(test)
 
 
+def test_trailer_is_not_a_header() -> None:
+    headers: list[bytes] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await echo(scope, receive, send)
+        headers.extend(name for name, _ in scope["headers"])
+
+    async def test() -> None:
+        bench = Bench(app)
+        bench.send(CHUNKED.replace(b"0\r\n\r\n", b"0\r\nX-API-Key: a\r\n\r\n") + GET)
+        await turns()
+        assert bench.written.count(b"HTTP/1.1 200 OK") == 2
+        assert headers == [b"host", b"transfer-encoding", b"host"]
+
+    on_bench(test)
+
+
 def test_close_waits_for_the_rest_of_the_body() -> None:
     async def test() -> None:
         bench = Bench(early())
