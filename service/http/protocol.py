@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Mapping
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, cast
 
@@ -115,6 +116,7 @@ class HttpProtocol(asyncio.Protocol):
         self._state = State.REJECTED
         self._pipeline.clear()
         self._parser.close()
+        self._arriving = None
         running, self._running = self._running, None
         if running is not None:
             running.disconnect()
@@ -202,9 +204,11 @@ class HttpProtocol(asyncio.Protocol):
         if self._reject_overloaded():
             return
         parser = self._parser
+        scope = parser.scope(self._scope)
+        scope["state"] = self._app_state.copy()
         cycle = RequestCycle(
             self,
-            parser.scope({**self._scope, "state": self._app_state.copy()}),
+            scope,
             keep_alive=parser.keep_alive,
             awaits_continue=parser.expects_continue and parser.version == "1.1",
         )
@@ -290,20 +294,24 @@ class HttpProtocol(asyncio.Protocol):
         self._running = None
         if cycle.more_body and self._state is State.BODY:
             self._state = State.DISCARDING
+        self._cache_overload(cycle.scope)
         if not cycle.keep_alive:
             self.close()
             return
-        if self._pool.overload_cache is not None and OVERLOAD_RESPONDER in cycle.scope:
-            scope = cycle.scope
-            query = scope["query_string"]
-            url = scope["raw_path"] + (b"?" + query if query else b"")
-            self._pool.overload_cache.add(scope["method"].encode(), url, scope[OVERLOAD_RESPONDER])
         if self._pipeline:
             self._start(self._pipeline.popleft())
         elif self._state is State.IDLE:
             self._since = self._loop.time()
         if not self._pipeline:
             self.flow.resume_reading()
+
+    def _cache_overload(self, scope: Mapping[str, Any]) -> None:
+        """Have later requests to the same URL rejected, if the application has set a responder."""
+        cache, responder = self._pool.overload_cache, scope.get(OVERLOAD_RESPONDER)
+        if cache is not None and responder is not None:
+            query = scope["query_string"]
+            url = scope["raw_path"] + (b"?" + query if query else b"")
+            cache.add(scope["method"].encode(), url, responder)
 
     def _release_body(self, cycle: RequestCycle | None = None) -> None:
         """Stop counting the body of one request, or of all requests of the connection."""

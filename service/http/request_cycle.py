@@ -148,16 +148,17 @@ class RequestCycle:
             self._write(message.get("body", b""), more=message.get("more_body", False))
 
     def _start(self, status: int, headers: Headers) -> None:
-        lowered = [(name.lower(), value) for name, value in headers]
-        for header in lowered:
-            name, value = header
+        lowered = []
+        for name, value in headers:
+            name = name.lower()
             if name == b"content-length":
                 self._remaining = int(value)
             elif name == b"transfer-encoding":
                 self._chunked = value.lower() == b"chunked"
             elif name == b"connection" and b"close" in value.lower():
                 self.keep_alive = False
-                lowered = [CLOSE if each is header else each for each in lowered]
+                value = CLOSE[1]
+            lowered.append((name, value))
         self._head = status, lowered
 
     def _write(self, body: bytes, *, more: bool) -> None:

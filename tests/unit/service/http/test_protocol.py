@@ -15,8 +15,9 @@ from uvicorn.server import ServerState
 from service.config.limits import ConnectionLimits
 from service.config.settings import Settings
 from service.http.connection_pool import ConnectionPool
+from service.http.overload_cache import OverloadCache
 from service.http.protocol import State
-from service.http.scope_extensions import CANCELLABLE, CLIENT_DISCONNECTED
+from service.http.scope_extensions import CANCELLABLE, CLIENT_DISCONNECTED, OVERLOAD_RESPONDER
 from service.telemetry.rejections import RejectionCounters, RejectionReason
 from tests.support.http.recording_transport import RecordingTransport
 
@@ -330,6 +331,24 @@ def test_response_releases_the_body_of_its_own_request_alone() -> None:
         await turns()
         held.append(bench.pool.held_bytes)
         assert held == [6, 3, 0]
+
+    on_bench(test)
+
+
+def test_overload_is_cached_by_a_response_that_closes_the_connection() -> None:
+    responder = object()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        scope[OVERLOAD_RESPONDER] = lambda headers: responder
+        await echo(scope, receive, send)
+
+    async def test() -> None:
+        bench = Bench(app)
+        bench.pool.overload_cache = cache = OverloadCache()
+        bench.send(CLOSING)
+        await turns()
+        assert bench.transport.closed
+        assert cache.find(b"POST", b"/", []) is responder
 
     on_bench(test)
 
