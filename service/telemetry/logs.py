@@ -10,7 +10,6 @@ import re
 import sys
 import time
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from typing import Any, Literal
 
 from pydantic_core import to_json
@@ -35,16 +34,38 @@ def log_fields_of(record: logging.LogRecord) -> Mapping[str, Any]:
     return fields
 
 
+class _Timestamps:
+    """Formats times; keeps the text of the current second, which many lines share.
+
+    Args:
+        convert: `time.gmtime` or `time.localtime`.
+        form: for `time.strftime`, with a field for the milliseconds as in `str.format`.
+    """
+
+    def __init__(self, convert: Callable[[float], time.struct_time], form: str) -> None:
+        self._convert = convert
+        self._form = form
+        self._cached = -1, ""  # one tuple, because threads share it
+
+    def __call__(self, seconds: float) -> str:
+        second = int(seconds)
+        cached, text = self._cached
+        if second != cached:
+            text = time.strftime(self._form, self._convert(second))
+            self._cached = second, text
+        return text.format(int((seconds - second) * 1e3))
+
+
 class JsonFormatter(logging.Formatter):
     """One JSON object per line, with the time in UTC."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._second = lru_cache(maxsize=2)(_utc)
+        self._timestamp = _Timestamps(time.gmtime, "%Y-%m-%dT%H:%M:%S.{:03}Z")
 
     def format(self, record: logging.LogRecord) -> str:
         event = {
-            log_fields.TIME: f"{self._second(int(record.created))}.{int(record.msecs):03}Z",
+            log_fields.TIME: self._timestamp(record.created),
             log_fields.LEVEL: record.levelname.lower(),
             log_fields.LOGGER: record.name,
             log_fields.MESSAGE: record.getMessage(),
@@ -57,10 +78,8 @@ class JsonFormatter(logging.Formatter):
 
     def access_line(self, message: str, fields: Mapping[str, Any]) -> str:
         """The line for a record of the access log."""
-        now = time.time()
-        second = int(now)
         return (
-            f'{{"time":"{self._second(second)}.{int((now - second) * 1e3):03}Z","level":"info",'
+            f'{{"time":"{self._timestamp(time.time())}","level":"info",'
             f'"logger":"{ACCESS}","message":{_json(message)},"process":{os.getpid()},{_json(fields)[1:]}'
         )
 
@@ -70,10 +89,10 @@ class TextFormatter(logging.Formatter):
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s%(suffix)s")
-        self._second = lru_cache(maxsize=2)(_local)
+        self._timestamp = _Timestamps(time.localtime, "%Y-%m-%d %H:%M:%S,{:03}")
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
-        return f"{self._second(int(record.created))},{int(record.msecs):03}"
+        return self._timestamp(record.created)
 
     def format(self, record: logging.LogRecord) -> str:
         fields = log_fields_of(record)
@@ -82,10 +101,7 @@ class TextFormatter(logging.Formatter):
 
     def access_line(self, message: str, fields: Mapping[str, Any]) -> str:
         """The line for a record of the access log."""
-        now = time.time()
-        second = int(now)
-        begin = f"{self._second(second)},{int((now - second) * 1e3):03} INFO {ACCESS}: {message}"
-        return begin + _suffix(fields)
+        return f"{self._timestamp(time.time())} INFO {ACCESS}: {message}{_suffix(fields)}"
 
 
 def _json(value: Any) -> str:
@@ -97,14 +113,6 @@ def _json(value: Any) -> str:
 
 def _suffix(fields: Mapping[str, Any]) -> str:
     return "".join([f" {name}={quoted(value)}" for name, value in fields.items()])
-
-
-def _local(second: int) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second))
-
-
-def _utc(second: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
 
 
 def quoted(value: Any) -> str:
