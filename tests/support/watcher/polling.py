@@ -1,0 +1,126 @@
+"""Polls a probe from threads, and keeps the time that each answer took."""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass
+
+INTERVAL = 0.01
+TIMEOUT = 30.0
+CONTENT_LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
+REQUEST = b"GET /livez HTTP/1.1\r\nHost: watcher\r\n\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """One request of a probe.
+
+    Attributes:
+        begun: the clock when it began, before a new connection is opened.
+        wait: seconds until the response, or until the failure.
+        failure: an empty string if the status was 200.
+    """
+
+    begun: float
+    wait: float
+    failure: str
+
+    @property
+    def ended(self) -> float:
+        return self.begun + self.wait
+
+
+class Poller(threading.Thread):
+    """Sends a request about every 10 ms, over a new connection each time or over one that stays open.
+
+    The current answer is awaited at the end, and one more request is sent, so that a stall counts in full
+    that began within the time and ended after it.
+    """
+
+    def __init__(self, address: tuple[str, int], *, tls: bool, keep_open: bool) -> None:
+        super().__init__(daemon=True)
+        self.polls: list[Poll] = []
+        self._address = address
+        self._context = _unverified() if tls else None
+        self._keep_open = keep_open
+        self._stopping = threading.Event()
+        self._kept: socket.socket | None = None
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    def run(self) -> None:
+        while not self._stopping.wait(INTERVAL):
+            self._poll()
+        self._poll()
+        if self._kept is not None:
+            self._kept.close()
+
+    def _poll(self) -> None:
+        begun = time.monotonic()
+        try:
+            failure = self._ask_kept() if self._keep_open else self._ask_new()
+        except OSError as error:
+            self._kept = None
+            failure = f"{type(error).__name__}: {error}"
+        self.polls.append(Poll(begun, time.monotonic() - begun, failure))
+
+    def _ask_new(self) -> str:
+        with closing(self._connect()) as connection:
+            return _ask(connection)
+
+    def _ask_kept(self) -> str:
+        if self._kept is not None:
+            with suppress(OSError):  # a server may close an idle connection, and a client then opens another
+                return _ask(self._kept)
+            self._kept.close()
+        self._kept = self._connect()
+        return _ask(self._kept)
+
+    def _connect(self) -> socket.socket:
+        connection = socket.create_connection(self._address, timeout=TIMEOUT)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self._context is None:
+            return connection
+        return self._context.wrap_socket(connection)
+
+
+def excess(polls: Sequence[Poll], control: Sequence[Poll], margin: float = 2 * INTERVAL) -> float:
+    """The longest wait, of which only that counts which exceeds the longest wait of the control meanwhile."""
+    longest = 0.0
+    for poll in polls:
+        if poll.wait > longest:
+            begin, end = poll.begun - margin, poll.ended + margin
+            meanwhile = (each.wait for each in control if each.begun <= end and each.ended >= begin)
+            longest = max(longest, poll.wait - max(meanwhile, default=0.0))
+    return longest
+
+
+def _ask(connection: socket.socket) -> str:
+    connection.sendall(REQUEST)
+    received = b""
+    while not _is_complete(received):
+        data = connection.recv(65536)
+        if not data:
+            raise ConnectionResetError("closed without a complete response")
+        received += data
+    status = received.partition(b"\r\n")[0].decode("latin-1")
+    return "" if status[9:12] == "200" else status
+
+
+def _is_complete(response: bytes) -> bool:
+    head, end, body = response.partition(b"\r\n\r\n")
+    return bool(end) and len(body) >= int(CONTENT_LENGTH.findall(head)[0])
+
+
+def _unverified() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context

@@ -1,0 +1,53 @@
+"""Reads the memory of a process and its descendants."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+PROC = Path("/proc")
+REFRESH = 0.2  # seconds after which the descendants are looked for again
+PAGE = os.sysconf("SC_PAGESIZE")
+
+
+class ProcessTree:
+    """The memory that no file backs, summed over a process and all its descendants."""
+
+    def __init__(self, pid: int) -> None:
+        self._root = pid
+        self._pids: list[int] = []
+        self._refreshed = 0.0
+
+    def private_bytes(self) -> int:
+        if time.monotonic() - self._refreshed > REFRESH:
+            self._pids = _descendants(self._root)
+            self._refreshed = time.monotonic()
+        return sum(map(private_bytes, self._pids))
+
+
+def private_bytes(pid: int) -> int:
+    """Resident bytes without pages of files and of shared memory; 0 once the process has ended."""
+    try:
+        _, resident, shared, *_ = (PROC / str(pid) / "statm").read_text().split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return (int(resident) - int(shared)) * PAGE
+
+
+def _descendants(root: int) -> list[int]:
+    children: dict[int, list[int]] = {}
+    for entry in PROC.iterdir():
+        if entry.name.isdecimal():
+            children.setdefault(_parent(entry), []).append(int(entry.name))
+    found = [root]
+    for pid in found:  # grows as it goes
+        found += children.get(pid, [])
+    return found
+
+
+def _parent(entry: Path) -> int:
+    try:
+        return int((entry / "stat").read_bytes().rpartition(b")")[2].split()[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return 0

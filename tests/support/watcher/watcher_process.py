@@ -1,0 +1,101 @@
+"""Watches a server from a process of its own, which an attack in Python does not disturb.
+
+`python -m tests.support.watcher.watcher_process PID HOST PORT TLS` prints a line when it has begun. When its
+input closes it prints a `Report` as JSON and ends.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import asdict, dataclass
+
+from tests.support.watcher.polling import Poller, excess
+from tests.support.watcher.process_tree import ProcessTree
+
+MEMORY_INTERVAL = 0.02
+FIRST_SAMPLES = 3
+SHOWN_FAILURES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The figures of a watched server; sizes in bytes, times in seconds.
+
+    Attributes:
+        start, peak: memory of the process tree at the start, and the most of it.
+        longest_wait: the longest wait beyond that of the control at the same time.
+        longest_raw_wait, longest_control_wait: the longest waits as they were measured.
+        polls: the number of requests to the server.
+        failures: the first of the probes that got no 200.
+    """
+
+    start: int
+    peak: int
+    longest_wait: float
+    longest_raw_wait: float
+    longest_control_wait: float
+    polls: int
+    failures: list[str]
+
+
+def watch(pid: int, address: tuple[str, int], *, tls: bool) -> Report:
+    tree = ProcessTree(pid)
+    ended = threading.Event()
+    with _control() as control:
+        assert control.stdin is not None
+        assert control.stdout is not None
+        control_address = ("127.0.0.1", int(control.stdout.readline()))
+        server = [Poller(address, tls=tls, keep_open=keep_open) for keep_open in (False, True)]
+        controls = [Poller(control_address, tls=False, keep_open=keep_open) for keep_open in (False, True)]
+        for poller in [*server, *controls]:
+            poller.start()
+        start = min(_sample(tree) for _ in range(FIRST_SAMPLES))
+        peak = start
+        threading.Thread(target=_wait_for_end, args=(ended,), daemon=True).start()
+        print("begun", flush=True)
+        while not ended.is_set():
+            peak = max(peak, _sample(tree))
+        for poller in server:
+            poller.stop()
+        while any(poller.is_alive() for poller in server):
+            peak = max(peak, _sample(tree))
+        for poller in controls:
+            poller.stop()
+            poller.join()
+        control.stdin.close()
+    polls = [poll for poller in server for poll in poller.polls]
+    control_polls = [poll for poller in controls for poll in poller.polls]
+    return Report(
+        start=start,
+        peak=peak,
+        longest_wait=excess(polls, control_polls),
+        longest_raw_wait=max(poll.wait for poll in polls),
+        longest_control_wait=max(poll.wait for poll in control_polls),
+        polls=len(polls),
+        failures=[poll.failure for poll in polls if poll.failure][:SHOWN_FAILURES],
+    )
+
+
+def _control() -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tests.support.watcher.control_process"]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def _sample(tree: ProcessTree) -> int:
+    time.sleep(MEMORY_INTERVAL)
+    return tree.private_bytes()
+
+
+def _wait_for_end(ended: threading.Event) -> None:
+    sys.stdin.read()
+    ended.set()
+
+
+if __name__ == "__main__":
+    own_pid, host, port, with_tls = sys.argv[1:]
+    report = watch(int(own_pid), (host, int(port)), tls=with_tls == "tls")
+    print(json.dumps(asdict(report)))
