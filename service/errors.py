@@ -11,7 +11,8 @@
     ├── Unauthenticated         the API key is missing or unknown
     ├── Forbidden               the API key lacks the scope
     ├── Overloaded              the model has no capacity for the request
-    │   └── RateLimited         the API key has exceeded its rate
+    │   ├── RateLimited         the API key has exceeded its rate
+    │   └── BudgetExceeded      the server holds too many bytes for its clients
     ├── DeadlineExceeded        the deadline passed before the result was ready
     ├── InferenceFailed         the engine failed; the cause is logged and not sent
     ├── InvalidModel            a version on disk must not be served
@@ -75,6 +76,10 @@ class Overloaded(ConvserveError):
 
 class RateLimited(Overloaded):
     """The API key has exceeded its rate, regardless of the load."""
+
+
+class BudgetExceeded(Overloaded):
+    """The server holds too many bytes for its clients, or for this client."""
 
 
 class DeadlineExceeded(ConvserveError):

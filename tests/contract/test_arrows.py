@@ -25,6 +25,7 @@ LAYERS = {
         "system",
         "config",
         "telemetry",
+        "client_budget",
         "security",
         "repository",
         "imaging",

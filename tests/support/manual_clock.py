@@ -1,4 +1,4 @@
-"""An event loop with a clock that the test advances."""
+"""Clocks that the test advances: one to call, and one of an event loop."""
 
 from __future__ import annotations
 
@@ -20,4 +20,17 @@ class ManualClockLoop(asyncio.SelectorEventLoop):
 
     def advance(self, seconds: float) -> None:
         """Advance the clock, from inside the loop; due timers run in the next iteration."""
+        self._now += seconds
+
+
+class ManualClock:
+    """A function that returns the time, in place of `time.monotonic`."""
+
+    def __init__(self) -> None:
+        self._now = 0.0
+
+    def __call__(self) -> float:
+        return self._now
+
+    def advance(self, seconds: float) -> None:
         self._now += seconds

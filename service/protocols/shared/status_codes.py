@@ -28,6 +28,7 @@ STATUS_BY_ERROR: dict[type[errors.ConvserveError], Status] = {
     errors.Forbidden: Status(403, "PERMISSION_DENIED"),
     errors.Overloaded: Status(429, "RESOURCE_EXHAUSTED"),
     errors.RateLimited: Status(429, "RESOURCE_EXHAUSTED"),
+    errors.BudgetExceeded: Status(429, "RESOURCE_EXHAUSTED"),
     errors.DeadlineExceeded: Status(504, "DEADLINE_EXCEEDED"),
     errors.InferenceFailed: Status(500, "INTERNAL"),
     errors.InvalidModel: Status(500, "INTERNAL"),

@@ -1,0 +1,221 @@
+"""One budget of bytes for everything that a process holds for its clients.
+
+Every byte that is held for a client, from the first byte of a request to the last unsent byte of its
+response, is charged to an account. An account belongs to one request, connection or call, and to a peer: the
+client as the server can tell it apart from others. At all times
+
+    budget.held == sum of peer.held == sum of account.held
+
+and closing an account releases all that it holds, exactly once. A charge that does not fit raises
+`BudgetExceeded` before the bytes are used.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Hashable, Iterator
+from weakref import WeakValueDictionary
+
+from ..errors import BudgetExceeded, PayloadTooLarge
+
+# Part of the budget that only peers that hold little may use, so that large requests cannot lock them out.
+RESERVED_SHARE = 1 / 8
+# A peer holds little up to this part of the budget.
+LITTLE_SHARE = 1 / 64
+# Shares of the peers bind while more than this part of the budget is held.
+CONTENDED_SHARE = 1 / 2
+# Seconds for which a scan of all peers or accounts is valid; a scan takes up to a millisecond.
+SCAN_SECONDS = 0.05
+# Evicting smaller accounts would not make room.
+MIN_EVICTED_BYTES = 16 * 1024
+
+Clock = Callable[[], float]
+
+
+class Peer:
+    """A client, and the accounts of its requests, connections and calls.
+
+    Attributes:
+        identity: distinguishes it from other peers.
+        held: bytes of all its accounts.
+        accounts: its open accounts.
+    """
+
+    __slots__ = ("__weakref__", "accounts", "held", "identity")
+
+    def __init__(self, identity: Hashable) -> None:
+        self.identity = identity
+        self.held = 0
+        self.accounts: set[Account] = set()
+
+
+class Account:
+    """The bytes that one request, connection or call holds.
+
+    Attributes:
+        peer: the client; it may serve as a key to take turns between clients.
+        held: the charged bytes.
+        evict: called to make room for others; it has to close the account, or release what it holds. None
+            if that is impossible now.
+    """
+
+    __slots__ = ("_budget", "_opened", "closed", "evict", "held", "peer")
+
+    def __init__(self, budget: ClientBudget, peer: Peer) -> None:
+        self._budget = budget
+        self._opened = budget.clock()
+        self.peer = peer
+        self.held = 0
+        self.evict: Callable[[], None] | None = None
+        self.closed = False
+        peer.accounts.add(self)
+
+    @classmethod
+    def unlimited(cls) -> Account:
+        """An account of a budget of its own, for an application that runs under another server."""
+        return ClientBudget(2**63).account(None)
+
+    def charge(self, size: int) -> None:
+        """Charge bytes that are about to be held; a closed account charges nothing.
+
+        Raises:
+            BudgetExceeded: they do not fit at the moment; nothing is charged.
+            PayloadTooLarge: they never fit.
+        """
+        if self.closed:
+            return
+        budget, peer = self._budget, self.peer
+        if budget.held + size > budget.uncontended:
+            budget.make_room(self, size)
+        budget.held += size
+        peer.held += size
+        self.held += size
+
+    def release(self, size: int) -> None:
+        """Stop counting bytes that are not held any more; at most those that the account holds."""
+        size = min(size, self.held)
+        self.held -= size
+        self.peer.held -= size
+        self._budget.held -= size
+
+    def close(self) -> None:
+        """Release everything. Later charges have no effect."""
+        if not self.closed:
+            self.closed = True
+            self.release(self.held)
+            self.peer.accounts.discard(self)
+            self.evict = None
+
+    def identify(self, identity: Hashable) -> None:
+        """Move the account and what it holds to another peer, such as that of an API key."""
+        if self.closed:
+            return
+        self.peer.accounts.discard(self)
+        self.peer.held -= self.held
+        self.peer = self._budget.peer(identity)
+        self.peer.held += self.held
+        self.peer.accounts.add(self)
+
+    def byte_seconds(self, now: float) -> float:
+        """The cost so far: a stalled upload and a slow reader cost more than a fast one of the same size."""
+        return self.held * (now - self._opened)
+
+
+class ClientBudget:
+    """The account of the whole process.
+
+    A charge fits while the budget is not contended. Beyond that, a peer may hold an equal share, so a single
+    peer still gets nearly all of it; and the last part is reserved for peers that hold little. Before a
+    charge is refused, the accounts that have cost the most are evicted: uploads that arrive slowly, and
+    responses that are not read.
+
+    Attributes:
+        limit: the maximum number of held bytes.
+        held: bytes held now.
+        uncontended: bytes up to which a charge needs no further checks.
+    """
+
+    def __init__(self, limit: int, *, clock: Clock = time.monotonic) -> None:
+        self.limit = limit
+        self.held = 0
+        self.uncontended = int(limit * CONTENDED_SHARE)
+        self.clock = clock
+        self._unreserved = int(limit * (1 - RESERVED_SHARE))
+        self._little = int(limit * LITTLE_SHARE)
+        self._peers: WeakValueDictionary[Hashable, Peer] = WeakValueDictionary()
+        self._large_peers = 0
+        self._counted_until = 0.0
+        self._no_eviction_until = 0.0
+
+    def peer(self, identity: Hashable) -> Peer:
+        """The peer of this identity; it exists while somebody refers to it."""
+        peer = self._peers.get(identity)
+        if peer is None:
+            peer = self._peers[identity] = Peer(identity)
+        return peer
+
+    def account(self, identity: Hashable) -> Account:
+        """A new account of the peer of this identity."""
+        return Account(self, self.peer(identity))
+
+    def peers(self) -> Iterator[Peer]:
+        yield from list(self._peers.values())
+
+    def make_room(self, account: Account, size: int) -> None:
+        """Return if `size` more bytes fit, after evicting other accounts if necessary.
+
+        Raises:
+            BudgetExceeded, PayloadTooLarge: they do not fit.
+        """
+        if account.held + size > self._unreserved:
+            raise PayloadTooLarge(
+                f"the request needs {account.held + size:,} bytes; the server holds at most "
+                f"{self._unreserved:,} for one request (CONVSERVE_CLIENT_BUDGET_BYTES)"
+            )
+        while not self._fits(account.peer, size):
+            if account.closed or not self._evict(account):
+                raise BudgetExceeded(
+                    "the server holds too many bytes for its clients (CONVSERVE_CLIENT_BUDGET_BYTES); "
+                    "try again later",
+                    retry_after=1.0,
+                )
+
+    def _fits(self, peer: Peer, size: int) -> bool:
+        held = self.held + size
+        if held <= self.uncontended:
+            return True
+        own = peer.held + size
+        if own <= self._little:
+            return held <= self.limit
+        return held <= self._unreserved and own <= self._fair_share(peer)
+
+    def _fair_share(self, peer: Peer) -> int:
+        """The bytes that each peer that holds more than a little may hold."""
+        now = self.clock()
+        if now >= self._counted_until:
+            self._large_peers = sum(1 for each in self._peers.values() if each.held > self._little)
+            self._counted_until = now + SCAN_SECONDS
+        return self._unreserved // max(1, self._large_peers + (peer.held <= self._little))
+
+    def _evict(self, newcomer: Account) -> bool:
+        """Evict the account that has cost the most; False if there is none to evict."""
+        now = self.clock()
+        if now < self._no_eviction_until:
+            return False
+        # Others may lose to the newcomer only if their peer holds more than its own.
+        candidates = [
+            account
+            for peer in self._peers.values()
+            if peer is newcomer.peer or peer.held > newcomer.peer.held
+            for account in peer.accounts
+            if account.evict is not None and account.held >= MIN_EVICTED_BYTES and account is not newcomer
+        ]
+        costliest = max(candidates, key=lambda account: account.byte_seconds(now), default=None)
+        if costliest is None or costliest.byte_seconds(now) <= newcomer.byte_seconds(now):
+            self._no_eviction_until = now + SCAN_SECONDS
+            return False
+        held, evict = costliest.held, costliest.evict
+        costliest.evict = None
+        assert evict is not None
+        evict()
+        return costliest.held < held
