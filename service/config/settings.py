@@ -155,7 +155,7 @@ class Settings(BaseModel):
     )
     max_images: PositiveInt = _setting(Group.REQUESTS, "Images in one request. More get 413.", default=256)
     max_parts: PositiveInt = _setting(
-        Group.REQUESTS, "Parts of a multipart form, of any kind. More get 413.", default=10_000
+        Group.REQUESTS, "Parts of a multipart form, of any kind. More get 413.", default=1000
     )
     max_json_depth: int = _setting(
         Group.REQUESTS,

@@ -6,7 +6,6 @@ import asyncio
 import base64
 import json
 import logging
-import sys
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -53,46 +52,17 @@ def disposition(parameter: bytes) -> bytes:
     return b'Content-Disposition: form-data; name="a"; ' + parameter
 
 
-@pytest.mark.parametrize(
-    "parameter",
-    [
-        b"filename*=raw_unicode_escape''\\ud800.png",
-        b"filename*=unicode_escape''\\ud800.png",
-        b"filename*=utf-7''+2AA-.png",
-    ],
-)
-def test_file_name_with_a_lone_surrogate(client: TestClient, parameter: bytes) -> None:
-    response = client.post("/classify", content=form(disposition(parameter)), headers=FORM)
-    assert response.status_code == 200
-    [prediction] = response.json()["predictions"]
-    assert prediction["label"] == "shade 1"
-    assert prediction["filename"].startswith("?")
-
-
-@pytest.mark.parametrize(
-    "parameter",
-    [
-        b"filename*=idna''x",
-        b"filename*=undefined''x",
-        b"filename*=utf%008''x",
-    ],
-)
+@pytest.mark.parametrize("charset", ["raw_unicode_escape", "utf-7", "idna", "punycode", "utf%008", ""])
 @pytest.mark.parametrize("path", ["/classify", "/predictions/shades"])
-def test_file_name_in_an_invalid_charset(client: TestClient, path: str, parameter: bytes) -> None:
+def test_file_name_in_another_charset(client: TestClient, path: str, charset: str) -> None:
+    parameter = f"filename*={charset}''x".encode()
     response = client.post(path, content=form(disposition(parameter)), headers=FORM)
-    assert_error(response, 400, "malformed header content-disposition")
+    assert_error(response, 400, "malformed header content-disposition: .* UTF-8 or ISO-8859-1")
 
 
-def test_file_name_in_malformed_punycode(client: TestClient) -> None:
-    """Python 3.13 decodes it with a replacement character; earlier versions raise."""
-    response = client.post("/classify", content=form(disposition(b"filename*=punycode''%ff")), headers=FORM)
-    if sys.version_info >= (3, 13):
-        assert response.status_code == 200
-    else:
-        assert_error(response, 400, "malformed header content-disposition")
-
-
-@pytest.mark.parametrize("boundary", ["boundary*=idna''x", "boundary*" + "9" * 5000 + "=x"])
+@pytest.mark.parametrize(
+    "boundary", ["boundary*=idna''x", "boundary*" + "9" * 5000 + "=x", '"' + ";" * 31_500]
+)
 def test_invalid_boundary(client: TestClient, boundary: str) -> None:
     headers = {"Content-Type": f"multipart/form-data; {boundary}"}
     response = client.post("/classify", content=form(), headers=headers)

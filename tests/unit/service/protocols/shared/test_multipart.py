@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from python_multipart import MultipartParser
 
-from service.errors import InvalidInput
+from service.errors import InvalidInput, PayloadTooLarge
 from service.imaging.decode_pool import EncodedImage
 from service.protocols.shared import multipart
 
@@ -60,10 +60,12 @@ def test_quoted_boundary_and_a_utf8_file_name() -> None:
     ("parameter", "name"),
     [
         ("filename*=utf-8''sieben-%C3%A9.png", "sieben-é.png"),
-        ("filename*=nonsense''%FF.png", "ÿ.png"),
+        ("filename*=ISO-8859-1''%FF.png", "ÿ.png"),
         ('filename=""', None),
         ("filename=plain.png", "plain.png"),
         ('filename="a\\"b.png"', 'a"b.png'),
+        ('filename="a%22b%20.png"', 'a"b%20.png'),
+        ("filename=\"a.png\"; filename*=UTF-8''b.png", "b.png"),
     ],
 )
 def test_forms_of_a_file_name(parameter: str, name: str | None) -> None:
@@ -150,11 +152,27 @@ def test_empty_form_has_no_files() -> None:
         (FORM, b"--frontier\r\n: b\r\n\r\nx\r\n--frontier--", "malformed header"),
         (FORM, b"--frontier\r\nbroken header\r\n\r\nx\r\n--frontier--\r\n", "malformed header"),
         ("multipart/form-data; boundary=" + "x" * 999, b"", "more than 256 characters"),
+        (FORM, body(part(b"x", *["A: b"] * 17)), "more than 16 headers"),
+        (FORM, body(part(b"x", "A: " + "b" * 9000)), "headers of a part do not end"),
+        (FORM, body(part(b"\r\n--frontiers" * 1001)), "too many of its lines begin like the boundary"),
     ],
 )
 def test_malformed_forms_are_rejected(content_type: str, data: bytes, sentence: str) -> None:
     with pytest.raises(InvalidInput, match=sentence):
         read_files(content_type, data)
+
+
+def test_headers_of_all_parts_are_limited() -> None:
+    form = body(*[part(b"", "Content-Disposition: form-data; name=" + "x" * 4000)] * 300)
+    with pytest.raises(PayloadTooLarge, match="headers of the form's parts have more than 1,048,576 bytes"):
+        read_files(FORM, form)
+
+
+@pytest.mark.parametrize("position", [-1, 0, 1, 5, 11])
+def test_boundary_across_two_steps_of_the_search(monkeypatch: pytest.MonkeyPatch, position: int) -> None:
+    monkeypatch.setattr(multipart, "SEARCH_BYTES", 64)
+    form = body(part(b"x" * (150 + position), 'Content-Disposition: form-data; filename="a"'))
+    assert read_files(FORM, form) == [EncodedImage(b"x" * (150 + position), "a")]
 
 
 @given(st.binary(max_size=300), st.text(max_size=60))
