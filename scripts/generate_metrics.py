@@ -54,7 +54,7 @@ REASONS: Mapping[str, str] = {
     "forbidden": "The API key lacks the scope that the request needs (403).",
     "rate_limited": "The API key exceeded its rate (429).",
     "too_many_connections": "The worker has reached its maximum number of connections (503).",
-    "too_many_bytes": "The worker holds the maximum number of bytes of request bodies (429).",
+    "too_many_bytes": "The worker holds too many bytes for its clients, or for this one (429, 413).",
     "malformed": "The bytes are not a valid HTTP/1.1 request (400).",
     "large_head": "The request line and headers exceed their limit (431).",
     "slow_head": "The request line and headers did not arrive in time (408).",

@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from .. import __version__
+from ..client_budget import ClientBudget
 from ..config.limits import Limits
 from ..config.settings import Settings
 from ..errors import ConvserveError
@@ -38,6 +39,7 @@ class Service:
     app: Application
     plane: DataPlane
     telemetry: ServerMetrics
+    budget: ClientBudget
 
 
 def create_app(settings: Settings) -> Application:
@@ -83,7 +85,7 @@ def build(settings: Settings, *, metrics_dir: Path | None = None) -> Service:
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(ClientDisconnect, _client_disconnected)
     describe_with_examples(app, plane.registry)
-    return Service(app, plane, telemetry)
+    return Service(app, plane, telemetry, ClientBudget(settings.client_budget_bytes))
 
 
 async def _domain_error(request: Request, error: Exception) -> Response:

@@ -61,13 +61,15 @@ class Account:
 
     __slots__ = ("_budget", "_opened", "closed", "evict", "held", "peer")
 
-    def __init__(self, budget: ClientBudget, peer: Peer) -> None:
+    def __init__(self, budget: ClientBudget, peer: Peer, size: int = 0) -> None:
+        """`size` is the first charge; if it does not fit, there is no account."""
         self._budget = budget
         self._opened = budget.clock()
         self.peer = peer
         self.held = 0
         self.evict: Callable[[], None] | None = None
         self.closed = False
+        self.charge(size)
         peer.accounts.add(self)
 
     @classmethod

@@ -56,7 +56,7 @@ class ConnectionLimits:
     max_connections: int
     max_head_bytes: int
     max_headers: int
-    max_bodies_bytes: int
+    min_body_rate: int
     head_timeout: float
     body_timeout: float
     write_timeout: float
@@ -68,7 +68,7 @@ class ConnectionLimits:
             max_connections=raise_fd_limit(settings.max_connections),
             max_head_bytes=settings.max_head_bytes,
             max_headers=settings.max_headers,
-            max_bodies_bytes=settings.max_bodies_bytes,
+            min_body_rate=settings.min_body_rate,
             head_timeout=settings.head_timeout_s,
             body_timeout=settings.body_timeout_s,
             write_timeout=settings.write_timeout_s,

@@ -227,10 +227,17 @@ class Settings(BaseModel):
         "Lower if the limit of open files requires it.",
         default=2048,
     )
-    max_bodies_bytes: PositiveInt = _setting(
+    client_budget_bytes: int = _setting(
         Group.CONNECTIONS,
-        "Bytes of request bodies that one worker holds at a time. A request beyond it gets 429.",
-        default=512 * MEBIBYTE,
+        "Bytes that one worker holds for its clients: heads, bodies, gRPC messages, decoded images and "
+        "unsent responses. Under contention each client gets an equal share. A request beyond it gets 429.",
+        default=256 * MEBIBYTE,
+        ge=MEBIBYTE,
+    )
+    trusted_proxies: str | None = _setting(
+        Group.CONNECTIONS,
+        "Addresses and networks of proxies, separated by commas, whose header `X-Forwarded-For` names the "
+        "client. Without it, all clients of a proxy share the budget as one.",
     )
     max_head_bytes: PositiveInt = _setting(
         Group.CONNECTIONS,
@@ -250,6 +257,12 @@ class Settings(BaseModel):
         Group.CONNECTIONS,
         "Seconds in which the body of a request must arrive. A later one gets 408.",
         default=60.0,
+    )
+    min_body_rate: NonNegativeInt = _setting(
+        Group.CONNECTIONS,
+        "Bytes a second at which the body of a request must arrive, measured over 10 seconds. A slower one "
+        "gets 408. 0 disables the check.",
+        default=1024,
     )
     write_timeout_s: PositiveFloat = _setting(
         Group.CONNECTIONS,

@@ -8,6 +8,8 @@ from typing import Any
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
+from ..client_budget import ClientBudget
+from ..client_budget.identity import TrustedProxies
 from ..config.limits import ConnectionLimits
 from ..telemetry.rejections import RejectionCounters
 from .overload_cache import OverloadCache
@@ -20,22 +22,23 @@ class ConnectionPool:
 
     Args:
         overload_cache: None if middleware has to see every request.
-
-    Attributes:
-        held_bytes: bytes of the bodies of requests in progress.
+        proxies: those whose X-Forwarded-For names the client.
     """
 
     def __init__(
         self,
         limits: ConnectionLimits,
         rejections: RejectionCounters,
+        budget: ClientBudget,
         overload_cache: OverloadCache | None = None,
+        proxies: TrustedProxies | None = None,
     ) -> None:
         self.limits = limits
+        self.budget = budget
+        self.proxies = proxies
         self.rejections = rejections
         self.overload_cache = overload_cache
         self.encoder = ResponseEncoder()
-        self.held_bytes = 0
 
     def connect(
         self,

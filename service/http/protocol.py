@@ -13,19 +13,24 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Mapping
-from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, cast
 
 from starlette.types import ASGIApp
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
+from ..client_budget import Account
+from ..client_budget.identity import address_identity
+from ..errors import BudgetExceeded, PayloadTooLarge
 from ..telemetry.rejections import RejectionReason
+from .connection_scope import connection_scope
+from .connection_state import State
 from .flow_control import FlowControl
 from .request_cycle import RequestCycle
 from .request_parser import RequestParser
 from .response_bytes import CLOSE, Headers, ProtocolError
-from .scope_extensions import CANCELLABLE, CLIENT_DISCONNECTED, OVERLOAD_RESPONDER
+from .scope_extensions import ACCOUNT, CANCELLABLE, CLIENT_DISCONNECTED, OVERLOAD_RESPONDER
+from .time_limits import TimeLimits
 
 if TYPE_CHECKING:
     from .connection_pool import ConnectionPool
@@ -36,18 +41,11 @@ LINGER_SECONDS = 2.0
 MAX_REJECTED_SHARE = 0.25
 # Reading pauses while this many bytes of a body wait for the application.
 MAX_UNREAD_BYTES = 64 * 1024
-
-
-class State(Enum):
-    """The states of a connection, by the input that it expects."""
-
-    IDLE = auto()  # no byte of the next request has arrived; an earlier one may be in progress
-    HEAD = auto()  # the head of a request is arriving
-    BODY = auto()  # the body of a request is arriving and goes to the application
-    DISCARDING = auto()  # the response is sent; the rest of the body is discarded, the connection stays open
-    LINGERING = auto()  # as DISCARDING, but the connection closes after the body
-    LAST_RESPONSE = auto()  # input is ignored; the connection closes after the response in progress
-    REJECTED = auto()  # an error response is written; input is ignored until the client closes
+# Bytes that may hold many small requests are parsed in pieces, until a request has to wait for another.
+PIECE_BYTES = 64 * 1024
+EVICTED = "the server needs the memory of this slow request for others; try again later"
+# Memory of a request without its head and body: its scope, its task and the objects of the application.
+REQUEST_BYTES = 4096
 
 
 class HttpProtocol(asyncio.Protocol):
@@ -55,6 +53,9 @@ class HttpProtocol(asyncio.Protocol):
 
     uvicorn.Server creates it through `ConnectionPool.connect`, finds it in `ServerState.connections`, and
     calls `shutdown`. Its parser calls the methods named `on_…`.
+
+    Attributes:
+        body_bytes: bytes of all bodies that have arrived, without their framing.
     """
 
     def __init__(
@@ -73,28 +74,23 @@ class HttpProtocol(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._parser = RequestParser(self, pool.limits)
         self._state = State.HEAD
-        self._since = self._loop.time()  # when the state began
-        self._unread_since: float | None = None
+        self._time_limits = TimeLimits(pool.limits, self._loop.time())
         self._scope: dict[str, Any] = {}
 
         self._arriving: RequestCycle | None = None  # the request whose body is arriving
         self._running: RequestCycle | None = None
         self._pipeline: deque[RequestCycle] = deque()
-        self._held_bytes = 0
+        self._unparsed = b""  # bytes that arrived behind a request of the pipeline
+        self._account: Account  # holds the bytes that belong to no request
+        self.body_bytes = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # A cast, because uvloop's transports do not inherit from asyncio's.
         self.transport = transport = cast("asyncio.Transport", transport)
-        self.flow = FlowControl(transport)
-        secure = transport.get_extra_info("sslcontext") is not None
-        self._scope = {
-            "type": "http",
-            "asgi": {"version": "3.0", "spec_version": "2.3"},
-            "server": _address(transport, "sockname"),
-            "client": _address(transport, "peername"),
-            "scheme": "https" if secure else "http",
-            "root_path": "",
-        }
+        self._scope = connection_scope(transport)
+        client = self._scope["client"]
+        self._account = self._pool.budget.account(address_identity(client[0] if client else ""))
+        self.flow = FlowControl(transport, self._account)
         connections = self._connections
         connections.add(self)
         limit = self._limits.max_connections
@@ -111,10 +107,10 @@ class HttpProtocol(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Report the disconnect to the application, and cancel its task if it is cancellable."""
         self._connections.discard(self)
-        self._release_body()
+        self._account.close()
         self.flow.resume_writing()
         self._state = State.REJECTED
-        self._pipeline.clear()
+        self._clear_pipeline()
         self._parser.close()
         self._arriving = None
         running, self._running = self._running, None
@@ -126,19 +122,59 @@ class HttpProtocol(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._state in (State.REJECTED, State.LAST_RESPONSE):
             return
-        if self._state is State.IDLE:
-            self._enter(State.HEAD)
-            self._parser.begin_head()
+        if self._unparsed:
+            self._hold(data)
+        else:
+            self._parse(data)
+
+    def _parse(self, data: bytes) -> None:
+        """Parse up to the end of the data, or up to the piece in which a request has to wait."""
         try:
-            self._parser.feed(data)
+            while True:
+                if self._state is State.IDLE:
+                    self._enter(State.HEAD)
+                    self._parser.begin_head()
+                if len(data) <= PIECE_BYTES or self._state is not State.HEAD:
+                    self._parser.feed(data)
+                    return
+                self._parser.feed(data[:PIECE_BYTES])
+                data = data[PIECE_BYTES:]
+                if self._pipeline:
+                    self._hold(data)
+                    return
         except ProtocolError as error:
             self._reject(error)
+        except (BudgetExceeded, PayloadTooLarge) as error:
+            self._reject(_too_many_bytes(error))
+
+    def _hold(self, data: bytes) -> None:
+        self._account.charge(len(data))
+        self._unparsed += data
+
+    def continue_reading(self) -> None:
+        """Parse and read further, unless requests of the pipeline wait."""
+        if self._unparsed and not self._pipeline:
+            data, self._unparsed = self._unparsed, b""
+            self._account.release(len(data))
+            self._parse(data)
+        if not (self._pipeline or self._unparsed):
+            self.flow.resume_reading()
 
     def pause_writing(self) -> None:
-        self.flow.pause_writing()
+        if self.flow.pause_writing():
+            self._account.evict = self.abort_reader
+        else:
+            self.abort_reader()
 
     def resume_writing(self) -> None:
+        self._account.evict = None
         self.flow.resume_writing()
+
+    def abort_reader(self) -> None:
+        """Cut the connection of a client that does not read its responses."""
+        self._pool.rejections.count(RejectionReason.SLOW_READER)
+        self._account.close()
+        self.transport.abort()
 
     def shutdown(self) -> None:
         """Close the connection once every received request has its response."""
@@ -149,36 +185,24 @@ class HttpProtocol(asyncio.Protocol):
 
     def check(self, now: float) -> None:
         """Reject the client, or close the connection, if it takes too long."""
-        waited = now - self._since
-        if self._state is State.REJECTED:
-            if waited > LINGER_SECONDS:
-                self.transport.abort()
-        elif self.flow.read_paused:  # the server does not read: the client is not slow
-            self._since = now
-        elif self._state is State.HEAD:
-            if waited > self._limits.head_timeout:
-                self._reject(
-                    ProtocolError(
-                        408, RejectionReason.SLOW_HEAD, "the request's head took too long to arrive"
-                    )
-                )
-        elif self._state is State.IDLE:
-            if self._running is None and waited > self._keep_alive:
-                self.transport.close()
-        elif self._state is not State.LAST_RESPONSE and waited > self._limits.body_timeout:
-            self._reject(
-                ProtocolError(408, RejectionReason.SLOW_BODY, "the request's body took too long to arrive")
-            )
-        self._check_reader(now)
-
-    def _check_reader(self, now: float) -> None:
-        if not self.transport.get_write_buffer_size():
-            self._unread_since = None
-        elif self._unread_since is None:
-            self._unread_since = now
-        elif now - self._unread_since > self._limits.write_timeout:
-            self._pool.rejections.count(RejectionReason.SLOW_READER)
-            self.transport.abort()
+        limits = self._time_limits
+        try:
+            if self._state is State.REJECTED:
+                if limits.waited(now) > LINGER_SECONDS:
+                    self.transport.abort()
+            elif self.flow.read_paused:  # the server does not read: the client is not slow
+                limits.restart(now)
+            elif self._state is State.HEAD:
+                limits.check_head(now)
+            elif self._state is State.IDLE:
+                if self._running is None and limits.waited(now) > self._keep_alive:
+                    self.transport.close()
+            elif self._state is not State.LAST_RESPONSE:
+                limits.check_body(now, self.body_bytes)
+        except ProtocolError as error:
+            self._reject(error)
+        if limits.is_slow_reader(now, self.transport.get_write_buffer_size()):
+            self.abort_reader()
 
     # Requests
 
@@ -188,27 +212,26 @@ class HttpProtocol(asyncio.Protocol):
 
     def _enter(self, state: State) -> None:
         self._state = state
-        self._since = self._loop.time()
+        self._time_limits.restart(self._loop.time())
 
     def on_head(self) -> None:
         """A request begins, possibly in the same chunk as the end of the previous one."""
         if self._state is not State.HEAD:
             self._enter(State.HEAD)
-            self._parser.begin_head()
 
     def on_request(self) -> None:
         """The head of a request is complete."""
-        if self._pool.held_bytes > self._limits.max_bodies_bytes:
-            raise self._too_many_bytes()
         self._enter(State.BODY)
         if self._reject_overloaded():
             return
         parser = self._parser
         scope = parser.scope(self._scope)
         scope["state"] = self._app_state.copy()
+        account = self._open_account(scope, REQUEST_BYTES + parser.head_bytes)
         cycle = RequestCycle(
             self,
             scope,
+            account,
             keep_alive=parser.keep_alive,
             awaits_continue=parser.expects_continue and parser.version == "1.1",
         )
@@ -219,16 +242,22 @@ class HttpProtocol(asyncio.Protocol):
             self.flow.pause_reading()
             self._pipeline.append(cycle)
 
+    def _open_account(self, scope: dict[str, Any], size: int) -> Account:
+        """An account for a request, whose client may be behind a proxy."""
+        pool, peer = self._pool, self._account.peer
+        if pool.proxies and scope["client"] is not None:
+            address = pool.proxies.client_address(scope["client"][0], scope["headers"])
+            peer = pool.budget.peer(address_identity(address))
+        account = scope[ACCOUNT] = Account(pool.budget, peer, size)
+        account.evict = self._evict_upload
+        return account
+
     def on_body(self, body: bytes) -> None:
+        self.body_bytes += len(body)
         cycle = self._arriving
         if self._state is not State.BODY or cycle is None:
             return
-        pool = self._pool
-        cycle.held_bytes += len(body)
-        self._held_bytes += len(body)
-        pool.held_bytes += len(body)
-        if pool.held_bytes > self._limits.max_bodies_bytes:
-            raise self._too_many_bytes()
+        cycle.account.charge(len(body))
         if cycle.add_body(body) > MAX_UNREAD_BYTES:
             self.flow.pause_reading()
 
@@ -237,6 +266,7 @@ class HttpProtocol(asyncio.Protocol):
             self.transport.close()
             return
         if self._arriving is not None:
+            self._arriving.account.evict = None
             self._arriving.end_body()
             self._arriving = None
         self._enter(State.IDLE)
@@ -246,6 +276,7 @@ class HttpProtocol(asyncio.Protocol):
         cycle.task = task = self._loop.create_task(cycle.run(self._app))
         self._server_state.tasks.add(task)
         task.add_done_callback(self._server_state.tasks.discard)
+        task.add_done_callback(cycle.close_account)
 
     def _reject_overloaded(self) -> bool:
         """Reject the request from the overload cache; returns False if the application has to handle it.
@@ -267,7 +298,7 @@ class HttpProtocol(asyncio.Protocol):
 
     # Responses
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         self.transport.write(data)
 
     def encode_head(self, status: int, headers: Headers) -> bytes:
@@ -290,7 +321,6 @@ class HttpProtocol(asyncio.Protocol):
     def on_response_complete(self, cycle: RequestCycle) -> None:
         """Start the next request, or close the connection."""
         self._server_state.total_requests += 1
-        self._release_body(cycle)
         self._running = None
         if cycle.more_body and self._state is State.BODY:
             self._state = State.DISCARDING
@@ -301,9 +331,8 @@ class HttpProtocol(asyncio.Protocol):
         if self._pipeline:
             self._start(self._pipeline.popleft())
         elif self._state is State.IDLE:
-            self._since = self._loop.time()
-        if not self._pipeline:
-            self.flow.resume_reading()
+            self._time_limits.restart(self._loop.time())
+        self.continue_reading()
 
     def _cache_overload(self, scope: Mapping[str, Any]) -> None:
         """Have later requests to the same URL rejected, if the application has set a responder."""
@@ -313,28 +342,32 @@ class HttpProtocol(asyncio.Protocol):
             url = scope["raw_path"] + (b"?" + query if query else b"")
             cache.add(scope["method"].encode(), url, responder)
 
-    def _release_body(self, cycle: RequestCycle | None = None) -> None:
-        """Stop counting the body of one request, or of all requests of the connection."""
-        released = self._held_bytes if cycle is None else min(cycle.held_bytes, self._held_bytes)
-        self._held_bytes -= released
-        self._pool.held_bytes -= released
+    def _evict_upload(self) -> None:
+        """Reject the request whose body is arriving, to make room for others."""
+        cycle = self._arriving
+        self._reject(_too_many_bytes(BudgetExceeded(EVICTED, retry_after=1.0)))
+        if cycle is not None:
+            cycle.account.close()
 
-    def _too_many_bytes(self) -> ProtocolError:
-        message = "the server holds too many bytes of request bodies; try again later"
-        return ProtocolError(429, RejectionReason.TOO_MANY_BYTES, message)
+    def _clear_pipeline(self) -> None:
+        for cycle in self._pipeline:
+            cycle.account.close()
+        self._pipeline.clear()
+        self._account.release(len(self._unparsed))
+        self._unparsed = b""
 
     def _reject(self, error: ProtocolError) -> None:
         """Send an error response, unless another response prevents it, and ignore further input."""
         self._pool.rejections.count(error.reason)
-        self._release_body()
         if self._state in (State.DISCARDING, State.LINGERING):  # the response is already sent
             self.transport.close()
             return
         running = self._running
         if running is not None:
-            if self._state is not State.BODY or self._pipeline:
+            if self._arriving is not running:
                 # A later request is at fault: the one in progress still gets its response.
-                self._pipeline.clear()
+                self._arriving = None
+                self._clear_pipeline()
                 running.keep_alive = False
                 self._enter(State.LAST_RESPONSE)
                 return
@@ -352,7 +385,6 @@ class HttpProtocol(asyncio.Protocol):
             self.transport.close()
 
 
-def _address(transport: asyncio.Transport, name: str) -> tuple[str, int] | None:
-    """The host and port of one end of a TCP connection; None for other kinds of sockets."""
-    address = transport.get_extra_info(name)
-    return (str(address[0]), int(address[1])) if isinstance(address, tuple) else None
+def _too_many_bytes(error: BudgetExceeded | PayloadTooLarge) -> ProtocolError:
+    status = 429 if isinstance(error, BudgetExceeded) else 413
+    return ProtocolError(status, RejectionReason.TOO_MANY_BYTES, str(error))

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.types import ASGIApp, Message
 
+from ..client_budget import Account
+from ..errors import BudgetExceeded, PayloadTooLarge
 from .response_bytes import CLOSE, Headers, error_body
 
 if TYPE_CHECKING:
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 # Statuses whose responses have no body (RFC 9110, 6.4.1).
 _BODYLESS = frozenset((204, 304))
+# A longer part of a response is written in slices of this size, each after the client has read the last.
+SLICE_BYTES = 256 * 1024
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +33,7 @@ class RequestCycle:
     Attributes:
         keep_alive: whether the connection stays open after the response.
         more_body: whether more of the request's body has to arrive.
-        held_bytes: bytes of the body that count towards the limit of all held bodies.
+        account: the bytes that the request holds; it is closed when the task ends.
         disconnected: whether `receive` returns a disconnect and `send` discards messages.
         response_started, response_complete: whether bytes of the response, or all of them, are written.
         task: the task that runs the application; None while an earlier request is in progress.
@@ -44,8 +48,8 @@ class RequestCycle:
         "_event",
         "_head",
         "_remaining",
+        "account",
         "disconnected",
-        "held_bytes",
         "keep_alive",
         "more_body",
         "response_complete",
@@ -55,13 +59,19 @@ class RequestCycle:
     )
 
     def __init__(
-        self, connection: HttpProtocol, scope: dict[str, Any], *, keep_alive: bool, awaits_continue: bool
+        self,
+        connection: HttpProtocol,
+        scope: dict[str, Any],
+        account: Account,
+        *,
+        keep_alive: bool,
+        awaits_continue: bool,
     ) -> None:
         self.scope = scope
+        self.account = account
         self.keep_alive = keep_alive
         self.more_body = True
         self.disconnected = False
-        self.held_bytes = 0
         self.response_started = False
         self.response_complete = False
         self.task: asyncio.Task[None] | None = None
@@ -109,6 +119,10 @@ class RequestCycle:
         self.more_body = False
         self._wake()
 
+    def close_account(self, task: asyncio.Task[None]) -> None:
+        """Release what the request holds; called when its task has ended."""
+        self.account.close()
+
     def disconnect(self) -> None:
         """Make `receive` return a disconnect and `send` discard messages."""
         self.disconnected = True
@@ -123,7 +137,7 @@ class RequestCycle:
                 body, self._body = bytes(self._body), bytearray()
                 self._delivered = not self.more_body
                 return {"type": "http.request", "body": body, "more_body": self.more_body}
-            self._connection.flow.resume_reading()
+            self._connection.continue_reading()
             self._event = asyncio.Event()
             await self._event.wait()
         return {"type": "http.disconnect"}
@@ -141,11 +155,48 @@ class RequestCycle:
             return
         if kind != "http.response.body" or self.response_complete:
             raise RuntimeError(f"unexpected message {kind}")
-        flow = self._connection.flow
-        if flow.write_paused and not self.disconnected:
-            await flow.drain()
+        body, more = message.get("body", b""), message.get("more_body", False)
+        if self._connection.flow.write_paused:
+            await self._drain()
+        if len(body) > SLICE_BYTES and self.scope["method"] != "HEAD":
+            body = await self._write_slices(body, more=more)
         if not self.disconnected:
-            self._write(message.get("body", b""), more=message.get("more_body", False))
+            self._write(body, more=more)
+
+    async def _drain(self) -> None:
+        """Wait until the client has read; meanwhile the connection may be cut to make room for others."""
+        self.account.evict = self._connection.abort_reader
+        while self._connection.flow.write_paused and not self.disconnected:
+            await self._connection.flow.drain()
+        self.account.evict = None
+
+    async def _write_slices(self, body: bytes | memoryview, *, more: bool) -> bytes | memoryview:
+        """Write all of a large part but its last slice; returns that slice."""
+        try:
+            self.account.charge(max(0, len(body) - self.account.held))
+        except (BudgetExceeded, PayloadTooLarge) as error:
+            self._refuse(error)
+            return b""
+        if self._head is not None and not more and self._remaining is None and not self._chunked:
+            self._remaining = len(body)
+            self._head[1].append((b"content-length", b"%d" % len(body)))
+        view = memoryview(body)
+        while len(view) > SLICE_BYTES and not self.disconnected:
+            self._write(view[:SLICE_BYTES], more=True)
+            view = view[SLICE_BYTES:]
+            if self._connection.flow.write_paused:
+                await self._drain()
+        return view
+
+    def _refuse(self, error: Exception) -> None:
+        """Replace a response that the server cannot hold; the rest of the application's is discarded."""
+        if self.response_started:
+            self._connection.abort_reader()
+        else:
+            self._head, self._remaining, self._chunked = None, None, False
+            self._start(429, [(b"content-type", b"application/json"), (b"retry-after", b"1")])
+            self._write(error_body(str(error)), more=False)
+        self.disconnected = True
 
     def _start(self, status: int, headers: Headers) -> None:
         lowered = []
@@ -161,10 +212,11 @@ class RequestCycle:
             lowered.append((name, value))
         self._head = status, lowered
 
-    def _write(self, body: bytes, *, more: bool) -> None:
+    def _write(self, body: bytes | memoryview, *, more: bool) -> None:
         """Write a part of the body, preceded by the head if that is still held."""
         bodyless = self.scope["method"] == "HEAD"
         head = b""
+        payload: bytes | memoryview
         if self._head is not None:
             status, headers = self._head
             bodyless = bodyless or status in _BODYLESS
@@ -177,15 +229,15 @@ class RequestCycle:
             payload = b""
             self._remaining = None
         elif self._chunked:
-            payload = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
-            payload += b"" if more else b"0\r\n\r\n"
+            framed = b"".join((b"%x\r\n" % len(body), body, b"\r\n")) if body else b""
+            payload = framed if more else framed + b"0\r\n\r\n"
         else:
             payload = body
             self._count(len(body), more=more)
         self._head = None
         if head or payload:
             self.response_started = True
-            self._connection.write(head + payload)
+            self._connection.write(head + payload if head else payload)
         if not more:
             self.response_complete = True
             self._wake()

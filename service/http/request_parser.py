@@ -10,11 +10,15 @@ from urllib.parse import unquote
 import httptools
 
 from ..config.limits import ConnectionLimits
+from ..errors import BudgetExceeded, PayloadTooLarge
 from ..telemetry.rejections import RejectionReason
 from .response_bytes import ProtocolError
 
 if TYPE_CHECKING:
     from .protocol import HttpProtocol
+
+# Bytes of framing for each byte of a body; a chunk of one byte takes five.
+MAX_FRAMING_PER_BYTE = 8
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +40,9 @@ class RequestParser:
         self.expects_continue = False
         self._connection = connection
         self._limits = limits
-        self._head_bytes = 0
+        self._other_bytes = 0
         self._chunk_bytes = 0
+        self._body_start = 0
         self._upgrade_offered = False
         self.on_body = connection.on_body  # without a method of the parser in between, to save a call
         self._parser = self._new_parser()
@@ -61,9 +66,14 @@ class RequestParser:
         """Break the cycle of references through httptools, so that the connection is freed at once."""
         del self._parser
 
+    @property
+    def head_bytes(self) -> int:
+        """The size of a head that is complete, at most; of one that begins behind another request, 0."""
+        return min(self._other_bytes + self._chunk_bytes, self._limits.max_head_bytes)
+
     def begin_head(self) -> None:
-        """Start counting the bytes of a head."""
-        self._head_bytes = 0
+        """Start counting the bytes of a head, which is the next to be parsed."""
+        self._other_bytes = 0
 
     def feed(self, data: bytes) -> None:
         """Parse a chunk.
@@ -71,7 +81,9 @@ class RequestParser:
         Raises:
             ProtocolError: it is malformed, or a limit is exceeded.
         """
-        self._chunk_bytes = len(data)
+        connection = self._connection
+        size = self._chunk_bytes = len(data)
+        body_bytes = connection.body_bytes
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -79,10 +91,9 @@ class RequestParser:
                 self._ignore_upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError as error:
             raise _rejection_of(error) from error
-        if self._connection.reads_head:
-            self._head_bytes += len(data)
-            if self._head_bytes > self._limits.max_head_bytes:
-                raise self._large_head()
+        self._other_bytes += size - (connection.body_bytes - body_bytes)
+        if self._other_bytes > self._limits.max_head_bytes:
+            self._check_other_bytes()
 
     def scope(self, base: Mapping[str, Any]) -> dict[str, Any]:
         """The ASGI scope of the request: `base` and its own entries.
@@ -110,6 +121,8 @@ class RequestParser:
         }
 
     def on_message_begin(self) -> None:
+        if not self._connection.reads_head:  # it begins behind another request, at an unknown position
+            self._other_bytes = -self._chunk_bytes
         self._connection.on_head()
         self.url = b""
         self.headers = []
@@ -130,6 +143,8 @@ class RequestParser:
         self._upgrade_offered = self._parser.should_upgrade() and self.method != b"CONNECT"
         if not self._upgrade_offered:
             self._check_head()
+            self._other_bytes = -self._chunk_bytes
+            self._body_start = self._connection.body_bytes
             self._connection.on_request()
 
     def on_message_complete(self) -> None:
@@ -148,7 +163,7 @@ class RequestParser:
         Java's client offers HTTP/2 with its first request. The parser ends the request at the
         offer, and its body would be lost.
         """
-        self._head_bytes = 0
+        self._other_bytes = 0
         headers = [(name, value) for name, value in self.headers if name not in (b"upgrade", b"connection")]
         lines = [b"%b %b HTTP/%b" % (self.method, self.url, self.version.encode())]
         lines += [b"%b: %b" % header for header in headers]
@@ -160,10 +175,23 @@ class RequestParser:
         if len(self.headers) > limits.max_headers:
             raise self._large_head()
         # The exact size matters only if the chunks that hold the head could exceed the limit.
-        if self._head_bytes + self._chunk_bytes > limits.max_head_bytes:
+        if max(0, self._other_bytes) + self._chunk_bytes > limits.max_head_bytes:
             size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
             if size > limits.max_head_bytes:
                 raise self._large_head()
+
+    def _check_other_bytes(self) -> None:
+        """Check the bytes of a request that are not its body.
+
+        Raises:
+            ProtocolError: the head is too large, or there are too many chunk extensions or trailers.
+        """
+        if self._connection.reads_head:
+            raise self._large_head()
+        received = self._connection.body_bytes - self._body_start
+        if self._other_bytes > self._limits.max_head_bytes + MAX_FRAMING_PER_BYTE * received:
+            message = "the chunk extensions or trailers of the request's body are too long"
+            raise ProtocolError(431, RejectionReason.LARGE_HEAD, message)
 
     def _large_head(self) -> ProtocolError:
         limits = self._limits
@@ -173,10 +201,10 @@ class RequestParser:
         return ProtocolError(431, RejectionReason.LARGE_HEAD, message)
 
 
-def _rejection_of(error: httptools.HttpParserError) -> ProtocolError:
+def _rejection_of(error: httptools.HttpParserError) -> Exception:
     """The rejection for an error of the parser, or for one that it passes on from a callback."""
     cause = error.__context__
-    if isinstance(cause, ProtocolError):
+    if isinstance(cause, ProtocolError | BudgetExceeded | PayloadTooLarge):
         return cause
     if cause is not None and not isinstance(cause, (ValueError, httptools.HttpParserError)):
         logger.error("a request could not be read", exc_info=cause)

@@ -1,4 +1,4 @@
-"""Keys that the application sets in the ASGI scope for the protocol layer."""
+"""Keys of the ASGI scope through which the protocol layer and the application cooperate."""
 
 from __future__ import annotations
 
@@ -7,3 +7,5 @@ CANCELLABLE = "convserve.cancellable"
 CLIENT_DISCONNECTED = "the client disconnected"
 # An overload_cache.Responder, which rejects later requests to the same URL.
 OVERLOAD_RESPONDER = "convserve.overload_responder"
+# Set by the protocol layer: the client_budget.Account of the request. It is closed when its task ends.
+ACCOUNT = "convserve.account"

@@ -21,6 +21,7 @@ from prometheus_client import disable_created_metrics
 
 from ..asgi.app import Service, build
 from ..asgi.middleware.stack import build_middleware
+from ..client_budget.identity import TrustedProxies
 from ..config.limits import ConnectionLimits, Limits
 from ..config.settings import Settings
 from ..errors import ConfigurationError
@@ -215,7 +216,13 @@ def build_server(settings: Settings, components: Components, endpoints: Endpoint
     app = build_middleware(service.app, settings, components.authorizer, components.request_log)
     # Middleware has to see every request, so with middleware the application rejects under overload itself.
     overload_cache = OverloadCache() if app is service.app else None
-    connections = ConnectionPool(ConnectionLimits.of(settings), components.rejections, overload_cache)
+    connections = ConnectionPool(
+        ConnectionLimits.of(settings),
+        components.rejections,
+        service.budget,
+        overload_cache,
+        TrustedProxies.parse(settings.trusted_proxies),
+    )
     config = uvicorn.Config(
         app,
         headers=_headers(settings),

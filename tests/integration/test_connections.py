@@ -22,12 +22,13 @@ REQUEST = head(f"Content-Length: {len(BODY)}") + BODY
 MAX_CONNECTIONS = 16
 MAX_HEAD = 4096
 MAX_HEADERS = 20
-MAX_BODIES = 1_000_000
+LARGE_BODY = 1_000_000
+BUDGET = 4 * 1024 * 1024
 LIMITS = {
     "max-connections": MAX_CONNECTIONS,
     "max-head-bytes": MAX_HEAD,
     "max-headers": MAX_HEADERS,
-    "max-bodies-bytes": MAX_BODIES,
+    "client-budget-bytes": BUDGET,
     "head-timeout-s": 1,
     "body-timeout-s": 1,
     "write-timeout-s": 1,
@@ -176,7 +177,7 @@ def test_bytes_after_the_last_response_are_discarded_until_a_limit(
         return False
 
     with connected(strict) as client:
-        client.sendall(head("Connection: close", f"Content-Length: {MAX_BODIES}", path="/nowhere"))
+        client.sendall(head("Connection: close", f"Content-Length: {LARGE_BODY}", path="/nowhere"))
         assert read_response(client).status == 404
         eventually(cut_off)
     expect_rejection("slow_body")
@@ -196,9 +197,9 @@ def test_idle_connection_is_closed_after_an_early_response(shades: Path) -> None
     """A response that does not wait for the body is sent before the rest of the body arrives."""
     with ServerProcess(shades, "--keep-alive-s", "1", "--max-body-bytes", str(len(BODY))) as server:
         with connected(server) as early, connected(server) as late:
-            early.sendall(head(f"Content-Length: {MAX_BODIES}"))
+            early.sendall(head(f"Content-Length: {LARGE_BODY}"))
             assert read_response(early).status == 413
-            early.sendall(bytes(MAX_BODIES))
+            early.sendall(bytes(LARGE_BODY))
             late.sendall(REQUEST)
             assert read_response(late).status == 200
             assert_closed(early)
@@ -220,15 +221,16 @@ def test_connections_over_the_limit_are_rejected(strict: ServerProcess, expect_r
     expect_rejection("too_many_connections")
 
 
-def test_buffered_bytes_over_the_limit_are_rejected(strict: ServerProcess, expect_rejection: Expect) -> None:
-    half = MAX_BODIES // 2 + 1
-    with connected(strict) as first, connected(strict) as second:
-        first.sendall(head(f"Content-Length: {half + 1}") + bytes(half))
+def test_slowest_upload_is_rejected_if_others_need_its_memory(
+    strict: ServerProcess, expect_rejection: Expect
+) -> None:
+    half = BUDGET // 2
+    with connected(strict) as slow, connected(strict) as fast:
+        slow.sendall(head(f"Content-Length: {half + 1}") + bytes(half))
         scrape_until(strict.url, lambda page: page.total("convserve_inflight_requests") == 1)
-        second.sendall(head(f"Content-Length: {half}") + bytes(half))
-        assert assert_rejected(second, 429).headers["retry-after"] == "1"
-        first.sendall(b"!")
-        assert read_response(first).status == 400
+        fast.sendall(head(f"Content-Length: {half}") + bytes(half))
+        assert assert_rejected(slow, 429).headers["retry-after"] == "1"
+        assert read_response(fast).status == 400
     expect_rejection("too_many_bytes")
 
 

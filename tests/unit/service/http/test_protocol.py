@@ -12,11 +12,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from service.client_budget import ClientBudget
 from service.config.limits import ConnectionLimits
 from service.config.settings import Settings
 from service.http.connection_pool import ConnectionPool
+from service.http.connection_state import State
 from service.http.overload_cache import OverloadCache
-from service.http.protocol import State
 from service.http.scope_extensions import CANCELLABLE, CLIENT_DISCONNECTED, OVERLOAD_RESPONDER
 from service.telemetry.rejections import RejectionCounters, RejectionReason
 from tests.support.http.recording_transport import RecordingTransport
@@ -48,7 +49,10 @@ class Bench:
     def __init__(self, app: ASGIApp, **limits: Any) -> None:
         settings = Settings(**limits)
         self.counter = Counter()
-        self.pool = ConnectionPool(ConnectionLimits.of(settings), RejectionCounters(self.counter))
+        self.budget = ClientBudget(settings.client_budget_bytes)
+        self.pool = ConnectionPool(
+            ConnectionLimits.of(settings), RejectionCounters(self.counter), self.budget
+        )
         self.config = uvicorn.Config(
             app, lifespan="off", log_config=None, access_log=False, proxy_headers=False
         )
@@ -216,14 +220,14 @@ def test_response_waits_for_a_client_that_does_not_read() -> None:
         (b"GET /\xe4 HTTP/1.1\r\nHost: x\r\n\r\n", 400, RejectionReason.MALFORMED),
         (b"GET / HTTP/1.1\r\nX: " + b"x" * 2000, 431, RejectionReason.LARGE_HEAD),
         (b"GET / HTTP/1.1\r\n" + b"X: x\r\n" * 9 + b"\r\n", 431, RejectionReason.LARGE_HEAD),
-        (POST[:-3].replace(b"3", b"9999") + bytes(2000), 429, RejectionReason.TOO_MANY_BYTES),
+        (POST[:-3].replace(b"3", b"9999999") + bytes(2**20), 413, RejectionReason.TOO_MANY_BYTES),
     ],
 )
 def test_rejection_has_the_headers_of_every_response(
     sent: bytes, status: int, reason: RejectionReason
 ) -> None:
     async def test() -> None:
-        bench = Bench(echo, max_head_bytes=1000, max_headers=8, max_bodies_bytes=1000)
+        bench = Bench(echo, max_head_bytes=1000, max_headers=8, client_budget_bytes=2**20)
         bench.send(sent)
         await turns()
         (written,) = bench.transport.writes
@@ -308,7 +312,7 @@ def test_rest_of_a_body_is_discarded_after_the_response() -> None:
         bench.send(b"abc" + GET)
         await turns()
         assert bench.written.count(b"HTTP/1.1 413 ") == 2
-        assert bench.pool.held_bytes == 0
+        assert bench.budget.held == 0
 
     on_bench(test)
 
@@ -324,13 +328,13 @@ def test_response_releases_the_body_of_its_own_request_alone() -> None:
 
         bench = Bench(app)
         bench.send(POST + POST.replace(b"POST /", b"POST /second"))
-        held = [bench.pool.held_bytes]
+        both = bench.budget.held
         await turns()
-        held.append(bench.pool.held_bytes)
+        second = bench.budget.held
         gate.set()
         await turns()
-        held.append(bench.pool.held_bytes)
-        assert held == [6, 3, 0]
+        assert both > second > 0
+        assert bench.budget.held == 0
 
     on_bench(test)
 

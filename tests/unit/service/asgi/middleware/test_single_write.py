@@ -51,7 +51,7 @@ def test_response_is_one_write(repository: Path, options: dict[str, Any]) -> Non
         if settings.api_keys is not None:
             store = ApiKeyStore(settings.api_keys.get_secret_value(), None)
             authorizer = Authorizer(store, RateLimiter(None), rejections)
-        pool = ConnectionPool(ConnectionLimits.of(settings), rejections)
+        pool = ConnectionPool(ConnectionLimits.of(settings), rejections, service.budget)
         config = uvicorn.Config(
             build_middleware(app, settings, authorizer, log),
             lifespan="off",
