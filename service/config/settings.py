@@ -218,7 +218,8 @@ class Settings(BaseModel):
     tls_key: Path | None = _setting(Group.TLS, "PEM file with the private key of the certificate.")
     tls_client_ca: Path | None = _setting(
         Group.TLS,
-        "PEM file with the CA of client certificates. If set, clients without a certificate are rejected.",
+        "PEM file with the CA of client certificates. If set, clients without a certificate are rejected; it "
+        "is reloaded when it changes.",
     )
 
     max_connections: PositiveInt = _setting(

@@ -34,6 +34,7 @@ from ..security.rate_limiter import RateLimiter
 from ..security.tls import Tls, TlsFiles
 from ..telemetry.rejections import RejectionCounters
 from ..telemetry.request_log import RequestLog
+from .periodic_tasks import PeriodicTasks
 from .startup_banner import StartupBanner
 from .supervisor import STOP_IMMEDIATELY
 
@@ -74,7 +75,7 @@ class Server(uvicorn.Server):
         grpc: the gRPC server to drain and stop with this one.
         admin: a second socket to listen on, and its TLS context.
         on_started: called when all ports listen.
-        refresh: called once per second.
+        refresh: run once per second.
         ended_by: the signal that ended the server.
     """
 
@@ -83,7 +84,7 @@ class Server(uvicorn.Server):
         self.grpc: GrpcServer | None = None
         self.admin: tuple[socket.socket, ssl.SSLContext | None] | None = None
         self.on_started: Callable[[], None] = lambda: None
-        self.refresh: list[Callable[[], None]] = []
+        self.refresh = PeriodicTasks([])
         self.ended_by: signal.Signals | None = None
         self._registry = registry
         self._drain_delay = settings.drain_delay_s
@@ -105,8 +106,7 @@ class Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         if counter % TICKS_PER_SECOND == 0:
-            for refresh in self.refresh:
-                refresh()
+            self.refresh.run()
         return await super().on_tick(counter)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -141,7 +141,6 @@ class Components:
     authorizer: Authorizer | None
     tracing: Tracing | None
     request_log: RequestLog | None
-    tls_files: TlsFiles | None
     tls: Tls | None
 
     @classmethod
@@ -164,7 +163,7 @@ class Components:
             request_log = RequestLog(log=settings.access_log, tracing=tracing)
         tls_files = TlsFiles.of(settings.tls_cert, settings.tls_key, settings.tls_client_ca)
         tls = None if tls_files is None else Tls(tls_files)
-        return cls(service, rejections, api_keys, authorizer, tracing, request_log, tls_files, tls)
+        return cls(service, rejections, api_keys, authorizer, tracing, request_log, tls)
 
     def publish_readiness(self) -> None:
         """Write the readiness of this worker to its metric, which other workers read on a scrape."""
@@ -239,8 +238,13 @@ def build_server(settings: Settings, components: Components, endpoints: Endpoint
         timeout_graceful_shutdown=int(settings.shutdown_timeout_s) or 1,
     )
     server = Server(config, service.plane.registry, settings)
-    server.refresh = [partial(connections.check, server.server_state), components.publish_readiness]
-    server.refresh += [part.refresh for part in (components.api_keys, tls) if part is not None]
+    server.refresh = PeriodicTasks(
+        [
+            partial(connections.check, server.server_state),
+            components.publish_readiness,
+            *(part.refresh for part in (components.api_keys, tls) if part is not None),
+        ]
+    )
     if endpoints.admin is not None:
         server.admin = endpoints.admin, None if tls is None else tls.admin_context
     return server
@@ -268,7 +272,7 @@ async def _run(
                 service.telemetry,
                 Limits.of(settings),
                 components.authorizer,
-                components.tls_files,
+                components.tls,
                 components.request_log,
             )
             await stack.enter_async_context(server.grpc.serving(endpoints.grpc_address))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import http.client
+import random
 import socket
 import ssl
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -21,6 +23,9 @@ from tests.support.server.output_lines import DEADLINE
 from tests.support.server.server_process import FREE_GRPC_PORT, ServerProcess, convserve
 
 BODY = image(level(7))
+OK, UNAVAILABLE = grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE
+# The server reads the files once a second.
+SWAPPING_SECONDS = 5.0
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +137,49 @@ def test_renewed_certificate_is_used(secured: ServerProcess, authority: Authorit
     assert eventually(lambda: serial(secured, context) != before)
     assert classify(secured.address, context).status == 200
     assert health(secured, authority) == grpc.StatusCode.OK
+
+
+def test_swaps_of_certificate_and_key_at_any_moment_do_not_end_the_server(
+    shades: Path, tmp_path: Path
+) -> None:
+    authority = Authority(tmp_path)
+    pairs = [authority.sign(name) for name in ("one", "two", "three")]
+    used = authority.sign("server")
+    contents = {
+        used.certificate: [pair.certificate.read_bytes() for pair in pairs],
+        used.key: [pair.key.read_bytes() for pair in pairs],
+    }
+    choices = random.Random(1)
+    given = ("--tls-cert", str(used.certificate), "--tls-key", str(used.key), *FREE_GRPC_PORT)
+    with ServerProcess(shades, *given) as server:
+        until = time.monotonic() + SWAPPING_SECONDS
+        while time.monotonic() < until:
+            for path in choices.sample(list(contents), choices.randint(1, 2)):
+                path.write_bytes(choices.choice(contents[path]))
+            assert classify(server.address, trusting(authority)).status == 200
+        before = serial(server, trusting(authority))
+        authority.sign("server")
+        assert eventually(lambda: serial(server, trusting(authority)) != before)
+        assert health(server, authority) == grpc.StatusCode.OK
+        assert "Traceback" not in server.stderr.text
+
+
+def test_renewed_client_authority_is_used(shades: Path, tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("servers", "old", "new")]
+    for folder in folders:
+        folder.mkdir()
+    servers, old, new = map(Authority, folders)
+    pair = servers.sign("server")
+    given = ("--tls-cert", str(pair.certificate), "--tls-key", str(pair.key), *FREE_GRPC_PORT)
+    with ServerProcess(shades, *given, "--tls-client-ca", str(old.certificate)) as server:
+        clients = old.sign("client"), new.sign("client")
+        assert [health(server, servers, client) for client in clients] == [OK, UNAVAILABLE]
+        old.certificate.write_bytes(new.certificate.read_bytes())
+        server.stderr.wait_for("reloaded certificate")
+        assert [health(server, servers, client) for client in clients] == [UNAVAILABLE, OK]
+        assert classify(server.address, trusting(servers, clients[1])).status == 200
+        with pytest.raises(OSError):  # noqa: PT011
+            classify(server.address, trusting(servers, clients[0]))
 
 
 def test_mutual_tls_requires_a_client_certificate(

@@ -13,7 +13,7 @@ from ...config.limits import Limits
 from ...errors import ConfigurationError
 from ...inference.data_plane import DataPlane
 from ...security.authorization import Authorizer
-from ...security.tls import TlsFiles
+from ...security.tls import Tls
 from ...telemetry.metrics import ServerMetrics
 from ...telemetry.request_log import RequestLog
 from . import health, servicer
@@ -38,13 +38,13 @@ class GrpcServer:
         telemetry: ServerMetrics,
         limits: Limits,
         authorizer: Authorizer | None = None,
-        tls: TlsFiles | None = None,
+        tls: Tls | None = None,
         request_log: RequestLog | None = None,
     ) -> None:
         """
         Args:
             authorizer: authorizes each call; None for a server without API keys.
-            tls: the certificate's files; None for plain text.
+            tls: the certificate; None for plain text.
             request_log: records each call; None for no access log and no traces.
         """
         self._closing = asyncio.Event()
