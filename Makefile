@@ -23,7 +23,7 @@ LOCK = uv pip compile pyproject.toml --universal --python-version 3.11 --generat
 	--constraint requirements/constraints.txt $(if $(UPGRADE),--upgrade)
 
 .PHONY: serve export convnet lenet5 signnet alexnet lint test coverage test-all newest format lock audit sbom docs docs-serve \
-	proto bench clean image image-cuda image-export image-test release
+	proto bench attack clean image image-cuda image-export image-test release
 
 serve: $(VENV)/serve.stamp
 	@$(BIN)/python -m service serve --host $(HOST) --port $(PORT) --grpc-port $(GRPC_PORT) \
@@ -97,6 +97,11 @@ proto: $(VENV)/dev.stamp
 # ARGS="--quick" makes a short run of two minutes; ARGS="--rows c64 many" measures these rows only.
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks $(or $(ARGS),--publish)
+
+# Attacks a server of two workers on loopback for three minutes while polite clients ask; fails if one is affected.
+# ARGS="--seconds 20 --settle 5" makes a short run; ARGS="--each --seconds 10" plays one attack after the other.
+attack: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.attack $(ARGS)
 
 # Writes the generated reference pages, then builds the site in build/site; a broken link is an error.
 docs: $(VENV)/dev.stamp

@@ -7,14 +7,14 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from typing import Protocol
 
 INTERVAL = 0.01
 TIMEOUT = 30.0
 CONTENT_LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
-REQUEST = b"GET /livez HTTP/1.1\r\nHost: watcher\r\n\r\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,27 +36,40 @@ class Poll:
         return self.begun + self.wait
 
 
+class Probe(Protocol):
+    """A connection over which a probe is asked; opening it raises OSError if it fails."""
+
+    def ask(self) -> str:
+        """The reason for which the probe fails; an empty string if it succeeds.
+
+        Raises:
+            OSError: the connection ended before the answer did.
+        """
+
+    def close(self) -> None: ...
+
+
 class Poller(threading.Thread):
-    """Sends a request about every 10 ms, over a new connection each time or over one that stays open.
+    """Asks a probe at intervals, over a new connection each time or over one that stays open.
 
     The current answer is awaited at the end, and one more request is sent, so that a stall counts in full
     that began within the time and ended after it.
     """
 
-    def __init__(self, address: tuple[str, int], *, tls: bool, keep_open: bool) -> None:
+    def __init__(self, connect: Callable[[], Probe], *, keep_open: bool, interval: float = INTERVAL) -> None:
         super().__init__(daemon=True)
         self.polls: list[Poll] = []
-        self._address = address
-        self._context = _unverified() if tls else None
+        self._connect = connect
         self._keep_open = keep_open
+        self._interval = interval
         self._stopping = threading.Event()
-        self._kept: socket.socket | None = None
+        self._kept: Probe | None = None
 
     def stop(self) -> None:
         self._stopping.set()
 
     def run(self) -> None:
-        while not self._stopping.wait(INTERVAL):
+        while not self._stopping.wait(self._interval):
             self._poll()
         self._poll()
         if self._kept is not None:
@@ -67,28 +80,52 @@ class Poller(threading.Thread):
         try:
             failure = self._ask_kept() if self._keep_open else self._ask_new()
         except OSError as error:
-            self._kept = None
             failure = f"{type(error).__name__}: {error}"
         self.polls.append(Poll(begun, time.monotonic() - begun, failure))
 
     def _ask_new(self) -> str:
-        with closing(self._connect()) as connection:
-            return _ask(connection)
+        with closing(self._connect()) as probe:
+            return probe.ask()
 
     def _ask_kept(self) -> str:
         if self._kept is not None:
             with suppress(OSError):  # a server may close an idle connection, and a client then opens another
-                return _ask(self._kept)
+                return self._kept.ask()
             self._kept.close()
+            self._kept = None
         self._kept = self._connect()
-        return _ask(self._kept)
+        return self._kept.ask()
 
-    def _connect(self) -> socket.socket:
-        connection = socket.create_connection(self._address, timeout=TIMEOUT)
+
+class HttpProbe:
+    """A GET over one connection; only 200 is a success."""
+
+    def __init__(
+        self, address: tuple[str, int], *, path: str = "/livez", tls: bool = False, source: str = ""
+    ) -> None:
+        connection = socket.create_connection(address, TIMEOUT, (source, 0) if source else None)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if self._context is None:
-            return connection
-        return self._context.wrap_socket(connection)
+        self._connection = _unverified().wrap_socket(connection) if tls else connection
+        self._request = f"GET {path} HTTP/1.1\r\nHost: watcher\r\n\r\n".encode()
+
+    def ask(self) -> str:
+        self._connection.sendall(self._request)
+        received = b""
+        while not _is_complete(received):
+            data = self._connection.recv(65536)
+            if not data:
+                raise ConnectionResetError("closed without a complete response")
+            received += data
+        status = received.partition(b"\r\n")[0].decode("latin-1")
+        return "" if status[9:12] == "200" else status
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def pollers(connect: Callable[[], Probe], interval: float = INTERVAL) -> list[Poller]:
+    """One that opens a connection each time, and one that keeps its connection open."""
+    return [Poller(connect, keep_open=keep_open, interval=interval) for keep_open in (False, True)]
 
 
 def excess(polls: Sequence[Poll], control: Sequence[Poll], margin: float = 2 * INTERVAL) -> float:
@@ -100,18 +137,6 @@ def excess(polls: Sequence[Poll], control: Sequence[Poll], margin: float = 2 * I
             meanwhile = (each.wait for each in control if each.begun <= end and each.ended >= begin)
             longest = max(longest, poll.wait - max(meanwhile, default=0.0))
     return longest
-
-
-def _ask(connection: socket.socket) -> str:
-    connection.sendall(REQUEST)
-    received = b""
-    while not _is_complete(received):
-        data = connection.recv(65536)
-        if not data:
-            raise ConnectionResetError("closed without a complete response")
-        received += data
-    status = received.partition(b"\r\n")[0].decode("latin-1")
-    return "" if status[9:12] == "200" else status
 
 
 def _is_complete(response: bytes) -> bool:

@@ -7,13 +7,14 @@ input closes it prints a `Report` as JSON and ends.
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import threading
 import time
 from dataclasses import asdict, dataclass
+from functools import partial
 
-from tests.support.watcher.polling import Poller, excess
+from tests.support.watcher.control import control_process
+from tests.support.watcher.polling import HttpProbe, excess, pollers
 from tests.support.watcher.process_tree import ProcessTree
 
 MEMORY_INTERVAL = 0.02
@@ -45,12 +46,9 @@ class Report:
 def watch(pid: int, address: tuple[str, int], *, tls: bool) -> Report:
     tree = ProcessTree(pid)
     ended = threading.Event()
-    with _control() as control:
-        assert control.stdin is not None
-        assert control.stdout is not None
-        control_address = ("127.0.0.1", int(control.stdout.readline()))
-        server = [Poller(address, tls=tls, keep_open=keep_open) for keep_open in (False, True)]
-        controls = [Poller(control_address, tls=False, keep_open=keep_open) for keep_open in (False, True)]
+    with control_process() as control_address:
+        server = pollers(partial(HttpProbe, address, tls=tls))
+        controls = pollers(partial(HttpProbe, control_address))
         for poller in [*server, *controls]:
             poller.start()
         start = min(_sample(tree) for _ in range(FIRST_SAMPLES))
@@ -66,7 +64,6 @@ def watch(pid: int, address: tuple[str, int], *, tls: bool) -> Report:
         for poller in controls:
             poller.stop()
             poller.join()
-        control.stdin.close()
     polls = [poll for poller in server for poll in poller.polls]
     control_polls = [poll for poller in controls for poll in poller.polls]
     return Report(
@@ -78,11 +75,6 @@ def watch(pid: int, address: tuple[str, int], *, tls: bool) -> Report:
         polls=len(polls),
         failures=[poll.failure for poll in polls if poll.failure][:SHOWN_FAILURES],
     )
-
-
-def _control() -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.support.watcher.control_process"]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 def _sample(tree: ProcessTree) -> int:
