@@ -3,22 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match
-from starlette.types import Receive, Scope, Send
+from starlette.types import Receive, Send
+from starlette.types import Scope as RequestScope
 
-from ..protocols.shared.request_handler import Endpoint, InferenceRoute
+from ..protocols.shared.request_handler import Endpoint
+from ..protocols.shared.routes import InferenceRoute, scope_of_route
+from ..security.api_keys import Scope
 
 # Clients choose the paths, so the cache is bounded in entries and in their length.
 MAX_CACHED_PATHS = 1024
 MAX_PATH_LENGTH = 256
+# The methods of inference requests.
+_INFERRING = frozenset({"POST", "PUT"})
 
-# The endpoint of a path, and the path's parameters.
-Route = tuple[Endpoint, dict[str, str]]
+
+class Found(NamedTuple):
+    """The route of a request.
+
+    Attributes:
+        scope: the scope that it needs; None for a probe.
+        endpoint: of an inference request that matches a route; None for any other request.
+        path_params: the parameters in the path of an inference request.
+    """
+
+    scope: Scope | None
+    endpoint: Endpoint | None
+    path_params: dict[str, str]
+
+
+_NOT_FOUND = Found(Scope.ADMIN, None, {})
+
 InternalErrorHandler = Callable[[Request, Exception], Awaitable[Response]]
 
 
@@ -30,7 +50,7 @@ class Application(FastAPI):
     a path is matched by the same routes in the same order; later ones use the cached result.
 
     Attributes:
-        route_cache: routes of inference requests, by path.
+        route_cache: routes by method and path.
     """
 
     def __init__(self, internal_error: InternalErrorHandler, **options: Any) -> None:
@@ -38,7 +58,7 @@ class Application(FastAPI):
         super().__init__(**options)
         self.add_exception_handler(Exception, internal_error)
         self._internal_error = internal_error
-        self.route_cache: dict[str, Route] = {}
+        self.route_cache: dict[tuple[str, str], Found] = {}
 
     def add_middleware(self, *args: Any, **kwargs: Any) -> NoReturn:
         """
@@ -47,15 +67,15 @@ class Application(FastAPI):
         """
         raise RuntimeError("middleware wraps the application: add it in asgi/middleware/stack.py")
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        route = self._route(scope) if scope["type"] == "http" and scope["method"] == "POST" else None
-        if route is None:
+    async def __call__(self, scope: RequestScope, receive: Receive, send: Send) -> None:
+        found = self.find(scope) if scope["type"] == "http" and scope["method"] in _INFERRING else _NOT_FOUND
+        if found.endpoint is None:
             await super().__call__(scope, receive, send)
             return
-        endpoint, scope["path_params"] = route
+        scope["path_params"] = found.path_params
         request = Request(scope, receive, send)
         try:
-            response = await endpoint(request)
+            response = await found.endpoint(request)
         except Exception as error:
             # Like starlette's outermost layer: respond, then raise again so that the error is logged.
             response = await self._internal_error(request, error)
@@ -63,23 +83,25 @@ class Application(FastAPI):
             raise
         await response(scope, receive, send)
 
-    def _route(self, scope: Scope) -> Route | None:
-        """The route of an inference request; None for any other request."""
-        path: str = scope["path"]
-        route = self.route_cache.get(path)
-        if route is None:
-            route = self._match(scope)
-            if route is not None and len(path) <= MAX_PATH_LENGTH:
+    def find(self, scope: RequestScope) -> Found:
+        """The route of an HTTP request and the scope that it needs: `admin` if no route matches."""
+        key = scope["method"], scope["path"]
+        found = self.route_cache.get(key)
+        if found is None:
+            found = self._match(scope)
+            if found is not _NOT_FOUND and len(key[1]) <= MAX_PATH_LENGTH:
                 if len(self.route_cache) >= MAX_CACHED_PATHS:
                     self.route_cache.clear()
-                self.route_cache[path] = route
-        return route
+                self.route_cache[key] = found
+        return found
 
-    def _match(self, scope: Scope) -> Route | None:
+    def _match(self, scope: RequestScope) -> Found:
+        partial = _NOT_FOUND
         for route in self.routes:
             match, child_scope = route.matches(scope)
             if match is Match.FULL:
-                if not isinstance(route, InferenceRoute):
-                    return None
-                return route.endpoint, child_scope["path_params"]
-        return None
+                endpoint = route.endpoint if isinstance(route, InferenceRoute) else None
+                return Found(scope_of_route(route), endpoint, child_scope["path_params"])
+            if match is Match.PARTIAL and partial is _NOT_FOUND:  # another method, which gets 405
+                partial = Found(scope_of_route(route), None, {})
+        return partial

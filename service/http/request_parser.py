@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 # Bytes of framing for each byte of a body; a chunk of one byte takes five.
 MAX_FRAMING_PER_BYTE = 8
+
+# No name contains one. `$` in the pattern of a route also matches before a line feed at the end.
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +103,7 @@ class RequestParser:
         """The ASGI scope of the request: `base` and its own entries.
 
         Raises:
-            ProtocolError: its target has no path.
+            ProtocolError: its target has no path, or one with control characters.
         """
         url = self.url
         if url.startswith(b"/") and b"#" not in url:
@@ -110,11 +114,16 @@ class RequestParser:
             if raw_path is None:
                 raise ProtocolError(400, RejectionReason.MALFORMED, "the request target has no path")
         path = raw_path.decode("ascii")
+        if "%" in path:
+            path = unquote(path)
+        if not path.isprintable() and _CONTROLS.search(path):
+            message = "the path contains a control character"
+            raise ProtocolError(400, RejectionReason.MALFORMED, message)
         return {
             **base,
             "http_version": self.version,
             "method": self.method.decode("ascii"),
-            "path": unquote(path) if "%" in path else path,
+            "path": path,
             "raw_path": raw_path,
             "query_string": query,
             "headers": self.headers,

@@ -6,16 +6,18 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from .. import __version__
 from ..inference.model import LoadedModel
 from ..inference.registry import Registry
+from ..security.api_keys import Scope
 from ..telemetry.exposition import Exposition
 from ..telemetry.metrics import ServerMetrics
 from .shared.responses import json_response, readiness_response, state_of
+from .shared.routes import add_route
 
 LINKS = {
     "classify": "/classify",
@@ -36,16 +38,15 @@ class Operations:
         self._telemetry = telemetry
 
     def mount(self, app: FastAPI) -> None:
-        router: APIRouter = app.router
-        for path, endpoint, summary in (
-            ("/", self.root, "Links to the endpoints"),
-            ("/livez", self.live, "Liveness: 200 while the process runs"),
-            ("/readyz", self.ready, "Readiness: 503 while the server should receive no requests"),
-            ("/metrics", self.metrics, "Prometheus metrics"),
-            ("/models", self.models, "The served models, and those that failed to load"),
-            ("/models/{name}", self.model, "All versions of one model"),
+        for path, endpoint, scope, summary in (
+            ("/", self.root, Scope.INFER, "Links to the endpoints"),
+            ("/livez", self.live, None, "Liveness: 200 while the process runs"),
+            ("/readyz", self.ready, None, "Readiness: 503 while the server should receive no requests"),
+            ("/metrics", self.metrics, Scope.METRICS, "Prometheus metrics"),
+            ("/models", self.models, Scope.INFER, "The served models, and those that failed to load"),
+            ("/models/{name}", self.model, Scope.INFER, "All versions of one model"),
         ):
-            router.add_api_route(path, endpoint, methods=["GET"], summary=summary, tags=["operations"])
+            add_route(app, path, endpoint, scope=scope, summary=summary, tags=["operations"])
 
     async def root(self) -> Response:
         return json_response({"status": "alive", "name": "convserve", "version": __version__, "links": LINKS})

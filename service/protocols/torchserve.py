@@ -12,12 +12,14 @@ from ..config.limits import Limits
 from ..errors import InvalidInput
 from ..imaging.decode_pool import EncodedImage
 from ..inference.data_plane import DataPlane
+from ..security.api_keys import Scope
 from ..telemetry.metrics import ServerMetrics
 from .shared.multipart import read_files
 from .shared.openapi import BINARY, TIMEOUT, error_responses
 from .shared.request_body import read_body
-from .shared.request_handler import InferenceContext, InferenceRoute, inference_endpoint
+from .shared.request_handler import InferenceContext, inference_endpoint
 from .shared.responses import JSON_CONTENT_TYPE, EncodedResponse, readiness_response
+from .shared.routes import InferenceRoute, add_route
 
 TAG = "TorchServe"
 TOP_K = 5  # as in TorchServe's image_classifier handler
@@ -31,16 +33,18 @@ class TorchServe:
     limits: Limits
 
     def mount(self, app: FastAPI, telemetry: ServerMetrics) -> None:
-        app.router.add_api_route("/ping", self.ping, methods=["GET"], tags=[TAG])
+        add_route(app, "/ping", self.ping, scope=None, tags=[TAG])
         endpoint = inference_endpoint(telemetry, "torchserve", self.predict)
         for path in ("/predictions/{name}", "/predictions/{name}/{version}"):
             for method in ("POST", "PUT"):
                 names = ["name", "version"] if "version" in path else ["name"]
-                app.router.add_api_route(
+                add_route(
+                    app,
                     path,
                     endpoint,
+                    scope=Scope.INFER,
                     methods=[method],
-                    route_class_override=InferenceRoute,
+                    route_class=InferenceRoute,
                     summary="Predict",
                     openapi_extra={
                         "parameters": [TIMEOUT],

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 
-from ..errors import Forbidden, RateLimited, Unauthenticated
+from ..errors import Forbidden, InvalidInput, RateLimited, Unauthenticated
 from ..telemetry import log_fields
 from ..telemetry.rejections import RejectionCounters, RejectionReason
 from ..telemetry.request_context import current
@@ -21,31 +21,28 @@ GRPC_PROBES = frozenset(
         "/inference.GRPCInferenceService/ServerReady",
     }
 )
-# Requests that control the server.
-_ADMIN = re.compile(
-    r"/admin(/.*)?|/v2/(repository|systemsharedmemory|cudasharedmemory|logging|trace)(/.*)?"
-    r"|/v2/models/[^/]*/trace/.*",
-    re.DOTALL,
+# Calls that need the scope `infer`. Any other needs `admin`, also one that the server does not know.
+_GRPC_INFER = frozenset(
+    {
+        "/inference.GRPCInferenceService/ServerMetadata",
+        "/inference.GRPCInferenceService/ModelReady",
+        "/inference.GRPCInferenceService/ModelMetadata",
+        "/inference.GRPCInferenceService/ModelInfer",
+        "/inference.GRPCInferenceService/ModelStreamInfer",
+        "/inference.GRPCInferenceService/ModelConfig",
+        "/inference.GRPCInferenceService/ModelStatistics",
+        "/grpc.health.v1.Health/List",
+        "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+    }
 )
-_GRPC_ADMIN = re.compile(r".*/(Repository|SystemSharedMemory|CudaSharedMemory|TraceSetting|LogSettings).*")
-
-
-def scope_of_path(path: str) -> Scope | None:
-    """The scope that a request for a path needs; None for a probe, which needs no key."""
-    if path in PROBES:
-        return None
-    if path == "/metrics":
-        return Scope.METRICS
-    # The prefixes are checked first because the regular expression is slow.
-    is_admin = path.startswith(("/v2/", "/admin")) and _ADMIN.fullmatch(path)
-    return Scope.ADMIN if is_admin else Scope.INFER
 
 
 def scope_of_method(method: str) -> Scope | None:
     """The scope that a gRPC method, `/<service>/<method>`, needs; None for a probe."""
     if method in GRPC_PROBES:
         return None
-    return Scope.ADMIN if _GRPC_ADMIN.fullmatch(method) else Scope.INFER
+    return Scope.INFER if method in _GRPC_INFER else Scope.ADMIN
 
 
 class Authorizer:
@@ -86,10 +83,22 @@ class Authorizer:
         return key
 
 
-def presented_key(authorization: bytes | None, x_api_key: bytes | None) -> bytes | None:
-    """The key in the headers Authorization and X-API-Key; the first takes precedence."""
-    if authorization is not None:
-        scheme, _, key = authorization.partition(b" ")
+def presented_key(authorization: Sequence[bytes], x_api_key: Sequence[bytes]) -> bytes | None:
+    """The key in the headers Authorization and X-API-Key of a request; None if it has none.
+
+    A proxy or another program might take a different one of several keys.
+
+    Raises:
+        InvalidInput: a header occurs more than once, or the headers have different keys.
+    """
+    if len(authorization) > 1 or len(x_api_key) > 1:
+        raise InvalidInput("the request has more than one header Authorization or X-API-Key")
+    bearer = None
+    if authorization:
+        scheme, _, key = authorization[0].partition(b" ")
         if scheme.lower() == b"bearer":
-            return key.strip()
-    return None if x_api_key is None else x_api_key.strip()
+            bearer = key.strip()
+    other = x_api_key[0].strip() if x_api_key else None
+    if bearer is not None and other is not None and bearer != other:
+        raise InvalidInput("the headers Authorization and X-API-Key have different keys")
+    return other if bearer is None else bearer

@@ -79,6 +79,21 @@ def test_key_may_be_in_the_x_api_key_metadata(channel: grpc.Channel) -> None:
     assert code(channel, method, ("x-api-key", OLD)) == grpc.StatusCode.OK
 
 
+def test_several_keys_of_one_call_are_rejected(channel: grpc.Channel) -> None:
+    method = "/inference.GRPCInferenceService/ServerMetadata"
+    own, other = ("x-api-key", OLD), ("authorization", f"Bearer {OPS}")
+    assert code(channel, method, own, own) == grpc.StatusCode.INVALID_ARGUMENT
+    assert code(channel, method, own, other) == grpc.StatusCode.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize("ending", ["%0A", "%0a", "%00", "%7F", "%1b", "%C2%85"])
+@pytest.mark.parametrize("path", ["/metrics", "/v2/logging", "/livez", "/nowhere"])
+def test_control_character_in_a_path_is_malformed(guarded: ServerProcess, path: str, ending: str) -> None:
+    response = get(f"{guarded.url}{path}{ending}", {"X-API-Key": OLD})
+    assert response.status == 400
+    assert response.json == {"error": "the path contains a control character"}
+
+
 def test_changed_keys_apply_without_a_restart(guarded: ServerProcess, keys: Path) -> None:
     def status(key: str) -> int:
         return get(f"{guarded.url}/models", {"X-API-Key": key}).status

@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ...errors import ConvserveError, Unauthenticated
 from ...protocols.shared.responses import error_response
-from ...security.authorization import Authorizer, presented_key, scope_of_path
+from ...security.authorization import Authorizer, presented_key
+from ..dispatch import Found
 
 
 class Authentication:
-    """Authorizes a request before its body is read; a rejected one never reaches the application."""
+    """Authorizes a request before its body is read; a rejected one never reaches the application.
 
-    def __init__(self, app: ASGIApp, authorizer: Authorizer) -> None:
+    Args:
+        find: the route of a request, which decides the scope that it needs.
+    """
+
+    def __init__(self, app: ASGIApp, find: Callable[[Scope], Found], authorizer: Authorizer) -> None:
         self._app = app
+        self._find = find
         self._authorizer = authorizer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and (needed := scope_of_path(scope["path"])) is not None:
-            authorization = x_api_key = None
+        if scope["type"] == "http" and (needed := self._find(scope).scope) is not None:
+            authorization, x_api_key = [], []
             for name, value in scope["headers"]:
                 if name == b"authorization":
-                    authorization = value
+                    authorization.append(value)
                 elif name == b"x-api-key":
-                    x_api_key = value
+                    x_api_key.append(value)
             try:
                 self._authorizer.authorize(presented_key(authorization, x_api_key), needed)
             except ConvserveError as error:

@@ -8,6 +8,7 @@ from starlette.types import ASGIApp
 from ...config.settings import Settings
 from ...security.authorization import Authorizer
 from ...telemetry.request_log import RequestLog
+from ..dispatch import Application
 from .access_log import AccessLog
 from .admin_port import AdminPort
 from .auth import Authentication
@@ -17,16 +18,17 @@ EXPOSED_HEADERS = ("Retry-After", "Server-Timing", "Traceparent")
 
 
 def build_middleware(
-    app: ASGIApp,
+    application: Application,
     settings: Settings,
     authorizer: Authorizer | None = None,
     request_log: RequestLog | None = None,
 ) -> ASGIApp:
     """The application behind every enabled middleware, of which the last added is the outermost."""
+    app: ASGIApp = application
     if authorizer is not None:
-        app = Authentication(app, authorizer)
+        app = Authentication(app, application.find, authorizer)
     if settings.admin_port:
-        app = AdminPort(app, settings.admin_port)
+        app = AdminPort(app, application.find, settings.admin_port)
     if settings.cors_origins is not None:
         # Outside authentication: preflight requests carry no key, and pages must be able to read a 401.
         app = CORSMiddleware(

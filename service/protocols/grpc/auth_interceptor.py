@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -31,16 +31,15 @@ class AuthInterceptor(_Interceptor):
     ) -> Any:
         needed = scope_of_method(handler_call_details.method)
         if needed is not None:
-            metadata = dict(handler_call_details.invocation_metadata or ())
+            metadata = handler_call_details.invocation_metadata or ()
             try:
                 self._authorizer.authorize(
-                    presented_key(_value(metadata, "authorization"), _value(metadata, "x-api-key")), needed
+                    presented_key(_values(metadata, "authorization"), _values(metadata, "x-api-key")), needed
                 )
             except ConvserveError as error:
                 return rejecting_handler(partial(reject, error=error))
         return await continuation(handler_call_details)
 
 
-def _value(metadata: dict[str, str | bytes], name: str) -> bytes | None:
-    value = metadata.get(name)
-    return value.encode() if isinstance(value, str) else value
+def _values(metadata: Iterable[tuple[str, str | bytes]], name: str) -> list[bytes]:
+    return [value.encode() if isinstance(value, str) else value for key, value in metadata if key == name]

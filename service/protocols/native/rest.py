@@ -12,12 +12,14 @@ from ...config.limits import Limits
 from ...errors import InvalidInput, PayloadTooLarge, UnsupportedContent
 from ...imaging.decode_pool import EncodedImage
 from ...inference.data_plane import DataPlane
+from ...security.api_keys import Scope
 from ...telemetry.metrics import ServerMetrics
 from ..shared.multipart import read_files
 from ..shared.openapi import path_parameters
 from ..shared.request_body import read_body
-from ..shared.request_handler import InferenceContext, InferenceRoute, inference_endpoint
+from ..shared.request_handler import InferenceContext, inference_endpoint
 from ..shared.responses import JSON_CONTENT_TYPE, EncodedResponse
+from ..shared.routes import InferenceRoute, add_route
 from .json_codec import as_json
 from .json_images import read_json_images
 from .openapi import DESCRIPTION, PATHS, parameters, request_body, responses
@@ -43,11 +45,13 @@ class Native:
     def mount(self, app: FastAPI, telemetry: ServerMetrics) -> None:
         endpoint = inference_endpoint(telemetry, "native", self.classify)
         for path in PATHS:
-            app.router.add_api_route(
+            add_route(
+                app,
                 path,
                 endpoint,
+                scope=Scope.INFER,
                 methods=["POST"],
-                route_class_override=InferenceRoute,
+                route_class=InferenceRoute,
                 name="classify",
                 summary="Classify images",
                 description=DESCRIPTION,

@@ -17,12 +17,14 @@ from ...config.limits import Limits
 from ...errors import ModelNotFound
 from ...inference.data_plane import DataPlane
 from ...inference.model import LoadedModel
+from ...security.api_keys import Scope
 from ...telemetry.metrics import ServerMetrics
 from ..shared.content_coding import compress, decompress
 from ..shared.json_body import parse_json
 from ..shared.request_body import read_body
-from ..shared.request_handler import InferenceContext, InferenceRoute, inference_endpoint
+from ..shared.request_handler import InferenceContext, inference_endpoint
 from ..shared.responses import EncodedResponse, error_json, json_response, readiness_response
+from ..shared.routes import InferenceRoute, add_route
 from .infer_request import infer
 from .metadata import all_statistics, config_of, index_of, metadata_of, server_metadata, statistics_by_name
 from .openapi import INFER_DESCRIPTION, index_body, infer_body, infer_parameters, responses, settings_body
@@ -57,13 +59,35 @@ class OpenInference:
     limits: Limits
 
     def mount(self, app: FastAPI, telemetry: ServerMetrics) -> None:
+        add_route(app, "/v2/health/live", self.live, scope=None, tags=[TAG])
+        add_route(app, "/v2/health/ready", self.ready, scope=None, tags=[TAG])
         for path, endpoint in self._pages().items():
-            app.router.add_api_route(
-                path, endpoint, methods=["GET"], tags=[TAG], include_in_schema=path != "/v2/"
+            add_route(app, path, endpoint, scope=Scope.INFER, tags=[TAG], include_in_schema=path != "/v2/")
+        self._mount_administration(app)
+        infer = inference_endpoint(telemetry, "open_inference", self.infer)
+        for path in ("/v2/models/{name}/infer", "/v2/models/{name}/versions/{version}/infer"):
+            add_route(
+                app,
+                path,
+                infer,
+                scope=Scope.INFER,
+                methods=["POST"],
+                route_class=InferenceRoute,
+                summary="Infer",
+                description=INFER_DESCRIPTION,
+                responses=responses(),
+                openapi_extra={"parameters": infer_parameters(path), "requestBody": infer_body()},
+                tags=[TAG],
             )
-        app.router.add_api_route(
+
+    def _mount_administration(self, app: FastAPI) -> None:
+        for path in ("/v2/systemsharedmemory/status", "/v2/cudasharedmemory/status"):
+            add_route(app, path, self.no_regions, scope=Scope.ADMIN, tags=[TAG])
+        add_route(
+            app,
             "/v2/repository/index",
             self.index,
+            scope=Scope.ADMIN,
             methods=["POST"],
             openapi_extra={"requestBody": index_body()},
             tags=[TAG],
@@ -73,37 +97,23 @@ class OpenInference:
             ("/v2/trace/setting", self.tracing),
             ("/v2/models/{name}/trace/setting", self.tracing),
         ):
-            app.router.add_api_route(path, settings, methods=["GET"], tags=[TAG])
+            add_route(app, path, settings, scope=Scope.ADMIN, tags=[TAG])
             body = {"requestBody": settings_body()}
-            app.router.add_api_route(path, settings, methods=["POST"], openapi_extra=body, tags=[TAG])
-        for path in UNSUPPORTED_PATHS:
-            app.router.add_api_route(
-                path, self.not_supported, methods=["GET", "POST"], include_in_schema=False
+            add_route(
+                app, path, settings, scope=Scope.ADMIN, methods=["POST"], openapi_extra=body, tags=[TAG]
             )
-        infer = inference_endpoint(telemetry, "open_inference", self.infer)
-        for path in ("/v2/models/{name}/infer", "/v2/models/{name}/versions/{version}/infer"):
-            app.router.add_api_route(
-                path,
-                infer,
-                methods=["POST"],
-                route_class_override=InferenceRoute,
-                summary="Infer",
-                description=INFER_DESCRIPTION,
-                responses=responses(),
-                openapi_extra={"parameters": infer_parameters(path), "requestBody": infer_body()},
-                tags=[TAG],
+        for path in UNSUPPORTED_PATHS:
+            methods = ["GET", "POST"]
+            add_route(
+                app, path, self.not_supported, scope=Scope.ADMIN, methods=methods, include_in_schema=False
             )
 
     def _pages(self) -> dict[str, Callable[..., Awaitable[Response]]]:
         pages: dict[str, Callable[..., Awaitable[Response]]] = {
             "/v2": self.server,
             "/v2/": self.server,  # the specification uses both
-            "/v2/health/live": self.live,
-            "/v2/health/ready": self.ready,
             "/v2/models": self.models,
             "/v2/models/stats": self.all_statistics,
-            "/v2/systemsharedmemory/status": self.no_regions,
-            "/v2/cudasharedmemory/status": self.no_regions,
         }
         for model in ("/v2/models/{name}", "/v2/models/{name}/versions/{version}"):
             pages[model] = self.metadata

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
-from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
@@ -133,11 +132,3 @@ def _record(context: InferenceContext, error: ConvserveError) -> Response:
     response = error_response(error)
     context.record_error(error, str(response.status_code))
     return response
-
-
-class InferenceRoute(APIRoute):
-    """A route whose endpoint receives the Starlette request; FastAPI only documents it."""
-
-    def get_route_handler(self) -> Endpoint:
-        handler: Endpoint = self.endpoint
-        return handler

@@ -16,12 +16,14 @@ from ...inference.classifier import Inference, check_classifies
 from ...inference.data_plane import DataPlane
 from ...inference.model import LoadedModel
 from ...inference.top_k import rank
+from ...security.api_keys import Scope
 from ...telemetry.metrics import ServerMetrics
 from ..shared.content_coding import decompress
 from ..shared.openapi import TIMEOUT, error_responses, path_parameters
 from ..shared.request_body import read_body
-from ..shared.request_handler import InferenceContext, InferenceRoute, inference_endpoint
+from ..shared.request_handler import InferenceContext, inference_endpoint
 from ..shared.responses import JSON_CONTENT_TYPE, EncodedResponse, error_json, json_response
+from ..shared.routes import InferenceRoute, add_route
 from ..shared.tensors import check_json_size
 from .rest_codec import SIGNATURE, Content, read_classify, read_predict
 
@@ -42,18 +44,19 @@ class TensorFlowServing:
     limits: Limits
 
     def mount(self, app: FastAPI, telemetry: ServerMetrics) -> None:
-        router = app.router
-        router.add_api_route("/v1/models", self.models, methods=["GET"], tags=[TAG])
+        add_route(app, "/v1/models", self.models, scope=Scope.INFER, tags=[TAG])
         verbs = {"predict": self.predict, "classify": self.classify, "{verb}": self.other}
         for path in _MODEL_PATHS:
-            router.add_api_route(f"{path}/metadata", self.metadata, methods=["GET"], tags=[TAG])
-            router.add_api_route(path, self.status, methods=["GET"], tags=[TAG])
+            add_route(app, f"{path}/metadata", self.metadata, scope=Scope.INFER, tags=[TAG])
+            add_route(app, path, self.status, scope=Scope.INFER, tags=[TAG])
             for verb, handler in verbs.items():
-                router.add_api_route(
+                add_route(
+                    app,
                     f"{path}:{verb}",
                     inference_endpoint(telemetry, "tensorflow_serving", handler),
+                    scope=Scope.INFER,
                     methods=["POST"],
-                    route_class_override=InferenceRoute,
+                    route_class=InferenceRoute,
                     include_in_schema=verb != "{verb}",
                     summary=verb.capitalize(),
                     openapi_extra=_openapi(path, verb),

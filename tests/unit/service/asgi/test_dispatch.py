@@ -171,4 +171,4 @@ def test_route_cache_is_bounded(application: tuple[Application, TestClient]) -> 
         assert client.post(f"/models/model-{index}/classify").status_code == 404
     assert client.post(f"/models/{'m' * MAX_PATH_LENGTH}/classify").status_code == 404
     assert 0 < len(app.route_cache) <= MAX_CACHED_PATHS
-    assert max(map(len, app.route_cache)) <= MAX_PATH_LENGTH
+    assert max(len(path) for _, path in app.route_cache) <= MAX_PATH_LENGTH

@@ -18,6 +18,7 @@ from service.security.api_keys import ApiKeyStore
 from service.security.authorization import PROBES, Authorizer
 from service.security.rate_limiter import RateLimiter
 from service.telemetry.rejections import RejectionCounters
+from tests.support.http.errors import assert_error
 from tests.support.models.gray_classifier import image, level, publish_shades
 
 INFER, ADMIN, METRICS, SLOW = (f"key-of-{name}-1234567" for name in ("infer", "admin", "metrics", "slow"))
@@ -100,6 +101,7 @@ def test_probes_succeed_without_a_key(guarded: TestClient) -> None:
         {"Authorization": f"bearer  {INFER} "},
         {"X-API-Key": INFER},
         {"Authorization": "Basic dXNlcjpwYXNz", "X-API-Key": INFER},
+        {"Authorization": f"Bearer {INFER}", "X-API-Key": INFER},
     ],
 )
 def test_key_is_accepted_in_either_header(guarded: TestClient, headers: dict[str, str]) -> None:
@@ -119,7 +121,6 @@ def test_key_is_accepted_in_either_header(guarded: TestClient, headers: dict[str
         {"Authorization": "Bearer"},
         {"Authorization": f"Basic {INFER}"},
         {"X-API-Key": "\xff"},
-        {"Authorization": f"Bearer {ADMIN}x", "X-API-Key": INFER},
     ],
 )
 def test_invalid_keys_are_rejected(guarded: TestClient, headers: dict[str, str]) -> None:
@@ -138,7 +139,11 @@ def test_invalid_keys_are_rejected(guarded: TestClient, headers: dict[str, str])
         ("GET", "/models", INFER),
         ("GET", "/docs", INFER),
         ("GET", "/openapi.json", INFER),
-        ("GET", "/nowhere", INFER),
+        ("GET", "/nowhere", ADMIN),
+        ("POST", "/metrics", METRICS),
+        ("PUT", "/v2/logging", ADMIN),
+        ("GET", "/metrics%0A", METRICS),
+        ("GET", "/v2/logging%0A", ADMIN),
     ],
 )
 def test_paths_require_their_scope(guarded: TestClient, method: str, path: str, key: str) -> None:
@@ -146,6 +151,25 @@ def test_paths_require_their_scope(guarded: TestClient, method: str, path: str, 
         response = guarded.request(method, path, headers=bearer(each))
         assert (response.status_code == 403) == (each != key), each
     assert "lacks the scope 'metrics'" in guarded.get("/metrics", headers=bearer(INFER)).json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "sentence"),
+    [
+        ([("Authorization", f"Bearer {INFER}")] * 2, "more than one header Authorization or X-API-Key"),
+        ([("Authorization", "Basic x"), ("Authorization", f"Bearer {INFER}")], "more than one header"),
+        ([("X-API-Key", INFER), ("X-API-Key", ADMIN)], "more than one header Authorization or X-API-Key"),
+        ([("Authorization", f"Bearer {ADMIN}"), ("X-API-Key", INFER)], "have different keys"),
+        ([("Authorization", "Bearer"), ("X-API-Key", INFER)], "have different keys"),
+    ],
+)
+def test_several_keys_are_rejected(
+    guarded: TestClient, headers: list[tuple[str, str]], sentence: str
+) -> None:
+    encoded: Any = [(name.encode(), value.encode()) for name, value in headers]
+    for path in ("/models", "/v2/logging", "/nowhere"):
+        response = guarded.get(path, headers=encoded)
+        assert_error(response, 400, sentence)
 
 
 def test_rate_limited_key_gets_retry_after(guarded: TestClient) -> None:
