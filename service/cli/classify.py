@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from prometheus_client import CollectorRegistry
 
+from ..client_budget import Account
 from ..config.settings import Settings
 from ..errors import ConfigurationError, InvalidImage, RemoteServerError
 from ..http_client import HttpClient
@@ -101,7 +102,9 @@ async def _local(settings: Settings, query: ModelQuery) -> AsyncIterator[Classif
 
         async def classify_one(image: EncodedImage) -> dict[str, Any]:
             deadline = asyncio.get_running_loop().time() + settings.request_timeout_ms / 1000
-            result = await plane.classifier.classify(model, [image], top_k=query.top_k, deadline=deadline)
+            result = await plane.classifier.classify(
+                model, [image], top_k=query.top_k, deadline=deadline, account=Account.unlimited()
+            )
             return result.as_dict()
 
         yield classify_one

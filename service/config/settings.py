@@ -170,6 +170,11 @@ class Settings(BaseModel):
         "base64 images do not count.",
         default=2_000_000,
     )
+    max_response_bytes: PositiveInt = _setting(
+        Group.REQUESTS,
+        "Bytes of memory that a response may take, computed before the model runs. A larger one gets 413.",
+        default=128 * MEBIBYTE,
+    )
     grpc_max_message_bytes: PositiveInt = _setting(
         Group.REQUESTS,
         "Bytes of a gRPC message in either direction, 64 MiB as in Triton. A larger one gets "

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .protocol import HttpProtocol
 
 # Bytes of framing for each byte of a body; a chunk of one byte takes five.
-MAX_FRAMING_PER_BYTE = 8
+MAX_FRAMING_PER_BYTE = 16
 
 # No name contains one. `$` in the pattern of a route also matches before a line feed at the end.
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")

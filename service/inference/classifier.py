@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ..batching.pending_request import Rows, Scores
+from ..client_budget import Account
 from ..errors import InvalidInput, NotAClassifier
 from ..imaging.decode_pool import DecodePool, EncodedImage
 from .model import LoadedModel
@@ -44,9 +45,12 @@ class Classification(NamedTuple):
 class Classifier:
     """Runs models on encoded images or tensors.
 
-    Each method takes a deadline in the event loop's time.
+    Each method takes a deadline in the event loop's time, and the account to which the request's memory is
+    charged: decoded images, scores and the response.
 
     Raises:
+        BudgetExceeded: the account cannot hold the request now.
+        PayloadTooLarge: the response, or the whole request, is larger than the server can hold.
         Overloaded: the model's queue is full, or it is too long for the deadline.
         DeadlineExceeded: the deadline passed before the response was ready.
         InferenceFailed: the engine failed on a batch that held rows of the request.
@@ -60,7 +64,13 @@ class Classifier:
         self._pool.close()
 
     async def classify(
-        self, model: LoadedModel, images: Sequence[EncodedImage], *, top_k: int, deadline: float
+        self,
+        model: LoadedModel,
+        images: Sequence[EncodedImage],
+        *,
+        top_k: int,
+        deadline: float,
+        account: Account,
     ) -> Classification:
         """The `top_k` most probable classes of each image, or all classes if the model has fewer.
 
@@ -69,7 +79,13 @@ class Classifier:
             NotAClassifier: the model returns feature maps.
         """
         check_classifies(model)
-        inference = await self.infer_images(model, images, deadline=deadline)
+        inference = await self.infer_images(
+            model,
+            images,
+            deadline=deadline,
+            account=account,
+            response_bytes_per_score=model.footprint.prediction_bytes(top_k),
+        )
         return Classification(
             model=model.name,
             version=model.version,
@@ -79,17 +95,44 @@ class Classifier:
         )
 
     async def infer(
-        self, model: LoadedModel, content: Rows | list[EncodedImage], *, deadline: float
+        self,
+        model: LoadedModel,
+        content: Rows | list[EncodedImage],
+        *,
+        deadline: float,
+        account: Account,
+        response_bytes_per_score: int = 0,
     ) -> Inference:
         """`infer_images` for a list of encoded images, otherwise `infer_rows`."""
         if isinstance(content, list):
-            return await self.infer_images(model, content, deadline=deadline)
-        return await self.infer_rows(model, content, deadline=deadline)
+            return await self.infer_images(
+                model,
+                content,
+                deadline=deadline,
+                account=account,
+                response_bytes_per_score=response_bytes_per_score,
+            )
+        return await self.infer_rows(
+            model,
+            content,
+            deadline=deadline,
+            account=account,
+            response_bytes_per_score=response_bytes_per_score,
+        )
 
     async def infer_images(
-        self, model: LoadedModel, images: Sequence[EncodedImage], *, deadline: float
+        self,
+        model: LoadedModel,
+        images: Sequence[EncodedImage],
+        *,
+        deadline: float,
+        account: Account,
+        response_bytes_per_score: int = 0,
     ) -> Inference:
         """The scores of each image.
+
+        Args:
+            response_bytes_per_score: memory of the response in addition to the scores.
 
         Raises:
             InvalidImage: images cannot be decoded; the message names each of them.
@@ -101,6 +144,7 @@ class Classifier:
                 "send several images of the same size as one tensor"
             )
         count = len(images)
+        model.footprint.charge_images(account, count, response_bytes_per_score)
         _admit(model, count, deadline)
         try:
             started = time.perf_counter()
@@ -110,12 +154,23 @@ class Classifier:
             finally:
                 model.batcher.rows_ready(count)
             seconds = time.perf_counter() - started
+            if model.manifest.input.dynamic:
+                model.footprint.charge_rows(account, rows, response_bytes_per_score)
             return await _infer(model, rows, seconds, deadline)
         finally:
             _release(model, count)
 
-    async def infer_rows(self, model: LoadedModel, rows: Rows, *, deadline: float) -> Inference:
+    async def infer_rows(
+        self,
+        model: LoadedModel,
+        rows: Rows,
+        *,
+        deadline: float,
+        account: Account,
+        response_bytes_per_score: int = 0,
+    ) -> Inference:
         """The scores of rows `(n, …)`, which have the shape and type of the model's input."""
+        model.footprint.charge_rows(account, rows, response_bytes_per_score)
         _admit(model, len(rows), deadline)
         try:
             return await _infer(model, rows, 0.0, deadline)

@@ -40,6 +40,7 @@ class DataPlane:
             max_queue_delay=settings.max_queue_delay_ms / 1000,
             max_wait=settings.max_queue_wait_ms / 1000,
             max_pixels=settings.max_pixels,
+            max_response_bytes=settings.max_response_bytes,
         )
         registry = Registry(
             settings.models,

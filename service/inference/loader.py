@@ -21,6 +21,7 @@ from ..repository.version_folder import VersionFolder
 from ..telemetry.metrics import ModelMetrics, ServerMetrics
 from ..telemetry.model_statistics import ModelStatistics
 from .batch_metrics import BatchMetrics
+from .footprint import Footprint
 from .model import LoadedModel
 
 # A network whose single row takes longer than this on one thread gets all cores of its worker. For a
@@ -43,6 +44,7 @@ class Loader:
         max_queue_delay: seconds that a batch waits for more rows.
         max_wait: seconds that the admitted images may take before the next request starts.
         max_pixels: the maximum number of pixels of an image, according to its header.
+        max_response_bytes: the maximum memory of a response.
     """
 
     telemetry: ServerMetrics
@@ -53,6 +55,7 @@ class Loader:
     max_queue_delay: float
     max_wait: float
     max_pixels: int
+    max_response_bytes: int
 
     def __call__(self, folder: VersionFolder) -> LoadedModel:
         """Open, check and warm up one version.
@@ -71,6 +74,7 @@ class Loader:
             manifest=manifest,
             engine=engine,
             decoder=Decoder(manifest.input, max_pixels=self._max_pixels(manifest)),
+            footprint=Footprint.of(manifest, self.max_response_bytes),
             admission=admission,
             batcher=Batcher(
                 engine.run,

@@ -15,6 +15,7 @@ from ..repository.manifest import Manifest
 from ..repository.version_folder import VersionFolder
 from ..telemetry.metrics import ModelMetrics
 from ..telemetry.model_statistics import ModelStatistics
+from .footprint import Footprint
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +28,7 @@ class LoadedModel:
     manifest: Manifest
     engine: Engine
     decoder: Decoder
+    footprint: Footprint
     admission: Admission
     batcher: Batcher
     metrics: ModelMetrics

@@ -69,7 +69,7 @@ class TorchServe:
         if len(images) != 1:
             raise InvalidInput(f"a prediction takes exactly one image; the form has {len(images)}")
         classification = await self.plane.classifier.classify(
-            model, images, top_k=TOP_K, deadline=context.deadline
+            model, images, top_k=TOP_K, deadline=context.deadline, account=context.account
         )
         context.timings = classification.timings
         content = {each.label: each.probability for each in classification.ranked[0]}

@@ -99,5 +99,5 @@ def write_response(
             )
             for output in outputs
         ],
-        raw_output_contents=[output.as_bytes() for output in outputs],
+        raw_output_contents=[bytes(output.as_bytes()) for output in outputs],
     )

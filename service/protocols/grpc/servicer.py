@@ -118,7 +118,12 @@ class OpenInferenceGrpc:
         timeouts = [seconds for seconds in (parsed.timeout, remaining) if seconds is not None]
         metrics.expire_in(min(timeouts, default=self.limits.request_timeout))
         outputs, inference = await infer(
-            self.plane.classifier, model, parsed, max_images=self.limits.max_images, deadline=metrics.deadline
+            self.plane.classifier,
+            model,
+            parsed,
+            max_images=self.limits.max_images,
+            deadline=metrics.deadline,
+            account=metrics.account,
         )
         metrics.timings = inference.timings
         return write_response(parsed, model, outputs)

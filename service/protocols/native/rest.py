@@ -66,7 +66,7 @@ class Native:
         top_k = _top_k(context.request)
         images = self._images(context, await read_body(context.request, self.limits.max_body_bytes))
         classification = await self.plane.classifier.classify(
-            model, images, top_k=top_k, deadline=context.deadline
+            model, images, top_k=top_k, deadline=context.deadline, account=context.account
         )
         context.timings = classification.timings
         return EncodedResponse(as_json(classification), JSON_CONTENT_TYPE)

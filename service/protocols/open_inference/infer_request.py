@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 
 from ...batching.pending_request import Scores
+from ...client_budget import Account
 from ...errors import InvalidInput
 from ...inference.classifier import Classifier, Inference, check_classifies
+from ...inference.footprint import JSON_NUMBER_BYTES
 from ...inference.model import LoadedModel
 from ...repository.manifest import Manifest
 from ..shared.tensors import TensorPayload, decode_tensor, elements_to_bytes
@@ -54,20 +56,27 @@ class OutputTensor:
     scores: Scores | None = None
     elements: Sequence[bytes] = ()
 
-    def as_bytes(self) -> bytes:
-        """The raw form: little-endian scores, or elements that each follow their length."""
+    def as_bytes(self) -> memoryview:
+        """The raw form: little-endian scores, not copied, or elements that each follow their length."""
         if self.scores is not None:
-            return np.ascontiguousarray(self.scores, "<f4").tobytes()
-        return elements_to_bytes(self.elements)
+            return np.ascontiguousarray(self.scores, "<f4").data.cast("B")
+        return memoryview(elements_to_bytes(self.elements))
 
 
 async def infer(
-    classifier: Classifier, model: LoadedModel, request: InferRequest, *, max_images: int, deadline: float
+    classifier: Classifier,
+    model: LoadedModel,
+    request: InferRequest,
+    *,
+    max_images: int,
+    deadline: float,
+    account: Account,
 ) -> tuple[list[OutputTensor], Inference]:
     """Decode the request's tensor and run the model; returns the requested outputs in order.
 
     Args:
         deadline: in the event loop's time.
+        account: charged with the memory of the request.
 
     Raises:
         InvalidInput, PayloadTooLarge: the tensor does not fit the model, as `decode_tensor` raises them.
@@ -76,7 +85,13 @@ async def infer(
     if any(output.classification for output in request.outputs):
         check_classifies(model)
     content = decode_tensor(request.tensor, model.manifest.input, max_images)
-    inference = await classifier.infer(model, content, deadline=deadline)
+    inference = await classifier.infer(
+        model,
+        content,
+        deadline=deadline,
+        account=account,
+        response_bytes_per_score=0 if all(output.binary for output in request.outputs) else JSON_NUMBER_BYTES,
+    )
     return [_output(output, inference.scores, model.manifest) for output in request.outputs], inference
 
 

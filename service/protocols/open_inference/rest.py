@@ -39,6 +39,8 @@ from .read_only_settings import (
 from .rest_codec import RAW_HEADER_LENGTH, read_request, write_response
 
 NOT_IMPLEMENTED = 501
+# A larger response is written in parts: JSON and raw tensors are not copied into one piece.
+MAX_JOINED_BYTES = 64 * 1024
 TAG = "Open Inference Protocol"
 
 
@@ -135,14 +137,22 @@ class OpenInference:
         if parsed.timeout is not None:
             context.shorten_deadline(parsed.timeout)
         outputs, inference = await infer(
-            self.plane.classifier, model, parsed, max_images=self.limits.max_images, deadline=context.deadline
+            self.plane.classifier,
+            model,
+            parsed,
+            max_images=self.limits.max_images,
+            deadline=context.deadline,
+            account=context.account,
         )
         context.timings = inference.timings
-        content, headers = write_response(parsed, model, outputs)
-        content, coding = compress(content, context.header(b"accept-encoding") or "")
+        content, tensors, headers = write_response(parsed, model, outputs)
+        accepted = context.header(b"accept-encoding")
+        if accepted is not None or len(content) + sum(map(len, tensors)) < MAX_JOINED_BYTES:
+            content, tensors = b"".join([content, *tensors]), []
+        content, coding = compress(content, accepted or "")
         if coding is not None:
             headers.append((b"content-encoding", coding.encode()))
-        return EncodedResponse(content, *headers)
+        return EncodedResponse(content, *headers, tail=tensors)
 
     async def server(self) -> Response:
         return json_response(server_metadata())

@@ -178,8 +178,8 @@ def _boolean(value: Any, name: str) -> bool:
 
 def write_response(
     request: InferRequest, model: LoadedModel, outputs: Sequence[OutputTensor]
-) -> tuple[bytes, list[tuple[bytes, bytes]]]:
-    """The response's body, and its Content-Type and header length."""
+) -> tuple[bytes, list[memoryview], list[tuple[bytes, bytes]]]:
+    """The JSON of the response, its raw tensors, and its Content-Type and header length."""
     described = [_describe(output) for output in outputs]
     for output in outputs:
         if output.scores is not None and not output.binary:
@@ -190,9 +190,9 @@ def write_response(
     head = to_json(document | {"outputs": described}, inf_nan_mode="null")
     tail = [output.as_bytes() for output in outputs if output.binary]
     if not tail:
-        return head, [JSON_CONTENT_TYPE]
+        return head, [], [JSON_CONTENT_TYPE]
     headers = [(b"content-type", b"application/octet-stream"), (RAW_HEADER_LENGTH, b"%d" % len(head))]
-    return b"".join([head, *tail]), headers
+    return head, tail, headers
 
 
 def _describe(output: OutputTensor) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from ...errors import ConvserveError, InvalidInput, ModelNotReady, Overloaded
-from ...http.scope_extensions import CANCELLABLE, CLIENT_DISCONNECTED, OVERLOAD_RESPONDER
+from ...http.scope_extensions import ACCOUNT, CANCELLABLE, CLIENT_DISCONNECTED, OVERLOAD_RESPONDER
 from ...inference.model import LoadedModel
 from ...telemetry.metrics import ServerMetrics
 from .overload_responder import DEADLINE_HEADER, OverloadResponder
@@ -30,7 +30,7 @@ class InferenceContext(RequestMetrics):
     __slots__ = ("_headers", "request")
 
     def __init__(self, request: Request, telemetry: ServerMetrics, protocol: str) -> None:
-        super().__init__(telemetry, protocol, code="500")
+        super().__init__(telemetry, protocol, code="500", account=request.scope.get(ACCOUNT))
         self.request = request
         self._headers: dict[bytes, bytes] = {}
         for name, value in request.scope["headers"]:

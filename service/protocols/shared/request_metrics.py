@@ -7,6 +7,7 @@ import time
 from types import TracebackType
 from typing import Any, Self
 
+from ...client_budget import Account
 from ...errors import ConvserveError, DeadlineExceeded, ModelNotReady, Overloaded
 from ...inference.model import LoadedModel
 from ...inference.timings import Timings
@@ -25,15 +26,19 @@ class RequestMetrics:
         timings: the seconds of each stage, once the model has run.
         deadline: in the event loop's time.
         code: the response's status, as the protocol writes it.
+        account: the memory that the request holds.
     """
 
-    __slots__ = ("_protocol", "_started", "_telemetry", "code", "deadline", "model", "timings")
+    __slots__ = ("_protocol", "_started", "_telemetry", "account", "code", "deadline", "model", "timings")
 
-    def __init__(self, telemetry: ServerMetrics, protocol: str, code: str) -> None:
-        """`code` is the status of an internal error."""
+    def __init__(
+        self, telemetry: ServerMetrics, protocol: str, code: str, account: Account | None = None
+    ) -> None:
+        """`code` is the status of an internal error; without an account, memory is not limited."""
         self._telemetry = telemetry
         self._protocol = protocol
         self.code = code
+        self.account = Account.unlimited() if account is None else account
         self.model: LoadedModel | None = None
         self.timings: Timings | None = None
         self.deadline = float("inf")

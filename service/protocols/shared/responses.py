@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic_core import to_json
@@ -29,15 +29,28 @@ class EncodedResponse(Response):
 
     body: bytes
 
-    def __init__(self, body: bytes, *headers: tuple[bytes, bytes], status: int = 200) -> None:
+    def __init__(
+        self,
+        body: bytes,
+        *headers: tuple[bytes, bytes],
+        status: int = 200,
+        tail: Sequence[bytes | memoryview] = (),
+    ) -> None:
+        """`tail` is the rest of the body, in parts that are too large to be copied."""
         self.status_code = status
         self.body = body
         self.background = None
-        self.raw_headers = [(b"content-length", b"%d" % len(body)), *headers]
+        length = len(body) + sum(map(len, tail))
+        self.raw_headers = [(b"content-length", b"%d" % length), *headers]
+        self._tail = tail
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        await send({"type": "http.response.body", "body": self.body})
+        part: bytes | memoryview = self.body
+        for following in self._tail:
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+            part = following
+        await send({"type": "http.response.body", "body": part})
 
 
 def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

@@ -14,6 +14,7 @@ from ...config.limits import Limits
 from ...errors import InvalidInput, ModelNotFound
 from ...inference.classifier import Inference, check_classifies
 from ...inference.data_plane import DataPlane
+from ...inference.footprint import JSON_NUMBER_BYTES, PREDICTION_BYTES
 from ...inference.model import LoadedModel
 from ...inference.top_k import rank
 from ...security.api_keys import Scope
@@ -137,7 +138,13 @@ class TensorFlowServing:
         return model, decompress(received, coding, self.limits.max_body_bytes)
 
     async def _infer(self, context: InferenceContext, model: LoadedModel, content: Content) -> Inference:
-        inference = await self.plane.classifier.infer(model, content, deadline=context.deadline)
+        inference = await self.plane.classifier.infer(
+            model,
+            content,
+            deadline=context.deadline,
+            account=context.account,
+            response_bytes_per_score=PREDICTION_BYTES if model.manifest.classifies else JSON_NUMBER_BYTES,
+        )
         context.timings = inference.timings
         return inference
 

@@ -13,6 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from service.client_budget import ClientBudget
+from service.client_budget.identity import TrustedProxies
 from service.config.limits import ConnectionLimits
 from service.config.settings import Settings
 from service.http.connection_pool import ConnectionPool
@@ -51,7 +52,10 @@ class Bench:
         self.counter = Counter()
         self.budget = ClientBudget(settings.client_budget_bytes)
         self.pool = ConnectionPool(
-            ConnectionLimits.of(settings), RejectionCounters(self.counter), self.budget
+            ConnectionLimits.of(settings),
+            RejectionCounters(self.counter),
+            self.budget,
+            proxies=TrustedProxies.parse(settings.trusted_proxies),
         )
         self.config = uvicorn.Config(
             app, lifespan="off", log_config=None, access_log=False, proxy_headers=False

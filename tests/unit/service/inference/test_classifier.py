@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 
 from service.batching.batcher import Batcher
+from service.client_budget import Account
 from service.config.settings import Settings
 from service.errors import InvalidImage
 from service.imaging.decode_pool import INLINE_BYTES, DecodePool, EncodedImage
@@ -67,7 +68,9 @@ class ClassifierHarness:
     def infer(self, *values: int) -> asyncio.Task[Inference]:
         images = [EncodedImage(bytes([value]) + bytes(INLINE_BYTES)) for value in values]
         deadline = asyncio.get_running_loop().time() + FOREVER
-        return asyncio.create_task(self._classifier.infer_images(self._model, images, deadline=deadline))
+        return asyncio.create_task(
+            self._classifier.infer_images(self._model, images, deadline=deadline, account=Account.unlimited())
+        )
 
     def open_gates(self, *values: int) -> None:
         for value in values:

@@ -145,7 +145,7 @@ def test_large_feature_maps_need_binary_outputs(client: TestClient) -> None:
         if binary:
             assert response.status_code == 200, response.text
         else:
-            assert_error(response, 400, "request binary data")
+            assert_error(response, 413, "request binary data")
 
 
 def test_image_over_the_pixel_limit_is_not_decoded(client: TestClient) -> None:
