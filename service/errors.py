@@ -25,6 +25,33 @@ Each protocol maps these to its own codes in one table, `protocols/shared/status
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+# The characters of a text, and the elements of a list, that an error message repeats.
+MAX_SHOWN_CHARACTERS = 100
+MAX_SHOWN_ELEMENTS = 8
+# Python does not print longer integers than 4,300 digits.
+MAX_SHOWN_BITS = 128
+
+
+def shown(value: object) -> str:
+    """A value of a client as an error message repeats it: quoted if it is text, and cut if it is long."""
+    if isinstance(value, str):
+        return repr(value) if len(value) <= MAX_SHOWN_CHARACTERS else f"{value[:MAX_SHOWN_CHARACTERS]!r}…"
+    if isinstance(value, int) and value.bit_length() > MAX_SHOWN_BITS:
+        return f"an integer of more than {MAX_SHOWN_BITS} bits"
+    if value is None or isinstance(value, (int, float)):
+        return repr(value)
+    if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray, memoryview)):
+        elements = [shown(each) for each in value[:MAX_SHOWN_ELEMENTS]]
+        return f"[{', '.join([*elements, '…'] if len(value) > MAX_SHOWN_ELEMENTS else elements)}]"
+    return f"a value of type {type(value).__name__}"
+
+
+def shortened(text: str) -> str:
+    """A client's text without quotes, cut if it is long."""
+    return text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[:MAX_SHOWN_CHARACTERS]}…"
+
 
 class ConvserveError(Exception):
     """The base class; `str(error)` is one sentence that may be sent to the client."""

@@ -17,7 +17,7 @@ from .. import __version__
 from ..client_budget import ClientBudget
 from ..config.limits import Limits
 from ..config.settings import Settings
-from ..errors import ConvserveError
+from ..errors import ConvserveError, shortened
 from ..inference.data_plane import DataPlane
 from ..protocols.native.rest import Native
 from ..protocols.open_inference.rest import OpenInference
@@ -97,7 +97,9 @@ async def _domain_error(request: Request, error: Exception) -> Response:
 async def _http_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
-    sentence = f"{request.method} {request.url.path}: {error.detail}; GET /docs lists the endpoints"
+    sentence = (
+        f"{request.method} {shortened(request.url.path)}: {error.detail}; GET /docs lists the endpoints"
+    )
     return error_json(sentence, error.status_code, error.headers)
 
 

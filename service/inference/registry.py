@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import ConfigurationError, InvalidModel, ModelNotFound, ModelNotReady, NothingToServe
+from ..errors import ConfigurationError, InvalidModel, ModelNotFound, ModelNotReady, NothingToServe, shown
 from ..repository.version_folder import VersionFolder, find_versions
 from .model import LoadedModel
 
@@ -180,11 +180,11 @@ class Registry:
         self._check_failures(wanted, version)
         if versions is None:
             raise self.not_found(wanted)
-        raise ModelNotFound(f"{wanted} has no version {version!r}; available: {', '.join(versions)}")
+        raise ModelNotFound(f"{wanted} has no version {shown(version)}; available: {', '.join(versions)}")
 
     def not_found(self, name: str) -> ModelNotFound:
         """The error for an unknown name; its message lists the served models."""
-        return ModelNotFound(f"no model {name!r} is served; available: {', '.join(self._models)}")
+        return ModelNotFound(f"no model {shown(name)} is served; available: {', '.join(self._models)}")
 
     def resolve_named(self, names: Mapping[str, str]) -> LoadedModel:
         """`resolve` for the optional path parameters `name` and `version`."""

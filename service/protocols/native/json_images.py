@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from ...config.limits import JsonLimits
-from ...errors import InvalidImage, InvalidInput, PayloadTooLarge
+from ...errors import InvalidImage, InvalidInput, PayloadTooLarge, shortened
 from ...imaging.decode_pool import EncodedImage
 from ..shared.json_body import decode_base64, parse_json
 
@@ -57,4 +57,4 @@ def _image(image: JsonImage, where: str) -> EncodedImage:
 
 def _check_members(model: JsonImage | JsonImages, where: str) -> None:
     for name in model.model_extra or ():
-        raise InvalidInput(f"{where}{name}: Extra inputs are not permitted{_EXPECTED}")
+        raise InvalidInput(f"{where}{shortened(name)}: Extra inputs are not permitted{_EXPECTED}")

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from starlette.requests import Request
 
 from ...config.limits import Limits
-from ...errors import InvalidInput, PayloadTooLarge, UnsupportedContent
+from ...errors import InvalidInput, PayloadTooLarge, UnsupportedContent, shown
 from ...imaging.decode_pool import EncodedImage
 from ...inference.data_plane import DataPlane
 from ...security.api_keys import Scope
@@ -26,9 +26,7 @@ from .openapi import DESCRIPTION, PATHS, parameters, request_body, responses
 
 DEFAULT_TOP_K = 5
 
-# Characters of an unknown name that an error message repeats.
-MAX_ECHO = 100
-
+MAX_QUERY_LENGTH = 1000
 QUERY_PARAMETERS = ("top_k",)
 
 # Nearly every query has this form; the general parser takes longer than ranking.
@@ -88,7 +86,7 @@ def _read_images(context: InferenceContext, body: bytes, limits: Limits) -> list
     encoding = context.header(b"content-encoding") or "identity"
     if encoding != "identity":
         raise UnsupportedContent(
-            f"Content-Encoding {encoding!r} is not supported here; send the body uncompressed"
+            f"Content-Encoding {shown(encoding)} is not supported here; send the body uncompressed"
         )
     if not body:
         raise InvalidInput("the body is empty; send an image, a form with files, or JSON")
@@ -100,7 +98,7 @@ def _read_images(context: InferenceContext, body: bytes, limits: Limits) -> list
     if media_type == "application/json":
         return read_json_images(body, limits.json)
     raise UnsupportedContent(
-        f"Content-Type {media_type!r} is not supported; send an image as image/* (with curl: "
+        f"Content-Type {shown(media_type)} is not supported; send an image as image/* (with curl: "
         "-H 'Content-Type: image/png'), files as multipart/form-data, or base64 in application/json"
     )
 
@@ -111,13 +109,15 @@ def _top_k(request: Request) -> int:
         return DEFAULT_TOP_K
     if plain := _PLAIN_TOP_K.fullmatch(query):
         return int(plain[1])
+    if len(query) > MAX_QUERY_LENGTH:
+        raise InvalidInput(f"the query has more than {MAX_QUERY_LENGTH:,} characters")
     unknown = next((name for name in request.query_params if name not in QUERY_PARAMETERS), None)
     if unknown is not None:
         known = ", ".join(QUERY_PARAMETERS)
-        raise InvalidInput(f"unknown query parameter {unknown[:MAX_ECHO]!r}; known parameters: {known}")
+        raise InvalidInput(f"unknown query parameter {shown(unknown)}; known parameters: {known}")
     text = request.query_params.get("top_k")
     if text is None:
         return DEFAULT_TOP_K
     if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text) > 0):
-        raise InvalidInput(f"top_k must be an integer of at least 1, not {text!r}")
+        raise InvalidInput(f"top_k must be an integer of at least 1, not {shown(text)}")
     return int(text)

@@ -15,7 +15,7 @@ import numpy as np
 
 from ...batching.pending_request import Scores
 from ...client_budget import Account
-from ...errors import InvalidInput
+from ...errors import InvalidInput, shown
 from ...inference.classifier import Classifier, Inference, check_classifies
 from ...inference.footprint import JSON_NUMBER_BYTES
 from ...inference.model import LoadedModel
@@ -102,7 +102,7 @@ def check_inputs(names: Sequence[str], manifest: Manifest) -> None:
     """
     if names != [manifest.input.name]:
         raise InvalidInput(
-            f"{manifest.name} takes one input, {manifest.input.name!r}; the request has {names}"
+            f"{manifest.name} takes one input, {manifest.input.name!r}; the request has {shown(names)}"
         )
 
 
@@ -117,7 +117,7 @@ def check_outputs(outputs: Sequence[RequestedOutput], manifest: Manifest) -> Seq
     for output in outputs:
         if output.name != manifest.output.name:
             raise InvalidInput(
-                f"{manifest.name} has no output {output.name!r}; it has {manifest.output.name!r}"
+                f"{manifest.name} has no output {shown(output.name)}; it has {manifest.output.name!r}"
             )
     if len(outputs) > 1:
         raise InvalidInput(f"the output {outputs[0].name!r} is requested more than once")
@@ -135,15 +135,19 @@ def check_parameters(parameters: Mapping[str, Any] | None) -> float | None:
     """
     for name, value in (parameters or {}).items():
         if name.startswith("triton_"):
-            raise InvalidInput(f"the parameter {name!r} is reserved")
+            raise InvalidInput(f"the parameter {shown(name)} is reserved")
         if not isinstance(value, str | int | float | bool):
-            raise InvalidInput(f"the parameter {name!r} must be a string, a number or a boolean")
+            raise InvalidInput(f"the parameter {shown(name)} must be a string, a number or a boolean")
     timeout = (parameters or {}).get("timeout", 0)
     if isinstance(timeout, bool) or not isinstance(timeout, int) or not 0 <= timeout < 2**64:
-        raise InvalidInput(f"the parameter 'timeout' must be an integer of microseconds, not {timeout!r}")
+        raise InvalidInput(
+            f"the parameter 'timeout' must be an integer of microseconds, not {shown(timeout)}"
+        )
     priority = (parameters or {}).get("priority", 0)
     if isinstance(priority, bool) or not isinstance(priority, int) or not 0 <= priority < 2**64:
-        raise InvalidInput(f"the parameter 'priority' must be an integer of at least 0, not {priority!r}")
+        raise InvalidInput(
+            f"the parameter 'priority' must be an integer of at least 0, not {shown(priority)}"
+        )
     return timeout / 1e6 or None
 
 
@@ -153,8 +157,10 @@ def check_classification(value: Any) -> int:
     Raises:
         InvalidInput: it is not an integer of at least 1.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise InvalidInput(f"the parameter 'classification' must be an integer of at least 1, not {value!r}")
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < 2**63:
+        raise InvalidInput(
+            f"the parameter 'classification' must be an integer of at least 1, not {shown(value)}"
+        )
     return value
 
 

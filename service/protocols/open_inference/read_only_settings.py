@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from ...config.limits import JsonLimits
-from ...errors import InvalidInput
+from ...errors import InvalidInput, shown
 from ..shared.json_body import parse_json
 
 LOGS_FIXED = "set CONVSERVE_LOG_LEVEL and restart it"
@@ -64,7 +64,7 @@ def check_unchanged(settings: Mapping[str, Any], requested: Mapping[str, Any], r
     """
     for name, value in requested.items():
         if name not in settings:
-            raise InvalidInput(f"unknown setting {name[:100]!r}; known settings: {', '.join(settings)}")
+            raise InvalidInput(f"unknown setting {shown(name)}; known settings: {', '.join(settings)}")
         if value is not None and as_list(value) != as_list(settings[name]):
             raise InvalidInput(f"{name} is fixed while the server runs; {reason}")
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 from starlette.responses import Response
 
 from ...config.limits import Limits
-from ...errors import ModelNotFound
+from ...errors import ModelNotFound, shortened
 from ...inference.data_plane import DataPlane
 from ...inference.model import LoadedModel
 from ...security.api_keys import Scope
@@ -211,7 +211,7 @@ class OpenInference:
         return json_response(settings)
 
     async def not_supported(self, request: Request) -> Response:
-        return error_json(f"{request.url.path} is not supported by this server", NOT_IMPLEMENTED)
+        return error_json(f"{shortened(request.url.path)} is not supported by this server", NOT_IMPLEMENTED)
 
     def _resolve(self, names: Mapping[str, str]) -> LoadedModel:
         if not names["name"]:

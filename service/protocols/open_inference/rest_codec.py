@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 from pydantic_core import to_json
 
 from ...config.limits import JsonLimits
-from ...errors import InvalidInput
+from ...errors import InvalidInput, shown
 from ...inference.model import LoadedModel
 from ...repository.manifest import Manifest
 from ..shared.json_body import parse_json
@@ -47,11 +47,14 @@ MAX_LISTED = 64
 Parameters = Annotated[dict[str, Any], BeforeValidator(lambda given: {} if given is None else given)]
 
 
+Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+
+
 class JsonInput(BaseModel):
     model_config = ConfigDict(strict=True)
 
     name: str
-    shape: Annotated[list[int], Field(fail_fast=True, max_length=MAX_LISTED)]
+    shape: Annotated[list[Int64], Field(fail_fast=True, max_length=MAX_LISTED)]
     datatype: str
     parameters: Parameters = {}
     data: Any = None
@@ -92,7 +95,8 @@ def read_request(
     length = int(header_length) if _DIGITS.fullmatch(header_length) else -1
     if not 0 <= length <= len(body):
         raise InvalidInput(
-            f"{HEADER_LENGTH} must be a number from 0 to the body's {len(body)} bytes, not {header_length!r}"
+            f"{HEADER_LENGTH} must be a number from 0 to the body's {len(body)} bytes, "
+            f"not {shown(header_length)}"
         )
     if length == 0:
         return _read_raw(body, manifest)
@@ -135,7 +139,7 @@ def _tensor(tensor: JsonInput, binary: memoryview) -> TensorPayload:
         given.append("data")
     if len(given) != 1 or "shared_memory_region" in given:
         raise InvalidInput(
-            f"input {tensor.name!r} needs exactly one of data and binary_data_size; "
+            f"input {shown(tensor.name)} needs exactly one of data and binary_data_size; "
             f"it has {', '.join(given) or 'neither'}"
         )
     if "data" not in given:
@@ -148,12 +152,13 @@ def _tensor(tensor: JsonInput, binary: memoryview) -> TensorPayload:
 
 def _binary_of(tensor: JsonInput, binary: memoryview) -> memoryview:
     size = tensor.parameters["binary_data_size"]
-    if isinstance(size, bool) or not isinstance(size, int) or size < 0:
+    if isinstance(size, bool) or not isinstance(size, int) or not 0 <= size < 2**63:
         raise InvalidInput(
-            f"binary_data_size of input {tensor.name!r} must be an integer of at least 0, not {size!r}"
+            f"binary_data_size of input {shown(tensor.name)} must be an integer of at least 0, "
+            f"not {shown(size)}"
         )
     if size > len(binary):
-        raise InvalidInput(f"expecting {size - len(binary)} additional bytes for input {tensor.name!r}")
+        raise InvalidInput(f"expecting {size - len(binary)} additional bytes for input {shown(tensor.name)}")
     if size < len(binary):
         raise InvalidInput(f"unexpected additional input data: {len(binary) - size} bytes are left over")
     return binary
@@ -172,7 +177,7 @@ def _requested(output: JsonOutput, default: bool) -> RequestedOutput:
 
 def _boolean(value: Any, name: str) -> bool:
     if not isinstance(value, bool):
-        raise InvalidInput(f"the parameter {name!r} must be true or false, not {value!r}")
+        raise InvalidInput(f"the parameter {name!r} must be true or false, not {shown(value)}")
     return value
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 import zlib
 
-from ...errors import InvalidInput, PayloadTooLarge, UnsupportedContent
+from ...errors import InvalidInput, PayloadTooLarge, UnsupportedContent, shown
 
 # zlib's window bits: 31 is gzip, 15 is what HTTP calls deflate.
 _WINDOWS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 _OFFERED = ("gzip", "deflate")
 # A weight of 0 (RFC 9110, section 12.4.2).
 _FORBIDDEN = re.compile(r"q\s*=\s*0(\.0*)?", re.IGNORECASE)
+# Real headers have fewer characters; one with thousands of elements is not worth reading.
+MAX_ACCEPTED_LENGTH = 1024
 # Compressing a smaller response takes longer than sending it.
 MIN_COMPRESSED_BYTES = 16 * 1024
 
@@ -29,7 +31,7 @@ def decompress(body: bytes, coding: str, limit: int) -> bytes:
         return body
     if name not in _WINDOWS:
         raise UnsupportedContent(
-            f"Content-Encoding {coding!r} is not supported; send gzip, deflate or identity"
+            f"Content-Encoding {shown(coding)} is not supported; send gzip, deflate or identity"
         )
     inflater = zlib.decompressobj(_WINDOWS[name])
     try:
@@ -51,7 +53,7 @@ def compress(body: bytes, accepted: str) -> tuple[bytes, str | None]:
     Returns:
         The body and the coding's name; the unchanged body and None if it is small or no coding matches.
     """
-    if len(body) < MIN_COMPRESSED_BYTES:
+    if len(body) < MIN_COMPRESSED_BYTES or len(accepted) > MAX_ACCEPTED_LENGTH:
         return body, None
     name = next((name for name in map(_accepted_name, accepted.split(",")) if name in _OFFERED), None)
     if name is None:

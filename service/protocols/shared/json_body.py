@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from ...config.limits import JsonLimits
-from ...errors import ConvserveError, InvalidInput, PayloadTooLarge
+from ...errors import ConvserveError, InvalidInput, PayloadTooLarge, shortened
 
 T = TypeVar("T")
 
@@ -40,7 +40,7 @@ def parse_json(
         return adapter.validate_json(body)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"])) or "the body"
+        where = ".".join(map(shortened, map(str, first["loc"]))) or "the body"
         wrong = too_long if first["type"] == "too_long" else InvalidInput
         raise wrong(f"{where}: {first['msg']}{hint}") from error
 

@@ -9,13 +9,16 @@ from typing import Any
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from ...errors import ConvserveError, InvalidInput, ModelNotReady, Overloaded
+from ...errors import ConvserveError, InvalidInput, ModelNotReady, Overloaded, shown
 from ...http.scope_extensions import ACCOUNT, CANCELLABLE, CLIENT_DISCONNECTED, OVERLOAD_RESPONDER
 from ...inference.model import LoadedModel
 from ...telemetry.metrics import ServerMetrics
 from .overload_responder import DEADLINE_HEADER, OverloadResponder
 from .request_metrics import RequestMetrics
 from .responses import error_response, server_timing
+
+# Characters of a number in a header.
+MAX_NUMBER_LENGTH = 40
 
 # nginx's code for a client that disconnected before the response. No client receives it.
 CLIENT_CLOSED_REQUEST = 499
@@ -77,12 +80,12 @@ class InferenceContext(RequestMetrics):
         header = self.header(DEADLINE_HEADER)
         if header is not None:
             try:
-                seconds = float(header) / 1000
+                seconds = float(header) / 1000 if len(header) <= MAX_NUMBER_LENGTH else 0.0
             except ValueError:
                 seconds = 0.0
             if not 0 < seconds < float("inf"):
                 raise InvalidInput(
-                    f"X-Request-Timeout-Ms must be a positive number of milliseconds, not {header!r}"
+                    f"X-Request-Timeout-Ms must be a positive number of milliseconds, not {shown(header)}"
                 )
         self.expire_in(seconds)
 

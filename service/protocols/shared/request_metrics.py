@@ -18,6 +18,10 @@ from ...telemetry.request_context import RequestContext, current
 _REASONS = {Overloaded: "overloaded", DeadlineExceeded: "deadline", ModelNotReady: "not_ready"}
 
 
+# The event loop cannot wait for any number of seconds.
+MAX_SECONDS = 24 * 3600.0
+
+
 class RequestMetrics:
     """A context manager around one request; it records the request when the block ends.
 
@@ -49,7 +53,7 @@ class RequestMetrics:
         Raises:
             Overloaded: the queue is full, or its images take longer than `seconds`.
         """
-        self.deadline = asyncio.get_running_loop().time() + seconds
+        self.deadline = asyncio.get_running_loop().time() + min(seconds, MAX_SECONDS)
         if self.model is not None:
             self.model.admission.check(time_left=seconds)
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...batching.pending_request import Rows, Scores
-from ...errors import InvalidInput, PayloadTooLarge
+from ...errors import InvalidInput, PayloadTooLarge, shortened, shown
 from ...imaging.decode_pool import EncodedImage
 from ...repository.manifest import MAX_DYNAMIC_PIXELS, InputSpec, Manifest
 from .json_body import decode_base64
@@ -119,9 +119,11 @@ def _decode_images(tensor: TensorPayload, count: int) -> list[EncodedImage]:
         case Elements(values):
             elements = values
         case Numbers():
-            raise InvalidInput(f"input {tensor.name!r} of datatype BYTES has numbers; expected bytes")
+            raise InvalidInput(f"input {shown(tensor.name)} of datatype BYTES has numbers; expected bytes")
     if len(elements) != count:
-        raise InvalidInput(f"input {tensor.name!r} has {len(elements)} BYTES elements; its shape has {count}")
+        raise InvalidInput(
+            f"input {shown(tensor.name)} has {len(elements)} BYTES elements; its shape has {count}"
+        )
     return [EncodedImage(element) for element in elements]
 
 
@@ -133,7 +135,7 @@ def _elements_from_json(tensor: TensorPayload, values: Any, where: str, count: i
         or len(values) != count
         or not all(isinstance(text, str) for text in values)
     ):
-        raise InvalidInput(f"the data of input {tensor.name!r} is not a list of {count} base64 strings")
+        raise InvalidInput(f"the data of input {shown(tensor.name)} is not a list of {count} base64 strings")
     return [decode_base64(text, f"{where}.{index}") for index, text in enumerate(values)]
 
 
@@ -153,7 +155,7 @@ def check_datatype(datatype: str, spec: InputSpec) -> None:
     if datatype != DATATYPE_NAMES[spec.dtype]:
         known = "" if datatype in DATATYPES else ", which is not in the protocol"
         raise InvalidInput(
-            f"input {spec.name!r} has datatype {datatype}{known}; expected {describe_input(spec)}"
+            f"input {spec.name!r} has datatype {shortened(datatype)}{known}; expected {describe_input(spec)}"
         )
 
 
@@ -167,7 +169,7 @@ def resolve_dynamic_shape(shape: Sequence[int], spec: InputSpec) -> InputSpec:
     if not spec.dynamic:
         return spec
     if len(shape) != 4 or min(shape[1:]) < 1:
-        raise InvalidInput(f"input {spec.name!r} has shape {list(shape)}; expected {describe_input(spec)}")
+        raise InvalidInput(f"input {spec.name!r} has shape {shown(shape)}; expected {describe_input(spec)}")
     resolved = spec.with_size_of(shape[1:])
     pixels = shape[0] * math.prod(resolved.shape) // spec.channels
     if pixels > MAX_DYNAMIC_PIXELS:
@@ -185,7 +187,7 @@ def check_shape(shape: Sequence[int], spec: InputSpec, max_rows: int) -> int:
         PayloadTooLarge: n exceeds `max_rows`.
     """
     if tuple(shape[1:]) != spec.shape or len(shape) != 1 + len(spec.shape):
-        raise InvalidInput(f"input {spec.name!r} has shape {list(shape)}; expected {describe_input(spec)}")
+        raise InvalidInput(f"input {spec.name!r} has shape {shown(shape)}; expected {describe_input(spec)}")
     return check_count(shape[0], spec, max_rows)
 
 
@@ -197,7 +199,7 @@ def check_image_shape(shape: Sequence[int], spec: InputSpec, max_rows: int) -> i
         PayloadTooLarge: n exceeds `max_rows`.
     """
     if len(shape) not in (1, 2) or tuple(shape[1:]) not in ((), (1,)):
-        raise InvalidInput(f"input {spec.name!r} has shape {list(shape)}; expected {describe_input(spec)}")
+        raise InvalidInput(f"input {spec.name!r} has shape {shown(shape)}; expected {describe_input(spec)}")
     return check_count(shape[0], spec, max_rows)
 
 

@@ -11,7 +11,7 @@ from pydantic_core import to_json
 from starlette.responses import Response
 
 from ...config.limits import Limits
-from ...errors import InvalidInput, ModelNotFound
+from ...errors import InvalidInput, ModelNotFound, shortened, shown
 from ...inference.classifier import Inference, check_classifies
 from ...inference.data_plane import DataPlane
 from ...inference.footprint import JSON_NUMBER_BYTES, PREDICTION_BYTES
@@ -129,7 +129,7 @@ class TensorFlowServing:
             return await self.classify(context)
         if verb in ("regress", "explain"):
             return error_json(f":{verb} is not supported; use :predict or :classify", 501)
-        raise InvalidInput(f"unknown verb :{verb}; use :predict or :classify")
+        raise InvalidInput(f"unknown verb :{shortened(verb)}; use :predict or :classify")
 
     async def _receive(self, context: InferenceContext) -> tuple[LoadedModel, bytes]:
         model = context.resolve(self._resolve, self.limits.request_timeout)
@@ -151,7 +151,8 @@ class TensorFlowServing:
     def _resolve(self, names: Mapping[str, str]) -> LoadedModel:
         if "label" in names:
             raise ModelNotFound(
-                f"{names['name']} has no version labelled {names['label']!r}; use a version number"
+                f"{shortened(names['name'])} has no version labelled {shown(names['label'])}; "
+                "use a version number"
             )
         return self.plane.registry.resolve_named(names)
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from ...batching.pending_request import Rows
 from ...config.limits import JsonLimits
-from ...errors import InvalidInput
+from ...errors import InvalidInput, shown
 from ...imaging.decode_pool import EncodedImage
 from ...repository.manifest import InputSpec
 from ..shared.json_body import decode_base64, parse_json
@@ -103,7 +103,7 @@ def _named(value: Any, spec: InputSpec) -> Any:
     if not isinstance(value, dict) or _is_bytes(value):
         return value
     if list(value) != [spec.name]:
-        raise InvalidInput(f"the model takes one input, {spec.name!r}; the request has {list(value)}")
+        raise InvalidInput(f"the model takes one input, {spec.name!r}; the request has {shown([*value])}")
     return value[spec.name]
 
 
@@ -119,7 +119,7 @@ def _rows(values: list[Any], spec: InputSpec, max_rows: int, where: str) -> Cont
     tensor = parse_numbers(values, spec.name)
     spec = resolve_dynamic_shape(tensor.shape, spec)
     if tensor.shape[1:] != spec.shape:
-        raise InvalidInput(f"{where} has shape {list(tensor.shape)}; expected {describe_input(spec)}")
+        raise InvalidInput(f"{where} has shape {shown(tensor.shape)}; expected {describe_input(spec)}")
     return rows_from_numbers(tensor, count, spec)
 
 
@@ -135,4 +135,4 @@ def _image_bytes(value: dict[str, Any], where: str) -> bytes:
 
 def _check_signature(name: str) -> None:
     if name not in ("", SIGNATURE):
-        raise InvalidInput(f"unknown signature {name!r}; the model has {SIGNATURE!r}")
+        raise InvalidInput(f"unknown signature {shown(name)}; the model has {SIGNATURE!r}")

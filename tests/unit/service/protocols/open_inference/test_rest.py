@@ -223,8 +223,8 @@ def test_compressed_binary_response_gives_the_uncompressed_json_length(client: T
 
 def test_error_messages_are_truncated(client: TestClient) -> None:
     response = client.post(INFER, json={"inputs": [{**ONE, "name": "x" * 1_000_000, "data": []}]})
-    assert_error(response, 400, "takes one input, 'pixels'; the request has .*…$")
-    assert len(response.content) < 100_000
+    assert_error(response, 400, "takes one input, 'pixels'; the request has .*…]$")
+    assert len(response.content) < 1000
 
 
 def test_timeout_in_microseconds(client: TestClient, service: Service) -> None:

@@ -218,7 +218,7 @@ def test_unknown_parameters_are_ignored(manifest: Manifest) -> None:
         ([{"binary_data": False}], {"binary_data_output": True}, RequestedOutput("probabilities")),
         ([{"binary_data": True}], {}, RequestedOutput("probabilities", binary=True)),
         ([{"classification": 3}], {}, RequestedOutput("probabilities", classification=3)),
-        ([{"classification": 10**30}], {}, RequestedOutput("probabilities", classification=10**30)),
+        ([{"classification": 2**63 - 1}], {}, RequestedOutput("probabilities", classification=2**63 - 1)),
     ],
 )
 def test_requested_outputs(
@@ -229,7 +229,7 @@ def test_requested_outputs(
     assert list(request.outputs) == [wanted]
 
 
-@pytest.mark.parametrize("count", [MAX_ROWS + 1, 2**31, 2**60, 2**63, 10**400])
+@pytest.mark.parametrize("count", [MAX_ROWS + 1, 2**31, 2**60, 2**63 - 1])
 @pytest.mark.parametrize("tail", [(SIDE, SIDE, 1), ()])
 def test_too_many_rows(manifest: Manifest, count: int, tail: tuple[int, ...]) -> None:
     datatype = "UINT8" if tail else "BYTES"
