@@ -77,7 +77,7 @@ INVALID_PARAMETERS: list[tuple[dict[str, Any], str]] = [
     ({"timeout": 1.5}, "'timeout' must be an integer of microseconds, not 1.5"),
     ({"timeout": "1"}, "'timeout' must be an integer of microseconds, not '1'"),
     ({"timeout": True}, "'timeout' must be an integer of microseconds, not True"),
-    ({"timeout": 10**400}, "'timeout' must be an integer of microseconds, not an integer of more than 128"),
+    (
         {"timeout": 10**400},
         "'timeout' must be an integer of microseconds, not an integer of more than 128 bits",
     ),
