@@ -229,9 +229,17 @@ class Settings(BaseModel):
 
     max_connections: PositiveInt = _setting(
         Group.CONNECTIONS,
-        "HTTP connections, and concurrent gRPC calls, of one worker. More get 503, or RESOURCE_EXHAUSTED. "
-        "Lower if the limit of open files requires it.",
+        "HTTP connections, connections of gRPC, and concurrent gRPC calls of one worker. When all HTTP "
+        "connections are open, the longest idle one is closed for a new one; if none is idle, a new one gets "
+        "503 for all requests but probes. More calls get RESOURCE_EXHAUSTED. Lower if the limit of open "
+        "files requires it.",
         default=2048,
+    )
+    max_connections_per_address: NonNegativeInt = _setting(
+        Group.CONNECTIONS,
+        "HTTP connections of one client's address in one worker; an IPv6 network of 64 bits is one address, "
+        "and trusted proxies have no limit. More get 429 for all requests but probes. 0 sets no limit.",
+        default=0,
     )
     client_budget_bytes: int = _setting(
         Group.CONNECTIONS,

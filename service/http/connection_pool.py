@@ -11,10 +11,12 @@ from uvicorn.server import ServerState
 from ..client_budget import ClientBudget
 from ..client_budget.identity import TrustedProxies
 from ..config.limits import ConnectionLimits
-from ..telemetry.rejections import RejectionCounters
+from ..security.authorization import PROBES
+from ..telemetry.rejections import RejectionCounters, RejectionReason
+from .connection_slots import ConnectionSlots, Slot
 from .overload_cache import OverloadCache
 from .protocol import HttpProtocol
-from .response_bytes import ResponseEncoder
+from .response_bytes import ProtocolError, ResponseEncoder
 
 
 class ConnectionPool:
@@ -22,7 +24,10 @@ class ConnectionPool:
 
     Args:
         overload_cache: None if middleware has to see every request.
-        proxies: those whose X-Forwarded-For names the client.
+        proxies: those whose X-Forwarded-For names the client; they may open any number of connections.
+
+    Attributes:
+        slots: the slots of all connections.
     """
 
     def __init__(
@@ -38,6 +43,7 @@ class ConnectionPool:
         self.proxies = proxies
         self.rejections = rejections
         self.overload_cache = overload_cache
+        self.slots = ConnectionSlots(limits, rejections, proxies)
         self.encoder = ResponseEncoder()
 
     def connect(
@@ -45,10 +51,33 @@ class ConnectionPool:
         config: Config,
         server_state: ServerState,
         app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        slot: Slot | None = None,
+        admin: bool = False,
     ) -> HttpProtocol:
-        """The protocol of a new connection; uvicorn calls this with these arguments."""
-        return HttpProtocol(self, config, server_state, app_state)
+        """The protocol of a new connection.
+
+        Args:
+            slot: None if the connection has not taken one yet.
+            admin: the connection is on the admin port.
+        """
+        return HttpProtocol(self, slot or Slot(self.slots, admin=admin), config, server_state, app_state)
+
+    def admit(self, slot: Slot, path: str) -> bool:
+        """Admit a request of a connection with a reserved slot; returns False if it has to be the last one.
+
+        Raises:
+            ProtocolError: the connection is not on the admin port, and may send only probes.
+        """
+        if slot.admin or slot.leave_reserve():
+            return True
+        if path in PROBES:
+            return False  # a client that never reads could occupy the slot with further probes
+        if slot.crowded:
+            message = f"the client's address has {self.limits.max_per_address} connections, the maximum"
+            raise ProtocolError(429, RejectionReason.TOO_MANY_OF_ADDRESS, message)
+        message = "the server has too many connections"
+        raise ProtocolError(503, RejectionReason.TOO_MANY_CONNECTIONS, message)
 
     def check(self, state: ServerState) -> None:
         """Reject or close the connections that take too long; called once a second."""

@@ -24,6 +24,7 @@ from ..client_budget.identity import address_identity
 from ..errors import BudgetExceeded, PayloadTooLarge
 from ..telemetry.rejections import RejectionReason
 from .connection_scope import connection_scope
+from .connection_slots import Slot
 from .connection_state import State
 from .flow_control import FlowControl
 from .request_cycle import RequestCycle
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
 
 # How long a rejected client may take to read the response before the connection is cut.
 LINGER_SECONDS = 2.0
-# Connections above the limit that may be open to read their rejection, as a share of the limit.
-MAX_REJECTED_SHARE = 0.25
 # Reading pauses while this many bytes of a body wait for the application.
 MAX_UNREAD_BYTES = 64 * 1024
 # Bytes that may hold many small requests are parsed in pieces, until a request has to wait for another.
@@ -51,24 +50,25 @@ REQUEST_BYTES = 4096
 class HttpProtocol(asyncio.Protocol):
     """One connection: feeds its parser, runs the application for each request, and writes the responses.
 
-    uvicorn.Server creates it through `ConnectionPool.connect`, finds it in `ServerState.connections`, and
-    calls `shutdown`. Its parser calls the methods named `on_…`.
+    `ConnectionPool.connect` creates it. uvicorn.Server finds it in `ServerState.connections`, and calls
+    `shutdown`. Its parser calls the methods named `on_…`.
 
     Attributes:
         body_bytes: bytes of all bodies that have arrived, without their framing.
     """
 
     def __init__(
-        self, pool: ConnectionPool, config: Config, server_state: ServerState, app_state: dict[str, Any]
+        self, pool: ConnectionPool, slot: Slot, config: Config, state: ServerState, app_state: dict[str, Any]
     ) -> None:
         self.transport: asyncio.Transport
         self.flow: FlowControl
         self._pool = pool
+        self._slot = slot
         self._limits = pool.limits
         self._app: ASGIApp = config.loaded_app
-        self._server_state = server_state
+        self._server_state = state
         # uvicorn's annotation allows only its own protocol classes.
-        self._connections = cast("set[asyncio.Protocol]", server_state.connections)
+        self._connections = cast("set[asyncio.Protocol]", state.connections)
         self._app_state = app_state
         self._keep_alive = config.timeout_keep_alive
         self._loop = asyncio.get_running_loop()
@@ -91,22 +91,16 @@ class HttpProtocol(asyncio.Protocol):
         client = self._scope["client"]
         self._account = self._pool.budget.account(address_identity(client[0] if client else ""))
         self.flow = FlowControl(transport, self._account)
-        connections = self._connections
-        connections.add(self)
-        limit = self._limits.max_connections
-        if len(connections) > limit * (1 + MAX_REJECTED_SHARE) + 1:
-            self._pool.rejections.count(RejectionReason.TOO_MANY_CONNECTIONS)
-            transport.abort()
-        elif len(connections) > limit:
-            self._reject(
-                ProtocolError(
-                    503, RejectionReason.TOO_MANY_CONNECTIONS, "the server has too many connections"
-                )
-            )
+        self._connections.add(self)
+        self._time_limits.restart(self._loop.time())
+        self._slot.close = self._close_idle
+        if not self._slot.take_for(transport):
+            self._close_idle(ordinary=False)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Report the disconnect to the application, and cancel its task if it is cancellable."""
         self._connections.discard(self)
+        self._slot.release()
         self._account.close()
         self.flow.resume_writing()
         self._state = State.REJECTED
@@ -183,6 +177,14 @@ class HttpProtocol(asyncio.Protocol):
         else:
             (self._pipeline[-1] if self._pipeline else self._running).keep_alive = False
 
+    def _close_idle(self, ordinary: bool) -> None:
+        """Close the connection because another needs its slot."""
+        self._enter(State.REJECTED)
+        if ordinary and not (self.transport.is_closing() or self.transport.get_write_buffer_size()):
+            self.transport.close()
+        else:
+            self.transport.abort()
+
     def check(self, now: float) -> None:
         """Reject the client, or close the connection, if it takes too long."""
         limits = self._time_limits
@@ -227,12 +229,15 @@ class HttpProtocol(asyncio.Protocol):
         parser = self._parser
         scope = parser.scope(self._scope)
         scope["state"] = self._app_state.copy()
+        keep_alive = parser.keep_alive
+        if self._slot.reserved:
+            keep_alive &= self._pool.admit(self._slot, scope["path"])
         account = self._open_account(scope, REQUEST_BYTES + parser.head_bytes)
         cycle = RequestCycle(
             self,
             scope,
             account,
-            keep_alive=parser.keep_alive,
+            keep_alive=keep_alive,
             awaits_continue=parser.expects_continue and parser.version == "1.1",
         )
         self._arriving = cycle
@@ -273,6 +278,7 @@ class HttpProtocol(asyncio.Protocol):
 
     def _start(self, cycle: RequestCycle) -> None:
         self._running = cycle
+        self._slot.begin_request()
         cycle.task = task = self._loop.create_task(cycle.run(self._app))
         self._server_state.tasks.add(task)
         task.add_done_callback(self._server_state.tasks.discard)
@@ -322,6 +328,7 @@ class HttpProtocol(asyncio.Protocol):
         """Start the next request, or close the connection."""
         self._server_state.total_requests += 1
         self._running = None
+        self._slot.end_request()
         if cycle.more_body and self._state is State.BODY:
             self._state = State.DISCARDING
         self._cache_overload(cycle.scope)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Self, cast
 
 import uvicorn
 from prometheus_client import disable_created_metrics
@@ -27,6 +27,8 @@ from ..config.settings import Settings
 from ..errors import ConfigurationError
 from ..http.connection_pool import ConnectionPool
 from ..http.overload_cache import OverloadCache
+from ..http.protocol import HttpProtocol
+from ..http.tls_listener import TlsListener
 from ..inference.registry import Registry
 from ..security.api_keys import ApiKeyStore
 from ..security.authorization import Authorizer
@@ -68,21 +70,38 @@ class Endpoints:
     grpc_address: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A bound socket of HTTP.
+
+    Attributes:
+        tls: its TLS context; None for plain text.
+        admin: it is the admin port.
+    """
+
+    socket: socket.socket
+    tls: ssl.SSLContext | None
+    admin: bool
+
+
 class Server(uvicorn.Server):
     """A uvicorn.Server that fails readiness before it closes its ports, and reports the signal to its caller.
 
     Attributes:
         grpc: the gRPC server to drain and stop with this one.
-        admin: a second socket to listen on, and its TLS context.
+        listeners: the sockets to listen on.
         on_started: called when all ports listen.
         refresh: run once per second.
         ended_by: the signal that ended the server.
     """
 
-    def __init__(self, config: uvicorn.Config, registry: Registry, settings: Settings) -> None:
+    def __init__(
+        self, config: uvicorn.Config, connections: ConnectionPool, registry: Registry, settings: Settings
+    ) -> None:
         super().__init__(config)
+        self._connections = connections
         self.grpc: GrpcServer | None = None
-        self.admin: tuple[socket.socket, ssl.SSLContext | None] | None = None
+        self.listeners: list[Listener] = []
         self.on_started: Callable[[], None] = lambda: None
         self.refresh = PeriodicTasks([])
         self.ended_by: signal.Signals | None = None
@@ -92,17 +111,22 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen on all ports, with the signal handlers installed, and then call `on_started`."""
-        await super().startup(sockets)
-        if self.admin is not None:
-            await self._listen(*self.admin)
+        await super().startup([])  # uvicorn would listen with one TLS context for all sockets
+        for listener in self.listeners:
+            self.servers.append(cast("asyncio.Server", await self._listen(listener)))
         self.on_started()
 
-    async def _listen(self, listener: socket.socket, tls: ssl.SSLContext | None) -> None:
-        """Listen with a TLS context of its own; uvicorn has one for all sockets."""
-        protocol: Any = self.config.http_protocol_class
-        create = partial(protocol, self.config, self.server_state, self.lifespan.state)
-        loop = asyncio.get_running_loop()
-        self.servers.append(await loop.create_server(create, sock=listener, ssl=tls, backlog=BACKLOG))
+    async def _listen(self, listener: Listener) -> asyncio.AbstractServer | TlsListener:
+        connections, config = self._connections, self.config
+        connect = partial(
+            connections.connect, config, self.server_state, self.lifespan.state, admin=listener.admin
+        )
+        if listener.tls is None:
+            loop = asyncio.get_running_loop()
+            return await loop.create_server(connect, sock=listener.socket, backlog=BACKLOG)
+        server = TlsListener(listener.socket, listener.tls, connections, connect, admin=listener.admin)
+        server.start(BACKLOG)
+        return server
 
     async def on_tick(self, counter: int) -> bool:
         if counter % TICKS_PER_SECOND == 0:
@@ -225,8 +249,7 @@ def build_server(settings: Settings, components: Components, endpoints: Endpoint
     config = uvicorn.Config(
         app,
         headers=_headers(settings),
-        ssl_context_factory=None if tls is None else lambda config, default: tls.context,
-        http=cast("type[asyncio.Protocol]", connections.connect),
+        http=HttpProtocol,
         ws="none",
         lifespan="off",  # `_run` runs it, so that errors at startup reach the caller
         log_config=None,
@@ -237,7 +260,7 @@ def build_server(settings: Settings, components: Components, endpoints: Endpoint
         timeout_keep_alive=settings.keep_alive_s,
         timeout_graceful_shutdown=int(settings.shutdown_timeout_s) or 1,
     )
-    server = Server(config, service.plane.registry, settings)
+    server = Server(config, connections, service.plane.registry, settings)
     server.refresh = PeriodicTasks(
         [
             partial(connections.check, server.server_state),
@@ -245,8 +268,10 @@ def build_server(settings: Settings, components: Components, endpoints: Endpoint
             *(part.refresh for part in (components.api_keys, tls) if part is not None),
         ]
     )
+    context, admin_context = (None, None) if tls is None else (tls.context, tls.admin_context)
+    server.listeners = [Listener(endpoints.listener, context, admin=False)]
     if endpoints.admin is not None:
-        server.admin = endpoints.admin, None if tls is None else tls.admin_context
+        server.listeners.append(Listener(endpoints.admin, admin_context, admin=True))
     return server
 
 
@@ -276,7 +301,7 @@ async def _run(
                 components.request_log,
             )
             await stack.enter_async_context(server.grpc.serving(endpoints.grpc_address))
-        await server.serve(sockets=[endpoints.listener])
+        await server.serve([listener.socket for listener in server.listeners])
 
 
 def _on_started(

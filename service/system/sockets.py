@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import socket
+import struct
+import termios
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -65,3 +68,13 @@ def client_address(listener: socket.socket) -> str:
 
 def _join(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def unread_bytes(fileno: int) -> int:
+    """The number of received bytes that the process has not read; 0 for a closed socket."""
+    try:
+        answer = fcntl.ioctl(fileno, termios.FIONREAD, bytes(4))
+    except OSError:
+        return 0
+    (count,) = struct.unpack("i", answer)
+    return int(count)

@@ -19,13 +19,11 @@ from tests.support.server.server_process import ServerProcess
 
 BODY = image(level(7))
 REQUEST = head(f"Content-Length: {len(BODY)}") + BODY
-MAX_CONNECTIONS = 16
 MAX_HEAD = 4096
 MAX_HEADERS = 20
 LARGE_BODY = 1_000_000
 BUDGET = 4 * 1024 * 1024
 LIMITS = {
-    "max-connections": MAX_CONNECTIONS,
     "max-head-bytes": MAX_HEAD,
     "max-headers": MAX_HEADERS,
     "client-budget-bytes": BUDGET,
@@ -205,20 +203,6 @@ def test_idle_connection_is_closed_after_an_early_response(shades: Path) -> None
             assert_closed(early)
             assert_closed(late)
         assert server.stderr.text == ""
-
-
-def test_connections_over_the_limit_are_rejected(strict: ServerProcess, expect_rejection: Expect) -> None:
-    with ExitStack() as stack:
-        clients = [stack.enter_context(connected(strict)) for _ in range(MAX_CONNECTIONS)]
-        for client in clients:
-            client.sendall(REQUEST)
-            assert read_response(client).status == 200
-        with connected(strict) as late:
-            late.sendall(REQUEST)
-            assert assert_rejected(late, 503).headers["retry-after"] == "1"
-        clients[0].sendall(REQUEST)
-        assert read_response(clients[0]).status == 200
-    expect_rejection("too_many_connections")
 
 
 def test_slowest_upload_is_rejected_if_others_need_its_memory(
