@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -27,6 +28,7 @@ CONTROL = 60.0
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the server and the attackers end too
     names = options.only or NAMES
     runs = [_play(options, group) for group in ([[name] for name in names] if options.each else [names])]
     options.out.parent.mkdir(parents=True, exist_ok=True)
