@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import onnx
 import onnxruntime
+from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from ..errors import ConversionError
+from .external_data import check_self_contained
 
 DTYPES: Final = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}
 BATCH_SIZE: Final = 100
@@ -43,7 +46,8 @@ class OrtSession:
         profile_prefix: the path prefix of a profile file; None disables profiling.
 
     Raises:
-        ConversionError: ONNX Runtime cannot load the graph, or it does not have exactly one input and output.
+        ConversionError: ONNX Runtime cannot load the graph, the graph stores values in other files, or it
+            does not have exactly one input and output.
     """
 
     def __init__(self, graph: bytes, *, threads: int = 0, profile_prefix: Path | None = None) -> None:
@@ -53,6 +57,12 @@ class OrtSession:
         if profile_prefix is not None:
             options.enable_profiling = True
             options.profile_file_prefix = str(profile_prefix)
+        # Otherwise bytes that begin in a certain way are read in another format, whose files are not checked.
+        options.add_session_config_entry("session.load_model_format", "ONNX")
+        try:
+            check_self_contained(onnx.load_from_string(graph))
+        except DecodeError as error:
+            raise ConversionError("the graph is not an ONNX file") from error
         try:
             self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's exceptions share no other base class

@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from ..errors import ConversionError, ManifestError, VerificationError
+from ..graph.external_data import external_tensors
 from ..graph.ort_session import OrtSession, TensorSpec
 from ..repository.manifest import InputSpec, Manifest, OutputSpec
 from ..repository.publish import check_writable, publish
@@ -129,7 +130,7 @@ def _load_graph(path: Path) -> tuple[bytes, onnx.ModelProto]:
         raise ConversionError(f"{path} is not an ONNX file: {error}") from error
     if not model.graph.output:
         raise ConversionError(f"{path} is not an ONNX file: it has no output")
-    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer):
+    if any(external_tensors(model)):
         raise ConversionError(f"{path} stores its weights in external files; save the model as one file")
     return graph, model
 

@@ -38,6 +38,16 @@ GRAPH_FILE: Final = "model.onnx"
 GOLDEN_FILE: Final = "golden.npz"
 MANIFEST_FILE: Final = "manifest.json"
 
+# The server reads no manifest beyond these.
+MAX_TEXT: Final = 256
+MAX_DESCRIPTION: Final = 10_000
+MAX_LABELS: Final = 65_536
+MAX_LABEL: Final = 512
+MAX_SIDE: Final = 16_384
+MAX_BATCH_SIZE: Final = 4096
+# Of the inputs of the largest batch, and of its outputs.
+MAX_BATCH_BYTES: Final = 1 << 30
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -107,10 +117,29 @@ class Manifest:
                 f"max_batch_size {self.max_batch_size} and opset {self.opset} must be at least 1, "
                 f"and parameters {self.parameters} at least 0"
             )
+        self._check_limits()
         if not 0 < self.tolerance < math.inf:
             raise ManifestError(f"tolerance {self.tolerance} must be a positive number")
         if self.example is not None and not _FILE.fullmatch(self.example.file):
             raise ManifestError(f"{self.example.file!r} is not a valid file name for the example")
+
+    def _check_limits(self) -> None:
+        texts = (self.input.name, self.output.name, *self.rewrites)
+        batch = max(
+            self.max_batch_size * math.prod(axis or 1 for axis in shape)
+            for shape in (self.input.shape(), self.output_shape())
+        )
+        for what, value, limit in (
+            ("characters of a name", max(map(len, texts)), MAX_TEXT),
+            ("characters of the description", len(self.description), MAX_DESCRIPTION),
+            ("labels", len(self.labels), MAX_LABELS),
+            ("characters of a label", max(map(len, self.labels)), MAX_LABEL),
+            ("pixels of a side", max(self.input.height or 1, self.input.width or 1), MAX_SIDE),
+            ("images of a batch", self.max_batch_size, MAX_BATCH_SIZE),
+            ("bytes of a batch", 4 * batch, MAX_BATCH_BYTES),
+        ):
+            if value > limit:
+                raise ManifestError(f"model {self.name} has {value:,} {what}; at most {limit:,} are allowed")
 
     def output_shape(self) -> tuple[int | None, ...]:
         """Return the axes of the output after the batch; None for a dynamic axis."""

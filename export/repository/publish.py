@@ -18,13 +18,17 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ManifestError, PublishError
 from .manifest import GOLDEN_FILE, GRAPH_FILE, MANIFEST_FILE, Manifest
+
+# The server loads no golden data beyond these.
+MAX_GOLDEN_CASES: Final = 4096
+MAX_GOLDEN_BYTES: Final = 256 << 20
 
 
 def publish(
@@ -163,6 +167,13 @@ def _check_golden(manifest: Manifest, inputs: NDArray[Any], outputs: NDArray[Any
             f"the golden outputs are {list(outputs.shape)}, "
             f"expected {[len(inputs), *output_shape]} for {len(inputs)} inputs and "
             f"{len(manifest.labels)} labels"
+        )
+
+    size = inputs.nbytes + outputs.size * np.dtype(np.float32).itemsize
+    if len(inputs) > MAX_GOLDEN_CASES or size > MAX_GOLDEN_BYTES:
+        raise ManifestError(
+            f"there are {len(inputs):,} golden inputs, with outputs {size:,} bytes; at most "
+            f"{MAX_GOLDEN_CASES:,} and {MAX_GOLDEN_BYTES:,} bytes are allowed"
         )
 
 

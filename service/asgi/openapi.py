@@ -73,9 +73,10 @@ def _add_examples(schema: dict[str, Any], registry: Registry) -> None:
 
 def _bodies(model: LoadedModel) -> dict[str, Any]:
     """JSON bodies that hold the model's example image, by the last part of the path."""
-    if model.manifest.example is None:
+    example = model.folder.example(model.manifest)
+    if example is None:
         return {}
-    image = base64.b64encode((model.folder.path / model.manifest.example.file).read_bytes()).decode()
+    image = base64.b64encode(example).decode()
     tensor = {"name": model.manifest.input.name, "shape": [1], "datatype": "BYTES", "data": [image]}
     return {
         "/classify": {"images": [{"b64": image}]},

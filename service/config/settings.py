@@ -116,10 +116,16 @@ class Settings(BaseModel):
         "share of the cores that CPU affinity and quota allow.",
         default=0,
     )
+    max_model_bytes: PositiveInt = _setting(
+        Group.MODELS,
+        "Bytes of the graph of a model version and of the files from which it takes weights. A larger "
+        "version is not served.",
+        default=2048 * MEBIBYTE,  # protobuf's own limit for a graph
+    )
     engine_timeout_s: PositiveFloat = _setting(
         Group.MODELS,
         "Seconds an engine may spend on one batch. If it takes longer, the server reports not ready until "
-        "the batch finishes.",
+        "the batch finishes. A version whose warm-up and golden test take longer is not served.",
         default=60.0,
     )
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -83,6 +84,8 @@ class Engine:
         self.row_seconds = float("inf")
         self._session, self._can_capture = _open_session(path, provider, threads)
         self._cuda_graphs: CudaGraphs | None = None
+        self._run_options: Any = None
+        self._file_name = path.name
         self.input = _single_input(path, self._session)
         self.output = _named_output(path, self._session, output)
 
@@ -103,8 +106,33 @@ class Engine:
             return self._cuda_graphs.run(rows)
         if self.provider == "cuda":
             return self._run_bound(rows)
-        scores: Scores = self._session.run([self.output.name], {self.input.name: rows})[0]
+        scores: Scores = self._session.run([self.output.name], {self.input.name: rows}, self._run_options)[0]
         return scores
+
+    @contextmanager
+    def time_limit(self, seconds: float) -> Iterator[None]:
+        """End the runs of the block after `seconds`, on the CPU at the end of the current operator.
+
+        Raises:
+            InvalidModel: a run was ended.
+        """
+        options = self._run_options = onnxruntime.RunOptions()
+
+        def end() -> None:
+            options.terminate = True
+
+        timer = threading.Timer(seconds, end)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        except Exception as error:  # ONNX Runtime's exceptions have no other common base class
+            if not options.terminate:
+                raise
+            raise InvalidModel(f"{self._file_name} did not finish its runs within {seconds:g} s") from error
+        finally:
+            timer.cancel()
+            self._run_options = None
 
     def _run_bound(self, rows: Rows) -> Scores:
         """One copy to the device and one back, both issued by the session on its own stream."""
@@ -166,6 +194,8 @@ def _create_session(
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    # Otherwise a file whose name ends with .ort is read in another format, which nothing has checked.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
     # A spinning pool occupies the core that decodes the next images, and the CPU quota of a container.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     providers = _providers(provider, capture=capture)

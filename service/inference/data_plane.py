@@ -41,6 +41,8 @@ class DataPlane:
             max_wait=settings.max_queue_wait_ms / 1000,
             max_pixels=settings.max_pixels,
             max_response_bytes=settings.max_response_bytes,
+            max_model_bytes=settings.max_model_bytes,
+            load_timeout=settings.engine_timeout_s,
         )
         registry = Registry(
             settings.models,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from ..errors import InvalidModel
 from ..imaging.decoder import Decoder
 from ..repository.manifest import MAX_DYNAMIC_PIXELS, Manifest
 from ..repository.version_folder import VersionFolder
+from ..system.memory_limit import limited_allocation
 from ..telemetry.metrics import ModelMetrics, ServerMetrics
 from ..telemetry.model_statistics import ModelStatistics
 from .batch_metrics import BatchMetrics
@@ -30,6 +32,9 @@ HEAVY_ROW_SECONDS = 2e-3
 
 # A run this short is called in the event loop: a handover to a thread and back takes as long.
 INLINE_ROW_SECONDS = 5e-4
+
+# What loading a version may allocate for the outputs of its layers, on the CPU.
+LOAD_BYTES = 2 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,8 @@ class Loader:
         max_wait: seconds that the admitted images may take before the next request starts.
         max_pixels: the maximum number of pixels of an image, according to its header.
         max_response_bytes: the maximum memory of a response.
+        max_model_bytes: the maximum size of a graph and the files from which it takes weights.
+        load_timeout: seconds that the runs for warm-up and golden outputs of a version may take.
     """
 
     telemetry: ServerMetrics
@@ -56,6 +63,8 @@ class Loader:
     max_wait: float
     max_pixels: int
     max_response_bytes: int
+    max_model_bytes: int
+    load_timeout: float
 
     def __call__(self, folder: VersionFolder) -> LoadedModel:
         """Open, check and warm up one version.
@@ -107,19 +116,21 @@ class Loader:
         return metrics, statistics
 
     def _engine(self, folder: VersionFolder, manifest: Manifest) -> tuple[Engine, Executor | None]:
-        path = folder.graph(manifest)
+        path = folder.graph(manifest, self.max_model_bytes)
         inputs, expected = folder.golden(manifest)
-        engine = Engine(path, manifest.output.name, self.provider, self.threads or 1)
-        _check_tensors(engine, manifest)
-        with ExitStack() as stack:
+        # CUDA reserves more memory than it uses.
+        on_cpu = self.provider == "cpu"
+        limit = limited_allocation(self._max_allocation(folder, manifest)) if on_cpu else nullcontext()
+        with limit, ExitStack() as stack:
+            engine = self._open(path, manifest, self.threads or 1)
             # CUDA graphs must be captured and replayed by the same thread.
             thread = _thread(manifest) if engine.provider == "cuda" else None
             if thread is not None:
                 stack.callback(thread.shutdown)
             try:
                 if not self.threads and self._is_heavy(engine, inputs[:1]):
-                    engine = Engine(path, manifest.output.name, self.provider, self.cores)
-                prepare = partial(_prepare, engine, manifest, inputs, expected)
+                    engine = self._open(path, manifest, self.cores)
+                prepare = partial(self._prepare, engine, manifest, inputs, expected)
                 prepare() if thread is None else thread.submit(prepare).result()
             except InvalidModel:
                 raise
@@ -128,11 +139,29 @@ class Loader:
             stack.pop_all()
         return engine, thread or _executor(engine, manifest)
 
+    def _open(self, path: Path, manifest: Manifest, threads: int) -> Engine:
+        engine = Engine(path, manifest.output.name, self.provider, threads)
+        _check_tensors(engine, manifest)
+        return engine
+
+    @staticmethod
+    def _max_allocation(folder: VersionFolder, manifest: Manifest) -> int:
+        """Bytes for loading a version: its weights are held several times, and its layers have outputs."""
+        names = [manifest.onnx.file, *(each.file for each in manifest.onnx.external)]
+        return LOAD_BYTES + 4 * sum((folder.path / name).stat().st_size for name in names)
+
     def _is_heavy(self, engine: Engine, row: Rows) -> bool:
         if self.cores == 1 or engine.provider != "cpu":
             return False
-        engine.warm_up(row, 1)
+        with engine.time_limit(self.load_timeout):
+            engine.warm_up(row, 1)
         return engine.row_seconds > HEAVY_ROW_SECONDS
+
+    def _prepare(self, engine: Engine, manifest: Manifest, inputs: Rows, expected: Scores) -> None:
+        with engine.time_limit(self.load_timeout):
+            engine.warm_up(inputs[:1], manifest.max_batch_size)
+            _check_golden_outputs(engine, manifest, inputs, expected)
+        engine.shrink_arena(inputs[:1])
 
     def _max_pixels(self, manifest: Manifest) -> int:
         return min(self.max_pixels, MAX_DYNAMIC_PIXELS) if manifest.input.dynamic else self.max_pixels
@@ -152,12 +181,6 @@ def _wait_per_row(engine: Engine, executor: Executor | None) -> float:
     # On the CPU, engine and decoders share the cores: an early start while images are being decoded gains
     # nothing. A CUDA device would be idle.
     return engine.row_seconds if executor is not None and engine.provider == "cpu" else 0.0
-
-
-def _prepare(engine: Engine, manifest: Manifest, inputs: Rows, expected: Scores) -> None:
-    engine.warm_up(inputs[:1], manifest.max_batch_size)
-    _check_golden_outputs(engine, manifest, inputs, expected)
-    engine.shrink_arena(inputs[:1])
 
 
 def _check_tensors(engine: Engine, manifest: Manifest) -> None:

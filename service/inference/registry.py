@@ -12,6 +12,8 @@ from ..repository.version_folder import VersionFolder, find_versions
 from .model import LoadedModel
 
 PREFERRED_DEFAULT = "convnet"
+# Characters of the reason why a version is not served, parts of which may come from its files.
+MAX_REASON = 500
 
 logger = logging.getLogger(__name__)
 
@@ -74,8 +76,10 @@ class Registry:
         for folder in folders:
             try:
                 model = self._load(folder)
-            except InvalidModel as error:
-                failures.append(LoadFailure(folder.name, folder.version, str(error)))
+            except ConfigurationError:
+                raise
+            except Exception as error:  # also MemoryError, RecursionError, OverflowError
+                failures.append(LoadFailure(folder.name, folder.version, _reason(error)))
             else:
                 self._models.setdefault(folder.name, {})[folder.version] = model
                 engine = model.engine
@@ -194,6 +198,12 @@ class Registry:
         for failure in self.failures:
             if failure.name == name and version in (None, failure.version):
                 raise ModelNotReady(f"{name} version {failure.version} is not served: {failure.reason}")
+
+
+def _reason(error: Exception) -> str:
+    """The sentence of an expected error, or type and text of any other."""
+    text = str(error) if isinstance(error, InvalidModel) else f"it cannot be loaded: {error!r}"
+    return text if len(text) <= MAX_REASON else f"{text[:MAX_REASON]} …"
 
 
 def _nothing_to_serve(repository: Path, failures: Sequence[LoadFailure]) -> str:

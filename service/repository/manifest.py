@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Version = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,17}$")]
-FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,254}$")]
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+# Every string, number and list has an upper bound: a version is read before anything else about it is known.
+ShortText = Annotated[str, StringConstraints(max_length=256)]
+Label = Annotated[str, StringConstraints(max_length=512)]
+Count = Annotated[int, Field(ge=0, le=10**15)]
+PositiveCount = Annotated[int, Field(ge=1, le=10**15)]
+Side = Annotated[int, Field(ge=1, le=16_384)]
+
+MAX_LABELS = 65_536
+MAX_BATCH_SIZE = 4096
+# Of the inputs of the largest batch, and of its outputs.
+MAX_BATCH_BYTES = 1 << 30
 
 # Limits the pixels of all images of one request to a model of dynamic size, because its feature maps are many
 # times as large.
@@ -19,23 +31,23 @@ MAX_DYNAMIC_PIXELS = 1 << 22
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class InputSpec(Section):
     """The input of the graph and the preprocessing of images; None is a dynamic height or width."""
 
-    name: str
+    name: ShortText
     dtype: Literal["uint8", "float32"]
     layout: Literal["NHWC", "NCHW"]
-    height: PositiveInt | None
-    width: PositiveInt | None
+    height: Side | None
+    width: Side | None
     channels: Literal[1, 3]
     resize: Literal["fit", "stretch", "crop"]
     polarity: Literal["light-on-dark", "dark-on-light"] | None
     scale: float | None
-    mean: list[float] | None
-    std: list[float] | None
+    mean: Annotated[list[float], Field(max_length=3)] | None
+    std: Annotated[list[float], Field(max_length=3)] | None
 
     @property
     def dynamic(self) -> bool:
@@ -93,15 +105,23 @@ class InputSpec(Section):
 class OutputSpec(Section):
     """The float32 output of the graph: `[batch, classes]`, or feature maps of the input's size."""
 
-    name: str
+    name: ShortText
     kind: Literal["probabilities", "logits", "maps"]
+
+
+class ExternalFile(Section):
+    """A file beside the graph from which the graph takes weights."""
+
+    file: FileName
+    sha256: Digest
 
 
 class Onnx(Section):
     file: FileName
     sha256: Digest
-    opset: PositiveInt
-    parameters: Annotated[int, Field(ge=0)]
+    opset: Annotated[int, Field(ge=1, le=1000)]
+    parameters: Count
+    external: Annotated[list[ExternalFile], Field(max_length=64)] = []
 
 
 class Golden(Section):
@@ -113,31 +133,31 @@ class Example(Section):
     """An example image and its expected label."""
 
     file: FileName
-    label: str
+    label: Label
 
 
 class Training(Section):
-    dataset: str
+    dataset: ShortText
     dataset_sha256: Digest
-    examples: PositiveInt
-    epochs: Annotated[int, Field(ge=0)]
-    seed: int
+    examples: PositiveCount
+    epochs: Count
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**64)]
     seconds: Annotated[float, Field(ge=0)]
-    libraries: dict[str, str]
+    libraries: Annotated[dict[ShortText, ShortText], Field(max_length=100)]
     # Keras backend and device.
-    trainer: str | None = None
+    trainer: ShortText | None = None
 
 
 class Evaluation(Section):
     """The evaluation of the ONNX file on its test set."""
 
-    dataset: str
-    examples: PositiveInt
+    dataset: ShortText
+    examples: PositiveCount
     accuracy: Fraction
     top5: Fraction
     calibration_error: Fraction
     # Number of examples predicted for each label, in the order of the labels.
-    predicted: list[Annotated[int, Field(ge=0)]] | None = None
+    predicted: Annotated[list[Count], Field(max_length=MAX_LABELS)] | None = None
 
     @model_validator(mode="after")
     def _check_predictions(self) -> Self:
@@ -149,7 +169,7 @@ class Evaluation(Section):
 class Calibration(Section):
     """The temperature in the graph, and the expected calibration error on the test set."""
 
-    examples: PositiveInt
+    examples: PositiveCount
     temperature: Annotated[float, Field(gt=0)]
     error_before: Fraction
     error_after: Fraction
@@ -159,15 +179,15 @@ class Quantization(Section):
     """The reduced precision of a graph, and the version it was made from."""
 
     parent: Version
-    method: str
-    calibration_examples: Annotated[int, Field(ge=0)]
+    method: ShortText
+    calibration_examples: Count
     parent_accuracy: Fraction | None
 
 
 class Parity(Section):
     """The difference between Keras and ONNX Runtime on real images."""
 
-    examples: PositiveInt
+    examples: PositiveCount
     max_abs_difference: Annotated[float, Field(ge=0)]
     argmax_equal: bool
 
@@ -176,11 +196,11 @@ class Manifest(Section):
     format: Literal[1]
     name: Name
     version: Version
-    description: str
+    description: Annotated[str, StringConstraints(max_length=10_000)]
     input: InputSpec
     output: OutputSpec
-    labels: Annotated[list[str], Field(min_length=1)]
-    max_batch_size: PositiveInt
+    labels: Annotated[list[Label], Field(min_length=1, max_length=MAX_LABELS)]
+    max_batch_size: Annotated[int, Field(ge=1, le=MAX_BATCH_SIZE)]
     onnx: Onnx
     golden: Golden
     example: Example | None
@@ -189,7 +209,7 @@ class Manifest(Section):
     parity: Parity | None
     weights: Literal["trained", "random", "fixed", "imported"] = "trained"
     calibration: Calibration | None = None
-    rewrites: list[str] = []
+    rewrites: Annotated[list[ShortText], Field(max_length=100)] = []
     quantization: Quantization | None = None
 
     @property
@@ -213,4 +233,18 @@ class Manifest(Section):
     def _check_dynamic_size(self) -> Self:
         if self.input.dynamic and self.classifies:
             raise ValueError("a classifier must have a fixed height and width")
+        return self
+
+    @model_validator(mode="after")
+    def _check_batch_bytes(self) -> Self:
+        for kind, itemsize, axes in (
+            ("inputs", 1 if self.input.dtype == "uint8" else 4, self.input.axes),
+            ("outputs", 4, self.output_axes),
+        ):
+            size = self.max_batch_size * itemsize * math.prod(axis or 1 for axis in axes)
+            if size > MAX_BATCH_BYTES:
+                raise ValueError(
+                    f"the {kind} of {self.max_batch_size} images take {size:,} bytes; "
+                    f"at most {MAX_BATCH_BYTES:,} are allowed"
+                )
         return self

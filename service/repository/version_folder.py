@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import mmap
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +14,16 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from ..errors import ConfigurationError, InvalidModel
+from ..system.regular_files import open_regular, read_regular
+from .external_data import external_files
+from .golden_archive import MAX_GOLDEN_BYTES, ArrayHeader, golden_archive
 from .manifest import Manifest
+
+# Room for 65,536 labels and what the test set says about each.
+MAX_MANIFEST_BYTES = 4 << 20
+MAX_EXAMPLE_BYTES = 1 << 20
+# Golden inputs, each of which is run when the version is loaded.
+MAX_CASES = 4096
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 # The version of a model whose folder cannot be read.
@@ -33,14 +43,15 @@ class VersionFolder:
         """Read and check `manifest.json`.
 
         Raises:
-            InvalidModel: the file is missing, invalid, or names another model or version.
+            InvalidModel: the file is missing, too large, invalid, or names another model or version.
         """
         try:
-            manifest = Manifest.model_validate_json((self.path / "manifest.json").read_bytes())
+            content = read_regular(self.path / "manifest.json", MAX_MANIFEST_BYTES)
+            manifest = Manifest.model_validate_json(content)
         except OSError as error:
             raise InvalidModel(f"manifest.json cannot be read: {error.strerror}") from error
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
+            first = error.errors(include_url=False, include_input=False)[0]
             where = ".".join(map(str, first["loc"])) or "the whole file"
             raise InvalidModel(f"manifest.json is not valid: {where}: {first['msg']}") from error
         if (manifest.name, manifest.version) != (self.name, self.version):
@@ -50,47 +61,97 @@ class VersionFolder:
             )
         return manifest
 
-    def graph(self, manifest: Manifest) -> Path:
-        """The path of the ONNX file, after its digest was verified.
+    def graph(self, manifest: Manifest, max_bytes: int) -> Path:
+        """The path of the ONNX file, after the digests of all files that it needs were verified.
+
+        Args:
+            max_bytes: the largest size of these files together.
 
         Raises:
-            InvalidModel: the file is missing, or differs from the published one.
+            InvalidModel: a file is missing, too large, or differs from the published one, or the graph takes
+                weights from a file that the manifest does not list.
         """
         path = self.path / manifest.onnx.file
+        max_bytes -= self._verify(path.name, manifest.onnx.sha256, max_bytes)
         try:
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            raise InvalidModel(f"{path.name} cannot be read: {error.strerror}") from error
-        if digest != manifest.onnx.sha256:
+            with (
+                path.open("rb") as file,
+                mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
+                memoryview(content) as graph,
+            ):
+                used = external_files(graph)
+        except (OSError, ValueError) as error:
+            raise InvalidModel(f"{path.name} is not an ONNX graph: {error}") from error
+        unlisted = used - {each.file for each in manifest.onnx.external}
+        if unlisted:
             raise InvalidModel(
-                f"{path.name} is not the file that was published: its SHA-256 is {digest}, "
-                f"the manifest says {manifest.onnx.sha256}"
+                f"{path.name} takes weights from the file {min(unlisted)!r}, "
+                "which manifest.json does not list in onnx.external"
             )
+        for each in manifest.onnx.external:
+            max_bytes -= self._verify(each.file, each.sha256, max_bytes)
         return path
+
+    def _verify(self, name: str, sha256: str, max_bytes: int) -> int:
+        """Compare a file with its digest; returns its size."""
+        try:
+            with open_regular(self.path / name, max_bytes) as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+                size = file.tell()
+        except OSError as error:
+            raise InvalidModel(f"{name} cannot be read: {error.strerror}") from error
+        if digest != sha256:
+            raise InvalidModel(
+                f"{name} is not the file that was published: its SHA-256 is {digest}, "
+                f"the manifest says {sha256}"
+            )
+        return size
 
     def golden(self, manifest: Manifest) -> tuple[NDArray[np.uint8 | np.float32], NDArray[np.float32]]:
         """The golden inputs, `(n, …)`, and the scores or maps expected for them, `(n, …)`.
 
         Raises:
-            InvalidModel: the file is missing or invalid, or does not fit the model's input and output.
+            InvalidModel: the file is missing, too large or invalid, or does not fit the model's input and
+                output.
         """
         name = manifest.golden.file
         try:
-            with np.load(self.path / name, allow_pickle=False) as arrays:
-                inputs, outputs = arrays["inputs"], arrays["outputs"]
+            with golden_archive(self.path / name) as archive:
+                _check_golden(manifest, archive.header("inputs"), archive.header("outputs"))
+                return archive.read("inputs"), archive.read("outputs")
+        except InvalidModel:
+            raise
         except Exception as error:  # zipfile, zlib and numpy each raise their own
             raise InvalidModel(f"{name} cannot be read: {error}") from error
-        count = len(inputs) if inputs.ndim else 0
-        fits = count > 0 and str(inputs.dtype) == manifest.input.dtype
-        fits = fits and agrees(inputs.shape[1:], manifest.input.axes)
-        if not fits or not agrees(outputs.shape, (count, *_output_axes(manifest, inputs.shape[1:]))):
-            raise InvalidModel(
-                f"{name} has inputs {inputs.dtype}{inputs.shape} and outputs {outputs.shape}, which do not "
-                f"fit a model of input {manifest.input.dtype}{manifest.input.axes} "
-                f"and {len(manifest.labels)} labels"
-            )
-        return inputs, outputs
+
+    def example(self, manifest: Manifest) -> bytes | None:
+        """The example image; None if there is none that can be read and is small."""
+        if manifest.example is None:
+            return None
+        try:
+            return read_regular(self.path / manifest.example.file, MAX_EXAMPLE_BYTES)
+        except OSError:
+            return None
+
+
+def _check_golden(manifest: Manifest, inputs: ArrayHeader, outputs: ArrayHeader) -> None:
+    """Compare types, shapes and size of the golden arrays with the manifest, before they are read."""
+    name = manifest.golden.file
+    count = inputs.shape[0] if inputs.shape else 0
+    fits = str(inputs.dtype) == manifest.input.dtype and str(outputs.dtype) == "float32"
+    fits = fits and min(inputs.shape, default=0) > 0 and agrees(inputs.shape[1:], manifest.input.axes)
+    if not fits or not agrees(outputs.shape, (count, *_output_axes(manifest, inputs.shape[1:]))):
+        raise InvalidModel(
+            f"{name} has inputs {inputs} and outputs {outputs}, which do not "
+            f"fit a model of input {manifest.input.dtype}{manifest.input.axes} "
+            f"and {len(manifest.labels)} labels"
+        )
+    size = inputs.nbytes + outputs.nbytes
+    if size > MAX_GOLDEN_BYTES or count > MAX_CASES:
+        raise InvalidModel(
+            f"{name} has {count:,} cases of {size:,} bytes; "
+            f"at most {MAX_CASES:,} of {MAX_GOLDEN_BYTES:,} bytes are allowed"
+        )
 
 
 def agrees(shape: tuple[int, ...], axes: tuple[int | None, ...]) -> bool:

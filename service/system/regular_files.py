@@ -10,14 +10,14 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import BinaryIO
 
 _DESCRIPTORS = Path("/proc/self/fd")
 
 
-def open_regular(path: Path, max_bytes: int) -> BinaryIO:
+def open_regular(path: Path, max_bytes: int) -> BufferedReader:
     """Open a regular file of at most `max_bytes` for reading; symbolic links are followed.
 
     Raises:

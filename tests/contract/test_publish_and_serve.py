@@ -19,6 +19,8 @@ from PIL import Image
 
 from export.errors import ManifestError
 from export.pipelines.fixed_filters import build_graph as maps_graph
+from export.repository import manifest as export_manifest
+from export.repository import publish as publish_module
 from export.repository.manifest import (
     Calibration,
     Evaluation,
@@ -33,6 +35,8 @@ from export.repository.manifest import (
 from export.repository.publish import publish
 from service.asgi.app import create_app
 from service.config.settings import Settings
+from service.repository import golden_archive, version_folder
+from service.repository import manifest as service_manifest
 from tests.support.models import linear_model
 from tests.support.models.filter_model import NAMES, feature_maps, images
 from tests.support.models.gray_classifier import LABELS, graph, image, level, rows, scores
@@ -269,3 +273,36 @@ def test_golden_outputs_are_required(tmp_path: Path) -> None:
     none = rows(0)[:0]
     with pytest.raises(ManifestError):
         publish(tmp_path, SHADES, graph(), none, np.empty((0, len(LABELS)), np.float32))
+
+
+def test_export_and_server_have_the_same_limits() -> None:
+    for name in ("MAX_LABELS", "MAX_BATCH_SIZE", "MAX_BATCH_BYTES"):
+        assert getattr(export_manifest, name) == getattr(service_manifest, name), name
+    assert publish_module.MAX_GOLDEN_BYTES == golden_archive.MAX_GOLDEN_BYTES
+    assert publish_module.MAX_GOLDEN_CASES == version_folder.MAX_CASES
+    schema = service_manifest.Manifest.model_json_schema()
+    properties, sections = schema["properties"], schema["$defs"]
+    assert properties["description"]["maxLength"] == export_manifest.MAX_DESCRIPTION
+    assert properties["labels"]["items"]["maxLength"] == export_manifest.MAX_LABEL
+    assert sections["OutputSpec"]["properties"]["name"]["maxLength"] == export_manifest.MAX_TEXT
+    assert sections["InputSpec"]["properties"]["height"]["anyOf"][0]["maximum"] == export_manifest.MAX_SIDE
+
+
+def test_every_string_number_and_list_of_the_manifest_is_bounded() -> None:
+    def unbounded(place: str, schema: dict[str, Any]) -> Iterator[str]:
+        kind = schema.get("type")
+        bounds = {
+            "string": ["maxLength", "pattern"],
+            "integer": ["maximum", "exclusiveMaximum"],
+            "array": ["maxItems"],
+        }
+        if kind in bounds and not any(name in schema for name in [*bounds[kind], "enum", "const"]):
+            yield place
+        if kind == "object" and schema.get("additionalProperties") and "maxProperties" not in schema:
+            yield place
+        for name, inner in {**schema.get("properties", {}), **schema.get("$defs", {})}.items():
+            yield from unbounded(f"{place}.{name}", inner)
+        for inner in (*schema.get("anyOf", []), *([schema["items"]] if "items" in schema else [])):
+            yield from unbounded(place, inner)
+
+    assert list(unbounded("manifest", service_manifest.Manifest.model_json_schema())) == []

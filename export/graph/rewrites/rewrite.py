@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 import onnx
 from onnx.checker import check_model
 
+from ..external_data import check_self_contained
 from ..graph_cleanup import clean_up, infer_shapes
 from . import (
     channels_first,
@@ -62,8 +63,12 @@ def rewrite(graph: bytes, rewrites: Sequence[Rewrite] = REWRITES) -> RewriteResu
     """Apply rewrites to an ONNX file; the same input gives the same bytes.
 
     Some sums are computed in another order, so outputs differ in the last digits.
+
+    Raises:
+        ConversionError: the graph stores values in other files.
     """
     model = onnx.load_from_string(graph)
+    check_self_contained(model)
     infer_shapes(model)
     applied = []
     for candidate in rewrites:

@@ -62,7 +62,7 @@ def write_scalars_as_golden_data(version: Path) -> None:
 # The function that breaks a version, and a part of the reason that the server must give.
 BREAKAGES = {
     "changed": (change_the_graph, "SHA-256"),
-    "no-onnx": (write_an_invalid_graph, "ONNX Runtime"),
+    "no-onnx": (write_an_invalid_graph, "ONNX graph"),
     "wrong-golden-outputs": (change_the_golden_outputs, "golden outputs"),
     "no-manifest": (remove_the_manifest, "manifest.json"),
     "misspelt-manifest": (misspell_the_manifest, "labels"),

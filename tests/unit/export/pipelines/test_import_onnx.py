@@ -156,6 +156,30 @@ def with_external_weights() -> onnx.ModelProto:
     return model
 
 
+def with_external_constant() -> onnx.ModelProto:
+    """A classifier whose bias is an attribute of a node, stored in a file."""
+    model = classifier()
+    bias = model.graph.initializer.pop()
+    bias.ClearField("raw_data")
+    bias.data_location = TensorProto.EXTERNAL
+    bias.external_data.add(key="location", value="weights.bin")
+    model.graph.node.insert(0, helper.make_node("Constant", [], ["bias"], value=bias))
+    return model
+
+
+def with_external_branch() -> onnx.ModelProto:
+    """A classifier whose bias comes from a branch of `If`."""
+    model = with_external_constant()
+    constant = model.graph.node.pop(0)
+    constant.output[0] = "inner"
+    output = helper.make_tensor_value_info("inner", TensorProto.FLOAT, [len(LABELS)])
+    branch = helper.make_graph([constant], "branch", [], [output])
+    choice = helper.make_node("If", ["yes"], ["bias"], then_branch=branch, else_branch=branch)
+    model.graph.node.insert(0, choice)
+    model.graph.initializer.append(numpy_helper.from_array(np.array(True), "yes"))
+    return model
+
+
 def with_two_inputs() -> onnx.ModelProto:
     model = classifier()
     model.graph.input.append(helper.make_tensor_value_info("more", TensorProto.FLOAT, [1]))
@@ -167,6 +191,8 @@ REJECTED: dict[str, tuple[Callable[[], onnx.ModelProto | bytes], tuple[str, ...]
     "nothing": (lambda: b"", (), "is not an ONNX file"),
     "half": (lambda: classifier().SerializeToString()[:-40], (), "is not an ONNX file|cannot load"),
     "weights elsewhere": (with_external_weights, (), "stores its weights in external files"),
+    "constant elsewhere": (with_external_constant, (), "stores its weights in external files"),
+    "branch elsewhere": (with_external_branch, (), "stores its weights in external files"),
     "inputs": (with_two_inputs, (), "2 inputs (data, more)"),
     "dtype": (lambda: classifier(dtype=TensorProto.DOUBLE), (), "tensor(double)"),
     "another dtype": (classifier, ("--dtype", "uint8"), "has dtype float32, not uint8"),
@@ -187,10 +213,14 @@ def test_unsuitable_graph_is_rejected(
     run_import: Callable[..., int],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
     make: Callable[[], onnx.ModelProto | bytes],
     options: tuple[str, ...],
     words: str,
 ) -> None:
+    # ONNX Runtime would find this file.
+    (tmp_path / "weights.bin").write_bytes(b"secret" * 1000)
+    monkeypatch.chdir(tmp_path)
     assert run_import(make(), *options) == 1
     message = capsys.readouterr().err
     assert message.startswith("convserve-export: ")
