@@ -39,6 +39,8 @@ class Batcher:
         run: maps rows `(n, …)` to scores `(n, classes)`, n from 1 to `max_batch_size`.
         concat: joins the parts of a batch; called directly before `run`, in the same thread.
         max_batch_size: the maximum number of rows in a run; a longer request takes several runs.
+        max_batch_elements: the maximum number of elements in the rows of a run, of one row at least; for
+            rows of any size.
         max_queue_delay: seconds that a batch waits for rows that may not arrive.
         wait_per_row: seconds, per waiting row, that a batch waits for expected rows; see `BatchWindow`.
         executor: calls `run`; None calls it in the event loop, which suits an engine that is faster than the
@@ -53,6 +55,7 @@ class Batcher:
         *,
         concat: Concat = np.concatenate,
         max_batch_size: int,
+        max_batch_elements: int | None = None,
         max_queue_delay: float = 0.0,
         wait_per_row: float = 0.0,
         executor: Executor | None = None,
@@ -62,6 +65,7 @@ class Batcher:
         self._run = run
         self._concat = concat
         self._max_batch_size = max_batch_size
+        self._max_batch_elements = max_batch_elements
         self._window = BatchWindow(max_queue_delay, wait_per_row)
         self._executor = executor
         self._observe = observe
@@ -182,22 +186,26 @@ class Batcher:
         """Take the waiting rows that fit, and skip requests that were cancelled or have expired."""
         batch = Batch()
         room = self._max_batch_size
+        taken = 0
         now = time.perf_counter()
         while room and self._waiting:
             request = self._waiting[0]
             if not request.future.done():
                 if batch.parts and request.rows.shape[1:] != batch.parts[0].shape[1:]:
                     break  # the model has a dynamic input size; these rows go to the next batch
+                if self._max_batch_elements is not None and not batch.parts:
+                    room = min(room, max(1, self._max_batch_elements // request.rows[0].size))
                 part = request.take(room, now)
                 batch.requests.append(request)
                 batch.parts.append(part)
                 room -= len(part)
+                taken += len(part)
                 if request.rows_taken < len(request.rows):
                     break
             else:
                 self._count_waiting(-request.skip())
             self._waiting.popleft()
-        self._count_waiting(room - self._max_batch_size)
+        self._count_waiting(-taken)
         return batch
 
     def _count_waiting(self, change: int) -> None:

@@ -16,6 +16,9 @@ Rows = NDArray[np.uint8 | np.float32]
 Scores = NDArray[np.float32]
 
 NEVER = float("inf")
+# Scores of a batch that are larger are copied for each request: otherwise one request whose response is not
+# read would hold the scores of the others.
+MAX_SHARED_BYTES = 64 * 1024
 # libuv's clock counts milliseconds, so its timers may fire this much too early.
 TIMER_RESOLUTION = 1e-3
 
@@ -102,9 +105,11 @@ class Batch:
         if len(self.requests) == 1:
             self.requests[0].set_result(scores, seconds)
             return
+        large = scores.nbytes > MAX_SHARED_BYTES
         start = 0
         for request, part in zip(self.requests, self.parts, strict=True):
-            request.set_result(scores[start : start + len(part)], seconds)
+            own = scores[start : start + len(part)]
+            request.set_result(own.copy() if large else own, seconds)
             start += len(part)
 
 

@@ -69,6 +69,11 @@ def choose_provider(wanted: Literal["auto", "cpu", "cuda"]) -> Provider:
 class Engine:
     """An open session that maps one input to one output; with CUDA, all runs must use the same thread.
 
+    Args:
+        dynamic: whether the input has any height and width. On the CPU such a graph then runs without a
+            memory arena, which would keep the memory of the largest image, and without the blocked layout of
+            channels, which takes several times the memory of a few feature maps.
+
     Raises:
         InvalidModel: ONNX Runtime cannot open the file, or the graph has several inputs or lacks the output.
 
@@ -78,11 +83,14 @@ class Engine:
         row_seconds: the measured run time of one row; infinite before `warm_up`.
     """
 
-    def __init__(self, path: Path, output: str, provider: Provider, threads: int) -> None:
+    def __init__(
+        self, path: Path, output: str, provider: Provider, threads: int, *, dynamic: bool = False
+    ) -> None:
         self.provider: Provider = provider
         self.threads = threads
         self.row_seconds = float("inf")
-        self._session, self._can_capture = _open_session(path, provider, threads)
+        self._has_arena = not (dynamic and provider == "cpu")
+        self._session, self._can_capture = _open_session(path, provider, threads, dynamic=dynamic)
         self._cuda_graphs: CudaGraphs | None = None
         self._run_options: Any = None
         self._file_name = path.name
@@ -168,7 +176,7 @@ class Engine:
         Dozens of models may be idle, and their memory adds up. The first batches of each size allocate it
         again, once. Only the CPU's arena shrinks: nothing else needs the device's memory.
         """
-        if self.provider == "cpu":
+        if self.provider == "cpu" and self._has_arena:
             options = onnxruntime.RunOptions()
             options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
             self._session.run([self.output.name], {self.input.name: row}, options)
@@ -179,16 +187,18 @@ class Engine:
         return time.perf_counter() - started
 
 
-def _open_session(path: Path, provider: Provider, threads: int) -> tuple[onnxruntime.InferenceSession, bool]:
+def _open_session(
+    path: Path, provider: Provider, threads: int, *, dynamic: bool
+) -> tuple[onnxruntime.InferenceSession, bool]:
     """The session, and True if it captures CUDA graphs: all operators of the graph must run on the device."""
     if provider == "cuda":
         with suppress(InvalidModel):
-            return _create_session(path, provider, threads, capture=True), True
-    return _create_session(path, provider, threads, capture=False), False
+            return _create_session(path, provider, threads, capture=True, dynamic=dynamic), True
+    return _create_session(path, provider, threads, capture=False, dynamic=dynamic), False
 
 
 def _create_session(
-    path: Path, provider: Provider, threads: int, *, capture: bool
+    path: Path, provider: Provider, threads: int, *, capture: bool, dynamic: bool
 ) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -198,6 +208,9 @@ def _create_session(
     options.add_session_config_entry("session.load_model_format", "ONNX")
     # A spinning pool occupies the core that decodes the next images, and the CPU quota of a container.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if dynamic and provider == "cpu":
+        options.enable_cpu_mem_arena = False
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     providers = _providers(provider, capture=capture)
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=providers)

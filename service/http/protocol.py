@@ -27,6 +27,7 @@ from .connection_scope import connection_scope
 from .connection_slots import Slot
 from .connection_state import State
 from .flow_control import FlowControl
+from .input_buffer import InputBuffer
 from .request_cycle import RequestCycle
 from .request_parser import RequestParser
 from .response_bytes import CLOSE, Headers, ProtocolError
@@ -40,8 +41,6 @@ if TYPE_CHECKING:
 LINGER_SECONDS = 2.0
 # Reading pauses while this many bytes of a body wait for the application.
 MAX_UNREAD_BYTES = 64 * 1024
-# Bytes that may hold many small requests are parsed in pieces, until a request has to wait for another.
-PIECE_BYTES = 64 * 1024
 EVICTED = "the server needs the memory of this slow request for others; try again later"
 # Memory of a request without its head and body: its scope, its task and the objects of the application.
 REQUEST_BYTES = 4096
@@ -80,8 +79,8 @@ class HttpProtocol(asyncio.Protocol):
         self._arriving: RequestCycle | None = None  # the request whose body is arriving
         self._running: RequestCycle | None = None
         self._pipeline: deque[RequestCycle] = deque()
-        self._unparsed = b""  # bytes that arrived behind a request of the pipeline
         self._account: Account  # holds the bytes that belong to no request
+        self._input: InputBuffer
         self.body_bytes = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -91,6 +90,7 @@ class HttpProtocol(asyncio.Protocol):
         client = self._scope["client"]
         self._account = self._pool.budget.account(address_identity(client[0] if client else ""))
         self.flow = FlowControl(transport, self._account)
+        self._input = InputBuffer(self, self._parser, self._account, self.flow)
         self._connections.add(self)
         self._time_limits.restart(self._loop.time())
         self._slot.close = self._close_idle
@@ -116,43 +116,19 @@ class HttpProtocol(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._state in (State.REJECTED, State.LAST_RESPONSE):
             return
-        if self._unparsed:
-            self._hold(data)
-        else:
-            self._parse(data)
-
-    def _parse(self, data: bytes) -> None:
-        """Parse up to the end of the data, or up to the piece in which a request has to wait."""
         try:
-            while True:
-                if self._state is State.IDLE:
-                    self._enter(State.HEAD)
-                    self._parser.begin_head()
-                if len(data) <= PIECE_BYTES or self._state is not State.HEAD:
-                    self._parser.feed(data)
-                    return
-                self._parser.feed(data[:PIECE_BYTES])
-                data = data[PIECE_BYTES:]
-                if self._pipeline:
-                    self._hold(data)
-                    return
-        except ProtocolError as error:
+            self._input.feed(data)
+        except (ProtocolError, BudgetExceeded, PayloadTooLarge) as error:
             self._reject(error)
-        except (BudgetExceeded, PayloadTooLarge) as error:
-            self._reject(_too_many_bytes(error))
-
-    def _hold(self, data: bytes) -> None:
-        self._account.charge(len(data))
-        self._unparsed += data
 
     def continue_reading(self) -> None:
         """Parse and read further, unless requests of the pipeline wait."""
-        if self._unparsed and not self._pipeline:
-            data, self._unparsed = self._unparsed, b""
-            self._account.release(len(data))
-            self._parse(data)
-        if not (self._pipeline or self._unparsed):
-            self.flow.resume_reading()
+        if self._state in (State.REJECTED, State.LAST_RESPONSE):
+            return
+        try:
+            self._input.resume()
+        except (ProtocolError, BudgetExceeded, PayloadTooLarge) as error:
+            self._reject(error)
 
     def pause_writing(self) -> None:
         if self.flow.pause_writing():
@@ -209,8 +185,22 @@ class HttpProtocol(asyncio.Protocol):
     # Requests
 
     @property
+    def is_idle(self) -> bool:
+        return self._state is State.IDLE
+
+    @property
     def reads_head(self) -> bool:
         return self._state is State.HEAD
+
+    @property
+    def is_full(self) -> bool:
+        """True if a received request waits for an earlier one."""
+        return bool(self._pipeline)
+
+    def begin_request(self) -> None:
+        """Expect the head of a request, at the start of the next bytes."""
+        self._enter(State.HEAD)
+        self._parser.begin_head()
 
     def _enter(self, state: State) -> None:
         self._state = state
@@ -352,7 +342,7 @@ class HttpProtocol(asyncio.Protocol):
     def _evict_upload(self) -> None:
         """Reject the request whose body is arriving, to make room for others."""
         cycle = self._arriving
-        self._reject(_too_many_bytes(BudgetExceeded(EVICTED, retry_after=1.0)))
+        self._reject(BudgetExceeded(EVICTED, retry_after=1.0))
         if cycle is not None:
             cycle.account.close()
 
@@ -360,11 +350,12 @@ class HttpProtocol(asyncio.Protocol):
         for cycle in self._pipeline:
             cycle.account.close()
         self._pipeline.clear()
-        self._account.release(len(self._unparsed))
-        self._unparsed = b""
+        self._input.clear()
 
-    def _reject(self, error: ProtocolError) -> None:
+    def _reject(self, error: ProtocolError | BudgetExceeded | PayloadTooLarge) -> None:
         """Send an error response, unless another response prevents it, and ignore further input."""
+        if not isinstance(error, ProtocolError):
+            error = _too_many_bytes(error)
         self._pool.rejections.count(error.reason)
         if self._state in (State.DISCARDING, State.LINGERING):  # the response is already sent
             self.transport.close()

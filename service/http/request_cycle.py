@@ -88,7 +88,10 @@ class RequestCycle:
         """Call the application, and complete the response if it does not."""
         try:
             await app(self.scope, self.receive, self.send)
-        except asyncio.CancelledError:  # the shutdown timeout has passed
+        except asyncio.CancelledError:
+            if self.disconnected:  # the client left before it had read its response
+                return
+            # The shutdown timeout has passed.
             logger.warning("%s %s was cancelled", self.scope["method"], self.scope["path"])
         except Exception:
             logger.exception("the application failed on %s %s", self.scope["method"], self.scope["path"])

@@ -35,12 +35,14 @@ class RequestParser:
     Attributes:
         url: the target of the request that is arriving, as sent.
         headers: its headers, their names in lower case.
+        chunked: whether the body arrives in chunks.
         expects_continue: whether the client waits for "100 Continue" before it sends the body.
     """
 
     def __init__(self, connection: HttpProtocol, limits: ConnectionLimits) -> None:
         self.url = b""
         self.headers: list[tuple[bytes, bytes]] = []
+        self.chunked = False
         self.expects_continue = False
         self._connection = connection
         self._limits = limits
@@ -79,7 +81,7 @@ class RequestParser:
         """Start counting the bytes of a head, which is the next to be parsed."""
         self._other_bytes = 0
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: bytes | memoryview) -> None:
         """Parse a chunk.
 
         Raises:
@@ -135,7 +137,7 @@ class RequestParser:
         self._connection.on_head()
         self.url = b""
         self.headers = []
-        self.expects_continue = False
+        self.chunked = self.expects_continue = False
 
     def on_url(self, url: bytes) -> None:
         self.url += url
@@ -146,6 +148,8 @@ class RequestParser:
         name = name.lower()
         if name == b"expect" and value.lower() == b"100-continue":
             self.expects_continue = True
+        elif name == b"transfer-encoding":
+            self.chunked = True
         self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
@@ -166,7 +170,7 @@ class RequestParser:
         parser.set_dangerous_leniencies(lenient_data_after_close=True)
         return parser
 
-    def _ignore_upgrade(self, rest: bytes) -> None:
+    def _ignore_upgrade(self, rest: bytes | memoryview) -> None:
         """Parse the request again, without its offer to upgrade to another protocol.
 
         Java's client offers HTTP/2 with its first request. The parser ends the request at the

@@ -30,6 +30,10 @@ from .model import LoadedModel
 # faster one, waking the other threads costs as much as they save.
 HEAVY_ROW_SECONDS = 2e-3
 
+# Elements of the rows in one run of a network that takes images of any size. Larger batches are not faster,
+# and take several times as much memory as all of their images.
+MAX_BATCH_ELEMENTS = 256 * 1024
+
 # A run this short is called in the event loop: a handover to a thread and back takes as long.
 INLINE_ROW_SECONDS = 5e-4
 
@@ -89,6 +93,7 @@ class Loader:
                 engine.run,
                 concat=engine.concat,
                 max_batch_size=manifest.max_batch_size,
+                max_batch_elements=MAX_BATCH_ELEMENTS if manifest.input.dynamic else None,
                 max_queue_delay=self.max_queue_delay,
                 wait_per_row=_wait_per_row(engine, executor),
                 executor=executor,
@@ -140,7 +145,8 @@ class Loader:
         return engine, thread or _executor(engine, manifest)
 
     def _open(self, path: Path, manifest: Manifest, threads: int) -> Engine:
-        engine = Engine(path, manifest.output.name, self.provider, threads)
+        dynamic = manifest.input.dynamic
+        engine = Engine(path, manifest.output.name, self.provider, threads, dynamic=dynamic)
         _check_tensors(engine, manifest)
         return engine
 

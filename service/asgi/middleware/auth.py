@@ -6,7 +6,10 @@ from collections.abc import Callable
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from ...client_budget import Account
+from ...client_budget.identity import key_identity
 from ...errors import ConvserveError, Unauthenticated
+from ...http.scope_extensions import ACCOUNT
 from ...protocols.shared.responses import error_response
 from ...security.authorization import Authorizer, presented_key
 from ..dispatch import Found
@@ -33,11 +36,14 @@ class Authentication:
                 elif name == b"x-api-key":
                     x_api_key.append(value)
             try:
-                self._authorizer.authorize(presented_key(authorization, x_api_key), needed)
+                key = self._authorizer.authorize(presented_key(authorization, x_api_key), needed)
             except ConvserveError as error:
                 response = error_response(error)
                 if isinstance(error, Unauthenticated):
                     response.headers["WWW-Authenticate"] = 'Bearer realm="convserve"'
                 await response(scope, receive, send)
                 return
+            account: Account | None = scope.get(ACCOUNT)
+            if account is not None:
+                account.identify(key_identity(key.name))
         await self._app(scope, receive, send)

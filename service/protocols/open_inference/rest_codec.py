@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -10,6 +11,7 @@ import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 from pydantic_core import to_json
 
+from ...batching.pending_request import Scores
 from ...config.limits import JsonLimits
 from ...errors import InvalidInput, shown
 from ...inference.model import LoadedModel
@@ -190,7 +192,7 @@ def write_response(
         if output.scores is not None and not output.binary:
             check_json_size(output.scores, model.manifest)
     document: dict[str, Any] = {"id": request.id, "model_name": model.name, "model_version": model.version}
-    if any(output.scores is not None and not np.isfinite(output.scores).all() for output in outputs):
+    if not all(_is_finite(output.scores) for output in outputs if output.scores is not None):
         document["parameters"] = {"non_finite_as": "null"}  # JSON cannot represent them
     head = to_json(document | {"outputs": described}, inf_nan_mode="null")
     tail = [output.as_bytes() for output in outputs if output.binary]
@@ -198,6 +200,11 @@ def write_response(
         return head, [], [JSON_CONTENT_TYPE]
     headers = [(b"content-type", b"application/octet-stream"), (RAW_HEADER_LENGTH, b"%d" % len(head))]
     return head, tail, headers
+
+
+def _is_finite(scores: Scores) -> bool:
+    """True if no score is infinite or NaN; the sum takes no memory, and cannot overflow."""
+    return math.isfinite(scores.sum(dtype=np.float64))
 
 
 def _describe(output: OutputTensor) -> dict[str, Any]:

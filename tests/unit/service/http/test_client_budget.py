@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from starlette.types import Receive, Scope, Send
 
 from service.http.connection_state import State
-from service.http.protocol import PIECE_BYTES, REQUEST_BYTES
+from service.http.input_buffer import PIECE_BYTES
+from service.http.protocol import REQUEST_BYTES
 from service.http.request_cycle import SLICE_BYTES
 from service.http.scope_extensions import ACCOUNT
 from service.http.time_limits import RATE_SECONDS
