@@ -34,6 +34,7 @@ from ..security.api_keys import ApiKeyStore
 from ..security.authorization import Authorizer
 from ..security.rate_limiter import RateLimiter
 from ..security.tls import Tls, TlsFiles
+from ..system.allocator import return_large_blocks
 from ..telemetry.rejections import RejectionCounters
 from ..telemetry.request_log import RequestLog
 from .periodic_tasks import PeriodicTasks
@@ -218,6 +219,7 @@ def serve(
     Raises:
         ConfigurationError, NothingToServe: the server cannot start.
     """
+    return_large_blocks()
     # Pillow's warnings about metadata contain text from the image, which the client chooses.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     # The _created series would double the number of counter series.

@@ -16,10 +16,10 @@ from PIL import Image
 from tests.support.http.client import post
 from tests.support.http.raw_http import chunk, connected, head, read_response
 from tests.support.models.gray_classifier import image, level
-from tests.support.server.metrics_page import MetricsPage
-from tests.support.server.procfs import needs_procfs
+from tests.support.server.metrics_page import MetricsPage, scrape_until
+from tests.support.server.procfs import memory, needs_procfs
 from tests.support.server.server_process import ServerProcess
-from tests.support.server.watched import MAX_GROWTH, MEBIBYTE, assert_harmless
+from tests.support.server.watched import MAX_GROWTH, MEBIBYTE, assert_harmless, watched
 
 pytestmark = [needs_procfs, pytest.mark.measures]
 
@@ -118,6 +118,19 @@ def test_unread_feature_maps(server: ServerProcess, side: int, clients: int, gro
                 attacker.recv(12)
 
     assert_harmless(server, attack, growth=growth)
+
+
+def test_memory_is_returned_after_an_attack(server: ServerProcess) -> None:
+    request = maps_request(724)
+    with watched(server) as watch:
+        with ExitStack() as stack:
+            attackers = [stack.enter_context(connected(server)) for _ in range(40)]
+            for attacker in attackers:
+                attacker.sendall(request)
+            for attacker in attackers:
+                attacker.recv(12)
+        scrape_until(server.url, MetricsPage.is_idle)
+    assert memory(server.pid, "VmRSS") < watch.report.start + 60 * MEBIBYTE
 
 
 def test_half_sent_bodies_do_not_lock_out_others(server: ServerProcess) -> None:

@@ -1,0 +1,23 @@
+"""Settings of the C library's memory allocator."""
+
+from __future__ import annotations
+
+import ctypes
+
+# Parameters of mallopt(3) in glibc.
+M_TRIM_THRESHOLD = -1
+M_MMAP_THRESHOLD = -3
+# Larger blocks, such as images and bodies, are mapped, and returned to the system when they are freed. By
+# default glibc raises this threshold up to 32 MiB, keeps such blocks in its heap, and fragments it.
+MMAP_BYTES = 1024 * 1024
+# Free memory at the end of the heap that is kept.
+TRIM_BYTES = 8 * 1024 * 1024
+
+
+def return_large_blocks() -> bool:
+    """Make the allocator return large freed blocks to the system; False if it is not glibc's."""
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):  # another C library, or another system
+        return False
+    return bool(mallopt(M_MMAP_THRESHOLD, MMAP_BYTES) and mallopt(M_TRIM_THRESHOLD, TRIM_BYTES))
