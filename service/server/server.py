@@ -190,9 +190,12 @@ class Components:
         tls = None if tls_files is None else Tls(tls_files)
         return cls(service, rejections, api_keys, authorizer, tracing, request_log, tls)
 
-    def publish_readiness(self) -> None:
-        """Write the readiness of this worker to its metric, which other workers read on a scrape."""
-        self.service.telemetry.ready.set(float(self.service.plane.registry.ready))
+    def publish_state(self) -> None:
+        """Write the state of this worker to its metrics, which other workers read on a scrape."""
+        telemetry, budget = self.service.telemetry, self.service.budget
+        telemetry.ready.set(float(self.service.plane.registry.ready))
+        telemetry.client_bytes.set(budget.held)
+        telemetry.client_budget.set(budget.limit)
 
     def close(self) -> None:
         if self.tracing is not None:
@@ -266,7 +269,7 @@ def build_server(settings: Settings, components: Components, endpoints: Endpoint
     server.refresh = PeriodicTasks(
         [
             partial(connections.check, server.server_state),
-            components.publish_readiness,
+            components.publish_state,
             *(part.refresh for part in (components.api_keys, tls) if part is not None),
         ]
     )
@@ -315,7 +318,7 @@ def _on_started(
     # Objects loaded so far are never freed, so the garbage collector need not scan them.
     gc.freeze()
     gc.enable()
-    components.publish_readiness()
+    components.publish_state()
     announce(StartupBanner.of(components.service.plane.registry))
     if parent_alive is None:
         return

@@ -134,6 +134,13 @@ class ServerMetrics:
             merge="max",
         )
         self.ready = collector.gauge("ready_workers", "Workers that are ready.").labels()
+        self.client_bytes = collector.gauge(
+            "client_bytes",
+            "Bytes held for clients: requests, decoded images and responses; updated once a second.",
+        ).labels()
+        self.client_budget = collector.gauge(
+            "client_budget_bytes", "Bytes that may be held for clients, over all workers."
+        ).labels()
         self._confidence = collector.histogram(
             "prediction_confidence",
             "Probability of the predicted label.",
