@@ -48,10 +48,10 @@ def lower_priority() -> None:
 
 
 def main(name: str, http_port: str, grpc_port: str, source: str) -> None:
-    lower_priority()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     attack = attack_of(name)()
+    lower_priority()
     attacker = Attacker(("127.0.0.1", int(http_port)), ("127.0.0.1", int(grpc_port)), source)
     print("ready", flush=True)
     sys.stdin.readline()

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from tests.attack.polite import Answers
 from tests.attack.polite_process import Observed, Probed
 from tests.attack.worker_memory import WorkerMemory, memory_of_workers
 from tests.support.server.server_process import FREE_GRPC_PORT, ROOT, ServerProcess
+from tests.support.watcher.process_tree import cpu_seconds
 
 FIRST_SOURCE = 10
 SHUTDOWN = float(Settings.model_fields["shutdown_timeout_s"].default)
@@ -51,19 +52,26 @@ class Plan:
 
 def run(plan: Plan, models: Path | None = None) -> Figures:
     with _server(plan, models) as server:
+        _say("polite clients alone")
         with _clients(server):
             time.sleep(plan.warm_up)
         start = memory_of_workers(server.pid)
+        _say("attackers prepare")
         with (
             WorkerMemory(server.pid) as memory,
             _clients(server) as observed,
             _attackers(server, plan.attacks) as played,
         ):
+            _say(f"attack of {plan.seconds:g} s")
+            used = _cpu_seconds(start)
             time.sleep(plan.seconds)
+            used = _cpu_seconds(start) - used
+        _say(f"{plan.settle:g} s without clients")
         time.sleep(plan.settle)
         end = memory_of_workers(server.pid)
         with _attackers(server, plan.attacks):
             time.sleep(plan.last)
+            _say("SIGTERM in the middle of another attack")
             shutdown, exit_code = _shut_down(server)
         tracebacks = server.stderr.text.count("Traceback")
     workers = [WorkerFigures(pid, size, memory.peaks[pid], end.get(pid, 0)) for pid, size in start.items()]
@@ -74,6 +82,7 @@ def run(plan: Plan, models: Path | None = None) -> Figures:
         observed=observed[0],
         control=_control(plan, share, models) if plan.control else None,
         workers=workers,
+        server_cpu_seconds=used,
         replaced=len(start.keys() - end.keys()),
         shutdown=shutdown,
         max_shutdown=SHUTDOWN + SHUTDOWN_GRACE,
@@ -82,9 +91,14 @@ def run(plan: Plan, models: Path | None = None) -> Figures:
     )
 
 
+def _cpu_seconds(pids: Iterable[int]) -> float:
+    return sum(map(cpu_seconds, pids))
+
+
 def _control(plan: Plan, share: float, models: Path | None) -> Observed:
     """The clients of a server that is not attacked, while spinners use `share` cores."""
     spinners = os.cpu_count() or 1
+    _say(f"control run of {plan.control:g} s")
     with _server(plan, models) as server, ExitStack() as stack:
         with _clients(server):
             time.sleep(plan.warm_up)
@@ -165,6 +179,10 @@ def _result(process: subprocess.Popen[str]) -> Any:
     assert process.stdout is not None
     process.stdin.close()
     return json.loads(process.stdout.read())
+
+
+def _say(stage: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {stage}", file=sys.stderr, flush=True)
 
 
 def _shut_down(server: ServerProcess) -> tuple[float, int]:

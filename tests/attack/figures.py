@@ -35,6 +35,7 @@ class Figures:
     Attributes:
         seconds: the length of the attack.
         observed, control: the clients during the attack, and while spinners use the attackers' time.
+        server_cpu_seconds: of the workers during the attack, for attackers and polite clients.
         replaced: the number of workers that ended.
         shutdown: the time from SIGTERM to the end of the server, and its limit.
         tracebacks: the number of tracebacks in the server's log.
@@ -45,6 +46,7 @@ class Figures:
     observed: Observed
     control: Observed | None
     workers: Sequence[WorkerFigures]
+    server_cpu_seconds: float
     replaced: int
     shutdown: float
     max_shutdown: float
@@ -94,9 +96,11 @@ def _memory(figures: Figures) -> Iterator[str]:
 
 def _end(figures: Figures) -> Iterator[str]:
     if figures.shutdown > figures.max_shutdown:
-        yield f"the server ended {figures.shutdown:.1f} s after SIGTERM; at most {figures.max_shutdown:g}"
+        yield f"the workers used {figures.server_cpu_seconds:.1f} s of processor time during the attack"
+    yield f"the server ended {figures.shutdown:.1f} s after SIGTERM; at most {figures.max_shutdown:g}"
     if figures.exit_code != -15:
-        yield f"the server ended with {figures.exit_code}; expected is the end by SIGTERM"
+        yield f"the workers used {figures.server_cpu_seconds:.1f} s of processor time during the attack"
+    yield f"the server ended with {figures.exit_code}; expected is the end by SIGTERM"
     if figures.tracebacks:
         yield f"the server logged {figures.tracebacks} tracebacks"
 
@@ -141,6 +145,7 @@ def _server_lines(figures: Figures) -> Iterator[str]:
             f"worker {worker.pid}: {_mebibytes(worker.start)} MiB at the start, at most "
             f"{_mebibytes(peak):+} MiB, {_mebibytes(end):+} MiB after the attack"
         )
+    yield f"the workers used {figures.server_cpu_seconds:.1f} s of processor time during the attack"
     yield f"the server ended {figures.shutdown:.1f} s after SIGTERM, with {figures.exit_code}"
 
 

@@ -20,6 +20,7 @@ HELD = Figures(
     observed=OBSERVED,
     control=Observed({"small images": Answers([0.001] * 99)}, {}),
     workers=[WORKER],
+    server_cpu_seconds=90.0,
     replaced=0,
     shutdown=3.0,
     max_shutdown=32.0,
@@ -75,4 +76,4 @@ def test_table_names_each_attack_and_client() -> None:
     lines = table(HELD).splitlines()
     assert lines[1].split() == ["trailers", "3", "1.5", "3", "431"]
     assert lines[5].split() == ["small", "images", "99", "0", "2.0", "2.0", "1.0,", "1.0", "2.00"]
-    assert lines[-2].endswith("100 MiB at the start, at most +600 MiB, +50 MiB after the attack")
+    assert lines[-3].endswith("100 MiB at the start, at most +600 MiB, +50 MiB after the attack")

@@ -9,6 +9,7 @@ from pathlib import Path
 PROC = Path("/proc")
 REFRESH = 0.2  # seconds after which the descendants are looked for again
 PAGE = os.sysconf("SC_PAGESIZE")
+TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class ProcessTree:
@@ -33,6 +34,15 @@ def private_bytes(pid: int) -> int:
     except (FileNotFoundError, ProcessLookupError):
         return 0
     return (int(resident) - int(shared)) * PAGE
+
+
+def cpu_seconds(pid: int) -> float:
+    """Processor time of a process; 0 once it has ended."""
+    try:
+        fields = (PROC / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / TICKS
 
 
 def _descendants(root: int) -> list[int]:
