@@ -96,10 +96,8 @@ def _memory(figures: Figures) -> Iterator[str]:
 
 def _end(figures: Figures) -> Iterator[str]:
     if figures.shutdown > figures.max_shutdown:
-        yield f"the workers used {figures.server_cpu_seconds:.1f} s of processor time during the attack"
-    yield f"the server ended {figures.shutdown:.1f} s after SIGTERM; at most {figures.max_shutdown:g}"
+        yield f"the server ended {figures.shutdown:.1f} s after SIGTERM; at most {figures.max_shutdown:g}"
     if figures.exit_code != -15:
-        yield f"the workers used {figures.server_cpu_seconds:.1f} s of processor time during the attack"
     yield f"the server ended with {figures.exit_code}; expected is the end by SIGTERM"
     if figures.tracebacks:
         yield f"the server logged {figures.tracebacks} tracebacks"
