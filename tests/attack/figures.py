@@ -98,7 +98,7 @@ def _end(figures: Figures) -> Iterator[str]:
     if figures.shutdown > figures.max_shutdown:
         yield f"the server ended {figures.shutdown:.1f} s after SIGTERM; at most {figures.max_shutdown:g}"
     if figures.exit_code != -15:
-    yield f"the server ended with {figures.exit_code}; expected is the end by SIGTERM"
+        yield f"the server ended with {figures.exit_code}; expected is the end by SIGTERM"
     if figures.tracebacks:
         yield f"the server logged {figures.tracebacks} tracebacks"
 
