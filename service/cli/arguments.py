@@ -17,6 +17,7 @@ _MODEL_SETTINGS = (
     "provider",
     "threads",
     "max_pixels",
+    "max_decode_bytes",
     "log_level",
     "log_format",
 )

@@ -139,7 +139,7 @@ class Settings(BaseModel):
     queue_limit: PositiveInt = _setting(
         Group.ADMISSION,
         "Images of each model version that may be in flight: admitted and not yet answered. A request beyond "
-        "it gets 429.",
+        "it gets 429. The last eighth is reserved for clients with few images in flight.",
         default=1024,
     )
     max_queue_wait_ms: PositiveFloat = _setting(
@@ -193,6 +193,17 @@ class Settings(BaseModel):
         "Pixels of one image, read from its header before it is decoded. A larger image gets 400.",
         default=50_000_000,
         le=178_956_970,  # Pillow's own limit
+    )
+    max_request_pixels: PositiveInt = _setting(
+        Group.IMAGES,
+        "Pixels of all images of a request together, read from their headers. More get 413.",
+        default=500_000_000,
+    )
+    max_decode_bytes: PositiveInt = _setting(
+        Group.IMAGES,
+        "Bytes of memory for decoding an image, computed from its header; one that needs more gets 413. The "
+        "large images that a worker decodes at a time fit in it together.",
+        default=256 * MEBIBYTE,
     )
     decode_timeout_ms: PositiveFloat = _setting(
         Group.IMAGES,

@@ -1,4 +1,4 @@
-"""Decodes an encoded image into an array of the model's input. Only this module and `resize` import PIL.
+"""Decodes an encoded image into an array of the model's input.
 
 Only the plugins listed here are loaded. They are called directly and not through `Image.open`, which reports
 oversized images through process-wide warnings and a process-wide limit before the size can be read.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+import struct
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,15 +25,21 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from ..errors import InvalidImage
+from ..errors import InvalidImage, PayloadTooLarge
 from ..repository.manifest import InputSpec
-from .decompression_guards import LimitedSource, check_bombs, check_size, recognise
-from .polarity import Pixels, is_light
-from .resize import draft, resize
+from .decompression_guards import LimitedSource, recognise
+from .flatten import PART_PIXEL_BYTES, PART_PIXELS, flatten, flatten_and_resize, load, part_size
+from .image_header import ImageHeader, read_header
+from .polarity import Pixels, is_light, padded
+from .resize import as_pixels, draft, draft_scale, resize, resize_plan
 
 # Limits of reads for the header of a file, and for the rest of it.
 HEADER_READS = 10_000
 BODY_READS = 200_000
+
+PIXEL_BYTES = 4  # of Pillow's images of three channels
+# A resized image is copied to an array of bytes, which is inverted, transposed and normalised.
+ROW_SAMPLE_BYTES = 1 + 1 + 1 + 4
 
 
 class _FirstFrame(GifImageFile):
@@ -58,8 +65,14 @@ _PLUGINS: Mapping[str, type[ImageFile.ImageFile]] = MappingProxyType(
     }
 )
 
-WHITE_IS_ZERO = 0  # the default of the tag PhotometricInterpretation
-
+_TURNS = frozenset(
+    {
+        Image.Transpose.TRANSPOSE,
+        Image.Transpose.ROTATE_270,
+        Image.Transpose.TRANSVERSE,
+        Image.Transpose.ROTATE_90,
+    }
+)
 # By EXIF orientation: the rotation that makes the stored image upright.
 _TRANSPOSES: Mapping[object, Image.Transpose] = MappingProxyType(
     {
@@ -91,9 +104,10 @@ class OpenedImage:
 class Decoder:
     """Decodes images into the input that `spec` describes. Immutable and thread-safe."""
 
-    def __init__(self, spec: InputSpec, *, max_pixels: int) -> None:
+    def __init__(self, spec: InputSpec, *, max_pixels: int, max_decode_bytes: int = 1 << 28) -> None:
         self._spec = spec
         self._max_pixels = max_pixels
+        self._max_decode_bytes = max_decode_bytes
         self._scale = None if spec.scale is None else np.float32(spec.scale)
         channelwise = (-1,) if spec.layout == "NHWC" else (-1, 1, 1)
         self._mean = None if spec.mean is None else np.array(spec.mean, np.float32).reshape(channelwise)
@@ -103,27 +117,74 @@ class Decoder:
         """An uninitialised array for `count` decoded images; the size of `spec` must not be dynamic."""
         return np.empty((count, *self._spec.shape), self._spec.dtype)
 
-    def open(self, data: bytes) -> OpenedImage:
-        """Read only the header.
+    def inspect(self, data: bytes) -> ImageHeader:
+        """Read the size and the cost of an image without Pillow.
 
         Raises:
-            InvalidImage: the format is unknown, the header is damaged, or there are too many pixels.
+            InvalidImage: the format is unknown, the header is damaged, or the image is too large.
+            PayloadTooLarge: decoding it needs too much memory.
         """
         image_format = recognise(data)
         try:
-            check_bombs(image_format, data, self._max_pixels)
+            header = read_header(image_format, data, self._max_pixels)
+        except struct.error as error:
+            raise self._invalid(image_format, error) from error
+        if header.pixels > PART_PIXELS or header.codec_bytes > PART_PIXELS:
+            needed = self.decode_bytes(header)
+            if needed > self._max_decode_bytes:
+                raise PayloadTooLarge(
+                    f"decoding the {image_format} of {header.width}x{header.height} pixels needs "
+                    f"{needed:,} bytes of memory; at most {self._max_decode_bytes:,} are allowed"
+                )
+        return header
+
+    def decode_bytes(self, header: ImageHeader) -> int:
+        """The bytes of memory that decoding an image needs at most."""
+        spec = self._spec
+        width, height = header.width, header.height
+        if header.format == "JPEG":
+            scale = draft_scale((width, height), spec)
+            width, height = -(-width // scale), -(-height // scale)
+        pixels = width * height
+        needed = pixels * header.pixel_bytes + header.codec_bytes
+        if pixels <= PART_PIXELS:
+            return needed + max(pixels, 1) * PART_PIXEL_BYTES + self._row_bytes(pixels)
+        plan = resize_plan((width, height), spec)
+        across, down = plan.factor
+        rows = -(-height // down)
+        reduced = -(-width // across) * rows * PIXEL_BYTES
+        between = plan.size[0] * rows * PIXEL_BYTES  # Pillow resizes in one direction after the other
+        columns, part_rows = part_size(width, plan.factor)
+        part = columns * part_rows * PART_PIXEL_BYTES
+        # An image on its side is resized to the other sides.
+        return needed + reduced + 2 * between + part + self._row_bytes(pixels)
+
+    def _row_bytes(self, pixels: int) -> int:
+        """The bytes of all arrays between the resized image and the row; `pixels` if the size is dynamic."""
+        spec = self._spec
+        area = pixels if spec.height is None or spec.width is None else spec.height * spec.width
+        return area * (spec.channels * ROW_SAMPLE_BYTES + PIXEL_BYTES)
+
+    def open(self, data: bytes, header: ImageHeader | None = None) -> OpenedImage:
+        """Read only the header, which `inspect` may have returned.
+
+        Raises:
+            InvalidImage: the format is unknown, the header is damaged, or there are too many pixels.
+            PayloadTooLarge: decoding the image needs too much memory.
+        """
+        header = header or self.inspect(data)
+        try:
             # A file this small cannot exceed the limit of reads, and a plain buffer is faster.
             small = len(data) <= HEADER_READS
             source = io.BytesIO(data) if small else LimitedSource(data, reads=HEADER_READS)
-            image = _PLUGINS[image_format](source)
-        except InvalidImage:
-            raise
+            image = _PLUGINS[header.format](source)
         except Exception as error:  # see decode
-            raise self._invalid(image_format, error) from error
-        check_size(*image.size, self._max_pixels)
+            raise self._invalid(header.format, error) from error
+        if image.width * image.height != header.pixels:
+            raise InvalidImage(f"the {header.format} is truncated or corrupt: its headers differ in size")
         if isinstance(source, LimitedSource):
             source.reads = BODY_READS
-        return OpenedImage(image_format, image.width * image.height, image)
+        return OpenedImage(header.format, header.pixels, image)
 
     def decode(self, image: OpenedImage) -> Pixels | NDArray[np.float32]:
         """The image as a C-contiguous array of `spec.shape` and `spec.dtype`, which may be read-only.
@@ -132,20 +193,35 @@ class Decoder:
             InvalidImage: the image is truncated or corrupt.
         """
         # The image is not closed, to save time: it holds only memory, which its last reference frees.
+        source, spec = image.image, self._spec
         try:
-            draft(image.image, self._spec)
-            upright = _upright(_opaque(image.image), image.image)
-            coloured = _with_channels(upright, self._spec.channels)
+            draft(source, spec)
+            loaded = load(source)
+            transpose = _transpose(source)
+            if loaded.width * loaded.height <= PART_PIXELS:
+                plain = flatten(loaded, source, spec.channels)
+                if transpose is not None:
+                    plain = plain.transpose(transpose)
+                if plain.size != (spec.width, spec.height):
+                    plain = resize(plain, resize_plan(plain.size, spec))
+            else:
+                # Rotating the small result instead of the large image changes its pixels by about one of 255.
+                plan = resize_plan(loaded.size, spec, turned=transpose in _TURNS)
+                plain = flatten_and_resize(loaded, source, spec.channels, plan)
+                if transpose is not None:
+                    plain = plain.transpose(transpose)
         except Exception as error:
             # Pillow raises a dozen kinds of exceptions on damaged bytes, and each plugin its own. Here any of
             # them means that the image is invalid.
             raise self._invalid(image.format, error) from error
-        pixels = resize(coloured, self._spec)
-        if self._spec.polarity and is_light(pixels) == (self._spec.polarity == "light-on-dark"):
+        pixels = as_pixels(plain)
+        if spec.height is not None and spec.width is not None and plain.size != (spec.width, spec.height):
+            pixels = padded(pixels, spec.height, spec.width)
+        if spec.polarity and is_light(pixels) == (spec.polarity == "light-on-dark"):
             pixels = 255 - pixels
-        if self._spec.layout == "NCHW":
+        if spec.layout == "NCHW":
             pixels = np.ascontiguousarray(pixels.transpose(2, 0, 1))
-        return pixels if self._spec.dtype == "uint8" else self._normalised(pixels)
+        return pixels if spec.dtype == "uint8" else self._normalised(pixels)
 
     def _normalised(self, pixels: Pixels) -> NDArray[np.float32]:
         values = pixels.astype(np.float32)
@@ -165,78 +241,11 @@ class Decoder:
         return InvalidImage(f"the {image_format} is truncated or corrupt" + (f": {reason}" if plain else ""))
 
 
-def _opaque(image: ImageFile.ImageFile) -> Image.Image:
-    """`image` decoded to mode L or RGB, with transparent pixels on white."""
-    if "transparency" in image.info:
-        _scale_key_colour(image)
-    image.load()
-    if image.mode.startswith(("I", "F")):
-        return _eight_bits(image)
-    if image.has_transparency_data:
-        plain = image.convert("LA") if image.mode == "La" else image
-        layer = plain if plain.mode == "RGBA" else plain.convert("RGBA")
-        canvas = Image.new("RGB", layer.size, (255, 255, 255))
-        canvas.paste(layer, mask=layer)
-        return canvas
-    return _with_channels(image, 1 if image.mode in ("1", "L") else 3)
-
-
-def _with_channels(image: Image.Image, channels: int) -> Image.Image:
-    mode = "L" if channels == 1 else "RGB"
-    return image if image.mode == mode else image.convert(mode)
-
-
-def _scale_key_colour(image: ImageFile.ImageFile) -> None:
-    # Pillow scales the pixels of these PNGs to eight bits, but not their transparent colour.
-    key = image.info["transparency"]
-    match image.tile[0].args:
-        case "L;2":
-            image.info["transparency"] = (key & 3) * 85
-        case "L;4":
-            image.info["transparency"] = (key & 15) * 17
-        case "RGB;16B":
-            image.info["transparency"] = tuple(value >> 8 for value in key)
-
-
-def _eight_bits(image: ImageFile.ImageFile) -> Image.Image:
-    """An image of one channel of more than eight bits, which Pillow would clip, as mode L."""
-    tags = image.tag_v2 if isinstance(image, TiffImageFile) else {}
-    if image.mode.startswith("I;16"):
-        # The upper eight bits, as Pillow does with 16-bit colour: exact for 8-bit images that were widened by
-        # a factor of 257 or 256.
-        values = np.asarray(image)
-        bits = tags.get(Tag.BitsPerSample, (16,))[0]
-        grey = (values >> (bits - 8)).astype(np.uint8)
-        if "transparency" in image.info:
-            grey[values == image.info["transparency"]] = 255
-    else:
-        whites = (255, 65535) if image.mode == "I" else (1, 255, 65535)
-        grey = _scale_to_bytes(np.array(image, np.float32), whites)
-    if tags and tags.get(Tag.PhotometricInterpretation, WHITE_IS_ZERO) == WHITE_IS_ZERO:
-        grey = 255 - grey
-    return Image.fromarray(grey)
-
-
-def _scale_to_bytes(values: NDArray[np.float32], whites: tuple[int, ...]) -> Pixels:
-    """Scale values of a format that does not define white, in place.
-
-    White is the lowest of `whites` that no value exceeds, otherwise the highest value. Negative and
-    non-finite values become black.
-    """
-    np.nan_to_num(values, copy=False, nan=0, posinf=0, neginf=0)
-    peak = float(values.max())
-    white = next((white for white in whites if peak <= white), peak)
-    np.clip(values, 0, white, out=values)
-    values *= 255 / white
-    return np.rint(values, out=values).astype(np.uint8)
-
-
-def _upright(image: Image.Image, original: ImageFile.ImageFile) -> Image.Image:
-    """`image` rotated as the EXIF data of `original` says; Pillow rotates TIFFs itself."""
-    if _ORIENTATION_KEYS.isdisjoint(original.info):
-        return image
-    transpose = None
+def _transpose(image: ImageFile.ImageFile) -> Image.Transpose | None:
+    """The rotation that the EXIF data of the image asks for; Pillow rotates TIFFs itself."""
+    if _ORIENTATION_KEYS.isdisjoint(image.info):
+        return None
     # Damaged metadata does not make the pixels invalid.
     with suppress(Exception):
-        transpose = _TRANSPOSES.get(original.getexif().get(Tag.Orientation))
-    return image if transpose is None else image.transpose(transpose)
+        return _TRANSPOSES.get(image.getexif().get(Tag.Orientation))
+    return None

@@ -3,56 +3,100 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 
 from ..repository.manifest import InputSpec
-from .polarity import Pixels, padded
+from .polarity import Pixels
 
 # Bicubic is sharp in both directions, and without the ringing of Lanczos around strokes. Reducing by whole
 # numbers first, down to three times the target, is four times as fast on a photograph and within 3 of 255 of
 # the exact result.
 FILTER = Image.Resampling.BICUBIC
 REDUCING_GAP = 3.0
+DRAFT_SCALES = (8, 4, 2)
 
 
-def draft(image: ImageFile.ImageFile, spec: InputSpec) -> None:
-    """Make a JPEG decode at a half, a quarter or an eighth of its size if that is still large enough.
+class ResizePlan(NamedTuple):
+    """The steps that resize an image.
+
+    Attributes:
+        size: width and height of the result.
+        box: the part of the image that it shows: left, top, right and bottom.
+        factor: whole numbers, across and down, by which the image can be reduced first.
+    """
+
+    size: tuple[int, int]
+    box: tuple[float, float, float, float]
+    factor: tuple[int, int]
+
+
+def draft_scale(size: tuple[int, int], spec: InputSpec) -> int:
+    """The scale at which a JPEG is decoded: 1, or 2, 4 or 8 if a part of its size is still large enough.
 
     The inverse cosine transform of fewer coefficients gives the average of each block of pixels in a fraction
     of the time: a photograph of 12 megapixels is decoded three times as fast, and after resizing its pixels
     differ by less than one of 255 on average.
     """
-    if isinstance(image, JpegImageFile) and spec.width is not None and spec.height is not None:
-        # The longer side counts for both, because EXIF data may rotate the image.
-        target = math.ceil(REDUCING_GAP * max(spec.width, spec.height))
-        min_size = (target, target)
-        if spec.resize == "fit":
-            longer = max(image.size)
-            min_size = (math.ceil(target * image.width / longer), math.ceil(target * image.height / longer))
-        image.draft(None, min_size)
+    least = _draft_size(size, spec)
+    if least is None:
+        return 1
+    scale = min(size[0] // least[0], size[1] // least[1])
+    return next((known for known in DRAFT_SCALES if scale >= known), 1)
 
 
-def resize(image: Image.Image, spec: InputSpec) -> Pixels:
-    """The image as (height, width, channels) of `spec`.
+def draft(image: ImageFile.ImageFile, spec: InputSpec) -> None:
+    """Make a JPEG decode at a part of its size; see `draft_scale`."""
+    if isinstance(image, JpegImageFile) and (least := _draft_size(image.size, spec)) is not None:
+        image.draft(None, least)
 
-    An image that already has this size is not changed, nor is any image if the size of `spec` is dynamic.
+
+def _draft_size(size: tuple[int, int], spec: InputSpec) -> tuple[int, int] | None:
+    if spec.width is None or spec.height is None or 0 in size:
+        return None
+    # The longer side counts for both, because EXIF data may rotate the image.
+    target = math.ceil(REDUCING_GAP * max(spec.width, spec.height))
+    if spec.resize != "fit":
+        return target, target
+    longer = max(size)
+    return math.ceil(target * size[0] / longer), math.ceil(target * size[1] / longer)
+
+
+def resize_plan(source: tuple[int, int], spec: InputSpec, *, turned: bool = False) -> ResizePlan:
+    """The plan for an image of this size; `turned` if it lies on its side, and so does the result.
+
+    An image that already has the size of `spec` is not changed, nor is any image if that size is dynamic.
     """
+    width, height = source
+    box = (0.0, 0.0, float(width), float(height))
     if spec.height is None or spec.width is None:
-        return _pixels(image)
-    target = spec.width, spec.height
-    if image.size == target:
-        return _pixels(image)
-    match spec.resize:
-        case "stretch":
-            return _pixels(image.resize(target, FILTER, reducing_gap=REDUCING_GAP))
-        case "crop":
-            box = _centre_box(image.size, target)
-            return _pixels(image.resize(target, FILTER, box, reducing_gap=REDUCING_GAP))
-        case "fit":
-            return padded(_pixels(_fit_within(image, target)), spec.height, spec.width)
+        return ResizePlan(source, box, (1, 1))
+    target = (spec.height, spec.width) if turned else (spec.width, spec.height)
+    size = target
+    if spec.resize == "crop":
+        box = _centre_box(source, target)
+    elif spec.resize == "fit":
+        scale = min(target[0] / width, target[1] / height)
+        size = max(1, round(width * scale)), max(1, round(height * scale))
+    factor = (
+        int((box[2] - box[0]) / size[0] / REDUCING_GAP) or 1,
+        int((box[3] - box[1]) / size[1] / REDUCING_GAP) or 1,
+    )
+    return ResizePlan(size, box, factor)
+
+
+def resize(image: Image.Image, plan: ResizePlan, *, reduced: bool = False) -> Image.Image:
+    """The image in the size of `plan`; `reduced` if it has been reduced by the plan's factor."""
+    box = plan.box
+    if reduced:
+        across, down = plan.factor
+        box = (box[0] / across, box[1] / down, box[2] / across, box[3] / down)
+    if image.size == plan.size and box == (0.0, 0.0, float(image.width), float(image.height)):
+        return image
+    return image.resize(plan.size, FILTER, box, reducing_gap=REDUCING_GAP)
 
 
 def _centre_box(size: tuple[int, int], target: tuple[int, int]) -> tuple[float, float, float, float]:
@@ -65,12 +109,7 @@ def _centre_box(size: tuple[int, int], target: tuple[int, int]) -> tuple[float, 
     return left, top, width - left, height - top
 
 
-def _fit_within(image: Image.Image, target: tuple[int, int]) -> Image.Image:
-    scale = min(target[0] / image.width, target[1] / image.height)
-    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
-    return image if size == image.size else image.resize(size, FILTER, reducing_gap=REDUCING_GAP)
-
-
-def _pixels(image: Image.Image) -> Pixels:
+def as_pixels(image: Image.Image) -> Pixels:
+    """The pixels `(height, width, channels)` of an image of mode L or RGB."""
     channels = len(image.getbands())
     return np.frombuffer(image.tobytes(), np.uint8).reshape(image.height, image.width, channels)

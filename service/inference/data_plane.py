@@ -43,6 +43,7 @@ class DataPlane:
             max_response_bytes=settings.max_response_bytes,
             max_model_bytes=settings.max_model_bytes,
             load_timeout=settings.engine_timeout_s,
+            max_decode_bytes=settings.max_decode_bytes,
         )
         registry = Registry(
             settings.models,
@@ -51,7 +52,13 @@ class DataPlane:
             engine_timeout=settings.engine_timeout_s,
             drain_timeout=settings.shutdown_timeout_s,
         )
-        return cls(registry, Classifier(DecodePool(cores, timeout=settings.decode_timeout_ms / 1000)))
+        pool = DecodePool(
+            cores,
+            timeout=settings.decode_timeout_ms / 1000,
+            max_decode_bytes=settings.max_decode_bytes,
+            max_request_pixels=settings.max_request_pixels,
+        )
+        return cls(registry, Classifier(pool))
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:

@@ -56,6 +56,7 @@ class Loader:
         max_response_bytes: the maximum memory of a response.
         max_model_bytes: the maximum size of a graph and the files from which it takes weights.
         load_timeout: seconds that the runs for warm-up and golden outputs of a version may take.
+        max_decode_bytes: memory for decoding an image.
     """
 
     telemetry: ServerMetrics
@@ -69,6 +70,7 @@ class Loader:
     max_response_bytes: int
     max_model_bytes: int
     load_timeout: float
+    max_decode_bytes: int
 
     def __call__(self, folder: VersionFolder) -> LoadedModel:
         """Open, check and warm up one version.
@@ -86,8 +88,12 @@ class Loader:
             folder=folder,
             manifest=manifest,
             engine=engine,
-            decoder=Decoder(manifest.input, max_pixels=self._max_pixels(manifest)),
             footprint=Footprint.of(manifest, self.max_response_bytes),
+            decoder=Decoder(
+                manifest.input,
+                max_pixels=self._max_pixels(manifest),
+                max_decode_bytes=self.max_decode_bytes,
+            ),
             admission=admission,
             batcher=Batcher(
                 engine.run,

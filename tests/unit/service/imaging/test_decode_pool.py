@@ -12,6 +12,7 @@ import pytest
 from service.errors import DeadlineExceeded
 from service.imaging.decode_pool import INLINE_BYTES, DecodePool, EncodedImage
 from service.imaging.decoder import Decoder
+from service.imaging.image_header import ImageHeader
 from tests.support.manual_clock import ManualClockLoop
 
 LARGE = EncodedImage(bytes(INLINE_BYTES + 1))
@@ -30,7 +31,13 @@ class GatedDecoder:
     def empty(self, count: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
         return np.empty((count, 1, 1, 1), np.uint8)
 
-    def open(self, data: bytes) -> bytes:
+    def inspect(self, data: bytes) -> ImageHeader:
+        return ImageHeader("PNG", 1000, 1000, 4)
+
+    def decode_bytes(self, header: ImageHeader) -> int:
+        return header.pixels * header.pixel_bytes
+
+    def open(self, data: bytes, header: ImageHeader) -> bytes:
         self.opened += 1
         self._loop.call_soon_threadsafe(self.entered.set)
         self.gate.wait()

@@ -1,0 +1,164 @@
+"""The images of one request, and the rows into which they are decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InvalidImage, PayloadTooLarge
+from .decoder import Decoder
+from .image_header import ImageHeader
+
+# A job decodes one image, or as many small ones as have this many pixels and bytes.
+JOB_PIXELS = 1 << 18
+JOB_BYTES = 1 << 18
+# A single image that needs at most this much is decoded by the job that reads its header.
+FIRST_JOB_BYTES = 8 << 20
+
+Rows = NDArray[np.uint8 | np.float32]
+
+
+class EncodedImage(NamedTuple):
+    """An encoded image as a client sent it.
+
+    Attributes:
+        filename: the client's name for the image.
+        error: set if the request holds no readable bytes for this image. `DecodePool.decode` reports it
+            together with the errors of the other images.
+    """
+
+    data: bytes
+    filename: str | None = None
+    error: InvalidImage | None = None
+
+
+class Job(NamedTuple):
+    """Images that a thread decodes one after another, and the bytes of memory that this needs."""
+
+    indices: Sequence[int]
+    size: int
+
+
+class DecodedBatch:
+    """The images of one request, and an array with a row for each of them.
+
+    Threads may decode into different rows at the same time.
+
+    Attributes:
+        headers: the headers that were read, by the index of the image. The other images are invalid.
+    """
+
+    def __init__(self, decoder: Decoder, images: Sequence[EncodedImage]) -> None:
+        self.decoder = decoder
+        self.images = images
+        self.headers: dict[int, ImageHeader] = {}
+        # A single image may have any size; its decoded array becomes the batch.
+        self._rows: Rows = np.empty(0, np.uint8) if len(images) == 1 else decoder.empty(len(images))
+        self._errors: dict[int, InvalidImage | PayloadTooLarge] = {}
+        self._stopped = False
+        self._complete = False
+
+    @property
+    def pixels(self) -> int:
+        return sum(header.pixels for header in self.headers.values())
+
+    def stop(self) -> None:
+        """Begin no other image; threads that decode one finish it."""
+        self._stopped = True
+
+    def inspect(self) -> None:
+        """Read the headers of all images."""
+        for index, image in enumerate(self.images):
+            if self._stopped:
+                return
+            try:
+                self.headers[index] = inspect(self.decoder, image)
+            except (InvalidImage, PayloadTooLarge) as error:
+                self._errors[index] = error
+
+    def begin(self) -> None:
+        """Read the headers; a single image that needs little memory is decoded at once."""
+        if not self.headers:
+            self.inspect()
+        if len(self.images) == 1 and all(size <= FIRST_JOB_BYTES for size in self._sizes().values()):
+            self.decode_images((0,))
+            self._complete = True
+
+    def jobs(self) -> Sequence[Job]:
+        """The jobs that decode all images; none if one is too large, or `begin` has decoded the only one."""
+        if self._complete or any(isinstance(error, PayloadTooLarge) for error in self._errors.values()):
+            return ()
+        jobs: list[Job] = []
+        indices: list[int] = []
+        size = pixels = length = 0
+        for index, needed in self._sizes().items():
+            pixels += self.headers[index].pixels
+            length += len(self.images[index].data)
+            if indices and (pixels > JOB_PIXELS or length > JOB_BYTES):
+                jobs.append(Job(indices, size))
+                indices, size = [], 0
+                pixels, length = self.headers[index].pixels, len(self.images[index].data)
+            indices.append(index)
+            size = max(size, needed)
+        if indices:
+            jobs.append(Job(indices, size))
+        return jobs
+
+    def decode_images(self, indices: Iterable[int]) -> None:
+        """Decode these images into their rows; an error of one is kept for `rows`."""
+        for index in indices:
+            if self._stopped:
+                return
+            header = self.headers.get(index)
+            if header is None:
+                continue
+            try:
+                row = self.decoder.decode(self.decoder.open(self.images[index].data, header))
+            except InvalidImage as error:
+                self._errors[index] = error
+            else:
+                if len(self.images) == 1:
+                    self._rows = row[np.newaxis]
+                else:
+                    self._rows[index] = row
+
+    def rows(self) -> Rows:
+        """The decoded rows.
+
+        Raises:
+            InvalidImage: some images could not be decoded; the message names each of them.
+            PayloadTooLarge: some images need too much memory; likewise.
+        """
+        if self._errors:
+            raise _combined_error(self.images, self._errors)
+        return self._rows
+
+    def _sizes(self) -> Mapping[int, int]:
+        return {index: self.decoder.decode_bytes(header) for index, header in self.headers.items()}
+
+
+def inspect(decoder: Decoder, image: EncodedImage) -> ImageHeader:
+    """
+    Raises:
+        InvalidImage: the header is invalid, or the image has no bytes.
+        PayloadTooLarge: the image needs too much memory.
+    """
+    if image.error is not None:
+        raise image.error
+    return decoder.inspect(image.data)
+
+
+def _combined_error(
+    images: Sequence[EncodedImage], errors: Mapping[int, InvalidImage | PayloadTooLarge]
+) -> InvalidImage | PayloadTooLarge:
+    """One error that names each image that cannot be decoded by its index and file name."""
+    if len(images) == 1:
+        return errors[0]
+    names = {index: f" ({images[index].filename})" if images[index].filename else "" for index in errors}
+    listed = "; ".join(f"image {index}{names[index]}: {error}" for index, error in sorted(errors.items()))
+    too_large = any(isinstance(error, PayloadTooLarge) for error in errors.values())
+    kind = PayloadTooLarge if too_large else InvalidImage
+    return kind(f"{len(errors)} of {len(images)} images cannot be read: {listed}")
