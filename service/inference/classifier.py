@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Hashable, Sequence
+from typing import Any, NamedTuple, Self
 
 from ..batching.pending_request import Rows, Scores
 from ..client_budget import Account
@@ -145,20 +145,18 @@ class Classifier:
             )
         count = len(images)
         model.footprint.charge_images(account, count, response_bytes_per_score)
-        _admit(model, count, deadline)
-        try:
+        with _Permit(model, count, deadline, account.peer) as permit:
             started = time.perf_counter()
             model.batcher.expect_rows(count)
             try:
-                rows = await self._pool.decode(model.decoder, images, deadline=deadline)
+                rows = await self._pool.decode(model.decoder, images, deadline=deadline, key=account.peer)
             finally:
                 model.batcher.rows_ready(count)
             seconds = time.perf_counter() - started
             if model.manifest.input.dynamic:
                 model.footprint.charge_rows(account, rows, response_bytes_per_score)
+            permit.add_decoded()
             return await _infer(model, rows, seconds, deadline)
-        finally:
-            _release(model, count)
 
     async def infer_rows(
         self,
@@ -171,11 +169,9 @@ class Classifier:
     ) -> Inference:
         """The scores of rows `(n, …)`, which have the shape and type of the model's input."""
         model.footprint.charge_rows(account, rows, response_bytes_per_score)
-        _admit(model, len(rows), deadline)
-        try:
+        with _Permit(model, len(rows), deadline, account.peer) as permit:
+            permit.add_decoded()
             return await _infer(model, rows, 0.0, deadline)
-        finally:
-            _release(model, len(rows))
 
 
 def check_classifies(model: LoadedModel) -> None:
@@ -191,14 +187,32 @@ def check_classifies(model: LoadedModel) -> None:
         )
 
 
-def _admit(model: LoadedModel, images: int, deadline: float) -> None:
-    model.admission.acquire(images, time_left=deadline - asyncio.get_running_loop().time())
-    model.metrics.images_in_flight.inc(images)
+class _Permit:
+    """Admits the images of a request while the block runs."""
 
+    __slots__ = ("_client", "_decoded", "_images", "_model")
 
-def _release(model: LoadedModel, images: int) -> None:
-    model.admission.release(images)
-    model.metrics.images_in_flight.dec(images)
+    def __init__(self, model: LoadedModel, images: int, deadline: float, client: Hashable) -> None:
+        """
+        Raises:
+            Overloaded: they are not admitted.
+        """
+        time_left = deadline - asyncio.get_running_loop().time()
+        model.admission.acquire(images, time_left=time_left, client=client)
+        model.metrics.images_in_flight.inc(images)
+        self._model, self._images, self._client = model, images, client
+        self._decoded = False
+
+    def add_decoded(self) -> None:
+        self._decoded = True
+        self._model.admission.add_decoded(self._images)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._model.admission.release(self._images, decoded=self._decoded, client=self._client)
+        self._model.metrics.images_in_flight.dec(self._images)
 
 
 async def _infer(model: LoadedModel, rows: Rows, decode_seconds: float, deadline: float) -> Inference:

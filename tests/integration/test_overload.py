@@ -59,7 +59,7 @@ def full(shades: Path) -> Iterator[ServerProcess]:
 
 def assert_rejected(response: HttpResponse) -> None:
     assert response.status == 429
-    assert "the queue is full: 3 of 3 images are waiting" in response.json["error"]
+    assert "the queue is full: 3 of 3 images are queued or being decoded" in response.json["error"]
     assert int(response.headers["retry-after"]) >= 1
 
 

@@ -73,7 +73,7 @@ def test_requests_are_rejected_until_the_queue_has_room(
     response = responder([(b"host", b"here")])
     assert response is not None
     assert (response.status_code, dict(response.raw_headers)[b"retry-after"]) == (429, b"1")
-    assert b"the queue is full: 3 of 3 images are waiting" in response.body
+    assert b"the queue is full: 3 of 3 images are queued or being decoded" in response.body
     model.admission.release(1)
     assert responder([]) is None
     page = client.get("/metrics").text

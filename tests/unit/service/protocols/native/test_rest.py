@@ -269,7 +269,7 @@ def test_full_queue(narrow: TestClient, narrow_service: Service) -> None:
     model.admission.acquire(3)
     response = narrow.post("/classify", content=image(0), headers=PNG)
     model.admission.release(3)
-    assert_error(response, 429, "the queue is full: 3 of 3 images are waiting")
+    assert_error(response, 429, "the queue is full: 3 of 3 images are queued or being decoded")
     assert int(response.headers["retry-after"]) >= 1
     page = narrow.get("/metrics").text
     assert 'convserve_rejected_total{model="shades",reason="overloaded"} 1.0' in page
