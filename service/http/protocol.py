@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 LINGER_SECONDS = 2.0
 # Reading pauses while this many bytes of a body wait for the application.
 MAX_UNREAD_BYTES = 64 * 1024
+# Memory of a connection's TLS session; a connection without TLS takes 4 KiB, which are not charged.
+TLS_BYTES = 48 * 1024
 EVICTED = "the server needs the memory of this slow request for others; try again later"
 # Memory of a request without its head and body: its scope, its task and the objects of the application.
 REQUEST_BYTES = 4096
@@ -96,6 +98,12 @@ class HttpProtocol(asyncio.Protocol):
         self._slot.close = self._close_idle
         if not self._slot.take_for(transport):
             self._close_idle(ordinary=False)
+        elif self._scope["scheme"] == "https":
+            try:
+                self._account.charge(TLS_BYTES)
+            except BudgetExceeded:
+                self._pool.rejections.count(RejectionReason.TOO_MANY_BYTES)
+                self._close_idle(ordinary=False)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Report the disconnect to the application, and cancel its task if it is cancellable."""
