@@ -38,7 +38,7 @@ class Plan:
         warm_up: the time that only polite clients ask, before the memory at the start is taken.
         settle: the time after the attack, before the memory at the end is taken.
         control: the length of the control run; 0 leaves it out.
-        last: the length of another attack, in the middle of which the server gets SIGTERM.
+        last: the time of another attack before SIGTERM; 0 for none.
     """
 
     attacks: Sequence[str]
@@ -69,9 +69,9 @@ def run(plan: Plan, models: Path | None = None) -> Figures:
         _say(f"{plan.settle:g} s without clients")
         time.sleep(plan.settle)
         end = memory_of_workers(server.pid)
-        with _attackers(server, plan.attacks):
+        with _attackers(server, plan.attacks if plan.last else ()):
             time.sleep(plan.last)
-            _say("SIGTERM in the middle of another attack")
+            _say("SIGTERM in the middle of another attack" if plan.last else "SIGTERM")
             shutdown, exit_code = _shut_down(server)
         tracebacks = server.stderr.text.count("Traceback")
     workers = [WorkerFigures(pid, size, memory.peaks[pid], end.get(pid, 0)) for pid, size in start.items()]
