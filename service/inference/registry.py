@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +36,7 @@ class Registry:
         default_model: the model of requests that do not name one; None selects `convnet` if it is served, and
             otherwise the first classifier.
         engine_timeout: seconds that an engine may spend on one batch before it counts as hanging.
-        drain_timeout: seconds after `stop` for finishing the admitted requests at shutdown.
+        drain_timeout: seconds per model for finishing the admitted requests at shutdown.
 
     Attributes:
         failures: the versions that could not be loaded.
@@ -62,7 +60,6 @@ class Registry:
         self._models: dict[str, dict[str, LoadedModel]] = {}
         self._draining = False
         self._closed = False
-        self._stopped_at = 0.0
         self.failures: tuple[LoadFailure, ...] = ()
         self.default_name = default_model or PREFERRED_DEFAULT
 
@@ -103,8 +100,8 @@ class Registry:
     async def close(self) -> None:
         """Reject new requests, finish the admitted ones and close every model."""
         self.stop()
-        left = max(1.0, self._stopped_at + self._drain_timeout - time.monotonic())
-        await asyncio.gather(*(model.close(left) for model in self.models))
+        for model in self.models:
+            await model.close(self._drain_timeout)
 
     def drain(self) -> None:
         """Fail readiness probes but keep serving, so that load balancers stop sending requests."""
@@ -112,8 +109,6 @@ class Registry:
 
     def stop(self) -> None:
         """Reject new requests; the admitted ones are still processed."""
-        if not self._closed:
-            self._stopped_at = time.monotonic()
         self._draining = self._closed = True
         for model in self.models:
             model.batcher.flush_now()

@@ -121,7 +121,7 @@ def _ports(server: ServerProcess) -> tuple[str, str]:
 def _clients(server: ServerProcess) -> Iterator[list[Observed]]:
     """Polite clients and probes while the block runs; afterwards the list has their results."""
     results: list[Observed] = []
-    with _process("tests.attack.polite_process", *_ports(server)) as process:
+    with _process("tests.attack.polite_process", str(server.pid), *_ports(server)) as process:
         yield results
         found = _result(process)
         results.append(

@@ -1,6 +1,6 @@
 """The clients whose answers are judged: two polite clients, and probes.
 
-`python -m tests.attack.polite_process HTTP_PORT GRPC_PORT` prints a line when it has begun, ends when its
+`python -m tests.attack.polite_process PID HTTP_PORT GRPC_PORT` prints a line when it has begun, ends when its
 input closes, and then prints `Observed` as JSON.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import socket
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import chain
@@ -17,7 +18,8 @@ from tests.attack.attacker import TIMEOUT, Address
 from tests.attack.http2 import OK, Http2
 from tests.attack.polite import Answers, PoliteClient, questions
 from tests.support.watcher.control import control_process
-from tests.support.watcher.polling import HttpProbe, Poller, excess, pollers
+from tests.support.watcher.polling import HttpProbe, Poller, Probe, excess, pollers
+from tests.support.watcher.process_tree import ProcessTree
 
 INTERVAL = 0.05
 SOURCES = ("127.0.0.2", "127.0.0.3")
@@ -60,17 +62,19 @@ class GrpcProbe:
         self._connection.close()
 
 
-def observe(http: Address, grpc: Address) -> Observed:
+def observe(server: int, http: Address, grpc: Address) -> Observed:
     clients = [
         PoliteClient(http, source, question) for source, question in zip(SOURCES, questions(), strict=True)
     ]
     with control_process() as control_address:
-        controls = pollers(partial(HttpProbe, control_address), INTERVAL / 2)
-        probes = {
-            "/livez": pollers(partial(HttpProbe, http, path="/livez", source=PROBE_SOURCE), INTERVAL),
-            "/readyz": pollers(partial(HttpProbe, http, path="/readyz", source=PROBE_SOURCE), INTERVAL),
-            "gRPC health": pollers(partial(GrpcProbe, grpc, PROBE_SOURCE), INTERVAL),
+        controls = pollers(partial(HttpProbe, control_address), interval=INTERVAL / 2)
+        probed: dict[str, Callable[[], Probe]] = {
+            "/livez": partial(HttpProbe, http, path="/livez", source=PROBE_SOURCE),
+            "/readyz": partial(HttpProbe, http, path="/readyz", source=PROBE_SOURCE),
+            "gRPC health": partial(GrpcProbe, grpc, PROBE_SOURCE),
         }
+        queues = ProcessTree(server).queues
+        probes = {name: pollers(connect, queues, INTERVAL) for name, connect in probed.items()}
         asking: list[PoliteClient | Poller] = [*clients, *chain(*probes.values())]
         for thread in [*controls, *asking]:
             thread.start()
@@ -103,5 +107,6 @@ def _probed(pair: list[Poller], controls: list[Poller]) -> Probed:
 
 
 if __name__ == "__main__":
-    http_port, grpc_port = map(int, sys.argv[1:])
-    print(json.dumps(asdict(observe(("127.0.0.1", http_port), ("127.0.0.1", grpc_port)))), flush=True)
+    pid, http_port, grpc_port = map(int, sys.argv[1:])
+    observed = observe(pid, ("127.0.0.1", http_port), ("127.0.0.1", grpc_port))
+    print(json.dumps(asdict(observed)), flush=True)

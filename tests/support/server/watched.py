@@ -58,7 +58,8 @@ def watched(server: Watchable) -> Iterator[Watch]:
     """Polls /livez about every 10 ms and samples the memory every 20 ms while the block runs.
 
     One client opens a connection each time, another keeps its connection open. A trivial server is polled in
-    the same way, and a wait counts only as far as it exceeds the longest wait of that server meanwhile.
+    the same way. A wait counts only as far as it exceeds the longest wait of that server meanwhile, and the
+    time in which the watched server was ready to run and other processes had the processors.
     """
     host, port = server.address
     tls = "tls" if server.url.startswith("https") else "plain"

@@ -7,7 +7,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -24,11 +24,13 @@ class Poll:
     Attributes:
         begun: the clock when it began, before a new connection is opened.
         wait: seconds until the response, or until the failure.
+        queued: seconds of these in which the server could have run and other processes had its processor.
         failure: an empty string if the status was 200.
     """
 
     begun: float
     wait: float
+    queued: float
     failure: str
 
     @property
@@ -54,12 +56,23 @@ class Poller(threading.Thread):
 
     The current answer is awaited at the end, and one more request is sent, so that a stall counts in full
     that began within the time and ended after it.
+
+    Args:
+        queues: the time that each process of the server has waited for a processor, by its number.
     """
 
-    def __init__(self, connect: Callable[[], Probe], *, keep_open: bool, interval: float = INTERVAL) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], Probe],
+        queues: Callable[[], Mapping[int, float]] = dict,
+        *,
+        keep_open: bool,
+        interval: float = INTERVAL,
+    ) -> None:
         super().__init__(daemon=True)
         self.polls: list[Poll] = []
         self._connect = connect
+        self._queues = queues
         self._keep_open = keep_open
         self._interval = interval
         self._stopping = threading.Event()
@@ -76,12 +89,15 @@ class Poller(threading.Thread):
             self._kept.close()
 
     def _poll(self) -> None:
+        before = self._queues()
         begun = time.monotonic()
         try:
             failure = self._ask_kept() if self._keep_open else self._ask_new()
         except OSError as error:
             failure = f"{type(error).__name__}: {error}"
-        self.polls.append(Poll(begun, time.monotonic() - begun, failure))
+        wait = time.monotonic() - begun
+        queued = max((after - before.get(pid, after) for pid, after in self._queues().items()), default=0.0)
+        self.polls.append(Poll(begun, wait, queued, failure))
 
     def _ask_new(self) -> str:
         with closing(self._connect()) as probe:
@@ -123,19 +139,27 @@ class HttpProbe:
         self._connection.close()
 
 
-def pollers(connect: Callable[[], Probe], interval: float = INTERVAL) -> list[Poller]:
+def pollers(
+    connect: Callable[[], Probe],
+    queues: Callable[[], Mapping[int, float]] = dict,
+    interval: float = INTERVAL,
+) -> list[Poller]:
     """One that opens a connection each time, and one that keeps its connection open."""
-    return [Poller(connect, keep_open=keep_open, interval=interval) for keep_open in (False, True)]
+    return [Poller(connect, queues, keep_open=keep_open, interval=interval) for keep_open in (False, True)]
 
 
 def excess(polls: Sequence[Poll], control: Sequence[Poll], margin: float = 2 * INTERVAL) -> float:
-    """The longest wait, of which only that counts which exceeds the longest wait of the control meanwhile."""
+    """The longest wait beyond that for which the load of the machine is to blame.
+
+    That is the time that the server waited for a processor, or the longest wait of the control meanwhile,
+    whichever is longer.
+    """
     longest = 0.0
     for poll in polls:
         if poll.wait > longest:
             begin, end = poll.begun - margin, poll.ended + margin
             meanwhile = (each.wait for each in control if each.begun <= end and each.ended >= begin)
-            longest = max(longest, poll.wait - max(meanwhile, default=0.0))
+            longest = max(longest, poll.wait - max(poll.queued, max(meanwhile, default=0.0)))
     return longest
 
 

@@ -17,8 +17,12 @@ class ProcessTree:
 
     def __init__(self, pid: int) -> None:
         self._root = pid
-        self._pids: list[int] = []
-        self._refreshed = 0.0
+        self._pids = _descendants(pid)
+        self._refreshed = time.monotonic()
+
+    def queues(self) -> dict[int, float]:
+        """Seconds that the main thread of each process has waited for a processor, if the kernel tells."""
+        return {pid: seconds_in_queue(pid) for pid in self._pids}
 
     def private_bytes(self) -> int:
         if time.monotonic() - self._refreshed > REFRESH:
@@ -34,6 +38,14 @@ def private_bytes(pid: int) -> int:
     except (FileNotFoundError, ProcessLookupError):
         return 0
     return (int(resident) - int(shared)) * PAGE
+
+
+def seconds_in_queue(pid: int) -> float:
+    """Time that the main thread of a process was ready to run and did not run."""
+    try:
+        return int((PROC / str(pid) / "schedstat").read_text().split()[1]) / 1e9
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
 
 
 def cpu_seconds(pid: int) -> float:

@@ -28,7 +28,7 @@ class Report:
 
     Attributes:
         start, peak: memory of the process tree at the start, and the most of it.
-        longest_wait: the longest wait beyond that of the control at the same time.
+        longest_wait: the longest wait beyond that for which the load of the machine is to blame.
         longest_raw_wait, longest_control_wait: the longest waits as they were measured.
         polls: the number of requests to the server.
         failures: the first of the probes that got no 200.
@@ -47,7 +47,7 @@ def watch(pid: int, address: tuple[str, int], *, tls: bool) -> Report:
     tree = ProcessTree(pid)
     ended = threading.Event()
     with control_process() as control_address:
-        server = pollers(partial(HttpProbe, address, tls=tls))
+        server = pollers(partial(HttpProbe, address, tls=tls), tree.queues)
         controls = pollers(partial(HttpProbe, control_address))
         for poller in [*server, *controls]:
             poller.start()

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from tests.support.http.client import get
+from tests.support.server.eventually import eventually
 from tests.support.server.procfs import needs_procfs
 from tests.support.server.watched import MEBIBYTE, assert_harmless, watched
 from tests.support.watcher.polling import Poll, excess
+from tests.support.watcher.process_tree import seconds_in_queue
 
 # One thread answers all, as an event loop does; its memory is written, so that it is resident.
 SERVER = """
@@ -86,8 +91,24 @@ def test_memory_of_an_earlier_try_counts(server: Stalling) -> None:
 
 
 def test_wait_counts_as_far_as_it_exceeds_that_of_the_control_meanwhile() -> None:
-    polls = [Poll(1.0, 0.9, ""), Poll(5.0, 0.3, "")]
-    control = [Poll(1.5, 0.8, ""), Poll(3.0, 2.0, ""), Poll(5.1, 0.01, "")]
+    polls = [Poll(1.0, 0.9, 0.0, ""), Poll(5.0, 0.3, 0.0, "")]
+    control = [Poll(1.5, 0.8, 0.0, ""), Poll(3.0, 2.0, 0.0, ""), Poll(5.1, 0.01, 0.0, "")]
     assert excess(polls[:1], control) == pytest.approx(0.1)
     assert excess(polls, control[2:]) == pytest.approx(0.9)
     assert excess(polls, [control[0], control[2]]) == pytest.approx(0.29)
+
+
+def test_time_in_the_queue_for_a_processor_does_not_count() -> None:
+    assert excess([Poll(1.0, 0.9, 0.7, "")], [Poll(1.0, 0.1, 0.0, "")]) == pytest.approx(0.2)
+
+
+@pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="reads Linux's /proc")
+def test_process_that_shares_a_processor_waits_for_it() -> None:
+    core = min(os.sched_getaffinity(0))
+    spin = f"import os; os.sched_setaffinity(0, {{{core}}})\nwhile True: pass"
+    with ExitStack() as stack:
+        command = [sys.executable, "-c", spin]
+        spinners = [stack.enter_context(subprocess.Popen(command)) for _ in range(2)]
+        assert eventually(lambda: all(seconds_in_queue(spinner.pid) > 0.1 for spinner in spinners))
+        for spinner in spinners:
+            spinner.kill()
