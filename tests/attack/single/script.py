@@ -49,7 +49,7 @@ class Repeated:
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """What a connection does until it has sent everything, is cut off, or its time is over.
+    """A connection until it has sent everything, is cut off, or its time is over.
 
     Attributes:
         name: a description for people, such as `long chunk extension; gzip`.
