@@ -32,7 +32,7 @@ def test_each_port_serves_its_own_paths(apart: ServerProcess) -> None:
     assert b"convserve_images_total" in get(f"{operations}/metrics").body
     assert post(f"{inference}/v2/repository/index", b"").status == 404
     assert post(f"{operations}/v2/repository/index", b"").json[0]["name"] == "shades"
-    assert get(f"{operations}/docs").json == {"error": "this path is served on another port"}
+    assert get(f"{operations}/docs").json == {"error": "this port does not serve this path"}
 
 
 def test_both_ports_serve_probes(apart: ServerProcess) -> None:

@@ -28,6 +28,6 @@ class AdminPort:
         if scope["type"] == "http" and (needed := self._find(scope).scope) is not None:
             on_admin_port = scope["server"][1] == self._admin_port
             if on_admin_port == (needed is Scope.INFER):
-                await error_json("this path is served on another port", 404)(scope, receive, send)
+                await error_json("this port does not serve this path", 404)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
