@@ -10,7 +10,6 @@ import io
 import re
 import struct
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -30,13 +29,16 @@ from ..repository.manifest import InputSpec
 from .decompression_guards import LimitedSource, recognise
 from .flatten import PART_PIXEL_BYTES, PART_PIXELS, flatten, flatten_and_resize, load, part_size
 from .image_header import ImageHeader, read_header
+from .orientation import ORIENTATION_KEYS, read_orientation
 from .polarity import Pixels, is_light, padded
 from .resize import as_pixels, draft, draft_scale, resize, resize_plan
 
-# Limits of reads for the header of a file, and for the rest of it.
-HEADER_READS = 10_000
+# Limits of reads for the header of a file, and for the rest of it if the file is large.
+HEADER_READS = 5_000
 BODY_READS = 200_000
+LARGE_BYTES = 64 * 1024
 
+BASE_BYTES = 2 << 20  # of the state of a codec, and of what the allocator rounds up
 PIXEL_BYTES = 4  # of Pillow's images of three channels
 # A resized image is copied to an array of bytes, which is inverted, transposed and normalised.
 ROW_SAMPLE_BYTES = 1 + 1 + 1 + 4
@@ -54,14 +56,32 @@ class _FirstFrame(GifImageFile):
         pass
 
 
+class _JpegWithoutExif(JpegImageFile):
+    """A JPEG whose EXIF data Pillow does not read, as it would for the resolution: it may be expensive."""
+
+    def getexif(self) -> Image.Exif:
+        return Image.Exif()
+
+
+class _TiffWithoutExif(TiffImageFile):
+    """A TIFF of whose metadata Pillow reads only the orientation; it rotates the image as it loads it."""
+
+    def getexif(self) -> Image.Exif:
+        exif = Image.Exif()
+        orientation = self.tag_v2.get(Tag.Orientation) or read_orientation(self.info)
+        if orientation is not None:
+            exif[Tag.Orientation] = orientation
+        return exif
+
+
 _PLUGINS: Mapping[str, type[ImageFile.ImageFile]] = MappingProxyType(
     {
         "PNG": PngImageFile,
-        "JPEG": JpegImageFile,
+        "JPEG": _JpegWithoutExif,
         "WebP": WebPImageFile,
         "BMP": BmpImageFile,
         "GIF": _FirstFrame,
-        "TIFF": TiffImageFile,
+        "TIFF": _TiffWithoutExif,
     }
 )
 
@@ -85,9 +105,6 @@ _TRANSPOSES: Mapping[object, Image.Transpose] = MappingProxyType(
         8: Image.Transpose.ROTATE_90,
     }
 )
-# Keys of `info` that may contain an orientation; parsing them takes longer than decoding a small image.
-_ORIENTATION_KEYS = frozenset({"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"})
-
 # Error texts that clients may see: words, without paths and representations of objects.
 _PLAIN_TEXT = re.compile(r"[A-Za-z][\w ,.:;()'-]{2,99}", re.ASCII)
 
@@ -146,7 +163,7 @@ class Decoder:
             scale = draft_scale((width, height), spec)
             width, height = -(-width // scale), -(-height // scale)
         pixels = width * height
-        needed = pixels * header.pixel_bytes + header.codec_bytes
+        needed = BASE_BYTES + pixels * header.pixel_bytes + header.codec_bytes
         if pixels <= PART_PIXELS:
             return needed + max(pixels, 1) * PART_PIXEL_BYTES + self._row_bytes(pixels)
         plan = resize_plan((width, height), spec)
@@ -183,7 +200,10 @@ class Decoder:
         if image.width * image.height != header.pixels:
             raise InvalidImage(f"the {header.format} is truncated or corrupt: its headers differ in size")
         if isinstance(source, LimitedSource):
-            source.reads = BODY_READS
+            source.reads = BODY_READS if len(data) > LARGE_BYTES else HEADER_READS
+        if header.format == "JPEG":
+            # In one block: with each further one libjpeg may read again what it could not use before.
+            image.decodermaxblock = len(data)
         return OpenedImage(header.format, header.pixels, image)
 
     def decode(self, image: OpenedImage) -> Pixels | NDArray[np.float32]:
@@ -242,10 +262,7 @@ class Decoder:
 
 
 def _transpose(image: ImageFile.ImageFile) -> Image.Transpose | None:
-    """The rotation that the EXIF data of the image asks for; Pillow rotates TIFFs itself."""
-    if _ORIENTATION_KEYS.isdisjoint(image.info):
+    """The rotation that the metadata of the image asks for; Pillow rotates TIFFs itself."""
+    if ORIENTATION_KEYS.isdisjoint(image.info) or isinstance(image, TiffImageFile):
         return None
-    # Damaged metadata does not make the pixels invalid.
-    with suppress(Exception):
-        return _TRANSPOSES.get(image.getexif().get(Tag.Orientation))
-    return None
+    return _TRANSPOSES.get(read_orientation(image.info))

@@ -15,7 +15,6 @@ FORMATS = ("PNG", "JPEG", "WebP", "BMP", "GIF", "TIFF")
 
 # Each limit is far above what cameras and drawing programs write.
 MAX_SIDE = 65_535
-MAX_PNG_PACKED_CHUNKS = 32
 MAX_BMP_RUN_LENGTH_PIXELS = 2_000_000
 
 _SIGNATURE = re.compile(
@@ -68,25 +67,6 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
         raise InvalidImage(f"the image has {width}x{height} pixels; at most {max_pixels:,} are decoded")
     if max(width, height) > MAX_SIDE:
         raise InvalidImage(f"the image has {width}x{height} pixels; no side may have more than {MAX_SIDE:,}")
-
-
-def check_png_texts(data: bytes) -> int:
-    """The number of packed texts and profiles of a PNG, at most.
-
-    A thousand bytes of such a chunk unpack to a megabyte, which is not used.
-
-    Raises:
-        InvalidImage: there are too many.
-    """
-    # One count after another, so that no long one holds the interpreter for all.
-    packed = data.count(b"iCCP")
-    packed += data.count(b"zTXt")
-    packed += data.count(b"iTXt")
-    if packed > MAX_PNG_PACKED_CHUNKS:
-        raise InvalidImage(
-            f"the PNG has {packed:,} packed texts and profiles; at most {MAX_PNG_PACKED_CHUNKS} are read"
-        )
-    return packed
 
 
 def check_runs(width: int, height: int, compression: int) -> bool:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
-from .decompression_guards import check_png_texts, check_runs, check_size
+from .decompression_guards import check_runs, check_size
 from .jpeg_header import read_jpeg
+from .png_texts import read_texts
 from .tiff_directory import read_tiff
 
-# A packed text of a PNG may be a megabyte, of four bytes a character, and is unpacked as the file is opened.
-PACKED_TEXT_BYTES = 5 << 20
 # libwebp keeps two canvases; the codec has one and a plane of alpha, which are freed before the copy is made.
 WEBP_CODEC_PIXEL_BYTES = 13
 # The decoder of run-length encoded BMPs keeps the pixels, and a copy of them.
@@ -19,8 +18,9 @@ RUN_LENGTH_PIXEL_BYTES = 4
 ROWS = 64
 
 # The time of unpacking a text, and of decoding as many run-length encoded pixels, in parts of a TIFF.
-TEXT_PARTS = 32
+TEXT_PARTS = 64
 RUN_LENGTH_PIXELS_OF_A_PART = 64
+FIELDS_OF_A_PART = 2
 MAX_GIF_BLOCKS = 10_000
 
 
@@ -71,16 +71,15 @@ def read_header(image_format: str, data: bytes, max_pixels: int) -> ImageHeader:
 
 def _png(data: bytes) -> ImageHeader:
     width, height, depth, colour = struct.unpack_from(">LLBB", data, 16)
-    texts = check_png_texts(data)
+    texts, kept = read_texts(data)
     pixel_bytes = 4 if colour not in (0, 3) else 2 if depth == 16 else 1
-    # Pillow keeps a copy of the chunks before the pixels.
-    codec = width * 8 * 4 + texts * PACKED_TEXT_BYTES + len(data)
-    return ImageHeader("PNG", width, height, pixel_bytes, codec, 1 + texts * TEXT_PARTS)
+    return ImageHeader("PNG", width, height, pixel_bytes, width * 8 * 4 + kept, 1 + texts * TEXT_PARTS)
 
 
 def _jpeg(data: bytes) -> ImageHeader:
     header = read_jpeg(data)
-    codec = header.coefficient_bytes + header.width * header.components * ROWS + 2 * header.length
+    codec = header.coefficient_bytes + header.width * header.components * ROWS
+    codec += len(data) + 2 * header.length  # Pillow copies the file, and keeps its segments
     return ImageHeader("JPEG", header.width, header.height, 1 if header.components == 1 else 4, codec)
 
 
@@ -143,5 +142,5 @@ def _tiff(data: bytes, max_pixels: int) -> ImageHeader:
     directory = read_tiff(data)
     # A tile is unpacked whole, even if the image shows little of it.
     check_size(directory.part_width, directory.part_height, max_pixels)
-    codec, parts = directory.codec_bytes, directory.parts
+    codec, parts = directory.codec_bytes, directory.parts + directory.fields // FIELDS_OF_A_PART
     return ImageHeader("TIFF", directory.width, directory.height, directory.pixel_bytes, codec, parts)

@@ -12,8 +12,9 @@ MAX_SCANS = 100
 # Each scan processes all pixels, but may be a few bytes long. Encoders write about ten.
 MAX_SCANS_OF_LARGE_IMAGES = 20
 LARGE_PIXELS = 10_000_000
-# Pillow joins these one by one. One holds 64 KB.
-MAX_EXIF_SEGMENTS = 64
+# Pillow reads the contents of these in Python, or joins them one by one. One holds 64 KB.
+MAX_METADATA_SEGMENTS = 64
+_TABLES, _EXIF, _PHOTOSHOP = 0xDB, 0xE1, 0xED
 MAX_COMPONENTS = 4
 MAX_SAMPLING = 4
 
@@ -47,7 +48,7 @@ def read_jpeg(data: bytes) -> JpegHeader:
     Raises:
         InvalidImage: the JPEG has too many segments or scans, or several frames.
     """
-    frame, position, exif = None, 2, 0
+    frame, position, metadata = None, 2, 0
     for _ in range(MAX_SEGMENTS):
         position = data.find(b"\xff", position)
         if position < 0 or position + 4 > len(data):
@@ -63,10 +64,13 @@ def read_jpeg(data: bytes) -> JpegHeader:
             break
         start = position + 4
         position += 2 + int.from_bytes(data[position + 2 : start])
-        if marker == 0xE1 and data.startswith(b"Exif\0\0", start):
-            exif += 1
-            if exif > MAX_EXIF_SEGMENTS:
-                raise InvalidImage(f"the JPEG has more than {MAX_EXIF_SEGMENTS} segments of EXIF data")
+        if marker in (_TABLES, _PHOTOSHOP) or (marker == _EXIF and data.startswith(b"Exif\0\0", start)):
+            metadata += 1
+            if metadata > MAX_METADATA_SEGMENTS:
+                most = MAX_METADATA_SEGMENTS
+                raise InvalidImage(
+                    f"the JPEG has more than {most} segments of tables, EXIF or Photoshop data"
+                )
         elif marker in _FRAMES:
             if frame is not None:
                 raise InvalidImage("the JPEG has more than one frame header")

@@ -11,7 +11,8 @@ from ..errors import InvalidImage
 from .jpeg_header import LARGE_PIXELS, MAX_SCANS_OF_LARGE_IMAGES
 
 MAX_FIELDS = 4096
-MAX_PARTS = 65_536
+MAX_PARTS = 20_000
+MAX_VALUES = 65_536  # of a field that is not text or bytes: each becomes a Python object
 MAX_SAMPLES = 6  # of a pixel, in the modes that Pillow reads
 
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 256, 257, 258, 259, 262
@@ -35,6 +36,9 @@ _DEFAULTS = {
     TILE_HEIGHT: 0,
     SAMPLE_FORMAT: 1,
 }
+METADATA_COPIES = 3
+_BYTES = frozenset({1, 2, 6, 7})  # BYTE, ASCII, SBYTE, UNDEFINED
+_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 6: 1, 7: 1, 8: 2, 9: 4, 11: 4, 13: 4}
 _TYPES = {1: "B", 3: "H", 4: "L", 16: "Q"}  # BYTE, SHORT, LONG, LONG8
 
 
@@ -45,6 +49,7 @@ class TiffDirectory(NamedTuple):
         pixel_bytes: bytes of a decoded pixel, at most.
         codec_bytes: bytes of the buffers in which libtiff unpacks a strip or tile.
         parts: the number of strips or tiles.
+        fields: the number of fields.
     """
 
     width: int
@@ -54,6 +59,7 @@ class TiffDirectory(NamedTuple):
     parts: int
     part_width: int
     part_height: int
+    fields: int
 
 
 def read_tiff(data: bytes) -> TiffDirectory:
@@ -72,7 +78,23 @@ def read_tiff(data: bytes) -> TiffDirectory:
     first = start + (8 if big else 2)
     values, rotated, parts = dict(_DEFAULTS), False, 1
     seen = set()
+    metadata = 0
     for tag, kind, count, value in field.iter_unpack(data[first : first + fields * field.size]):
+        metadata += count * _SIZES.get(kind, 8)
+        if (
+            count > MAX_VALUES
+            and kind not in _BYTES
+            and tag
+            not in (
+                STRIP_OFFSETS,
+                TILE_OFFSETS,
+                STRIP_SIZES,
+                TILE_SIZES,
+            )
+        ):
+            raise InvalidImage(
+                f"the TIFF has {count:,} values in the field {tag}; at most {MAX_VALUES:,} are read"
+            )
         if tag in (STRIP_OFFSETS, TILE_OFFSETS, STRIP_SIZES, TILE_SIZES):
             if count > MAX_PARTS:
                 raise InvalidImage(f"the TIFF is cut into {count:,} parts; at most {MAX_PARTS:,} are decoded")
@@ -87,7 +109,10 @@ def read_tiff(data: bytes) -> TiffDirectory:
             raise InvalidImage(f"the TIFF has the field {tag} more than once")
         seen.add(tag)
         rotated = rotated or tag == XMP
-    return _directory(data, values, parts, rotated=rotated or values[ORIENTATION] != 1)
+    directory = _directory(data, values, parts, rotated=rotated or values[ORIENTATION] != 1)
+    # Pillow and libtiff each copy the fields, and Pillow makes objects of the numbers.
+    metadata = min(metadata, len(data)) * METADATA_COPIES
+    return directory._replace(codec_bytes=directory.codec_bytes + metadata, fields=fields)
 
 
 def _first_value(data: bytes, order: str, big: bool, tag: int, kind: int, count: int, value: bytes) -> int:
@@ -144,7 +169,7 @@ def _directory(data: bytes, values: dict[int, int], parts: int, *, rotated: bool
             _check_scans(data, width * height, area)
         elif values[COMPRESSION] == WEBP:
             codec += area * 8
-    return TiffDirectory(width, height, pixel_bytes, codec, parts, part_width, part_height)
+    return TiffDirectory(width, height, pixel_bytes, codec, parts, part_width, part_height, 0)
 
 
 def _check_scans(data: bytes, pixels: int, area: int) -> None:

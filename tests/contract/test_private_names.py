@@ -23,6 +23,7 @@ import onnxruntime
 import pytest
 import uvicorn
 from PIL import Image, ImageFile
+from PIL.WebPImagePlugin import WebPImageFile
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.utils import floatToGoString
@@ -205,6 +206,17 @@ def test_pillow_tile_has_the_raw_mode_of_a_png(bits: int, mode: str) -> None:
     with Image.open(io.BytesIO(bytes(data))) as image:
         assert isinstance(image, ImageFile.ImageFile)
         assert image.tile[0].args == mode, "the decoder needs this field to scale a transparent colour"
+
+
+@pytest.mark.parametrize(("mode", "raw"), [("RGB", "RGBX"), ("RGBA", "RGBA")])
+def test_pillow_decoder_of_a_webp_returns_the_pixels_of_a_frame(mode: str, raw: str) -> None:
+    file = io.BytesIO()
+    Image.new(mode, (4, 3), (1, 2, 3, 4)[: len(mode)]).save(file, "WEBP", lossless=True)
+    with Image.open(file) as image:
+        assert isinstance(image, WebPImageFile)
+        assert image.rawmode == raw
+        pixels, _ = image._decoder.get_next()
+        assert len(pixels) == 4 * 3 * 4
 
 
 @pytest.mark.parametrize(

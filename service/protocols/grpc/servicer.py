@@ -122,7 +122,6 @@ class OpenInferenceGrpc:
             model,
             parsed,
             max_images=self.limits.max_images,
-            texts=self.plane.texts,
             deadline=metrics.deadline,
             account=metrics.account,
         )

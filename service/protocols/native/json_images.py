@@ -13,7 +13,6 @@ from ..shared.json_body import decode_base64, parse_json
 
 # A body could contain a million images, and each takes microseconds to parse.
 MAX_IMAGES = 10_000
-MAX_FILENAME_LENGTH = 4096
 
 
 # Extra members are allowed here and rejected by `_check_members`: pydantic would create an error for each,
@@ -22,8 +21,7 @@ class JsonImage(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     b64: str
-    # Returned in the response.
-    filename: Annotated[str, Field(max_length=MAX_FILENAME_LENGTH)] | None = None
+    filename: str | None = None
 
 
 class JsonImages(BaseModel):

@@ -69,6 +69,32 @@ def jpeg_of_scans(count: int) -> bytes:
     return data[:-2] + data[last:-2] * count + data[-2:]
 
 
+def jpeg_of_hidden_scans(count: int) -> bytes:
+    """Hide scans behind markers without content, which libjpeg skips where it expects a restart."""
+    data = encode(Image.new("L", (64, 64), 128), "JPEG", progressive=True)
+    last = data.rindex(b"\xff\xda")
+    restarts = data[:2] + b"\xff\xdd\0\4\0\1" + data[2:-2]
+    return restarts + (data[last:-2] + b"\xff\x02\xff\xff") * count + data[-2:]
+
+
+def jpeg_of_two_frames() -> bytes:
+    """Return a JPEG of a small and a large frame."""
+    small, large = encode(GREY, "JPEG"), jpeg(7000, 7000)
+    start = large.index(b"\xff\xc0")
+    return small[:2] + large[start : start + 13] + small[2:]
+
+
+def png_of_text(size: int) -> bytes:
+    return png(1, 1, png_chunk(b"iTXt", b"x\0\0\0\0\0" + "😀".encode() + b"a" * size))
+
+
+def tiff_of_overlapping_strips() -> bytes:
+    """Return a TIFF in which each strip refers to all bytes of the file, most of which unpack to nothing."""
+    rows, packed = 10_000, b"\x80" * 1_000_000
+    strips: Fields = {273: (8,) * rows, 278: 1, 279: (len(packed),) * rows}
+    return tiff(packed, {256: 700, 257: rows, 258: 8, 259: 32773, 262: 1, **strips})
+
+
 def gif(screen: int, frame: int) -> bytes:
     """Return a GIF with a square screen and a square frame, which is cleared after it is shown."""
     control = b"!\xf9\4\x09\0\0\1\0"
@@ -117,7 +143,7 @@ def bombs() -> dict[str, tuple[bytes, str]]:
         ),
         "TIFF of a million strips": (
             plain_tiff(GREY, {258: 8, 278: 1, 273: (8,) * 1_000_000}),
-            "the TIFF is cut into 1,000,000 parts; at most 65,536 are decoded",
+            "the TIFF is cut into 1,000,000 parts; at most 20,000 are decoded",
         ),
         "BigTIFF of a million fields": (
             b"II+\0\x08\0\0\0" + struct.pack("<QQ", 16, 1_000_000) + bytes(20_000_000),
@@ -144,6 +170,21 @@ def bombs() -> dict[str, tuple[bytes, str]]:
             f"the JPEG is {too_small_parts}",
         ),
         "JPEG of a thousand scans": (jpeg_of_scans(1000), "the JPEG has more than 100 scans"),
+        "JPEG of a thousand hidden scans": (jpeg_of_hidden_scans(1000), "the JPEG has more than 100 scans"),
+        "JPEG of two frames": (jpeg_of_two_frames(), "the JPEG has more than one frame header"),
+        "JPEG of a million tables": (
+            jpeg_with((b"\xff\xdb\xff\xdd" + (b"\0" + bytes(range(1, 65))) * 1007 + b"\0" * 4) * 500),
+            "the JPEG has more than 64 segments of tables, EXIF or Photoshop data",
+        ),
+        "PNG of a large text": (
+            png_of_text(30_000_000),
+            "the PNG has 30,000,010 bytes of texts; at most 4,194,304 are read",
+        ),
+        "TIFF of overlapping strips": (tiff_of_overlapping_strips(), "the parts of the TIFF overlap"),
+        "TIFF of a million values": (
+            plain_tiff(GREY, {258: (8,) * 1_000_000}),
+            "the TIFF has 1,000,000 values in the field 258; at most 65,536 are read",
+        ),
         "GIF of a million blocks": (
             b"GIF89a\1\0\1\0\0\0\0" + b"!\xfe\0" * 1_000_000 + b",",
             f"the GIF is {too_small_parts}",

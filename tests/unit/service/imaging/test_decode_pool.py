@@ -1,22 +1,43 @@
-"""Deadlines of requests whose images take long to decode."""
+"""Requests whose images are decoded in threads: their deadlines, turns and limits."""
 
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 import threading
 from typing import cast
 
 import numpy as np
 import pytest
 
-from service.errors import DeadlineExceeded
+from service.errors import DeadlineExceeded, InvalidImage, PayloadTooLarge
 from service.imaging.decode_pool import INLINE_BYTES, DecodePool, EncodedImage
 from service.imaging.decoder import Decoder
 from service.imaging.image_header import ImageHeader
+from service.repository.manifest import InputSpec
+from tests.support.images.image_cases import encode
 from tests.support.manual_clock import ManualClockLoop
 
 LARGE = EncodedImage(bytes(INLINE_BYTES + 1))
 LIMIT, FAR = 10.0, 3600.0
+
+
+SPEC = json.dumps(
+    {
+        "name": "image",
+        "dtype": "uint8",
+        "layout": "NHWC",
+        "height": 1,
+        "width": 1,
+        "channels": 1,
+        "resize": "stretch",
+        "polarity": None,
+        "scale": None,
+        "mean": None,
+        "std": None,
+    }
+)
 
 
 class GatedDecoder:
@@ -26,6 +47,7 @@ class GatedDecoder:
         self.gate = threading.Event()
         self.entered = asyncio.Event()
         self.opened = 0
+        self.order: list[int] = []
         self._loop = asyncio.get_running_loop()
 
     def empty(self, count: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
@@ -39,6 +61,7 @@ class GatedDecoder:
 
     def open(self, data: bytes, header: ImageHeader) -> bytes:
         self.opened += 1
+        self.order.append(data[0])
         self._loop.call_soon_threadsafe(self.entered.set)
         self.gate.wait()
         return data
@@ -87,3 +110,107 @@ def test_decode_returns_the_rows_within_the_deadline() -> None:
             pool.close()
 
     assert asyncio.run(decode()) == 3
+
+
+def numbered(client: int) -> EncodedImage:
+    """A large image whose first byte names its client."""
+    return EncodedImage(bytes([client]) + bytes(INLINE_BYTES))
+
+
+def far_deadline() -> float:
+    return asyncio.get_running_loop().time() + FAR
+
+
+def test_clients_take_turns_image_by_image() -> None:
+    async def decode() -> list[int]:
+        gated = GatedDecoder()
+        decoder, pool = cast(Decoder, gated), DecodePool(1)
+        first = asyncio.create_task(pool.decode(decoder, [numbered(0)], deadline=far_deadline()))
+        await gated.entered.wait()
+        form = [numbered(1)] * 4
+        many = asyncio.create_task(pool.decode(decoder, form, deadline=far_deadline(), key="many"))
+        await asyncio.sleep(0)
+        few = asyncio.create_task(pool.decode(decoder, [numbered(2)], deadline=far_deadline(), key="few"))
+        await asyncio.sleep(0)
+        gated.gate.set()
+        await asyncio.gather(first, many, few)
+        pool.close()
+        return gated.order
+
+    order = asyncio.run(decode())
+    assert sorted(order) == [0, 1, 1, 1, 1, 2]
+    assert order.index(2) <= 2
+
+
+def test_no_image_is_begun_after_its_request_was_cancelled() -> None:
+    async def decode() -> int:
+        gated = GatedDecoder()
+        pool = DecodePool(1)
+        images = [numbered(0)] * 5
+        request = asyncio.create_task(
+            pool.decode(cast(Decoder, gated), images, deadline=far_deadline(), key="client")
+        )
+        await gated.entered.wait()
+        request.cancel()
+        await asyncio.gather(request, return_exceptions=True)
+        gated.gate.set()
+        pool.close()
+        return gated.opened
+
+    assert asyncio.run(decode()) == 1
+
+
+def test_request_of_too_many_pixels_is_rejected_before_an_image_is_decoded() -> None:
+    async def decode() -> int:
+        gated = GatedDecoder()
+        gated.gate.set()
+        pool = DecodePool(1, max_request_pixels=2_999_999)
+        with pytest.raises(PayloadTooLarge, match="have 3,000,000 pixels; at most 2,999,999 are decoded"):
+            await pool.decode(cast(Decoder, gated), [LARGE] * 3, deadline=far_deadline())
+        pool.close()
+        return gated.opened
+
+    assert asyncio.run(decode()) == 0
+
+
+def test_rows_keep_the_order_of_the_images() -> None:
+    side = 300
+    spec = InputSpec.model_validate_json(SPEC)
+    sides = [side if index % 3 else 8 for index in range(40)]
+    images = [
+        EncodedImage(encode(np.full((sides[index], sides[index]), index, np.uint8), "PNG"))
+        for index in range(40)
+    ]
+
+    async def decode() -> list[int]:
+        pool = DecodePool(3)
+        try:
+            rows = await pool.decode(Decoder(spec, max_pixels=10**6), images, deadline=far_deadline())
+        finally:
+            pool.close()
+        return [int(value) for value in rows.ravel()]
+
+    assert asyncio.run(decode()) == list(range(40))
+
+
+def test_each_image_that_cannot_be_decoded_is_named() -> None:
+    async def decode() -> str:
+        pool = DecodePool(2)
+        spec = InputSpec.model_validate_json(SPEC)
+        valid = encode(np.zeros((400, 400), np.uint8), "PNG")
+        broken, damaged = valid[:-30], b"no image"
+        large = encode(np.zeros((1000, 1000), np.uint8), "PNG")
+        images = [EncodedImage(data) for data in (valid, broken, damaged, large)]
+        try:
+            await pool.decode(Decoder(spec, max_pixels=500_000), images, deadline=far_deadline())
+        except InvalidImage as error:
+            return str(error)
+        finally:
+            pool.close()
+        return ""
+
+    assert re.fullmatch(
+        r"3 of 4 images cannot be read: image 1: the PNG is truncated.*; image 2: not an image.*; "
+        r"image 3: the image has 1000x1000 pixels.*",
+        asyncio.run(decode()),
+    )

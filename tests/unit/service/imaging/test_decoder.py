@@ -21,8 +21,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
+import service.imaging.decoder as decoder_module
 from service.errors import InvalidImage
+from service.imaging import flatten
 from service.imaging.decoder import Decoder
+from service.imaging.orientation import ORIENTATION_KEYS, read_orientation
 from service.imaging.polarity import is_light
 from service.repository.manifest import InputSpec
 from tests.support.images.bombs import MAX_PIXELS, Cost, bombs
@@ -127,6 +130,26 @@ def test_first_frame_is_decoded(form: str) -> None:
     assert np.array_equal(image, np.asarray(frames[0].convert("RGB")))
 
 
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("resize", ["stretch", "fit"])
+@pytest.mark.parametrize(("side", "part"), [(28, 64), (7, 64), (3, 100), (3, 16), (9, 100)])
+def test_large_images_are_converted_like_small_ones(
+    name: str, resize: str, side: int, part: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def decoded() -> list[Array]:
+        data = CASES[name].data
+        return [
+            decode(data, channels=channels, height=side, width=side, resize=resize) for channels in (1, 3)
+        ]
+
+    whole = decoded()
+
+    for module in (decoder_module, flatten):
+        monkeypatch.setattr(module, "PART_PIXELS", part)
+
+    assert all(map(np.array_equal, decoded(), whole))
+
+
 # Orientation
 
 UPRIGHT: Array = np.kron(
@@ -160,6 +183,27 @@ def test_images_are_rotated_upright(form: str, orientation: int) -> None:
     image = decode(data, **AS_DRAWN)
 
     assert_close(image, UPRIGHT, 6 if form == "JPEG" else 0)
+
+
+@pytest.mark.parametrize("orientation", STORED)
+def test_large_images_are_rotated_upright(orientation: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (decoder_module, flatten):
+        monkeypatch.setattr(module, "PART_PIXELS", 50)
+    data = encode(np.ascontiguousarray(STORED[orientation]), "PNG", exif=exif(orientation))
+
+    assert_close(decode(data, **AS_DRAWN), UPRIGHT, 0)
+    small = decode(data, height=4, width=6, channels=3, resize="stretch")
+    assert_close(small, decode(encode(UPRIGHT, "PNG"), height=4, width=6, channels=3, resize="stretch"), 1)
+
+
+@given(st.binary(max_size=80))
+def test_any_metadata_has_an_orientation_or_none(data: bytes) -> None:
+    for start in (b"", b"Exif\0\0", b"Exif\0\0II*\0\x08\0\0\0", b"MM\0*\0\0\0\x08\0\1"):
+        for key in ORIENTATION_KEYS:
+            value = start + data
+            text = value.decode("latin-1")
+            for metadata in (value, text, f"\n\n\n{value.hex()}"):
+                assert isinstance(read_orientation({key: metadata}), int | None)
 
 
 def test_deep_and_transparent_images_are_rotated() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 
 import pytest
 
@@ -72,3 +72,156 @@ def test_each_thread_runs_one_job() -> None:
         executor.close()
 
     asyncio.run(run())
+
+
+class Jobs:
+    """Jobs of one executor, each of which runs until the test opens its gate."""
+
+    def __init__(self, threads: int, **limits: float) -> None:
+        self.executor = FairExecutor(threads, "test", **limits)
+        self.running: list[str] = []
+        self._gates: dict[str, threading.Event] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._loop = asyncio.get_running_loop()
+        self._changed = asyncio.Event()
+
+    async def add(self, *names: str, size: int, key: str | None = None) -> None:
+        for name in names:
+            gate = self._gates[name] = threading.Event()
+
+            def job(name: str = name, gate: threading.Event = gate) -> None:
+                self._loop.call_soon_threadsafe(self._start, name)
+                gate.wait()
+
+            self._tasks[name] = asyncio.create_task(self.executor.run(key or name, job, size))
+        await asyncio.sleep(0)
+
+    async def finish(self, *names: str) -> None:
+        for name in names:
+            self._gates[name].set()
+        await asyncio.gather(*(self._tasks[name] for name in names))
+        for name in names:
+            self.running.remove(name)
+
+    async def expect(self, *names: str) -> None:
+        """Wait until exactly these jobs run; no other begins until the loop is idle."""
+        while not set(names) <= set(self.running):
+            self._changed.clear()
+            await self._changed.wait()
+        assert sorted(self.running) == sorted(names)
+
+    async def cancel(self, name: str) -> None:
+        self._tasks[name].cancel()
+        await asyncio.gather(self._tasks[name], return_exceptions=True)
+
+    def close(self) -> None:
+        for gate in self._gates.values():
+            gate.set()
+        self.executor.close()
+
+    def _start(self, name: str) -> None:
+        self.running.append(name)
+        self._changed.set()
+
+
+def run_jobs(test: Callable[[Jobs], Coroutine[None, None, None]], threads: int, **limits: float) -> None:
+    async def run() -> None:
+        jobs = Jobs(threads, **limits)
+        try:
+            await test(jobs)
+        finally:
+            jobs.close()
+
+    asyncio.run(run())
+
+
+def test_running_jobs_fit_in_the_room_together() -> None:
+    async def test(jobs: Jobs) -> None:
+        await jobs.add("a", "b", "c", "d", size=40)
+        await jobs.expect("a", "b")
+        await jobs.finish("a")
+        await jobs.expect("b", "c")
+
+    run_jobs(test, 4, room=100, small=10)
+
+
+def test_larger_job_runs_alone_and_is_not_overtaken() -> None:
+    async def test(jobs: Jobs) -> None:
+        await jobs.add("first", size=60)
+        await jobs.add("largest", size=150)
+        await jobs.add("last", size=20)
+        await jobs.expect("first")
+        await jobs.finish("first")
+        await jobs.expect("largest")
+        await jobs.finish("largest")
+        await jobs.expect("last")
+
+    run_jobs(test, 4, room=100, small=10)
+
+
+def test_small_jobs_run_beside_a_large_one_and_have_room_of_their_own() -> None:
+    async def test(jobs: Jobs) -> None:
+        await jobs.add("large", "larger", size=100)
+        await jobs.add("x", "y", "z", size=10)
+        await jobs.expect("large", "x", "y")
+        await jobs.finish("x")
+        await jobs.expect("large", "y", "z")
+
+    run_jobs(test, 4, room=100, small=10, small_room=20)
+
+
+def test_huge_jobs_leave_a_thread_free() -> None:
+    async def test(jobs: Jobs) -> None:
+        await jobs.add("a", "b", "c", size=50)
+        await jobs.expect("a", "b")
+        await jobs.add("small", size=1)
+        await jobs.expect("a", "b", "small")
+        await jobs.finish("a")
+        await jobs.expect("b", "small", "c")
+
+    run_jobs(test, 3, small=10, huge=40)
+
+
+def test_small_and_large_jobs_take_turns_for_threads() -> None:
+    async def test(jobs: Jobs) -> None:
+        await jobs.add("first", size=50)
+        await jobs.expect("first")
+        await jobs.add("large 1", "large 2", size=50, key="a")
+        await jobs.add("small 1", "small 2", size=1, key="b")
+        for name, following in (
+            ("first", "small 1"),
+            ("small 1", "large 1"),
+            ("large 1", "small 2"),
+            ("small 2", "large 2"),
+        ):
+            await jobs.finish(name)
+            await jobs.expect(following)
+
+    run_jobs(test, 1, small=10)
+
+
+def test_cancelled_job_makes_room_for_those_behind_it() -> None:
+    async def test(jobs: Jobs) -> None:
+        await jobs.add("first", size=60)
+        await jobs.add("largest", size=150)
+        await jobs.add("last", size=20)
+        await jobs.expect("first")
+        await jobs.cancel("largest")
+        await jobs.expect("first", "last")
+
+    run_jobs(test, 4, room=100, small=10)
+
+
+def test_close_cancels_waiting_jobs_and_waits_for_running_ones() -> None:
+    async def test(jobs: Jobs) -> None:
+        await jobs.add("running", "waiting", size=1)
+        await jobs.expect("running")
+        jobs.close()
+        await jobs.finish("running")
+        with pytest.raises(asyncio.CancelledError):
+            await jobs.finish("waiting")
+        await jobs.expect()
+        with pytest.raises(asyncio.CancelledError):
+            await jobs.executor.run("late", lambda: None)
+
+    run_jobs(test, 1)
