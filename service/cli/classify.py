@@ -20,6 +20,7 @@ from ..errors import ConfigurationError, InvalidImage, RemoteServerError
 from ..http_client import HttpClient
 from ..imaging.decode_pool import EncodedImage
 from ..inference.data_plane import DataPlane
+from ..system.printable import printable
 from ..telemetry.metrics import ServerMetrics
 from .exit_codes import ExitCode
 
@@ -117,7 +118,7 @@ async def _classify_all(images: Sequence[Path], classify_one: Classify, as_json:
             document = await classify_one(EncodedImage(path.read_bytes(), path.name))
         except (OSError, InvalidImage) as error:
             reason = error.strerror if isinstance(error, OSError) else error
-            print(f"convserve: {path}: {reason}", file=sys.stderr)
+            print(printable(f"convserve: {path}: {reason}"), file=sys.stderr)
             code = ExitCode.FAILED
         else:
             print(json.dumps(document) if as_json else _line(path, document))
@@ -126,4 +127,5 @@ async def _classify_all(images: Sequence[Path], classify_one: Classify, as_json:
 
 def _line(path: Path, document: dict[str, Any]) -> str:
     ranked = document["predictions"][0]["top_k"]
-    return f"{path}: " + ", ".join(f"{each['label']} ({each['probability']:.2%})" for each in ranked)
+    labels = ", ".join(f"{each['label']} ({each['probability']:.2%})" for each in ranked)
+    return printable(f"{path}: {labels}")

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from ..config.cli_flags import CLIENT_KEY, read_settings
 from ..config.settings import Settings
 from ..errors import ConfigurationError, ConvserveError, NothingToServe
+from ..system.printable import printable
 from .arguments import build_parser
 from .exit_codes import ExitCode
 
@@ -112,7 +113,7 @@ def _log_warnings_only(settings: Settings) -> None:
 
 
 def _fail(error: ConvserveError, code: ExitCode) -> ExitCode:
-    print(f"convserve: {error}", file=sys.stderr)
+    print(f"convserve: {printable(str(error))}", file=sys.stderr)
     return code
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..errors import ConfigurationError, InvalidModel, ModelNotFound, ModelNotReady, NothingToServe, shown
 from ..repository.version_folder import VersionFolder, find_versions
+from ..system.printable import printable
 from .model import LoadedModel
 
 PREFERRED_DEFAULT = "convnet"
@@ -203,7 +204,7 @@ class Registry:
 def _reason(error: Exception) -> str:
     """The sentence of an expected error, or type and text of any other."""
     text = str(error) if isinstance(error, InvalidModel) else f"it cannot be loaded: {error!r}"
-    return text if len(text) <= MAX_REASON else f"{text[:MAX_REASON]} …"
+    return printable(text if len(text) <= MAX_REASON else f"{text[:MAX_REASON]} …")
 
 
 def _nothing_to_serve(repository: Path, failures: Sequence[LoadFailure]) -> str:

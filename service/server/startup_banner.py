@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..system.printable import printable
+
 if TYPE_CHECKING:  # the supervisor passes banners on and loads no model
     from ..inference.model import LoadedModel
     from ..inference.registry import LoadFailure, Registry
@@ -61,7 +63,7 @@ def _quality(manifest: Manifest) -> str:
     if not manifest.classifies:
         return f"not a classifier, {len(manifest.labels)} output maps"
     if manifest.evaluation is not None:
-        return f"accuracy {manifest.evaluation.accuracy:.2%} on {manifest.evaluation.dataset}"
+        return f"accuracy {manifest.evaluation.accuracy:.2%} on {printable(manifest.evaluation.dataset)}"
     return "random weights, not trained" if manifest.weights == "random" else "not evaluated"
 
 

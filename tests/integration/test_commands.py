@@ -10,7 +10,8 @@ import pytest
 
 from service import __version__
 from tests.support.models.broken_versions import change_the_graph
-from tests.support.models.gray_classifier import image, level, publish_shades
+from tests.support.models.gray_classifier import CLASSES, image, level, publish_shades
+from tests.support.models.hostile_versions import edit_manifest
 from tests.support.server.server_process import ServerProcess, convserve
 
 
@@ -126,3 +127,18 @@ def test_version_is_printed() -> None:
 
 def test_missing_command_is_a_usage_error() -> None:
     assert convserve().returncode == 2
+
+
+def test_text_of_a_model_cannot_command_the_terminal(two: Path, tmp_path: Path) -> None:
+    version = publish_shades(tmp_path / "models")
+    labels = [f"\x1b[2J\x1b]0;shade {index}\x07\nok" for index in range(CLASSES)]
+    edit_manifest(version, labels=labels, evaluation=None)
+    broken = publish_shades(tmp_path / "models")
+    edit_manifest(broken, **{"\x1b[2J": 1})
+    models = ["--log-level", "error", "--models", str(tmp_path / "models")]
+    result = convserve("classify", *models, "--model", "shades", "--model-version", "1", two / "one.png")
+    assert (result.returncode, result.stdout.count("\n")) == (0, 1)
+    assert r"\x1b[2J\x1b]0;shade 1\x07\nok" in result.stdout
+    for output in (result, convserve("check", *models)):
+        assert "\x1b" not in output.stdout + output.stderr
+        assert r"version 2 is not served: manifest.json is not valid: \x1b[2J" in output.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import random
+import signal
 import socket
 import ssl
 import time
@@ -24,7 +25,6 @@ from tests.support.server.server_process import FREE_GRPC_PORT, ServerProcess, c
 
 BODY = image(level(7))
 OK, UNAVAILABLE = grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE
-# The server reads the files once a second.
 SWAPPING_SECONDS = 5.0
 
 
@@ -156,6 +156,7 @@ def test_swaps_of_certificate_and_key_at_any_moment_do_not_end_the_server(
         while time.monotonic() < until:
             for path in choices.sample(list(contents), choices.randint(1, 2)):
                 path.write_bytes(choices.choice(contents[path]))
+            server.send(signal.SIGHUP)  # to read the files more often than once a second
             assert classify(server.address, trusting(authority)).status == 200
         before = serial(server, trusting(authority))
         authority.sign("server")
