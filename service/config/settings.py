@@ -105,6 +105,12 @@ class Settings(BaseModel):
     workers: PositiveInt = _setting(
         Group.MODELS, "Server processes. Each loads its own copy of the models.", default=1
     )
+    worker_timeout_s: NonNegativeFloat = _setting(
+        Group.MODELS,
+        "Seconds after which the supervisor of several workers kills and replaces one whose event loop does "
+        "not run, because it is stopped or deadlocked. 0 replaces none.",
+        default=10.0,
+    )
     provider: Annotated[Literal["auto", "cpu", "cuda"], IgnoreCase] = _setting(
         Group.MODELS,
         "Execution provider of ONNX Runtime; `auto` uses CUDA if it is available.",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +39,7 @@ class Registry:
         default_model: the model of requests that do not name one; None selects `convnet` if it is served, and
             otherwise the first classifier.
         engine_timeout: seconds that an engine may spend on one batch before it counts as hanging.
-        drain_timeout: seconds per model for finishing the admitted requests at shutdown.
+        drain_timeout: seconds after `stop` for finishing the admitted requests at shutdown.
 
     Attributes:
         failures: the versions that could not be loaded.
@@ -61,6 +63,7 @@ class Registry:
         self._models: dict[str, dict[str, LoadedModel]] = {}
         self._draining = False
         self._closed = False
+        self._stopped_at = 0.0
         self.failures: tuple[LoadFailure, ...] = ()
         self.default_name = default_model or PREFERRED_DEFAULT
 
@@ -101,8 +104,8 @@ class Registry:
     async def close(self) -> None:
         """Reject new requests, finish the admitted ones and close every model."""
         self.stop()
-        for model in self.models:
-            await model.close(self._drain_timeout)
+        left = max(1.0, self._stopped_at + self._drain_timeout - time.monotonic())
+        await asyncio.gather(*(model.close(left) for model in self.models))
 
     def drain(self) -> None:
         """Fail readiness probes but keep serving, so that load balancers stop sending requests."""
@@ -110,6 +113,8 @@ class Registry:
 
     def stop(self) -> None:
         """Reject new requests; the admitted ones are still processed."""
+        if not self._closed:
+            self._stopped_at = time.monotonic()
         self._draining = self._closed = True
         for model in self.models:
             model.batcher.flush_now()

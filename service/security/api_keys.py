@@ -82,7 +82,12 @@ class ApiKeyStore:
 
     def refresh(self) -> None:
         """Reload a changed file; the previous keys stay valid if it cannot be read."""
-        if self._file is None or self._watcher is None or not self._watcher.changed():
+        if self._watcher is not None and self._watcher.changed():
+            self.reload()
+
+    def reload(self) -> None:
+        """Read the file again; the previous keys stay valid if it cannot be read."""
+        if self._file is None:
             return
         try:
             keys = [*self._fixed, *_read_file(self._file)]

@@ -145,6 +145,11 @@ class Tls:
         self.context.current, self.admin_context.current = context, admin_context
         logger.warning("reloaded certificate %s", self._files.certificate)
 
+    def reload(self) -> None:
+        """As `refresh`, but report again what is wrong with the files."""
+        self._complaint, self._seen = "", self.certificates
+        self.refresh()
+
     def _complain(self, complaint: str) -> None:
         if complaint != self._complaint:
             self._complaint = complaint

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import signal
 import socket
 import ssl
@@ -14,38 +15,35 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING, cast
 
 import uvicorn
 from prometheus_client import disable_created_metrics
 
-from ..asgi.app import Service, build
 from ..asgi.middleware.stack import build_middleware
 from ..client_budget.identity import TrustedProxies
 from ..config.limits import ConnectionLimits, Limits
 from ..config.settings import Settings
-from ..errors import ConfigurationError
 from ..http.connection_pool import ConnectionPool
 from ..http.overload_cache import OverloadCache
 from ..http.protocol import HttpProtocol
 from ..http.tls_listener import TlsListener
 from ..inference.registry import Registry
-from ..security.api_keys import ApiKeyStore
-from ..security.authorization import Authorizer
-from ..security.rate_limiter import RateLimiter
-from ..security.tls import Tls, TlsFiles
 from ..system.allocator import return_large_blocks
-from ..telemetry.rejections import RejectionCounters
-from ..telemetry.request_log import RequestLog
+from .components import Components
+from .exit_deadline import exit_after
+from .hangup import Terminal, hangup_is_ignored
 from .periodic_tasks import PeriodicTasks
 from .startup_banner import StartupBanner
-from .supervisor import STOP_IMMEDIATELY
+from .worker_link import WorkerLink
 
-if TYPE_CHECKING:  # loaded only if gRPC or tracing is on
+if TYPE_CHECKING:  # loaded only if gRPC is on
     from ..protocols.grpc.server import GrpcServer
-    from ..telemetry.tracing import Tracing
 
 BACKLOG = 2048
+
+logger = logging.getLogger(__name__)
+
 # https://cheatsheetseries.owasp.org/cheatsheets/HTTP_Headers_Cheat_Sheet.html
 SECURITY_HEADERS = (
     ("x-content-type-options", "nosniff"),
@@ -53,6 +51,8 @@ SECURITY_HEADERS = (
     ("referrer-policy", "no-referrer"),
 )
 HSTS_HEADER = ("strict-transport-security", "max-age=31536000")
+# For closing the models and the ports after the last request.
+EXIT_SECONDS = 4.0
 TICKS_PER_SECOND = 10  # of uvicorn's main loop
 
 
@@ -93,6 +93,8 @@ class Server(uvicorn.Server):
         listeners: the sockets to listen on.
         on_started: called when all ports listen.
         refresh: run once per second.
+        reload: run after SIGHUP.
+        in_progress: returns the number of requests for inference that have no response yet.
         ended_by: the signal that ended the server.
     """
 
@@ -105,7 +107,11 @@ class Server(uvicorn.Server):
         self.listeners: list[Listener] = []
         self.on_started: Callable[[], None] = lambda: None
         self.refresh = PeriodicTasks([])
+        self.reload = PeriodicTasks([])
+        self.in_progress: Callable[[], int] = lambda: 0
         self.ended_by: signal.Signals | None = None
+        self._terminal = Terminal()
+        self._left = 0
         self._registry = registry
         self._drain_delay = settings.drain_delay_s
         self._shutdown_timeout = settings.shutdown_timeout_s
@@ -136,70 +142,55 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Drain and stop on the first signal; stop at once on an interrupt after it."""
+        loop = asyncio.get_running_loop()
         if self.ended_by is None:
             self.ended_by = signal.Signals(sig)
             self._registry.drain()
-            delay = self._drain_delay if sig == signal.SIGTERM else 0.0
-            loop = asyncio.get_running_loop()
-            loop.call_soon_threadsafe(loop.call_later, delay, self.stop)
-            if self.grpc is not None:
-                loop.call_soon_threadsafe(self.grpc.drain)
+            delay = 0.0 if sig == signal.SIGINT else self._drain_delay
+            loop.call_soon_threadsafe(self._drain, delay)
         elif sig == signal.SIGINT:
             self.force_exit = True
-            asyncio.get_running_loop().call_soon_threadsafe(self.stop)
+            loop.call_soon_threadsafe(self.stop)
+
+    def handle_hangup(self, sig: int, frame: FrameType | None) -> None:
+        """Drain and stop if the terminal is gone; otherwise reload the files that can change."""
+        if not self._terminal.lost:
+            if self.started:  # before, nothing has been read that could have changed
+                asyncio.get_running_loop().call_soon_threadsafe(self._reload)
+        elif self.started:
+            self.handle_exit(sig, frame)
+        else:
+            signal.signal(sig, signal.SIG_DFL)
+            signal.raise_signal(sig)
+
+    def _reload(self) -> None:
+        logger.info("received SIGHUP: reloading files")
+        self.reload.run()
+
+    def _drain(self, delay: float) -> None:
+        assert self.ended_by is not None  # the signal that began it
+        logger.info("received %s: not ready; the ports close in %g s", self.ended_by.name, delay)
+        if self.grpc is not None:
+            self.grpc.drain()
+        asyncio.get_running_loop().call_later(delay, self.stop)
 
     def stop(self) -> None:
         """Reject new requests, finish the admitted ones and return from `serve`."""
         self._registry.stop()
         if self.grpc is not None and (self.force_exit or not self.should_exit):
             self.grpc.stop(None if self.force_exit else self._shutdown_timeout)
+        if not self.should_exit:
+            self._left = self.in_progress()
+            logger.info("draining: %d requests in progress, %g s left", self._left, self._shutdown_timeout)
+            exit_after(self._shutdown_timeout + EXIT_SECONDS, self.ended_by or signal.SIGTERM)
         self.should_exit = True
 
-
-@dataclass(frozen=True, slots=True)
-class Components:
-    """The application, with the authorization, logging, tracing and TLS around it."""
-
-    service: Service
-    rejections: RejectionCounters
-    api_keys: ApiKeyStore | None
-    authorizer: Authorizer | None
-    tracing: Tracing | None
-    request_log: RequestLog | None
-    tls: Tls | None
-
-    @classmethod
-    def build(cls, settings: Settings, metrics_dir: Path | None) -> Self:
-        """Create and connect the components.
-
-        Raises:
-            ConfigurationError: the API keys or TLS files are invalid, or this machine lacks what a setting
-                needs.
-        """
-        service = build(settings, metrics_dir=metrics_dir)
-        rejections = RejectionCounters(service.telemetry.connection_rejections)
-        api_keys = _api_keys(settings)
-        authorizer = None
-        if api_keys is not None:
-            authorizer = Authorizer(api_keys, RateLimiter(metrics_dir), rejections)
-        tracing = _tracing(settings)
-        request_log = None
-        if settings.access_log or tracing is not None:
-            request_log = RequestLog(log=settings.access_log, tracing=tracing)
-        tls_files = TlsFiles.of(settings.tls_cert, settings.tls_key, settings.tls_client_ca)
-        tls = None if tls_files is None else Tls(tls_files)
-        return cls(service, rejections, api_keys, authorizer, tracing, request_log, tls)
-
-    def publish_state(self) -> None:
-        """Write the state of this worker to its metrics, which other workers read on a scrape."""
-        telemetry, budget = self.service.telemetry, self.service.budget
-        telemetry.ready.set(float(self.service.plane.registry.ready))
-        telemetry.client_bytes.set(budget.held)
-        telemetry.client_budget.set(budget.limit)
-
-    def close(self) -> None:
-        if self.tracing is not None:
-            self.tracing.close()
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close the ports, and cancel the requests that do not end in time."""
+        await super().shutdown(sockets)
+        # Cancelled tasks end in the next turns of the loop.
+        cancelled = self.in_progress()
+        logger.info("drained: %d requests finished, %d cancelled", max(0, self._left - cancelled), cancelled)
 
 
 def serve(
@@ -209,7 +200,7 @@ def serve(
     *,
     on_loaded: Callable[[], None] = lambda: None,
     metrics_dir: Path | None = None,
-    parent_alive: int | None = None,
+    link: WorkerLink | None = None,
 ) -> signal.Signals | None:
     """Serve until a signal arrives, and return that signal.
 
@@ -217,7 +208,7 @@ def serve(
         announce: called when the models are loaded and the ports listen.
         on_loaded: called when the models are loaded, before the ports listen.
         metrics_dir: the folder through which several workers share their metrics; None with one process.
-        parent_alive: a file descriptor that becomes readable when the supervisor has exited.
+        link: connects a worker to its supervisor; None with one process.
 
     Raises:
         ConfigurationError, NothingToServe: the server cannot start.
@@ -229,7 +220,9 @@ def serve(
     disable_created_metrics()  # type: ignore[no-untyped-call]
     components = Components.build(settings, metrics_dir)
     server = build_server(settings, components, endpoints)
-    server.on_started = partial(_on_started, server, components, announce, parent_alive)
+    server.on_started = partial(_on_started, server, components, announce, link)
+    if not hangup_is_ignored():
+        signal.signal(signal.SIGHUP, server.handle_hangup)
     try:
         with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
             runner.run(_run(server, settings, components, endpoints, on_loaded))
@@ -273,6 +266,8 @@ def build_server(settings: Settings, components: Components, endpoints: Endpoint
             *(part.refresh for part in (components.api_keys, tls) if part is not None),
         ]
     )
+    server.reload = PeriodicTasks([part.reload for part in (components.api_keys, tls) if part is not None])
+    server.in_progress = lambda: int(service.telemetry.inflight.value)
     context, admin_context = (None, None) if tls is None else (tls.context, tls.admin_context)
     server.listeners = [Listener(endpoints.listener, context, admin=False)]
     if endpoints.admin is not None:
@@ -313,23 +308,15 @@ def _on_started(
     server: Server,
     components: Components,
     announce: Callable[[StartupBanner], None],
-    parent_alive: int | None,
+    link: WorkerLink | None,
 ) -> None:
     # Objects loaded so far are never freed, so the garbage collector need not scan them.
     gc.freeze()
     gc.enable()
     components.publish_state()
+    if link is not None:
+        link.attach(server.stop)
     announce(StartupBanner.of(components.service.plane.registry))
-    if parent_alive is None:
-        return
-    loop = asyncio.get_running_loop()
-    loop.add_reader(parent_alive, _on_parent_exit, server, parent_alive)
-    signal.signal(STOP_IMMEDIATELY, lambda sig, frame: loop.call_soon_threadsafe(server.stop))
-
-
-def _on_parent_exit(server: Server, parent_alive: int) -> None:
-    asyncio.get_running_loop().remove_reader(parent_alive)  # it stays readable
-    server.stop()
 
 
 def _headers(settings: Settings) -> list[tuple[str, str]]:
@@ -337,26 +324,6 @@ def _headers(settings: Settings) -> list[tuple[str, str]]:
     if not settings.security_headers:
         return []
     return [*SECURITY_HEADERS, *([HSTS_HEADER] if settings.tls_cert is not None else [])]
-
-
-def _tracing(settings: Settings) -> Tracing | None:
-    if settings.otlp_endpoint is None:
-        return None
-    try:
-        from ..telemetry.tracing import Tracing
-    except ImportError as error:
-        raise ConfigurationError(
-            "CONVSERVE_OTLP_ENDPOINT needs the extra convserve[otel], which is not installed"
-        ) from error
-    return Tracing(settings.otlp_endpoint, settings.trace_ratio)
-
-
-def _api_keys(settings: Settings) -> ApiKeyStore | None:
-    """The API keys of the settings; None if there are none and every request is authorized."""
-    if settings.api_keys is None and settings.api_keys_file is None:
-        return None
-    text = "" if settings.api_keys is None else settings.api_keys.get_secret_value()
-    return ApiKeyStore(text, settings.api_keys_file)
 
 
 def _import_grpc(address: str | None) -> type[GrpcServer] | None:

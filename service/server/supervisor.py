@@ -10,30 +10,32 @@ import os
 import signal
 import socket
 import sys
-import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkProcess
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from ..config.settings import Settings
 from ..errors import ConvserveError, NothingToServe
+from ..system.owned_folder import owned_folder
 from ..system.shared_memory import forget
 from ..system.sockets import bind
 from ..telemetry.collector import GAUGES
+from .hangup import Terminal, hangup_is_ignored
 from .startup_banner import StartupBanner
+from .worker_link import CHECK_SECONDS, STOP_IMMEDIATELY, Heartbeats, SilenceDetector, WorkerLink
 
 STARTUP_FAILED = 3
 MAX_RESTART_SECONDS = 30.0
 # A worker that has run for longer than this is restarted without a delay.
 STABLE_SECONDS = 60.0
-# Tells a worker to stop without `drain_delay_s`. Workers ignore SIGINT, and SIGTERM includes the delay.
-STOP_IMMEDIATELY = signal.SIGUSR1
-_HANDLED = (signal.SIGTERM, signal.SIGINT)
+_HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +68,9 @@ class Supervisor:
     stops using the socket of a worker that has ended. The supervisor imports what a worker needs; the forked
     workers share that memory. It loads no model and handles no requests, so it has no threads, which would
     not survive a fork.
+
+    A worker whose event loop is silent for `settings.worker_timeout_s` is killed and replaced: it is stopped
+    or deadlocked, and the kernel would go on giving it connections.
     """
 
     def __init__(self, settings: Settings, listener: socket.socket, grpc_address: str | None) -> None:
@@ -84,6 +89,10 @@ class Supervisor:
         self._metrics_dir = Path()
         self._ended_by: signal.Signals | None = None
         self._fast_shutdown = False
+        self._terminal = Terminal()
+        self._ignores_hangup = hangup_is_ignored()
+        self._heartbeats = Heartbeats(settings.workers)
+        self._silence = SilenceDetector(settings.worker_timeout_s)
 
     def run(self, announce: Callable[[StartupBanner], None]) -> signal.Signals | None:
         """Start the workers, supervise them until a signal arrives, and return that signal.
@@ -92,8 +101,7 @@ class Supervisor:
             ConfigurationError, NothingToServe: the first workers could not start.
         """
         with ExitStack() as stack:
-            folder = tempfile.TemporaryDirectory(prefix="convserve-metrics-")
-            self._metrics_dir = Path(stack.enter_context(folder))
+            self._metrics_dir = stack.enter_context(owned_folder("convserve-metrics-"))
 
             def socket_pair() -> tuple[socket.socket, socket.socket]:
                 first, second = socket.socketpair()
@@ -104,10 +112,13 @@ class Supervisor:
             # Workers block on their end until the supervisor closes the other.
             self._start_barrier, self._start_barrier_writer = socket_pair()
             wakeup, wakeup_writer = socket_pair()
+            wakeup.setblocking(False)
             wakeup_writer.setblocking(False)
             signal.set_wakeup_fd(wakeup_writer.fileno())
-            for handled in _HANDLED:
+            for handled in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(handled, self._on_signal)
+            if not self._ignores_hangup:
+                signal.signal(signal.SIGHUP, self._on_hangup)
             try:
                 self._preload()
                 if self._ended_by is None:
@@ -125,15 +136,26 @@ class Supervisor:
                 self._stop(worker)
         self._ended_by = self._ended_by or signal.Signals(sig)
 
+    def _on_hangup(self, sig: int, frame: FrameType | None) -> None:
+        """Stop as after SIGTERM if the terminal is gone; otherwise let all workers reload their files."""
+        if self._terminal.lost:
+            self._on_signal(sig, frame)
+            return
+        for worker in list(self._workers.values()):
+            if worker.process.is_alive():
+                os.kill(worker.pid, signal.SIGHUP)
+
     def _stop(self, worker: _Worker) -> None:
         """Signal a worker to stop, without the drain delay if the supervisor was interrupted."""
         immediately = self._fast_shutdown or self._ended_by == signal.SIGINT
         if worker.process.is_alive():
             os.kill(worker.pid, STOP_IMMEDIATELY if immediately else signal.SIGTERM)
+            os.kill(worker.pid, signal.SIGCONT)  # a stopped process gets signals only when it continues
 
     def _start(self, index: int, failures: int = 0) -> None:
         receiver, sender = self._context.Pipe(duplex=False)
-        process = self._context.Process(target=self._run_worker, args=(sender,), name=f"worker {index}")
+        process = self._context.Process(target=self._run_worker, args=(index, sender), name=f"worker {index}")
+        self._heartbeats.reset(index)
         # A forked worker has the supervisor's handlers until it installs its own: block signals meanwhile.
         signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
         try:
@@ -166,9 +188,11 @@ class Supervisor:
         """The next message of each worker; an empty list if a signal arrives first."""
         messages = []
         for worker in self._workers.values():
-            multiprocessing.connection.wait([worker.status_pipe, wakeup])
-            if self._ended_by is not None:
-                return []
+            ready: list[Any] = []
+            while not ready:
+                ready = _wait([worker.status_pipe], wakeup)
+                if self._ended_by is not None:
+                    return []
             try:
                 message = worker.status_pipe.recv()
             except EOFError:
@@ -182,11 +206,32 @@ class Supervisor:
         while self._ended_by is None:
             sentinels = [worker.process.sentinel for worker in self._workers.values()]
             due = [when for when, _ in self._restarts.values()]
-            timeout = max(0.0, min(due) - time.monotonic()) if due else None
-            multiprocessing.connection.wait([wakeup, *sentinels], timeout)
+            timeout = max(0.0, min(due) - time.monotonic()) if due else CHECK_SECONDS
+            _wait(sentinels, wakeup, min(timeout, CHECK_SECONDS))
             if self._ended_by is None:
                 self._reap()
+                self._kill_silent()
                 self._restart_due()
+
+    def _kill_silent(self) -> None:
+        """Kill the workers whose event loop does not run; `_reap` replaces them."""
+        if not self._settings.worker_timeout_s:
+            return
+        counts = {
+            index: self._heartbeats.count(index)
+            for index, worker in self._workers.items()
+            if worker.process.is_alive()
+        }
+        for index in self._silence.silent(counts):
+            worker = self._workers[index]
+            logger.error(
+                "%s (process %s) has not responded for %g s and is killed",
+                worker.process.name,
+                worker.pid,
+                self._settings.worker_timeout_s,
+            )
+            worker.process.kill()
+            worker.process.join()
 
     def _reap(self) -> None:
         for index, worker in list(self._workers.items()):
@@ -195,7 +240,7 @@ class Supervisor:
             forget(self._metrics_dir, GAUGES, worker.pid)
             uptime = time.monotonic() - worker.started
             failures = 0 if uptime > STABLE_SECONDS else worker.failures
-            delay = min(MAX_RESTART_SECONDS, 0.1 * 4**failures) if failures else 0.0
+            delay = _restart_delay(failures) if failures else 0.0
             logger.error(
                 "%s (process %s) ended with code %s%s; starting another in %.1f s",
                 worker.process.name,
@@ -213,38 +258,52 @@ class Supervisor:
         for index, (when, failures) in list(self._restarts.items()):
             if when <= time.monotonic():
                 del self._restarts[index]
-                self._start(index, failures)
+                try:
+                    self._start(index, failures)
+                except OSError as error:  # too many processes or files, or too little memory
+                    logger.error("worker %d cannot be started: %s", index, error)
+                    self._restarts[index] = (time.monotonic() + _restart_delay(failures), failures + 1)
 
     def _stop_all(self) -> None:
-        """Stop every worker after its admitted requests; kill those that exceed the time limit."""
+        """Stop every worker after its admitted requests; kill the silent ones, and all at the time limit."""
+        if self._ended_by is not None:
+            logger.info("received %s: stopping %d workers", self._ended_by.name, len(self._workers))
         for worker in self._workers.values():
             self._stop(worker)
         grace = self._settings.drain_delay_s + self._settings.shutdown_timeout_s + 5.0
         deadline = time.monotonic() + grace
-        for worker in self._workers.values():
-            worker.process.join(max(0.0, deadline - time.monotonic()))
-            if worker.process.is_alive():
-                logger.error("%s did not end within %.0f s and is killed", worker.process.name, grace)
-                worker.process.kill()
-                worker.process.join()
+        while alive := [worker for worker in self._workers.values() if worker.process.is_alive()]:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                break
+            sentinels = [worker.process.sentinel for worker in alive]
+            multiprocessing.connection.wait(sentinels, min(left, CHECK_SECONDS))
+            self._kill_silent()
+        for worker in alive:
+            logger.error("%s did not end within %.0f s and is killed", worker.process.name, grace)
+            worker.process.kill()
+            worker.process.join()
+        logger.info("all workers have ended")
 
-    def _run_worker(self, status_pipe: Connection) -> None:
+    def _run_worker(self, index: int, status_pipe: Connection) -> None:
         """The main function of a worker process."""
         gc.disable()  # until the server has started; hardly any object is freed before that
         # A terminal sends SIGINT to the whole process group; the supervisor handles it for its workers.
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if not self._ignores_hangup:
+            signal.signal(signal.SIGHUP, _ignore)  # until the server has loaded the files
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
         self._parent_alive_writer.close()
         self._start_barrier_writer.close()
         try:
-            self._serve(status_pipe)
+            self._serve(index, status_pipe)
         except ConvserveError as error:
             status_pipe.send(error)
             sys.exit(STARTUP_FAILED)
 
-    def _serve(self, status_pipe: Connection) -> None:
+    def _serve(self, index: int, status_pipe: Connection) -> None:
         from .server import Endpoints, serve
 
         def wait_at_barrier() -> None:
@@ -261,7 +320,7 @@ class Supervisor:
             status_pipe.send,
             on_loaded=wait_at_barrier,
             metrics_dir=self._metrics_dir,
-            parent_alive=self._parent_alive.fileno(),
+            link=WorkerLink(self._parent_alive.fileno(), partial(self._heartbeats.beat, index)),
         )
 
 
@@ -272,3 +331,22 @@ def _exit_reason(status_pipe: Connection) -> str:
         while status_pipe.poll():
             last = status_pipe.recv()
     return f" ({last})" if isinstance(last, ConvserveError) else ""
+
+
+def _wait(
+    ready: Sequence[Connection | int], wakeup: socket.socket, timeout: float | None = None
+) -> list[Any]:
+    """Wait for one of these or a signal; returns those of `ready` that are."""
+    found = multiprocessing.connection.wait([*ready, wakeup], timeout)
+    with suppress(BlockingIOError):
+        while wakeup.recv(4096):
+            pass
+    return [each for each in found if each is not wakeup]
+
+
+def _restart_delay(failures: int) -> float:
+    return min(MAX_RESTART_SECONDS, 0.1 * float(4 ** min(failures, 10)))
+
+
+def _ignore(sig: int, frame: FrameType | None) -> None:
+    """Unlike SIG_IGN, which `hangup_is_ignored` takes for the wish of whoever started the server."""

@@ -1,0 +1,89 @@
+"""The link between a worker process and its supervisor: heartbeats one way, an end and a signal the other."""
+
+from __future__ import annotations
+
+import asyncio
+import mmap
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+# Tells a worker to stop without `drain_delay_s`. Workers ignore SIGINT, and SIGTERM includes the delay.
+STOP_IMMEDIATELY = signal.SIGUSR1
+BEAT_SECONDS = 0.25
+CHECK_SECONDS = 0.5
+
+
+class Heartbeats:
+    """A counter for each worker, in memory that forked processes share with the process that creates it."""
+
+    def __init__(self, workers: int) -> None:
+        self._counts = memoryview(mmap.mmap(-1, 8 * workers)).cast("Q")
+
+    def beat(self, index: int) -> None:
+        self._counts[index] += 1
+
+    def reset(self, index: int) -> None:
+        """Set the counter of a worker that is about to start to 0."""
+        self._counts[index] = 0
+
+    def count(self, index: int) -> int:
+        """The beats of a worker; 0 until its event loop runs."""
+        return self._counts[index]
+
+
+class SilenceDetector:
+    """Finds the workers whose counter has not changed for `timeout` seconds.
+
+    It adds up the time between its own checks, of which each counts little: after a stop of the whole process
+    group, or of the machine, no worker has been silent for long.
+    """
+
+    def __init__(self, timeout: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._timeout = timeout
+        self._longest_step = min(2 * CHECK_SECONDS, timeout / 2)
+        self._clock = clock
+        self._checked = clock()
+        self._counts: dict[int, int] = {}
+        self._silent_for: dict[int, float] = {}
+
+    def silent(self, counts: Mapping[int, int]) -> Sequence[int]:
+        """The indexes of the silent workers, given the counters of all; a worker at 0 is still starting."""
+        now = self._clock()
+        step = min(now - self._checked, self._longest_step)
+        self._checked = now
+        for index, count in counts.items():
+            unchanged = count > 0 and self._counts.get(index) == count
+            self._silent_for[index] = self._silent_for.get(index, 0.0) + step if unchanged else 0.0
+        self._counts = dict(counts)
+        return [index for index in counts if self._silent_for[index] >= self._timeout]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLink:
+    """A worker's end of the link.
+
+    Attributes:
+        supervisor_alive: a file descriptor that becomes readable when the supervisor has exited.
+        beat: tells the supervisor that the event loop runs.
+    """
+
+    supervisor_alive: int
+    beat: Callable[[], None]
+
+    def attach(self, stop: Callable[[], None]) -> None:
+        """Beat as long as this event loop runs; call `stop` when the supervisor says so or has exited."""
+        loop = asyncio.get_running_loop()
+
+        def on_supervisor_exit() -> None:
+            loop.remove_reader(self.supervisor_alive)  # it stays readable
+            stop()
+
+        def beat() -> None:
+            self.beat()
+            loop.call_later(BEAT_SECONDS, beat)
+
+        loop.add_reader(self.supervisor_alive, on_supervisor_exit)
+        signal.signal(STOP_IMMEDIATELY, lambda sig, frame: loop.call_soon_threadsafe(stop))
+        beat()
