@@ -22,11 +22,10 @@ INLINE_BYTES = 64 * 1024
 # Pieces of images that are handled one by one, each for up to 0.1 ms.
 INLINE_PARTS = 128
 
-# Memory for small images, and the largest of them: a photograph whose size is reduced as it is decoded.
-SMALL_ROOM = 32 << 20
+# The memory of the largest small image, such as a photograph whose size is reduced as it is decoded.
 SMALL_BYTES = 8 << 20
-# An image that is decoded for longer than about 0.3 seconds.
-HUGE_BYTES = 64 << 20
+# A larger image is decoded for longer than about 0.3 seconds.
+MEDIUM_BYTES = 64 << 20
 
 __all__ = ["DecodePool", "EncodedImage", "Rows"]
 
@@ -37,8 +36,8 @@ class DecodePool:
     Args:
         timeout: maximum seconds that a request waits. A running codec cannot be interrupted and finishes;
             images that are still queued are dropped.
-        max_decode_bytes: memory for the images that are decoded at a time. Small ones have `SMALL_ROOM`
-            besides, so that a large one does not hold them up.
+        max_decode_bytes: memory for the large images that are decoded at a time. Small ones, of at most
+            `SMALL_BYTES`, are decoded besides, so that a large one does not hold them up.
         max_request_pixels: the maximum number of pixels of all images of a request.
     """
 
@@ -54,12 +53,7 @@ class DecodePool:
         self._timeout = timeout
         self._max_request_pixels = max_request_pixels
         self._executor = FairExecutor(
-            threads,
-            "decoder",
-            room=max_decode_bytes,
-            small_room=SMALL_ROOM,
-            small=SMALL_BYTES,
-            huge=HUGE_BYTES,
+            threads, "decoder", room=max_decode_bytes, small=SMALL_BYTES, medium=MEDIUM_BYTES
         )
 
     def close(self) -> None:

@@ -21,18 +21,17 @@ class _Job(NamedTuple):
 class FairExecutor:
     """Runs jobs in threads, one of each key in turn: many jobs of one key delay those of another by one job.
 
-    Small and large jobs have queues of their own, which take turns for the free threads. The sizes of the
-    running jobs of either queue fit in its room together, except that the largest job runs alone if it is
-    larger. The next job of a queue waits until it fits, and no job of its queue overtakes it, so that none
-    waits forever. A thread is kept for small jobs while huge ones run.
+    Small, medium and huge jobs have queues of their own, which take turns for the free threads. The sizes of
+    the running jobs that are not small fit in the room together; a job that is larger than the room runs
+    without other such jobs. If the job whose turn it is does not fit, another may run before it only if it
+    will fit beside that one, so that none waits forever. A thread is kept for other jobs while huge ones run.
 
     Args:
         threads: the number of jobs that run at a time.
         name: prefix of the names of the threads.
-        room: bytes that the running large jobs may need together.
-        small_room: the same for small jobs.
+        room: bytes that the running medium and huge jobs may need together.
         small: the size of the largest small job.
-        huge: jobs above this size do not occupy all threads at a time.
+        medium: the size of the largest medium job.
     """
 
     def __init__(
@@ -41,16 +40,17 @@ class FairExecutor:
         name: str,
         *,
         room: float = float("inf"),
-        small_room: float = float("inf"),
         small: float = float("inf"),
-        huge: float = float("inf"),
+        medium: float = float("inf"),
     ) -> None:
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
         self._free = threads
-        self._small, self._huge = small, huge
+        self._room, self._small, self._medium = room, small, medium
+        # Sizes of the running jobs, and the number of huge jobs that may begin.
+        self._medium_used = self._huge_used = 0
         self._huge_free = max(1, threads - 1)
-        self._queues = deque((_Queue(small_room), _Queue(room)))
-        self._small_queue, self._large_queue = self._queues
+        self._queues = deque((_Queue(), _Queue(), _Queue()))
+        self._small_queue, self._medium_queue, self._huge_queue = self._queues
         self._closed = False
 
     def close(self) -> None:
@@ -70,7 +70,7 @@ class FairExecutor:
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         if self._closed:
             raise asyncio.CancelledError
-        queue = self._small_queue if size <= self._small else self._large_queue
+        queue = self._queue(size)
         waiting = _Job(job, size, future)
         queue.append(key, waiting)
         self._start_jobs()
@@ -82,26 +82,52 @@ class FairExecutor:
                 self._start_jobs()
             raise
 
-    def _start_jobs(self) -> None:
-        while self._free and not self._closed:
-            for queue in self._queues:
-                job = queue.first()
-                if job is not None and queue.fits(job) and (job.size <= self._huge or self._huge_free):
-                    break
-            else:
-                return
-            self._queues.remove(queue)
-            self._queues.append(queue)  # the other queue is the next to be served
-            queue.start()
-            self._free -= 1
-            self._huge_free -= job.size > self._huge
-            running = asyncio.get_running_loop().run_in_executor(self._executor, job.run)
-            running.add_done_callback(partial(self._finish, queue, job))
+    def _queue(self, size: int) -> _Queue:
+        if size <= self._small:
+            return self._small_queue
+        return self._medium_queue if size <= self._medium else self._huge_queue
 
-    def _finish(self, queue: _Queue, job: _Job, done: asyncio.Future[Any]) -> None:
+    def _start_jobs(self) -> None:
+        while self._free and not self._closed and (queue := self._next_queue()) is not None:
+            self._queues.remove(queue)
+            self._queues.append(queue)  # the others are served before it
+            job = queue.pop()
+            self._free -= 1
+            self._count(job, 1)
+            running = asyncio.get_running_loop().run_in_executor(self._executor, job.run)
+            running.add_done_callback(partial(self._finish, job))
+
+    def _next_queue(self) -> _Queue | None:
+        """The queue whose first job can begin."""
+        waiting = None
+        for queue in self._queues:
+            if (job := queue.first()) is None:
+                continue
+            if job.size <= self._small or self._fits(job, waiting):
+                return queue
+            waiting = waiting or job
+        return None
+
+    def _fits(self, job: _Job, waiting: _Job | None) -> bool:
+        """True if the job can begin; `waiting` is the job before it, which does not fit."""
+        used = self._medium_used + self._huge_used
+        if used and used + job.size > self._room:
+            return False
+        if job.size > self._medium:
+            return waiting is None and self._huge_free > 0
+        return waiting is None or self._medium_used + job.size + waiting.size <= self._room
+
+    def _count(self, job: _Job, change: int) -> None:
+        """Count a job that begins (1) or has ended (-1)."""
+        if job.size > self._medium:
+            self._huge_used += change * job.size
+            self._huge_free -= change
+        elif job.size > self._small:
+            self._medium_used += change * job.size
+
+    def _finish(self, job: _Job, done: asyncio.Future[Any]) -> None:
         self._free += 1
-        self._huge_free += job.size > self._huge
-        queue.used -= job.size
+        self._count(job, -1)
         error = done.exception()
         if not job.future.done():
             if error is None:
@@ -115,24 +141,26 @@ _NO_JOBS: deque[_Job] = deque(maxlen=0)
 
 
 class _Queue:
-    """Waiting jobs by key; `used` is the size of those that run."""
+    """Waiting jobs by key."""
 
-    def __init__(self, room: float) -> None:
-        self._room = room
-        self.used = 0
-        # The keys that have waiting jobs; the first is the next to be served.
+    def __init__(self) -> None:
+        # The first key is the next to be served; none has no jobs.
         self._jobs: dict[Hashable, deque[_Job]] = {}
 
     def append(self, key: Hashable, job: _Job) -> None:
         self._jobs.setdefault(key, deque()).append(job)
 
-    def clear(self) -> list[_Job]:
-        jobs = [job for waiting in self._jobs.values() for job in waiting]
-        self._jobs.clear()
-        return jobs
-
     def first(self) -> _Job | None:
         return next(iter(self._jobs.values()))[0] if self._jobs else None
+
+    def pop(self) -> _Job:
+        """Remove the first job, and give the next turn to the next key."""
+        key, waiting = next(iter(self._jobs.items()))
+        job = waiting.popleft()
+        del self._jobs[key]
+        if waiting:
+            self._jobs[key] = waiting  # at the end
+        return job
 
     def discard(self, key: Hashable, job: _Job) -> bool:
         """Remove a job; returns False if it is not waiting."""
@@ -144,13 +172,8 @@ class _Queue:
             del self._jobs[key]
         return True
 
-    def fits(self, job: _Job) -> bool:
-        return not self.used or self.used + job.size <= self._room
-
-    def start(self) -> None:
-        """Take the first job, and give the next turn to the next key."""
-        key, waiting = next(iter(self._jobs.items()))
-        self.used += waiting.popleft().size
-        del self._jobs[key]
-        if waiting:
-            self._jobs[key] = waiting  # at the end
+    def clear(self) -> list[_Job]:
+        """Remove and return all jobs."""
+        jobs = [job for waiting in self._jobs.values() for job in waiting]
+        self._jobs.clear()
+        return jobs

@@ -159,15 +159,13 @@ def test_larger_job_runs_alone_and_is_not_overtaken() -> None:
     run_jobs(test, 4, room=100, small=10)
 
 
-def test_small_jobs_run_beside_a_large_one_and_have_room_of_their_own() -> None:
+def test_small_jobs_run_beside_large_ones() -> None:
     async def test(jobs: Jobs) -> None:
         await jobs.add("large", "larger", size=100)
         await jobs.add("x", "y", "z", size=10)
-        await jobs.expect("large", "x", "y")
-        await jobs.finish("x")
-        await jobs.expect("large", "y", "z")
+        await jobs.expect("large", "x", "y", "z")
 
-    run_jobs(test, 4, room=100, small=10, small_room=20)
+    run_jobs(test, 5, room=100, small=10)
 
 
 def test_huge_jobs_leave_a_thread_free() -> None:
@@ -179,7 +177,7 @@ def test_huge_jobs_leave_a_thread_free() -> None:
         await jobs.finish("a")
         await jobs.expect("b", "small", "c")
 
-    run_jobs(test, 3, small=10, huge=40)
+    run_jobs(test, 3, small=10, medium=40)
 
 
 def test_small_and_large_jobs_take_turns_for_threads() -> None:
@@ -198,6 +196,31 @@ def test_small_and_large_jobs_take_turns_for_threads() -> None:
             await jobs.expect(following)
 
     run_jobs(test, 1, small=10)
+
+
+def test_medium_job_that_fits_beside_a_waiting_huge_one_runs_before_it() -> None:
+    async def test(jobs: Jobs) -> None:
+        await jobs.add("huge 1", "huge 2", size=70)
+        await jobs.expect("huge 1")
+        await jobs.add("medium 1", "medium 2", size=20)
+        await jobs.expect("huge 1", "medium 1")
+        await jobs.finish("huge 1")
+        await jobs.expect("medium 1", "huge 2")
+
+    run_jobs(test, 4, room=100, small=10, medium=50)
+
+
+def test_medium_job_that_fits_beside_no_huge_one_has_its_turn() -> None:
+    async def test(jobs: Jobs) -> None:
+        await jobs.add("huge 1", "huge 2", size=95)
+        await jobs.add("medium", size=20)
+        await jobs.expect("huge 1")
+        await jobs.finish("huge 1")
+        await jobs.expect("medium")
+        await jobs.finish("medium")
+        await jobs.expect("huge 2")
+
+    run_jobs(test, 4, room=100, small=10, medium=50)
 
 
 def test_cancelled_job_makes_room_for_those_behind_it() -> None:
