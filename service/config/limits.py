@@ -8,6 +8,10 @@ from dataclasses import dataclass
 from ..system.fd_limit import raise_fd_limit
 from .settings import Settings
 
+# An image in JSON is an object with two or three members; requests have a few more of their own.
+MEMBERS_PER_IMAGE = 32
+MORE_MEMBERS = 4096
+
 # Connections besides `max_connections` that may be open, as a share of it: with a reserved slot, with one on
 # the admin port, and while they are closed.
 RESERVED_SHARE = 1 / 4
@@ -49,10 +53,17 @@ class OpenConnections:
 
 @dataclass(frozen=True, slots=True)
 class JsonLimits:
-    """Limits of a JSON body: the number of values and the nesting depth."""
+    """Limits of a JSON body.
+
+    Attributes:
+        max_values: numbers in arrays, or all values of a small body.
+        max_depth: nesting of lists and objects.
+        max_members: values of a large body that are not in arrays of numbers.
+    """
 
     max_values: int
     max_depth: int
+    max_members: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +93,11 @@ class Limits:
             max_body_bytes=settings.max_body_bytes,
             max_images=settings.max_images,
             max_parts=settings.max_parts,
-            json=JsonLimits(settings.max_json_values, settings.max_json_depth),
+            json=JsonLimits(
+                settings.max_json_values,
+                settings.max_json_depth,
+                min(settings.max_json_values, MEMBERS_PER_IMAGE * settings.max_images + MORE_MEMBERS),
+            ),
             max_message_bytes=settings.grpc_max_message_bytes,
             max_calls=settings.max_connections,
             max_grpc_connections=OpenConnections.of(settings).grpc,

@@ -17,6 +17,7 @@ from ...errors import InvalidInput, shown
 from ...inference.model import LoadedModel
 from ...repository.manifest import Manifest
 from ..shared.json_body import parse_json
+from ..shared.parsing.json_scan import restore_arrays
 from ..shared.responses import JSON_CONTENT_TYPE
 from ..shared.tensors import (
     DATATYPE_NAMES,
@@ -59,7 +60,7 @@ class JsonInput(BaseModel):
     shape: Annotated[list[Int64], Field(fail_fast=True, max_length=MAX_LISTED)]
     datatype: str
     parameters: Parameters = {}
-    data: Any = None
+    data: Annotated[Any, BeforeValidator(restore_arrays)] = None
 
 
 class JsonOutput(BaseModel):

@@ -21,6 +21,7 @@ from ...errors import InvalidInput, PayloadTooLarge, shortened, shown
 from ...imaging.decode_pool import EncodedImage
 from ...repository.manifest import MAX_DYNAMIC_PIXELS, InputSpec, Manifest
 from .json_body import decode_base64
+from .parsing.number_array import NumberArray, as_array, not_numbers
 
 # NumPy's little-endian type of each datatype. BYTES has no fixed size, and BF16 no NumPy type.
 DTYPES: dict[str, str] = {
@@ -246,6 +247,8 @@ def rows_from_json(data: Any, count: int, spec: InputSpec) -> Rows:
     Raises:
         InvalidInput: they are not numbers, their count does not match, or the input's type cannot hold them.
     """
+    if isinstance(data, NumberArray):
+        check_numbers(data.shape, count, spec)
     return rows_from_numbers(parse_numbers(data, spec.name), count, spec)
 
 
@@ -255,42 +258,58 @@ def rows_from_numbers(values: NDArray[Any], count: int, spec: InputSpec) -> Rows
     Raises:
         InvalidInput: their count does not match, or the input's type cannot hold them.
     """
-    shape = (count, *spec.shape)
-    if values.size != math.prod(shape) or (values.ndim != 1 and values.shape != shape):
+    check_numbers(values.shape, count, spec)
+    return as_pixels(values, spec).reshape(count, *spec.shape)
+
+
+def check_numbers(shape: Sequence[int], count: int, spec: InputSpec) -> None:
+    """
+    Raises:
+        InvalidInput: an array of this shape is neither `count` rows of the model's input nor flat.
+    """
+    expected = (count, *spec.shape)
+    if math.prod(shape) != math.prod(expected) or (len(shape) != 1 and tuple(shape) != expected):
         raise InvalidInput(
-            f"the data of input {spec.name!r} has shape {list(values.shape)}, "
-            f"which does not match {list(shape)}"
+            f"the data of input {spec.name!r} has shape {shown(shape)}, which does not match {list(expected)}"
         )
-    return as_pixels(values, spec).reshape(shape)
 
 
 def parse_numbers(data: Any, name: str) -> NDArray[Any]:
-    """Convert a JSON value to an array of numbers.
+    """Convert a JSON value, in which arrays may be cut out, to an array of numbers.
 
     Raises:
         InvalidInput: it has values other than numbers, or lists of unequal lengths.
     """
-    values, shape = [data], []
+    if isinstance(data, NumberArray):
+        return data.parse(name)
+    if isinstance(data, list) and any(isinstance(each, NumberArray) for each in data):
+        return _stacked(data, name)
+    values: list[Any] = [data]
+    shape: list[int] = []
     while values and set(map(type, values)) == {list}:
         lengths = set(map(len, values))
         if len(lengths) > 1:
-            raise _not_numbers(name)
+            raise not_numbers(name)
         shape.append(lengths.pop())
         values = list(chain.from_iterable(values))
     # Checked by type, because NumPy converts `true` among numbers to 1.
     if not {int, float}.issuperset(map(type, values)):
-        raise _not_numbers(name)
-    array = np.array(values)
+        raise not_numbers(name)
     try:
-        if array.dtype.kind not in "iuf":  # an integer too large for NumPy's integer types
-            array = np.array(values, np.float64)
-        return array.reshape(shape)
+        return as_array(values).reshape(shape)
     except (ValueError, OverflowError) as error:  # more axes or a larger number than NumPy supports
-        raise _not_numbers(name) from error
+        raise not_numbers(name) from error
 
 
-def _not_numbers(name: str) -> InvalidInput:
-    return InvalidInput(f"the data of input {name!r} is not a regular array of numbers")
+def _stacked(rows: list[Any], name: str) -> NDArray[Any]:
+    """One array of rows, of which some are cut out and others, with shorter numbers, are not."""
+    shapes = {row.shape for row in rows if isinstance(row, NumberArray)}
+    if len(shapes) > 1:
+        raise not_numbers(name)
+    arrays = [parse_numbers(row, name) for row in rows]
+    if {array.shape for array in arrays} != shapes:
+        raise not_numbers(name)
+    return np.stack(arrays)
 
 
 def as_pixels(values: NDArray[Any], spec: InputSpec) -> Rows:

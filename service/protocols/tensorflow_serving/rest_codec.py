@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 
 from ...batching.pending_request import Rows
 from ...config.limits import JsonLimits
@@ -16,6 +16,8 @@ from ...errors import InvalidInput, shown
 from ...imaging.decode_pool import EncodedImage
 from ...repository.manifest import InputSpec
 from ..shared.json_body import decode_base64, parse_json
+from ..shared.parsing.json_scan import restore_arrays
+from ..shared.parsing.number_array import NumberArray
 from ..shared.tensors import (
     check_count,
     describe_input,
@@ -24,6 +26,7 @@ from ..shared.tensors import (
     rows_from_numbers,
 )
 
+Value = Annotated[Any, BeforeValidator(restore_arrays)]
 Content = Rows | list[EncodedImage]
 SIGNATURE = "serving_default"
 
@@ -32,17 +35,17 @@ class Predict(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     signature_name: str = ""
-    instances: Any = None
-    inputs: Any = None
+    instances: Value = None
+    inputs: Value = None
 
 
 class Classify(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     signature_name: str = ""
-    context: dict[str, Any] = {}
+    context: dict[str, Value] = {}
     # Only the first error is reported: an error for each example would take more memory than the body.
-    examples: Annotated[list[dict[str, Any]], Field(fail_fast=True)]
+    examples: Annotated[list[dict[str, Value]], Field(fail_fast=True)]
 
 
 _PREDICT = TypeAdapter(Predict)
@@ -84,6 +87,8 @@ def read_classify(body: bytes, spec: InputSpec, max_rows: int, limits: JsonLimit
 
 def _instances(instances: Any, spec: InputSpec, max_rows: int) -> Content:
     """Row format: each instance is a value, or an object with the input's name."""
+    if isinstance(instances, NumberArray):
+        return _numbers(instances, spec, max_rows, "instances")
     if not isinstance(instances, list):
         raise InvalidInput("'instances' must be a list with one element per image")
     return _rows([_named(value, spec) for value in instances], spec, max_rows, "instances")
@@ -92,6 +97,8 @@ def _instances(instances: Any, spec: InputSpec, max_rows: int) -> Content:
 def _column(inputs: Any, spec: InputSpec, max_rows: int) -> Content:
     """Columnar format: the whole tensor, or an object with the input's name that holds it."""
     values = _named(inputs, spec)
+    if isinstance(values, NumberArray):
+        return _numbers(values, spec, max_rows, "inputs")
     if _is_bytes(values):
         values = [values]
     if not isinstance(values, list):
@@ -117,10 +124,21 @@ def _rows(values: list[Any], spec: InputSpec, max_rows: int, where: str) -> Cont
     if images:
         raise InvalidInput(f"{where} has both encoded images and tensors; send only one kind")
     tensor = parse_numbers(values, spec.name)
-    spec = resolve_dynamic_shape(tensor.shape, spec)
-    if tensor.shape[1:] != spec.shape:
-        raise InvalidInput(f"{where} has shape {shown(tensor.shape)}; expected {describe_input(spec)}")
-    return rows_from_numbers(tensor, count, spec)
+    return rows_from_numbers(tensor, count, _resolved(tensor.shape, spec, where))
+
+
+def _numbers(array: NumberArray, spec: InputSpec, max_rows: int, where: str) -> Content:
+    """A whole tensor, whose shape is checked before its numbers are parsed."""
+    count = check_count(array.shape[0], spec, max_rows)
+    spec = _resolved(array.shape, spec, where)
+    return rows_from_numbers(parse_numbers(array, spec.name), count, spec)
+
+
+def _resolved(shape: tuple[int, ...], spec: InputSpec, where: str) -> InputSpec:
+    spec = resolve_dynamic_shape(shape, spec)
+    if shape[1:] != spec.shape:
+        raise InvalidInput(f"{where} has shape {shown(shape)}; expected {describe_input(spec)}")
+    return spec
 
 
 def _is_bytes(value: Any) -> bool:

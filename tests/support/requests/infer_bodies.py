@@ -15,7 +15,7 @@ from service.repository.manifest import Manifest
 from tests.support.models.gray_classifier import SIDE
 
 MAX_ROWS = 256
-JSON_LIMITS = JsonLimits(max_values=1_000_000, max_depth=100)
+JSON_LIMITS = JsonLimits(max_values=1_000_000, max_depth=100, max_members=1_000_000)
 PIXELS = SIDE * SIDE
 
 

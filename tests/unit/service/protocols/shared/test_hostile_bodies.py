@@ -95,7 +95,7 @@ def test_memory_of_json_with_many_images() -> None:
 @pytest.mark.parametrize(
     ("body", "sentence"),
     [
-        (b'{"images":[' + b"0," * MANY + b"0]}", r"images\.0: Input should be an object"),
+        (b'{"images":[' + b"0," * MANY + b"0]}", "images: Input should be a valid array"),
         (b'{"images":[' + b"{}," * MANY + b"{}]}", r"images\.0\.b64: Field required"),
         (
             b'{"images":[],' + b",".join(b'"%d":0' % n for n in range(MANY)) + b"}",
@@ -195,4 +195,4 @@ def test_limits_on_parts_and_depth_apply(repository: Path) -> None:
 )
 def test_depth_counts_open_brackets(body: bytes, deep: bool) -> None:
     with pytest.raises(InvalidInput, match="deeper than 8") if deep else nullcontext():
-        parse_json(TypeAdapter(object), body, JsonLimits(max_values=1000, max_depth=8))
+        parse_json(TypeAdapter(object), body, JsonLimits(max_values=1000, max_depth=8, max_members=1000))
