@@ -178,8 +178,9 @@ class Settings(BaseModel):
     )
     max_json_values: PositiveInt = _setting(
         Group.REQUESTS,
-        "Values in the JSON of a request, counted before it is parsed. More get 413. Binary tensors and "
-        "base64 images do not count.",
+        "Numbers in the arrays of the JSON of a request, counted before it is parsed. More get 413, and so "
+        "do more than 4,096 other values, and 32 for each of `max_images`. Binary tensors and base64 images "
+        "do not count.",
         default=2_000_000,
     )
     max_response_bytes: PositiveInt = _setting(

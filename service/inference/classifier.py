@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Hashable, Sequence
+from functools import partial
 from typing import Any, NamedTuple, Self
 
 from ..batching.pending_request import Rows, Scores
@@ -12,6 +13,7 @@ from ..client_budget import Account
 from ..errors import InvalidInput, NotAClassifier
 from ..imaging.decode_pool import DecodePool, EncodedImage
 from .model import LoadedModel
+from .text_executor import INLINE_BYTES, TextExecutor
 from .timings import Timings
 from .top_k import Prediction, as_probabilities, rank
 
@@ -57,8 +59,9 @@ class Classifier:
         ModelNotReady: the model is being unloaded.
     """
 
-    def __init__(self, pool: DecodePool) -> None:
+    def __init__(self, pool: DecodePool, texts: TextExecutor) -> None:
         self._pool = pool
+        self._texts = texts
 
     def close(self) -> None:
         self._pool.close()
@@ -86,11 +89,17 @@ class Classifier:
             account=account,
             response_bytes_per_score=model.footprint.prediction_bytes(top_k),
         )
+        size = inference.probabilities.nbytes
+        if size <= INLINE_BYTES:
+            ranked = rank(inference.probabilities, model.manifest.labels, top_k)
+        else:
+            job = partial(rank, inference.probabilities, model.manifest.labels, top_k)
+            ranked = await self._texts.run(job, size=size, account=account, deadline=deadline)
         return Classification(
             model=model.name,
             version=model.version,
             filenames=[image.filename for image in images],
-            ranked=rank(inference.probabilities, model.manifest.labels, top_k),
+            ranked=ranked,
             timings=inference.timings,
         )
 

@@ -14,14 +14,16 @@ from ..telemetry.metrics import ServerMetrics
 from .classifier import Classifier
 from .loader import Loader
 from .registry import Registry
+from .text_executor import TextExecutor
 
 
 @dataclass(frozen=True, slots=True)
 class DataPlane:
-    """The registry of models and the classifier that runs them."""
+    """The registry of models, the classifier that runs them, and a thread for large texts."""
 
     registry: Registry
     classifier: Classifier
+    texts: TextExecutor
 
     @classmethod
     def build(cls, settings: Settings, telemetry: ServerMetrics) -> DataPlane:
@@ -52,13 +54,14 @@ class DataPlane:
             engine_timeout=settings.engine_timeout_s,
             drain_timeout=settings.shutdown_timeout_s,
         )
+        texts = TextExecutor()
         pool = DecodePool(
             cores,
             timeout=settings.decode_timeout_ms / 1000,
             max_decode_bytes=settings.max_decode_bytes,
             max_request_pixels=settings.max_request_pixels,
         )
-        return cls(registry, Classifier(pool))
+        return cls(registry, Classifier(pool, texts), texts)
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
@@ -76,3 +79,4 @@ class DataPlane:
                 await self.registry.close()
         finally:
             self.classifier.close()
+            self.texts.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from fastapi import FastAPI
 from pydantic_core import to_json
@@ -14,7 +15,7 @@ from ..imaging.decode_pool import EncodedImage
 from ..inference.data_plane import DataPlane
 from ..security.api_keys import Scope
 from ..telemetry.metrics import ServerMetrics
-from .shared.multipart import read_files
+from .shared.multipart import read_files, text_size
 from .shared.openapi import BINARY, TIMEOUT, error_responses
 from .shared.request_body import read_body
 from .shared.request_handler import InferenceContext, inference_endpoint
@@ -65,7 +66,14 @@ class TorchServe:
         body = await read_body(context.request, self.limits.max_body_bytes)
         content_type = context.header(b"content-type") or ""
         form = content_type.lower().startswith("multipart/form-data")
-        images = read_files(content_type, body, self.limits.max_parts) if form else [EncodedImage(body)]
+        images = [EncodedImage(body)]
+        if form:
+            images = await self.plane.texts.run(
+                partial(read_files, content_type, body, self.limits.max_parts),
+                size=text_size(body),
+                account=context.account,
+                deadline=context.deadline,
+            )
         if len(images) != 1:
             raise InvalidInput(f"a prediction takes exactly one image; the form has {len(images)}")
         classification = await self.plane.classifier.classify(

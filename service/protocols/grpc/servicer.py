@@ -122,6 +122,7 @@ class OpenInferenceGrpc:
             model,
             parsed,
             max_images=self.limits.max_images,
+            texts=self.plane.texts,
             deadline=metrics.deadline,
             account=metrics.account,
         )

@@ -13,6 +13,7 @@ from ..shared.json_body import decode_base64, parse_json
 
 # A body could contain a million images, and each takes microseconds to parse.
 MAX_IMAGES = 10_000
+MAX_FILENAME_LENGTH = 4096
 
 
 # Extra members are allowed here and rejected by `_check_members`: pydantic would create an error for each,
@@ -21,7 +22,8 @@ class JsonImage(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     b64: str
-    filename: str | None = None
+    # Returned in the response.
+    filename: Annotated[str, Field(max_length=MAX_FILENAME_LENGTH)] | None = None
 
 
 class JsonImages(BaseModel):

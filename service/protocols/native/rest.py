@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 from fastapi import FastAPI
 from starlette.requests import Request
@@ -12,9 +15,10 @@ from ...config.limits import Limits
 from ...errors import InvalidInput, PayloadTooLarge, UnsupportedContent, shown
 from ...imaging.decode_pool import EncodedImage
 from ...inference.data_plane import DataPlane
+from ...inference.text_executor import INLINE_BYTES
 from ...security.api_keys import Scope
 from ...telemetry.metrics import ServerMetrics
-from ..shared.multipart import read_files
+from ..shared.multipart import read_files, text_size
 from ..shared.openapi import path_parameters
 from ..shared.request_body import read_body
 from ..shared.request_handler import InferenceContext, inference_endpoint
@@ -24,9 +28,14 @@ from .json_codec import as_json
 from .json_images import read_json_images
 from .openapi import DESCRIPTION, PATHS, parameters, request_body, responses
 
+T = TypeVar("T")
+
 DEFAULT_TOP_K = 5
 
 MAX_QUERY_LENGTH = 1000
+# Bytes of JSON of a class in a response, about.
+PREDICTION_BYTES = 60
+
 QUERY_PARAMETERS = ("top_k",)
 
 # Nearly every query has this form; the general parser takes longer than ranking.
@@ -62,15 +71,24 @@ class Native:
     async def classify(self, context: InferenceContext) -> EncodedResponse:
         model = context.resolve(self.plane.registry.resolve_named, self.limits.request_timeout)
         top_k = _top_k(context.request)
-        images = self._images(context, await read_body(context.request, self.limits.max_body_bytes))
+        body = await read_body(context.request, self.limits.max_body_bytes)
+        read, size = _reader(context, body, self.limits)
+        images = read() if size <= INLINE_BYTES else await self._run(context, read, size)
+        self._check_count(images)
         classification = await self.plane.classifier.classify(
             model, images, top_k=top_k, deadline=context.deadline, account=context.account
         )
         context.timings = classification.timings
-        return EncodedResponse(as_json(classification), JSON_CONTENT_TYPE)
+        size = len(images) * min(top_k, len(model.manifest.labels)) * PREDICTION_BYTES
+        write = partial(as_json, classification)
+        text = write() if size <= INLINE_BYTES else await self._run(context, write, size)
+        return EncodedResponse(text, JSON_CONTENT_TYPE)
 
-    def _images(self, context: InferenceContext, body: bytes) -> list[EncodedImage]:
-        images = _read_images(context, body, self.limits)
+    async def _run(self, context: InferenceContext, job: Callable[[], T], size: int) -> T:
+        texts = self.plane.texts
+        return await texts.run(job, size=size, account=context.account, deadline=context.deadline)
+
+    def _check_count(self, images: Sequence[EncodedImage]) -> None:
         if not images:
             raise InvalidInput("the request has no images")
         if len(images) > self.limits.max_images:
@@ -78,10 +96,12 @@ class Native:
                 f"the request has {len(images)} images; the limit is {self.limits.max_images} "
                 "(CONVSERVE_MAX_IMAGES)"
             )
-        return images
 
 
-def _read_images(context: InferenceContext, body: bytes, limits: Limits) -> list[EncodedImage]:
+def _reader(
+    context: InferenceContext, body: bytes, limits: Limits
+) -> tuple[Callable[[], list[EncodedImage]], int]:
+    """The function that reads the images of a body, and the bytes of text that it reads."""
     content_type = context.header(b"content-type") or ""
     encoding = context.header(b"content-encoding") or "identity"
     if encoding != "identity":
@@ -92,11 +112,11 @@ def _read_images(context: InferenceContext, body: bytes, limits: Limits) -> list
         raise InvalidInput("the body is empty; send an image, a form with files, or JSON")
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type.startswith("image/") or media_type in ("application/octet-stream", ""):
-        return [EncodedImage(body)]
+        return lambda: [EncodedImage(body)], 0
     if media_type == "multipart/form-data":
-        return read_files(content_type, body, limits.max_parts)
+        return partial(read_files, content_type, body, limits.max_parts), text_size(body)
     if media_type == "application/json":
-        return read_json_images(body, limits.json)
+        return partial(read_json_images, body, limits.json), len(body)
     raise UnsupportedContent(
         f"Content-Type {shown(media_type)} is not supported; send an image as image/* (with curl: "
         "-H 'Content-Type: image/png'), files as multipart/form-data, or base64 in application/json"

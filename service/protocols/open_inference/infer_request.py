@@ -9,6 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,11 +20,12 @@ from ...errors import InvalidInput, shown
 from ...inference.classifier import Classifier, Inference, check_classifies
 from ...inference.footprint import JSON_NUMBER_BYTES
 from ...inference.model import LoadedModel
+from ...inference.text_executor import TextExecutor
 from ...repository.manifest import Manifest
-from ..shared.tensors import TensorPayload, decode_tensor, elements_to_bytes
+from ..shared.tensors import JsonValues, TensorPayload, decode_tensor, elements_to_bytes
 
-# The classification extension sorts at most this many scores for one response.
-MAX_CLASSIFICATION_ELEMENTS = 1_000_000
+# The classification extension sorts at most this many scores for one response: each becomes a string.
+MAX_CLASSIFICATION_ELEMENTS = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +73,12 @@ async def infer(
     max_images: int,
     deadline: float,
     account: Account,
+    texts: TextExecutor,
 ) -> tuple[list[OutputTensor], Inference]:
     """Decode the request's tensor and run the model; returns the requested outputs in order.
 
     Args:
+        texts: decodes large JSON, and writes large classifications.
         deadline: in the event loop's time.
         account: charged with the memory of the request.
 
@@ -84,7 +88,13 @@ async def infer(
     """
     if any(output.classification for output in request.outputs):
         check_classifies(model)
-    content = decode_tensor(request.tensor, model.manifest.input, max_images)
+    payload = request.tensor.payload
+    content = await texts.run(
+        partial(decode_tensor, request.tensor, model.manifest.input, max_images),
+        size=payload.size if isinstance(payload, JsonValues) else 0,
+        account=account,
+        deadline=deadline,
+    )
     inference = await classifier.infer(
         model,
         content,
@@ -92,7 +102,16 @@ async def infer(
         account=account,
         response_bytes_per_score=0 if all(output.binary for output in request.outputs) else JSON_NUMBER_BYTES,
     )
-    return [_output(output, inference.scores, model.manifest) for output in request.outputs], inference
+    outputs = [
+        await texts.run(
+            partial(_output, output, inference.scores, model.manifest),
+            size=inference.scores.nbytes if output.classification else 0,
+            account=account,
+            deadline=deadline,
+        )
+        for output in request.outputs
+    ]
+    return outputs, inference
 
 
 def check_inputs(names: Sequence[str], manifest: Manifest) -> None:
@@ -175,7 +194,7 @@ def _output(output: RequestedOutput, scores: Scores, manifest: Manifest) -> Outp
     if scores.size > MAX_CLASSIFICATION_ELEMENTS:
         raise InvalidInput(
             f"classification supports at most {MAX_CLASSIFICATION_ELEMENTS:,} scores; "
-            f"the request has {scores.size:,}"
+            f"the request has {scores.size:,}: send fewer images, or request the scores as binary data"
         )
     elements = [
         element for row in scores for element in _classes(row, manifest.labels, output.classification)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from fastapi import FastAPI, Request
 from pydantic import BaseModel, ConfigDict, TypeAdapter
@@ -36,7 +37,7 @@ from .read_only_settings import (
     parse_settings,
     trace_settings,
 )
-from .rest_codec import RAW_HEADER_LENGTH, read_request, write_response
+from .rest_codec import RAW_HEADER_LENGTH, json_size, read_request, write_response
 
 NOT_IMPLEMENTED = 501
 # A larger response is written in parts: JSON and raw tensors are not copied into one piece.
@@ -126,13 +127,18 @@ class OpenInference:
 
     async def infer(self, context: InferenceContext) -> EncodedResponse:
         model = context.resolve(self._resolve, self.limits.request_timeout)
-        received = await read_body(context.request, self.limits.max_body_bytes)
-        body = decompress(received, context.header(b"content-encoding") or "", self.limits.max_body_bytes)
-        parsed = read_request(
-            body,
-            context.header(RAW_HEADER_LENGTH),
-            model.manifest,
-            self.limits.json,
+        limit, texts = self.limits.max_body_bytes, self.plane.texts
+        received = await read_body(context.request, limit)
+        coding = context.header(b"content-encoding") or ""
+        body = await decompress(
+            received, coding, limit, texts, account=context.account, deadline=context.deadline
+        )
+        header_length = context.header(RAW_HEADER_LENGTH)
+        parsed = await texts.run(
+            partial(read_request, body, header_length, model.manifest, self.limits.json),
+            size=json_size(body, header_length),
+            account=context.account,
+            deadline=context.deadline,
         )
         if parsed.timeout is not None:
             context.shorten_deadline(parsed.timeout)
@@ -143,15 +149,23 @@ class OpenInference:
             max_images=self.limits.max_images,
             deadline=context.deadline,
             account=context.account,
+            texts=texts,
         )
         context.timings = inference.timings
-        content, tensors, headers = write_response(parsed, model, outputs)
+        content, tensors, headers = await texts.run(
+            partial(write_response, parsed, model, outputs),
+            size=inference.scores.nbytes,
+            account=context.account,
+            deadline=context.deadline,
+        )
         accepted = context.header(b"accept-encoding")
         if accepted is not None or len(content) + sum(map(len, tensors)) < MAX_JOINED_BYTES:
             content, tensors = b"".join([content, *tensors]), []
-        content, coding = compress(content, accepted or "")
-        if coding is not None:
-            headers.append((b"content-encoding", coding.encode()))
+        content, accepted_coding = await compress(
+            content, accepted or "", texts, account=context.account, deadline=context.deadline
+        )
+        if accepted_coding is not None:
+            headers.append((b"content-encoding", accepted_coding.encode()))
         return EncodedResponse(content, *headers, tail=tensors)
 
     async def server(self) -> Response:

@@ -18,6 +18,7 @@ from ...inference.model import LoadedModel
 from ...repository.manifest import Manifest
 from ..shared.json_body import parse_json
 from ..shared.parsing.json_scan import restore_arrays
+from ..shared.parsing.number_writer import STEP_NUMBERS, numbers_to_json
 from ..shared.responses import JSON_CONTENT_TYPE
 from ..shared.tensors import (
     DATATYPE_NAMES,
@@ -44,6 +45,7 @@ RAW_HEADER_LENGTH = HEADER_LENGTH.lower().encode()
 # A body could contain millions of list elements, each of which would become an object or an error. Only the
 # first error is reported.
 MAX_LISTED = 64
+MAX_ID_LENGTH = 4096
 
 
 # Some clients write every member, with null for unset ones.
@@ -73,7 +75,8 @@ class JsonOutput(BaseModel):
 class JsonRequest(BaseModel):
     model_config = ConfigDict(strict=True)
 
-    id: str | None = None
+    # Returned in the response.
+    id: Annotated[str, Field(max_length=MAX_ID_LENGTH)] | None = None
     parameters: dict[str, Any] | None = None
     inputs: Annotated[list[JsonInput], Field(fail_fast=True, max_length=MAX_LISTED)]
     outputs: Annotated[list[JsonOutput], Field(fail_fast=True, max_length=MAX_LISTED)] | None = None
@@ -82,6 +85,8 @@ class JsonRequest(BaseModel):
 _ADAPTER = TypeAdapter(JsonRequest)
 # Signatures of image formats that rows of pixels are unlikely to start with.
 _SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"\xff\xd8\xff\xe1", b"GIF87a", b"GIF89a", b"RIFF")
+# The end of a response whose only output has no data yet; the numbers go in front of its last three brackets.
+_NO_DATA = b"[]}]}"
 _DIGITS = re.compile(r"[0-9]{1,18}")
 
 
@@ -106,6 +111,13 @@ def read_request(
     return _read(body[:length], memoryview(body)[length:], manifest, limits)
 
 
+def json_size(body: bytes, header_length: str | None) -> int:
+    """The bytes of JSON at the start of a body; 0 if the header is invalid."""
+    if header_length is None:
+        return len(body)
+    return int(header_length) if _DIGITS.fullmatch(header_length) else 0
+
+
 def _read_raw(body: bytes, manifest: Manifest) -> InferRequest:
     """A raw binary request: the body is the data of the one input, a row of pixels or an encoded image.
 
@@ -126,7 +138,7 @@ def _read(text: bytes, binary: memoryview, manifest: Manifest, limits: JsonLimit
     request = parse_json(_ADAPTER, text, limits)
     timeout = check_parameters(request.parameters)
     check_inputs([tensor.name for tensor in request.inputs], manifest)
-    tensor = _tensor(request.inputs[0], binary)
+    tensor = _tensor(request.inputs[0], binary, len(text))
     default = _boolean((request.parameters or {}).get("binary_data_output", False), "binary_data_output")
     outputs = [_requested(output, default) for output in request.outputs or []]
     if not outputs:
@@ -134,7 +146,7 @@ def _read(text: bytes, binary: memoryview, manifest: Manifest, limits: JsonLimit
     return InferRequest(request.id or new_id(), tensor, check_outputs(outputs, manifest), timeout)
 
 
-def _tensor(tensor: JsonInput, binary: memoryview) -> TensorPayload:
+def _tensor(tensor: JsonInput, binary: memoryview, size: int) -> TensorPayload:
     given: list[str] = [
         name for name in ("binary_data_size", "shared_memory_region") if name in tensor.parameters
     ]
@@ -150,7 +162,8 @@ def _tensor(tensor: JsonInput, binary: memoryview) -> TensorPayload:
         return TensorPayload(tensor.name, tensor.datatype, tensor.shape, raw)
     if len(binary):
         raise InvalidInput(f"unexpected additional input data: {len(binary)} bytes follow the JSON")
-    return TensorPayload(tensor.name, tensor.datatype, tensor.shape, JsonValues(tensor.data, "inputs.0.data"))
+    values = JsonValues(tensor.data, "inputs.0.data", size)
+    return TensorPayload(tensor.name, tensor.datatype, tensor.shape, values)
 
 
 def _binary_of(tensor: JsonInput, binary: memoryview) -> memoryview:
@@ -196,6 +209,9 @@ def write_response(
     if not all(_is_finite(output.scores) for output in outputs if output.scores is not None):
         document["parameters"] = {"non_finite_as": "null"}  # JSON cannot represent them
     head = to_json(document | {"outputs": described}, inf_nan_mode="null")
+    large = next((output.scores for output in outputs if _is_large(output)), None)
+    if large is not None:
+        head = b"".join([head.removesuffix(_NO_DATA), numbers_to_json(large.ravel(), "null"), _NO_DATA[2:]])
     tail = [output.as_bytes() for output in outputs if output.binary]
     if not tail:
         return head, [], [JSON_CONTENT_TYPE]
@@ -208,10 +224,15 @@ def _is_finite(scores: Scores) -> bool:
     return math.isfinite(scores.sum(dtype=np.float64))
 
 
+def _is_large(output: OutputTensor) -> bool:
+    """True for scores that are written as JSON in pieces, after the rest."""
+    return output.scores is not None and not output.binary and output.scores.size > STEP_NUMBERS
+
+
 def _describe(output: OutputTensor) -> dict[str, Any]:
     described: dict[str, Any] = {"name": output.name, "datatype": output.datatype, "shape": output.shape}
     if output.binary:
         return described | {"parameters": {"binary_data_size": len(output.as_bytes())}}
     if output.scores is not None:
-        return described | {"data": output.scores.ravel().tolist()}
+        return described | {"data": [] if _is_large(output) else output.scores.ravel().tolist()}
     return described | {"data": [element.decode() for element in output.elements]}

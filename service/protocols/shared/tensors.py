@@ -42,7 +42,7 @@ DATATYPES = frozenset({*DTYPES, "BYTES", "BF16"})
 DATATYPE_NAMES = {"uint8": "UINT8", "float32": "FP32"}
 
 # A number in JSON takes five times the memory of a float32, and longer to write than to compute.
-MAX_JSON_NUMBERS = 1 << 22
+MAX_JSON_NUMBERS = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +56,12 @@ class RawBytes:
 class JsonValues:
     """A JSON value: numbers, or base64 strings for BYTES, nested as in the shape or flat.
 
-    `where` is the value's path in the body, for error messages.
+    `where` is the value's path in the body, for error messages, and `size` the bytes of the whole JSON.
     """
 
     values: Any
     where: str = "data"
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request
-from pydantic_core import to_json
 from starlette.responses import Response
 
 from ...config.limits import Limits
@@ -16,17 +16,19 @@ from ...inference.classifier import Inference, check_classifies
 from ...inference.data_plane import DataPlane
 from ...inference.footprint import JSON_NUMBER_BYTES, PREDICTION_BYTES
 from ...inference.model import LoadedModel
-from ...inference.top_k import rank
 from ...security.api_keys import Scope
 from ...telemetry.metrics import ServerMetrics
 from ..shared.content_coding import decompress
 from ..shared.openapi import TIMEOUT, error_responses, path_parameters
+from ..shared.parsing.number_writer import numbers_to_json
 from ..shared.request_body import read_body
 from ..shared.request_handler import InferenceContext, inference_endpoint
 from ..shared.responses import JSON_CONTENT_TYPE, EncodedResponse, error_json, json_response
 from ..shared.routes import InferenceRoute, add_route
 from ..shared.tensors import check_json_size
-from .rest_codec import SIGNATURE, Content, read_classify, read_predict
+from .rest_codec import SIGNATURE, Content, read_classify, read_predict, write_results
+
+T = TypeVar("T")
 
 TAG = "TensorFlow Serving"
 _TYPES = {"uint8": "DT_UINT8", "float32": "DT_FLOAT"}
@@ -106,19 +108,23 @@ class TensorFlowServing:
 
     async def predict(self, context: InferenceContext) -> Response:
         model, body = await self._receive(context)
-        content, key = read_predict(body, model.manifest.input, self.limits.max_images, self.limits.json)
+        job = partial(read_predict, body, model.manifest.input, self.limits.max_images, self.limits.json)
+        content, key = await self._run(context, job, len(body))
         inference = await self._infer(context, model, content)
         check_json_size(inference.scores, model.manifest)
-        return _response({key: inference.scores.tolist()})
+        # Like TensorFlow Serving, writes NaN and Infinity literally, though JSON does not allow them.
+        numbers = partial(numbers_to_json, inference.scores, "constants")
+        text = await self._run(context, numbers, inference.scores.nbytes)
+        return EncodedResponse(b'{"%b":%b}' % (key.encode(), text), JSON_CONTENT_TYPE)
 
     async def classify(self, context: InferenceContext) -> Response:
         model, body = await self._receive(context)
         check_classifies(model)
-        content = read_classify(body, model.manifest.input, self.limits.max_images, self.limits.json)
-        inference = await self._infer(context, model, content)
-        ranked = rank(inference.scores, model.manifest.labels, len(model.manifest.labels))
-        results = [[[each.label, each.probability] for each in row] for row in ranked]
-        return _response({"results": results})
+        job = partial(read_classify, body, model.manifest.input, self.limits.max_images, self.limits.json)
+        inference = await self._infer(context, model, await self._run(context, job, len(body)))
+        write = partial(write_results, inference.scores, model.manifest.labels)
+        text = await self._run(context, write, inference.scores.nbytes)
+        return EncodedResponse(text, JSON_CONTENT_TYPE)
 
     async def other(self, context: InferenceContext) -> Response:
         """Verbs in any case, as TensorFlow Serving accepts them, and unsupported verbs."""
@@ -134,8 +140,18 @@ class TensorFlowServing:
     async def _receive(self, context: InferenceContext) -> tuple[LoadedModel, bytes]:
         model = context.resolve(self._resolve, self.limits.request_timeout)
         received = await read_body(context.request, self.limits.max_body_bytes)
-        coding = context.header(b"content-encoding") or ""
-        return model, decompress(received, coding, self.limits.max_body_bytes)
+        return model, await decompress(
+            received,
+            context.header(b"content-encoding") or "",
+            self.limits.max_body_bytes,
+            self.plane.texts,
+            account=context.account,
+            deadline=context.deadline,
+        )
+
+    async def _run(self, context: InferenceContext, job: Callable[[], T], size: int) -> T:
+        texts = self.plane.texts
+        return await texts.run(job, size=size, account=context.account, deadline=context.deadline)
 
     async def _infer(self, context: InferenceContext, model: LoadedModel, content: Content) -> Inference:
         inference = await self.plane.classifier.infer(
@@ -155,11 +171,6 @@ class TensorFlowServing:
                 "use a version number"
             )
         return self.plane.registry.resolve_named(names)
-
-
-def _response(content: dict[str, Any]) -> EncodedResponse:
-    """Like TensorFlow Serving, writes NaN and Infinity literally, though JSON does not allow them."""
-    return EncodedResponse(to_json(content, inf_nan_mode="constants"), JSON_CONTENT_TYPE)
 
 
 def _state(version: str, state: str, code: str, message: str) -> dict[str, Any]:

@@ -6,18 +6,22 @@ with the single member `b64` represents bytes, here an encoded image.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
+from pydantic_core import to_json
 
-from ...batching.pending_request import Rows
+from ...batching.pending_request import Rows, Scores
 from ...config.limits import JsonLimits
 from ...errors import InvalidInput, shown
 from ...imaging.decode_pool import EncodedImage
+from ...inference.top_k import rank
 from ...repository.manifest import InputSpec
 from ..shared.json_body import decode_base64, parse_json
 from ..shared.parsing.json_scan import restore_arrays
 from ..shared.parsing.number_array import NumberArray
+from ..shared.parsing.number_writer import STEP_NUMBERS
 from ..shared.tensors import (
     check_count,
     describe_input,
@@ -83,6 +87,17 @@ def read_classify(body: bytes, spec: InputSpec, max_rows: int, limits: JsonLimit
         raise InvalidInput("each example must have exactly one feature, an encoded image or its pixels")
     examples = [{**request.context, **example} for example in request.examples]
     return _rows([value for example in examples for value in example.values()], spec, max_rows, "examples")
+
+
+def write_results(scores: Scores, labels: Sequence[str]) -> bytes:
+    """The response of `:classify`: the label and score of each class, best first, for each image."""
+    rows = max(1, STEP_NUMBERS // len(labels))
+    pieces = []
+    for start in range(0, len(scores), rows):
+        ranked = rank(scores[start : start + rows], labels, len(labels))
+        results = [[[each.label, each.probability] for each in row] for row in ranked]
+        pieces.append(to_json(results, inf_nan_mode="constants")[1:-1])
+    return b'{"results":[%b]}' % b",".join(pieces)
 
 
 def _instances(instances: Any, spec: InputSpec, max_rows: int) -> Content:

@@ -24,6 +24,7 @@ from service.imaging.image_header import ImageHeader
 from service.inference.classifier import Classifier, Inference
 from service.inference.data_plane import DataPlane
 from service.inference.model import LoadedModel
+from service.inference.text_executor import TextExecutor
 from service.telemetry.metrics import ServerMetrics
 from tests.support.models.gray_classifier import level, rows
 
@@ -70,7 +71,7 @@ class ClassifierHarness:
             observe=lambda scores, seconds: self.sizes.append(len(scores)),
         )
         self._model: LoadedModel = replace(loaded, decoder=cast(Decoder, self.decoder), batcher=batcher)
-        self._classifier = Classifier(DecodePool(4))
+        self._classifier = Classifier(DecodePool(4), TextExecutor())
 
     def infer(self, *values: int) -> asyncio.Task[Inference]:
         images = [EncodedImage(bytes([value]) + bytes(INLINE_BYTES)) for value in values]

@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 
 from service.asgi.app import create_app
 from service.config.settings import Settings
+from service.protocols.open_inference import infer_request
 from tests.support.http.errors import assert_error
 from tests.support.models.filter_model import publish_filters
 from tests.support.models.gray_classifier import image, level
@@ -79,15 +80,23 @@ def test_sizes_of_binary_data(client: TestClient) -> None:
     [
         {"inputs": [tensor(name=NAME)]},
         {"inputs": [tensor(datatype=NAME)]},
+        {"inputs": [tensor()], "id": NAME},
         {"inputs": [tensor()], "outputs": [{"name": NAME}]},
         {"inputs": [tensor()], "parameters": {f"triton_{NAME}": 1}},
         {"inputs": [tensor()], "parameters": {NAME: []}},
         {"inputs": [tensor(data=None, parameters={"binary_data_size": 1}, name=NAME)]},
     ],
-    ids=["input", "datatype", "output", "reserved", "parameter", "binary"],
+    ids=["input", "datatype", "id", "output", "reserved", "parameter", "binary"],
 )
 def test_long_names(client: TestClient, document: dict[str, Any]) -> None:
     assert infer(client, document).status_code == 400
+
+
+def test_classification_of_too_many_scores(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(infer_request, "MAX_CLASSIFICATION_ELEMENTS", 9)
+    output = {"name": "probabilities", "parameters": {"classification": 1}}
+    response = infer(client, {"inputs": [tensor()], "outputs": [output]})
+    assert_error(response, 400, "at most 9 scores; the request has 10: .* as binary data")
 
 
 @pytest.mark.parametrize("value", [str(LONG), "1" * 41, "1_000_", "²", "nan", "inf", "1e400", "-1", "0"])
@@ -114,6 +123,7 @@ def test_deadline_in_the_far_future(client: TestClient, value: str) -> None:
         ("/v1/models/shades:classify", {"examples": [{NAME: LONG}]}),
         ("/classify", {"images": [], NAME: 1}),
         ("/classify", {"images": [{"b64": "", NAME: 1}]}),
+        ("/classify", {"images": [{"b64": "", "filename": NAME}]}),
         ("/v2/logging", {NAME: 1}),
     ],
 )

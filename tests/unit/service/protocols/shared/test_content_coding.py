@@ -1,18 +1,49 @@
 from __future__ import annotations
 
+import asyncio
 import gzip
+import random
 import tracemalloc
 import zlib
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from service.client_budget import Account, ClientBudget
 from service.errors import InvalidInput, PayloadTooLarge, UnsupportedContent
-from service.protocols.shared.content_coding import MIN_COMPRESSED_BYTES, compress, decompress
+from service.inference.text_executor import TextExecutor
+from service.protocols.shared import content_coding
+from service.protocols.shared.content_coding import MAX_RATIO, MIN_COMPRESSED_BYTES, UNLIMITED_RATIO_BYTES
 
 LIMIT = 1000
+
+
+def decompress(body: bytes, coding: str, limit: int, account: Account | None = None) -> bytes:
+    async def run() -> bytes:
+        texts, charged = TextExecutor(), account or Account.unlimited()
+        try:
+            return await content_coding.decompress(
+                body, coding, limit, texts, account=charged, deadline=asyncio.get_running_loop().time() + 60
+            )
+        finally:
+            texts.close()
+
+    return asyncio.run(run())
+
+
+def compress(body: bytes, accepted: str) -> tuple[bytes, str | None]:
+    async def run() -> tuple[bytes, str | None]:
+        texts, deadline = TextExecutor(), asyncio.get_running_loop().time() + 60
+        try:
+            return await content_coding.compress(
+                body, accepted, texts, account=Account.unlimited(), deadline=deadline
+            )
+        finally:
+            texts.close()
+
+    return asyncio.run(run())
 
 
 @given(st.binary(max_size=LIMIT))
@@ -89,3 +120,30 @@ def test_large_response_uses_the_first_supported_coding(accepted: str, coding: s
 
 def test_small_response_is_not_compressed() -> None:
     assert compress(LARGE[:-1], "gzip") == (LARGE[:-1], None)
+
+
+@given(st.integers(1, 3_000_000), st.sampled_from(["gzip", "deflate"]), st.booleans())
+@settings(max_examples=20, deadline=None)
+def test_large_bodies_round_trip_in_steps(size: int, coding: str, noisy: bool) -> None:
+    plain = random.Random(size).randbytes(size) if noisy else b"pixels" * (size // 6)
+    packed, name = compress(plain, coding)
+    if name is not None:
+        assert decompress(packed, name, len(plain)) == plain
+
+
+def test_body_may_inflate_a_hundred_times() -> None:
+    small = gzip.compress(bytes(UNLIMITED_RATIO_BYTES))
+    assert len(decompress(small, "gzip", 10 * UNLIMITED_RATIO_BYTES)) == UNLIMITED_RATIO_BYTES
+    large = gzip.compress(bytes(UNLIMITED_RATIO_BYTES + 1))
+    with pytest.raises(PayloadTooLarge, match=f"{MAX_RATIO} times the size of a large compressed body"):
+        decompress(large, "gzip", 10 * UNLIMITED_RATIO_BYTES)
+
+
+def test_output_is_charged_while_it_grows() -> None:
+    budget = ClientBudget(3_000_000)
+    account = budget.account("client")
+    with pytest.raises(PayloadTooLarge, match="CONVSERVE_CLIENT_BUDGET_BYTES"):
+        decompress(gzip.compress(bytes(4_000_000)), "gzip", 10_000_000, account)
+    assert 0 < account.held < 3_000_000
+    account.close()
+    assert budget.held == 0
