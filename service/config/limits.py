@@ -14,9 +14,9 @@ MORE_MEMBERS = 4096
 
 # Connections besides `max_connections` that may be open, as a share of it: with a reserved slot, with one on
 # the admin port, and while they are closed.
-RESERVED_SHARE = 1 / 4
-RESERVED_ADMIN_SHARE = 1 / 64
-CLOSING_SHARE = 1 / 16
+RESERVED_SHARE = 0.25
+RESERVED_ADMIN_SHARE = 0.015625
+CLOSING_SHARE = 0.0625
 MIN_SHARE = 4
 
 logger = logging.getLogger(__name__)

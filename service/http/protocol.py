@@ -24,8 +24,8 @@ from ..client_budget.identity import address_identity
 from ..errors import BudgetExceeded, PayloadTooLarge
 from ..telemetry.rejections import RejectionReason
 from .connection_scope import connection_scope
-from .connection_slots import Slot
 from .connection_state import State
+from .connections.slots import Slot
 from .flow_control import FlowControl
 from .input_buffer import InputBuffer
 from .request_cycle import RequestCycle

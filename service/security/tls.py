@@ -37,6 +37,7 @@ class Certificates:
         """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.options |= ssl.OP_NO_RENEGOTIATION  # OpenSSL 1.1 lets a client repeat the handshake at will
         context.set_alpn_protocols(["http/1.1"])
         with ExitStack() as stack:
             # The library reads files only. From these copies it gets the contents that belong together.

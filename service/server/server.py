@@ -25,9 +25,9 @@ from ..client_budget.identity import TrustedProxies
 from ..config.limits import ConnectionLimits, Limits
 from ..config.settings import Settings
 from ..http.connection_pool import ConnectionPool
+from ..http.connections.tls_listener import TlsListener
 from ..http.overload_cache import OverloadCache
 from ..http.protocol import HttpProtocol
-from ..http.tls_listener import TlsListener
 from ..inference.registry import Registry
 from ..system.allocator import return_large_blocks
 from .components import Components

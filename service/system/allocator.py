@@ -21,3 +21,15 @@ def return_large_blocks() -> bool:
     except (AttributeError, OSError, TypeError):  # another C library, or another system
         return False
     return bool(mallopt(M_MMAP_THRESHOLD, MMAP_BYTES) and mallopt(M_TRIM_THRESHOLD, TRIM_BYTES))
+
+
+def return_free_pages() -> bool:
+    """Return all unused pages of the heap to the system; False if none, or if the allocator is not glibc's.
+
+    It takes some milliseconds for each 100 MB, during which other threads wait for memory.
+    """
+    try:
+        malloc_trim = ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError, TypeError):
+        return False
+    return bool(malloc_trim(0))

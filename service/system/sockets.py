@@ -72,6 +72,8 @@ def _join(host: str, port: int) -> str:
 
 def unread_bytes(fileno: int) -> int:
     """The number of received bytes that the process has not read; 0 for a closed socket."""
+    if fileno < 0:  # closed by this process
+        return 0
     try:
         answer = fcntl.ioctl(fileno, termios.FIONREAD, bytes(4))
     except OSError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -16,6 +17,7 @@ from tests.support.server.certificates import Authority
 from tests.support.server.eventually import eventually
 from tests.support.server.metrics_page import MetricsPage
 from tests.support.server.output_lines import DEADLINE
+from tests.support.server.procfs import PROC, needs_procfs
 from tests.support.server.server_process import ServerProcess
 
 BODY = image(level(7))
@@ -97,6 +99,31 @@ def test_idle_tls_connection_ends_with_an_ordinary_close(
         for _ in range(MAX_CONNECTIONS):
             stack.enter_context(connected(secured))
         assert client.recv(1) == b""
+
+
+@needs_procfs
+def test_exhausted_files_are_logged_once(shades: Path, authority: Authority) -> None:
+    """New connections wait until files can be opened again; a connection that is open keeps working."""
+    pair = authority.sign("server")
+    tls = ("--tls-cert", str(pair.certificate), "--tls-key", str(pair.key))
+    with ServerProcess(shades, *tls) as server, ExitStack() as stack:
+        client = stack.enter_context(
+            trusting(authority).wrap_socket(
+                stack.enter_context(connected(server)), server_hostname="localhost"
+            )
+        )
+        usual = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
+        opened = len(list((PROC / str(server.pid) / "fd").iterdir()))
+        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (opened + 8, usual[1]))
+        crowd = [stack.enter_context(connected(server)) for _ in range(64)]
+        server.stderr.wait_for(r"cannot accept connections: Too many open files")
+        for _ in range(3):
+            client.sendall(REQUEST)
+            assert read_response(client).status == 200
+        for each in crowd:
+            each.close()
+        assert classify(server.address, trusting(authority)).status == 200
+        assert len(server.stderr.text.splitlines()) == 1
 
 
 def test_failed_handshakes_free_their_slots(secured: ServerProcess, authority: Authority) -> None:

@@ -101,6 +101,11 @@ def test_swaps_at_any_moment_leave_a_valid_pair(files: TlsFiles, used: Pair, aut
     assert connects(tls.admin_context, trusting(trusted))
 
 
+def test_clients_cannot_repeat_the_handshake(files: TlsFiles) -> None:
+    for verify_clients in (False, True):
+        assert files.read().context(verify_clients=verify_clients).options & ssl.OP_NO_RENEGOTIATION
+
+
 def test_mismatched_pair_keeps_the_old_one(
     files: TlsFiles, used: Pair, authority: Authority, caplog: pytest.LogCaptureFixture
 ) -> None:

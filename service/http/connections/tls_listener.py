@@ -10,9 +10,9 @@ import ssl
 from collections.abc import Callable
 from functools import partial
 
-from ..telemetry.rejections import RejectionReason
-from .connection_pool import ConnectionPool
-from .connection_slots import Slot
+from ...telemetry.rejections import RejectionReason
+from ..connection_pool import ConnectionPool
+from .slots import Slot
 
 # Between two turns of the event loop, so that a flood of connections does not delay those that are open.
 ACCEPTS_PER_TURN = 16
@@ -102,7 +102,7 @@ class TlsListener:
             logger.warning("cannot accept connections: %s", error.strerror)
 
     def _begin(self, client: socket.socket, address: str) -> None:
-        slot = Slot(self._pool.slots, admin=self._admin)
+        slot = Slot(self._pool.slots, admin=self._admin, tls=True)
         if not slot.take(client.fileno(), address):
             client.close()
             slot.release()

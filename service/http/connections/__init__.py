@@ -1,0 +1,1 @@
+"""Accepts connections, as many as the limits allow."""
