@@ -36,9 +36,9 @@ _KEY, _VALUE = 1, 2  # of StringStringEntryProto
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 
 # Graphs of ten thousand nodes have a tenth of it. To read so many takes seconds.
-MAX_FIELDS: Final = 2_000_000
+MAX_FIELDS = 2_000_000
 # As in protobuf's own parsers.
-MAX_DEPTH: Final = 100
+MAX_DEPTH = 100
 
 
 def external_files(graph: memoryview) -> frozenset[str]:

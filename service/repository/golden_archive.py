@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ..system.regular_files import open_regular
 
 # Of both arrays together: four float32 images of 2,048x2,048 pixels are 192 MiB.
-MAX_GOLDEN_BYTES: Final = 256 << 20
+MAX_GOLDEN_BYTES = 256 << 20
 _MAX_DIRECTORY_BYTES: Final = 64 << 10
 _MAX_ARCHIVE_BYTES: Final = MAX_GOLDEN_BYTES + (1 << 20)
 

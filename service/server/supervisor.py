@@ -7,6 +7,7 @@ import logging
 import multiprocessing
 import multiprocessing.connection
 import os
+import pickle
 import signal
 import socket
 import sys
@@ -28,6 +29,7 @@ from ..system.shared_memory import forget
 from ..system.sockets import bind
 from ..telemetry.collector import GAUGES
 from .hangup import Terminal, hangup_is_ignored
+from .periodic_tasks import PeriodicTasks
 from .startup_banner import StartupBanner
 from .worker_link import CHECK_SECONDS, STOP_IMMEDIATELY, Heartbeats, SilenceDetector, WorkerLink
 
@@ -93,6 +95,7 @@ class Supervisor:
         self._ignores_hangup = hangup_is_ignored()
         self._heartbeats = Heartbeats(settings.workers)
         self._silence = SilenceDetector(settings.worker_timeout_s)
+        self._tasks = PeriodicTasks([self._reap, self._kill_silent, self._restart_due])
 
     def run(self, announce: Callable[[StartupBanner], None]) -> signal.Signals | None:
         """Start the workers, supervise them until a signal arrives, and return that signal.
@@ -160,9 +163,12 @@ class Supervisor:
         signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
         try:
             process.start()
+        except OSError:
+            receiver.close()
+            raise
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
-        sender.close()
+            sender.close()
         self._workers[index] = _Worker(process, receiver, failures=failures)
 
     def _preload(self) -> None:
@@ -209,9 +215,7 @@ class Supervisor:
             timeout = max(0.0, min(due) - time.monotonic()) if due else CHECK_SECONDS
             _wait(sentinels, wakeup, min(timeout, CHECK_SECONDS))
             if self._ended_by is None:
-                self._reap()
-                self._kill_silent()
-                self._restart_due()
+                self._tasks.run()
 
     def _kill_silent(self) -> None:
         """Kill the workers whose event loop does not run; `_reap` replaces them."""
@@ -231,16 +235,16 @@ class Supervisor:
                 self._settings.worker_timeout_s,
             )
             worker.process.kill()
-            worker.process.join()
+            worker.process.join(CHECK_SECONDS)
 
     def _reap(self) -> None:
-        for index, worker in list(self._workers.items()):
-            if worker.process.is_alive():
-                continue
-            forget(self._metrics_dir, GAUGES, worker.pid)
+        ended = [index for index, worker in self._workers.items() if not worker.process.is_alive()]
+        for index in ended:
+            worker = self._workers.pop(index)
             uptime = time.monotonic() - worker.started
             failures = 0 if uptime > STABLE_SECONDS else worker.failures
             delay = _restart_delay(failures) if failures else 0.0
+            self._restarts[index] = (time.monotonic() + delay, failures + 1)
             logger.error(
                 "%s (process %s) ended with code %s%s; starting another in %.1f s",
                 worker.process.name,
@@ -249,10 +253,9 @@ class Supervisor:
                 _exit_reason(worker.status_pipe),
                 delay,
             )
+            forget(self._metrics_dir, GAUGES, worker.pid)
             worker.process.close()
             worker.status_pipe.close()
-            del self._workers[index]
-            self._restarts[index] = (time.monotonic() + delay, failures + 1)
 
     def _restart_due(self) -> None:
         for index, (when, failures) in list(self._restarts.items()):
@@ -282,7 +285,7 @@ class Supervisor:
         for worker in alive:
             logger.error("%s did not end within %.0f s and is killed", worker.process.name, grace)
             worker.process.kill()
-            worker.process.join()
+            worker.process.join(CHECK_SECONDS)
         logger.info("all workers have ended")
 
     def _run_worker(self, index: int, status_pipe: Connection) -> None:
@@ -327,7 +330,7 @@ class Supervisor:
 def _exit_reason(status_pipe: Connection) -> str:
     """The error that a worker sent before it ended, in parentheses; empty if it sent none."""
     last = None
-    with suppress(EOFError):
+    with suppress(EOFError, OSError, pickle.UnpicklingError):  # it may have been killed while it sent
         while status_pipe.poll():
             last = status_pipe.recv()
     return f" ({last})" if isinstance(last, ConvserveError) else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from functools import cache
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from service.config.settings import PREFIX, Group, Settings, settings_by_group
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGE = ROOT / "docs" / "reference" / "limits.md"
 LIMIT_GROUPS = (Group.ADMISSION, Group.REQUESTS, Group.IMAGES, Group.CONNECTIONS, Group.SHUTDOWN)
+# Limits among the settings of models and workers.
+OTHER_LIMITS = ("max_model_bytes", "worker_timeout_s", "engine_timeout_s")
 # Their text is on the page, because they are no numbers.
 WITHOUT_A_NUMBER = {"trusted_proxies"}
 UNITS = {"KiB": 1024, "MiB": 1024 * 1024, "s": 1, "ms": 1, "B/s": 1, "": 1}
@@ -53,8 +56,7 @@ def test_every_setting_of_a_limit_has_a_row_with_its_default() -> None:
     documented = {row[1]: number(row[2]) for row in rows(fixed=False)}
     defaults = {
         f"`{name.upper()}`": float(Settings.model_fields[name].default)
-        for group in LIMIT_GROUPS
-        for name in settings_by_group()[group]
+        for name in (*OTHER_LIMITS, *chain(*(settings_by_group()[group] for group in LIMIT_GROUPS)))
         if name not in WITHOUT_A_NUMBER
     }
     assert documented == defaults, f"write a row for each limit in {PAGE.relative_to(ROOT)}"

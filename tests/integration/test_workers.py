@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 from collections.abc import Iterator
@@ -155,6 +156,17 @@ def test_new_metrics_file_does_not_break_the_page(pair: ServerProcess, name: str
         assert [page.status for page in pages] == [200, 200]
     finally:
         (folder / name).unlink()
+
+
+def test_worker_is_started_once_the_supervisor_can(shades: Path) -> None:
+    with ServerProcess(shades, "--workers", "2") as server:
+        soft, hard = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (3, hard))
+        kill(min(workers(server.pid)))
+        server.stderr.wait_for("worker . cannot be started: .*Too many open files")
+        classify_once(server)
+        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (soft, hard))
+        eventually(lambda: len(workers(server.pid)) == 2)
 
 
 def test_workers_end_with_their_supervisor_after_their_requests(shades: Path) -> None:
