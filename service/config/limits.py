@@ -74,6 +74,8 @@ class Limits:
         request_timeout: seconds, for a request without a deadline of its own.
         max_message_bytes, max_calls, max_grpc_connections: limits of gRPC.
         handshake_timeout: seconds in which a gRPC connection must be established.
+        arrival_timeout, write_timeout, idle_timeout: seconds in which a gRPC message must arrive, in which a
+            response must be read, and after which a connection without a call is closed.
     """
 
     request_timeout: float
@@ -85,6 +87,9 @@ class Limits:
     max_calls: int
     max_grpc_connections: int
     handshake_timeout: float
+    arrival_timeout: float
+    write_timeout: float
+    idle_timeout: float
 
     @classmethod
     def of(cls, settings: Settings) -> Limits:
@@ -102,6 +107,9 @@ class Limits:
             max_calls=settings.max_connections,
             max_grpc_connections=OpenConnections.of(settings).grpc,
             handshake_timeout=settings.head_timeout_s,
+            arrival_timeout=settings.body_timeout_s,
+            write_timeout=settings.write_timeout_s,
+            idle_timeout=float(settings.keep_alive_s),
         )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from ..batching.pending_request import Rows
 from ..client_budget import Account
 from ..errors import PayloadTooLarge
+from ..imaging.decode_pool import EncodedImage
 from ..repository.manifest import Manifest
 
 SCORE_BYTES = 4
@@ -60,8 +61,23 @@ class Footprint:
         Raises:
             BudgetExceeded, PayloadTooLarge: as `Account.charge`, or the response is too large.
         """
-        scores = len(rows) * self.row_scores or math.ceil(rows.size * self.maps)
-        self._charge(account, rows.nbytes, scores, response_bytes_per_score)
+        self._charge(account, rows.nbytes, self._scores(rows), response_bytes_per_score)
+
+    def check_scores(self, content: Rows | list[EncodedImage], max_bytes: int) -> None:
+        """Check that the scores fit a message; those of encoded images of any size are not known yet.
+
+        Raises:
+            PayloadTooLarge: they have more bytes.
+        """
+        scores = len(content) * self.row_scores if isinstance(content, list) else self._scores(content)
+        if scores * SCORE_BYTES > max_bytes:
+            raise PayloadTooLarge(
+                f"the response has {scores * SCORE_BYTES:,} bytes of scores; a message holds at most "
+                f"{max_bytes:,} (CONVSERVE_GRPC_MAX_MESSAGE_BYTES)"
+            )
+
+    def _scores(self, rows: Rows) -> int:
+        return len(rows) * self.row_scores or math.ceil(rows.size * self.maps)
 
     def prediction_bytes(self, top_k: int) -> int:
         """Bytes of the `top_k` classes of an image, for each of its scores."""

@@ -18,8 +18,12 @@ class PeriodicTasks:
     """
 
     def __init__(self, tasks: Sequence[Task]) -> None:
-        self._tasks = tasks
+        self._tasks = list(tasks)
         self._errors: dict[Task, str] = {}
+
+    def add(self, task: Task) -> None:
+        """Run one more task, after the others."""
+        self._tasks.append(task)
 
     def run(self) -> None:
         for task in self._tasks:

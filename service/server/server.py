@@ -296,11 +296,13 @@ async def _run(
                 service.plane,
                 service.telemetry,
                 Limits.of(settings),
+                service.budget,
                 components.authorizer,
                 components.tls,
                 components.request_log,
             )
             await stack.enter_async_context(server.grpc.serving(endpoints.grpc_address))
+            server.refresh.add(server.grpc.check)
         await server.serve([listener.socket for listener in server.listeners])
 
 

@@ -75,6 +75,7 @@ ONLY_IMPORTERS = {
         "protocols.grpc.auth_interceptor",
         "protocols.grpc.credentials",
         "protocols.grpc.handlers",
+        "protocols.grpc.limits.calls",
         "protocols.grpc.log_interceptor",
         "protocols.grpc.server",
     },

@@ -69,7 +69,7 @@ def log_lines(server: ServerProcess, count: int) -> list[dict[str, Any]]:
 
 
 def test_each_call_has_a_line_without_secrets(shades: Path) -> None:
-    own = {"CONVSERVE_API_KEYS": f"mobile infer {KEY}"}
+    own = {"CONVSERVE_API_KEYS": f"mobile infer,admin {KEY}"}
     key = ("x-api-key", KEY)
     with ServerProcess(shades, *FREE_GRPC_PORT, *JSON_LOG, own=own) as server, connected(server) as channel:
         response, _, trailing = call(channel, f"{SERVICE}/ModelInfer", request(), key, TRACEPARENT)

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
+from ...client_budget.identity import key_identity
 from ...errors import ConvserveError
 from ...security.authorization import Authorizer, presented_key, scope_of_method
 from .handlers import reject, rejecting_handler
+from .limits.calls import key_of_call
 
 if TYPE_CHECKING:  # generic only in the stubs
     _Interceptor = grpc.aio.ServerInterceptor[Any, Any]
@@ -33,9 +35,11 @@ class AuthInterceptor(_Interceptor):
         if needed is not None:
             metadata = handler_call_details.invocation_metadata or ()
             try:
-                self._authorizer.authorize(
+                key = self._authorizer.authorize(
                     presented_key(_values(metadata, "authorization"), _values(metadata, "x-api-key")), needed
                 )
+                # Each call has a task and hence a context of its own, so nothing needs to reset it.
+                key_of_call.set(key_identity(key.name))
             except ConvserveError as error:
                 return rejecting_handler(partial(reject, error=error))
         return await continuation(handler_call_details)

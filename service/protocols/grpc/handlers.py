@@ -14,36 +14,91 @@ from google.protobuf.message_factory import GetMessageClass
 
 from ...errors import ConvserveError, InferenceFailed, InvalidInput, Overloaded
 from ..shared.status_codes import STATUS_BY_ERROR
+from .limits.calls import Call, Calls, Context
 
 # In quotes, because these are generic only in the stubs.
-Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Handler: TypeAlias = "grpc.GenericRpcHandler[Any, Any]"
 _MethodHandler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
-# From a message, or an iterator of messages as bytes, and the call to a message, or an iterator of them.
-Behaviour = Callable[[Any, Context], Awaitable[Message] | AsyncIterator[Message]]
+Response: TypeAlias = Message | bytes
+# From a message, or a call to receive messages from, and the call to a message, or an iterator of them.
+Behaviour = Callable[[Any, Any], Awaitable[Response] | AsyncIterator[Response]]
 
 # An error's message is sent in a trailer, where a byte that is not ASCII takes three, and clients reject
 # trailers of more than 8 KiB in all.
 MAX_MESSAGE_BYTES = 2000
+# Messages of all methods but inference hold a few names.
+MAX_SMALL_MESSAGE_BYTES = 16 * 1024
 
 M = TypeVar("M", bound=Message)
+B = TypeVar("B", bound=Callable[..., Any])
 
 logger = logging.getLogger(__name__)
 
 
-def service_handler(service: ServiceDescriptor, behaviours: Mapping[str, Behaviour]) -> Handler:
-    """Create handlers for every method of `service`; a method without a behaviour ends with UNIMPLEMENTED.
+class ServiceHandlers:
+    """Creates the handlers of services, whose calls all count among `calls`."""
 
-    Generated handlers would import their messages by an absolute name, which differs between a clone and an
-    installed package.
-    """
-    handlers = {
-        method.name: _handler(method, behaviours[method.name])
-        if method.name in behaviours
-        else _unimplemented(method.name)
-        for method in service.methods
-    }
-    return grpc.method_handlers_generic_handler(service.full_name, handlers)
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+
+    def create(self, service: ServiceDescriptor, behaviours: Mapping[str, Behaviour]) -> Handler:
+        """Create handlers for every method of `service`; without a behaviour it ends with UNIMPLEMENTED.
+
+        A behaviour of a method with a single request gets its message, or its bytes if it is marked with
+        `takes_bytes`. One of a stream gets the call, from which it receives messages.
+
+        Generated handlers would import their messages by an absolute name, which differs between a clone and
+        an installed package.
+        """
+        handlers = {
+            method.name: self._handler(f"/{service.full_name}/{method.name}", method, behaviours[method.name])
+            if method.name in behaviours
+            else _unimplemented(method.name)
+            for method in service.methods
+        }
+        return grpc.method_handlers_generic_handler(service.full_name, handlers)
+
+    def _handler(self, path: str, method: MethodDescriptor, behaviour: Any) -> _MethodHandler:
+        """A handler that receives messages itself, so that calls are counted before.
+
+        For the client there is no difference between a call with one message and a stream of one.
+        """
+        read = self._reader(method, takes_bytes=getattr(behaviour, "takes_bytes", False))
+
+        async def respond(received: Any, context: Context) -> bytes:
+            failure: Exception
+            try:
+                call = self._calls.begin(path, context, streaming=False)
+                return call.send(_serialized(await behaviour(await read(call), call)))
+            except Exception as error:
+                failure = error
+            return await reject(context, failure)
+
+        async def stream(received: Any, context: Context) -> AsyncIterator[bytes]:
+            failure: Exception | None = None
+            try:
+                call = self._calls.begin(path, context, streaming=method.client_streaming)
+                async for message in behaviour(call if method.client_streaming else await read(call), call):
+                    yield call.send(_serialized(message))
+                    call.sent()
+            except Exception as error:
+                failure = error
+            if failure is not None:
+                await reject(context, failure)
+
+        if method.server_streaming:
+            return grpc.stream_stream_rpc_method_handler(stream)
+        return grpc.stream_unary_rpc_method_handler(respond)
+
+    def _reader(self, method: MethodDescriptor, *, takes_bytes: bool) -> Callable[[Call], Awaitable[Any]]:
+        request = GetMessageClass(method.input_type)
+        max_bytes = self._calls.max_message if takes_bytes else MAX_SMALL_MESSAGE_BYTES
+
+        async def read(call: Call) -> Any:
+            message = await call.receive_only(max_bytes)
+            return message if takes_bytes else parse(request, message)
+
+        return read
 
 
 def parse(message: type[M], data: bytes) -> M:
@@ -57,40 +112,14 @@ def parse(message: type[M], data: bytes) -> M:
         raise InvalidInput(f"the request is not a message of type {message.DESCRIPTOR.full_name}") from error
 
 
-def _handler(method: MethodDescriptor, behaviour: Behaviour) -> _MethodHandler:
-    serialize = GetMessageClass(method.output_type).SerializeToString
-    if not method.server_streaming:
-        return grpc.unary_unary_rpc_method_handler(_unary(method, behaviour), None, serialize)
-    if not method.client_streaming:
-        return grpc.unary_stream_rpc_method_handler(_stream(method, behaviour), None, serialize)
-    return grpc.stream_stream_rpc_method_handler(_stream(method, behaviour), None, serialize)
+def takes_bytes(behaviour: B) -> B:
+    """Mark a behaviour that parses its message itself."""
+    behaviour.takes_bytes = True  # type: ignore[attr-defined]
+    return behaviour
 
 
-def _unary(method: MethodDescriptor, behaviour: Any) -> Callable[[bytes, Context], Awaitable[Message]]:
-    request = GetMessageClass(method.input_type)
-
-    async def respond(data: bytes, context: Context) -> Message:
-        try:
-            message: Message = await behaviour(parse(request, data), context)
-        except Exception as error:
-            await reject(context, error)
-        return message
-
-    return respond
-
-
-def _stream(method: MethodDescriptor, behaviour: Any) -> Callable[[Any, Context], AsyncIterator[Message]]:
-    request = GetMessageClass(method.input_type)
-
-    async def respond(received: Any, context: Context) -> AsyncIterator[Message]:
-        try:
-            requests = received if method.client_streaming else parse(request, received)
-            async for message in behaviour(requests, context):
-                yield message
-        except Exception as error:
-            await reject(context, error)
-
-    return respond
+def _serialized(response: Response) -> bytes:
+    return response if isinstance(response, bytes) else response.SerializeToString()
 
 
 def rejecting_handler(reject: Callable[[Context], Awaitable[None]]) -> _MethodHandler:
@@ -111,13 +140,29 @@ def _unimplemented(name: str) -> _MethodHandler:
 
 
 async def reject(context: Context, error: Exception) -> NoReturn:
-    """End the call with the error's status; log unexpected errors, because no other layer catches them."""
+    """End the call with the error's status; log unexpected errors, because no other layer catches them.
+
+    The library keeps the exception that ends a call, and with it everything that its traceback refers to, in
+    a cycle. So the error must be handled after its `except` block, and its traceback is dropped here.
+    """
     if not isinstance(error, ConvserveError):
         logger.error("internal error", exc_info=error)
+        _drop_frames(error)
         error = InferenceFailed("internal error; details are in the server's log")
-    message = str(error).encode(errors="replace")[:MAX_MESSAGE_BYTES].decode(errors="ignore")
+    message = status_message(error)
     code = grpc.StatusCode[STATUS_BY_ERROR[type(error)].grpc]
-    await context.abort(code, message, (*context.trailing_metadata(), *_retry_pushback(error)))
+    trailers = (*context.trailing_metadata(), *_retry_pushback(error))
+    _drop_frames(error)
+    await context.abort(code, message, trailers)
+
+
+def status_message(error: ConvserveError) -> str:
+    """The error's message, of at most `MAX_MESSAGE_BYTES`."""
+    return str(error)[:MAX_MESSAGE_BYTES].encode(errors="replace")[:MAX_MESSAGE_BYTES].decode(errors="ignore")
+
+
+def _drop_frames(error: Exception) -> None:
+    error.__traceback__ = error.__context__ = error.__cause__ = None
 
 
 def _retry_pushback(error: ConvserveError) -> tuple[tuple[str, str], ...]:

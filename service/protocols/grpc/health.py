@@ -8,9 +8,10 @@ from typing import Any
 
 from grpc_health.v1 import health_pb2
 
-from ...errors import ModelNotFound
+from ...errors import ModelNotFound, shown
 from ...inference.registry import Registry
-from .handlers import Context, Handler, service_handler
+from .handlers import Handler, ServiceHandlers
+from .limits.calls import Call
 
 SERVICE = health_pb2.DESCRIPTOR.services_by_name["Health"]
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -31,8 +32,8 @@ class Health:
         self._changed = asyncio.Event()
         self._closed = False
 
-    def handler(self) -> Handler:
-        return service_handler(SERVICE, {"Check": self.check, "Watch": self.watch})
+    def handler(self, handlers: ServiceHandlers) -> Handler:
+        return handlers.create(SERVICE, {"Check": self.check, "Watch": self.watch})
 
     def changed(self) -> None:
         """Make the watches check again."""
@@ -44,13 +45,13 @@ class Health:
         self._closed = True
         self.changed()
 
-    async def check(self, request: Any, context: Context) -> Any:
+    async def check(self, request: Any, call: Call) -> Any:
         status = self._status(request.service)
         if status == SERVICE_UNKNOWN:
-            raise ModelNotFound(f"no service or model is named {request.service!r}")
+            raise ModelNotFound(f"no service or model is named {shown(request.service)}")
         return health_pb2.HealthCheckResponse(status=status)
 
-    async def watch(self, request: Any, context: Context) -> AsyncIterator[Any]:
+    async def watch(self, request: Any, call: Call) -> AsyncIterator[Any]:
         sent = None
         while True:
             # Read both before the status, so that a change while a response is being sent is not missed.

@@ -14,7 +14,8 @@ from ...telemetry import log_fields
 from ...telemetry.logs import quoted
 from ...telemetry.request_context import RequestContext, current
 from ...telemetry.request_log import RequestLog, RequestRecord
-from .handlers import Context, rejecting_handler
+from .handlers import rejecting_handler
+from .limits.calls import Context
 
 if TYPE_CHECKING:  # generic only in the stubs
     _Interceptor = grpc.aio.ServerInterceptor[Any, Any]
@@ -109,23 +110,19 @@ class _Call:
 
 
 def _recorded(handler: Any, call: _Call) -> Any:
-    """The same method, with its messages serialized inside the record."""
-    serialize = handler.response_serializer or bytes
+    """The same method inside the record; `ServiceHandlers` creates handlers of two kinds."""
 
     async def respond(received: Any, context: Context) -> bytes:
         with call.recorded(context, stream=False):
-            return call.send(serialize(await handler.unary_unary(received, context)))
+            return call.send(await handler.stream_unary(received, context))
 
     async def stream(received: Any, context: Context) -> AsyncIterator[bytes]:
-        behaviour = handler.stream_stream or handler.unary_stream
         with call.recorded(context, stream=True):
-            async for message in behaviour(received, context):
-                yield call.send(serialize(message))
+            async for message in handler.stream_stream(received, context):
+                yield call.send(message)
 
-    if handler.unary_unary is not None:
-        return grpc.unary_unary_rpc_method_handler(respond)
-    if handler.unary_stream is not None:
-        return grpc.unary_stream_rpc_method_handler(stream)
+    if handler.stream_unary is not None:
+        return grpc.stream_unary_rpc_method_handler(respond)
     return grpc.stream_stream_rpc_method_handler(stream)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
@@ -10,21 +9,16 @@ from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
-from .cancellable_stream import read_until
-from .handlers import Context, Handler, parse, service_handler
+from .handlers import MAX_SMALL_MESSAGE_BYTES, Handler, ServiceHandlers, parse
+from .limits.calls import Call
 
 SERVICE = reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"]
 
 
 class Reflection:
-    """Describes the services in `files`, and itself.
+    """Describes the services in `files`, and itself."""
 
-    Args:
-        closing: set when the server stops; open streams then end.
-    """
-
-    def __init__(self, files: Iterable[FileDescriptor], closing: asyncio.Event) -> None:
-        self._closing = closing
+    def __init__(self, files: Iterable[FileDescriptor]) -> None:
         pool = DescriptorPool()  # the inference protocol's messages are in a pool of their own
         services = []
         for file in (*files, SERVICE.file):
@@ -32,13 +26,14 @@ class Reflection:
             services += [service.full_name for service in file.services_by_name.values()]
         self._servicer = reflection.aio.ReflectionServicer(services, pool)  # type: ignore[attr-defined]
 
-    def handler(self) -> Handler:
-        return service_handler(SERVICE, {"ServerReflectionInfo": self.info})
+    def handler(self, handlers: ServiceHandlers) -> Handler:
+        return handlers.create(SERVICE, {"ServerReflectionInfo": self.info})
 
-    async def info(self, received: AsyncIterator[bytes], context: Context) -> AsyncIterator[Any]:
-        requests = (
-            parse(reflection_pb2.ServerReflectionRequest, data)
-            async for data in read_until(self._closing, received)
-        )
-        async for response in self._servicer.ServerReflectionInfo(requests, context):
+    async def info(self, received: Call, call: Call) -> AsyncIterator[Any]:
+        async for response in self._servicer.ServerReflectionInfo(_requests(received), None):
             yield response
+
+
+async def _requests(call: Call) -> AsyncIterator[Any]:
+    while (message := await call.receive(MAX_SMALL_MESSAGE_BYTES)) is not None:
+        yield parse(reflection_pb2.ServerReflectionRequest, message)

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
 
+from ...client_budget import ClientBudget
 from ...config.limits import Limits
 from ...errors import ConfigurationError
 from ...inference.data_plane import DataPlane
 from ...security.authorization import Authorizer
 from ...security.tls import Tls
+from ...system.allocator import return_free_pages
+from ...system.tcp_connections import Address, TcpConnections
 from ...telemetry.metrics import ServerMetrics
 from ...telemetry.request_log import RequestLog
 from . import health, servicer
 from .auth_interceptor import AuthInterceptor
 from .credentials import credentials
+from .handlers import ServiceHandlers
 from .health import Health
+from .limits.calls import Calls
+from .limits.channel_options import channel_options
+from .limits.idle_connections import IdleConnections
+from .limits.log_filter import silence_disconnects
 from .log_interceptor import LogInterceptor
 from .reflection import Reflection
 from .servicer import OpenInferenceGrpc
@@ -27,6 +35,10 @@ from .servicer import OpenInferenceGrpc
 # When the library stops, it cancels calls that have arrived but have no handler yet. For this long before,
 # new calls are rejected with UNAVAILABLE, which clients retry on another server.
 REJECTION_PERIOD_SECONDS = 0.1
+# Seconds that clients have to close their connections once the last call has ended.
+DISCONNECT_SECONDS = 0.5
+# Calls that have held more than this within a second leave memory behind.
+MIN_RELEASED_BYTES = 32 * 1024 * 1024
 
 
 class GrpcServer:
@@ -37,33 +49,39 @@ class GrpcServer:
         plane: DataPlane,
         telemetry: ServerMetrics,
         limits: Limits,
+        budget: ClientBudget,
         authorizer: Authorizer | None = None,
         tls: Tls | None = None,
         request_log: RequestLog | None = None,
     ) -> None:
         """
         Args:
+            budget: charged for the bytes of all calls.
             authorizer: authorizes each call; None for a server without API keys.
             tls: the certificate; None for plain text.
             request_log: records each call; None for no access log and no traces.
         """
-        self._closing = asyncio.Event()
+        self._calls = Calls(budget, limits)
         self._tls = tls
+        self._max_connections = limits.max_grpc_connections
+        self._idle_connections: IdleConnections | None = None
+        self._maintenance: asyncio.Future[None] | None = None
         self._stops: list[asyncio.Task[None]] = []
-        inference = OpenInferenceGrpc(plane, limits, telemetry, self._closing)
+        inference = OpenInferenceGrpc(plane, limits, telemetry)
         self._health = Health(plane.registry, servicer.SERVICE.full_name)
         described = (servicer.SERVICE.file, health.SERVICE.file)
-        services = (inference, self._health, Reflection(described, self._closing))
+        services = (inference, self._health, Reflection(described))
         interceptors: list[grpc.aio.ServerInterceptor[Any, Any]] = []
         if request_log is not None:  # the first is the outermost
             interceptors.append(LogInterceptor(request_log))
         if authorizer is not None:
             interceptors.append(AuthInterceptor(authorizer))
+        silence_disconnects()
+        handlers = ServiceHandlers(self._calls)
         self._server = grpc.aio.server(
-            handlers=[service.handler() for service in services],
+            handlers=[service.handler(handlers) for service in services],
             interceptors=interceptors,
-            options=_options(limits),
-            maximum_concurrent_rpcs=limits.max_calls,
+            options=channel_options(limits),
         )
 
     @asynccontextmanager
@@ -80,6 +98,8 @@ class GrpcServer:
                 port = self._server.add_secure_port(address, credentials(self._tls))
         except RuntimeError as error:
             raise ConfigurationError(f"cannot listen on {address} for gRPC") from error
+        self._calls.tcp = TcpConnections(port)
+        self._idle_connections = IdleConnections(self._calls.tcp, self._max_connections)
         await self._server.start()
         try:
             yield port
@@ -87,6 +107,24 @@ class GrpcServer:
             if not self._stops:
                 self.stop(None)
             await asyncio.gather(*self._stops)
+
+    def check(self) -> None:
+        """Close connections that leave a response unread, and idle ones if there are too many.
+
+        To be called once a second.
+        """
+        self._calls.check_unsent()
+        if self._maintenance is None or self._maintenance.done():
+            released, self._calls.released = self._calls.released, 0
+            self._maintenance = asyncio.get_running_loop().run_in_executor(
+                None, self._maintain, self._calls.busy(), released
+            )
+
+    def _maintain(self, busy: set[Address], released: int) -> None:
+        if self._idle_connections is not None:
+            self._idle_connections.close_excess(busy)
+        if released > MIN_RELEASED_BYTES:
+            return_free_pages()
 
     def drain(self) -> None:
         """Notify health watches; the registry must have been drained before."""
@@ -97,22 +135,17 @@ class GrpcServer:
 
         The registry must have been stopped before.
         """
-        self._closing.set()
+        self._calls.stop()
         self._health.close()
         self._stops.append(asyncio.create_task(self._stop(grace)))
 
     async def _stop(self, grace: float | None) -> None:
-        if grace is not None:
-            await asyncio.sleep(REJECTION_PERIOD_SECONDS)
-        await self._server.stop(grace)
-
-
-def _options(limits: Limits) -> Sequence[tuple[str, int]]:
-    return (
-        ("grpc.max_receive_message_length", limits.max_message_bytes),
-        ("grpc.max_send_message_length", limits.max_message_bytes),
-        ("grpc.max_concurrent_streams", limits.max_calls),
-        ("grpc.server_handshake_timeout_ms", int(limits.handshake_timeout * 1000)),
-        # The workers share the port; the process that reserved it keeps other servers off.
-        ("grpc.so_reuseport", 1),
-    )
+        if grace is None:
+            await self._server.stop(None)
+            return
+        await asyncio.sleep(REJECTION_PERIOD_SECONDS)
+        stopping = asyncio.create_task(self._server.stop(grace))
+        # The library also waits for clients to close their connections, which some never do.
+        await self._calls.ended()
+        await asyncio.wait({stopping}, timeout=DISCONNECT_SECONDS)
+        await asyncio.gather(stopping, self._server.stop(None))

@@ -11,8 +11,9 @@ from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
 
 from ...config.limits import Limits
-from ...errors import ConvserveError, InvalidInput, ModelNotFound, ModelNotReady
+from ...errors import ConvserveError, InvalidInput, ModelNotFound, ModelNotReady, PayloadTooLarge
 from ...inference.data_plane import DataPlane
+from ...inference.footprint import SCORE_BYTES
 from ...inference.model import LoadedModel
 from ...telemetry.metrics import ServerMetrics
 from ..open_inference.infer_request import infer
@@ -27,36 +28,27 @@ from ..open_inference.metadata import (
 from ..shared.request_metrics import RequestMetrics
 from ..shared.status_codes import STATUS_BY_ERROR
 from . import inference_pb2 as messages
-from .cancellable_stream import read_until
-from .codec import read_request, write_response
-from .handlers import Behaviour, Context, Handler, parse, service_handler
+from .codec import InferResponse, receive_request, stream_response, write_response
+from .handlers import Behaviour, Handler, Response, ServiceHandlers, status_message, takes_bytes
+from .limits.calls import COPIES, Call
 from .settings_codec import log_settings_response, trace_settings_response
 
 SERVICE = messages.DESCRIPTOR.services_by_name["GRPCInferenceService"]
 PROTOCOL = "open_inference_grpc"
-
-# A client's request to mark the last response to each request of a stream; here each has exactly one.
-MARK_FINAL = "triton_enable_empty_final_response"
-FINAL = "triton_final_response"
 
 M = TypeVar("M", bound=Message)
 
 
 @dataclass(frozen=True, slots=True)
 class OpenInferenceGrpc:
-    """The methods of `inference.GRPCInferenceService`.
-
-    Args:
-        closing: set when the server stops; a stream then ends after the response in progress.
-    """
+    """The methods of `inference.GRPCInferenceService`."""
 
     plane: DataPlane
     limits: Limits
     telemetry: ServerMetrics
-    closing: asyncio.Event
 
-    def handler(self) -> Handler:
-        return service_handler(SERVICE, self._behaviours())
+    def handler(self, handlers: ServiceHandlers) -> Handler:
+        return handlers.create(SERVICE, self._behaviours())
 
     def _behaviours(self) -> Mapping[str, Behaviour]:
         return {
@@ -76,13 +68,23 @@ class OpenInferenceGrpc:
             "CudaSharedMemoryStatus": self.shared_memory_status,
         }
 
-    async def model_infer(
-        self, request: messages.ModelInferRequest, context: Context
-    ) -> messages.ModelInferResponse:
+    @takes_bytes
+    async def model_infer(self, data: bytes, call: Call) -> bytes:
         """Run inference and record the outcome; a disconnect of the client cancels this coroutine."""
-        with RequestMetrics(self.telemetry, PROTOCOL, code="INTERNAL") as metrics:
+        return b"".join((await self._recorded_infer(data, call)).parts)
+
+    async def model_stream_infer(self, received: Call, call: Call) -> AsyncIterator[Response]:
+        """Yield one response for each request, in order; an error does not end the stream."""
+        while (data := await call.receive(self.limits.max_message_bytes)) is not None:
             try:
-                response = await self._infer(metrics, request, context)
+                yield stream_response(await self._recorded_infer(data, call))
+            except ConvserveError as error:
+                yield messages.ModelStreamInferResponse(error_message=status_message(error))
+
+    async def _recorded_infer(self, data: bytes, call: Call) -> InferResponse:
+        with RequestMetrics(self.telemetry, PROTOCOL, code="INTERNAL", account=call.account) as metrics:
+            try:
+                response = await self._infer(metrics, data, call)
                 metrics.code = "OK"
             except ConvserveError as error:
                 metrics.record_error(error, STATUS_BY_ERROR[type(error)].grpc)
@@ -93,29 +95,13 @@ class OpenInferenceGrpc:
                 raise
         return response
 
-    async def model_stream_infer(
-        self, received: AsyncIterator[bytes], context: Context
-    ) -> AsyncIterator[messages.ModelStreamInferResponse]:
-        """Yield one response for each request, in order; an error does not end the stream."""
-        async for data in read_until(self.closing, received):
-            try:
-                request = parse(messages.ModelInferRequest, data)
-                final = request.parameters.pop(MARK_FINAL, None)
-                response = await self.model_infer(request, context)
-            except ConvserveError as error:
-                yield messages.ModelStreamInferResponse(error_message=str(error))
-            else:
-                if final is not None and final.bool_param:
-                    response.parameters[FINAL].bool_param = True
-                yield messages.ModelStreamInferResponse(infer_response=response)
-
-    async def _infer(
-        self, metrics: RequestMetrics, request: messages.ModelInferRequest, context: Context
-    ) -> messages.ModelInferResponse:
-        model = metrics.model = self._resolve(request.model_name, request.model_version)
-        parsed = read_request(request, model.manifest)
-        remaining: float | None = context.time_remaining()
-        timeouts = [seconds for seconds in (parsed.timeout, remaining) if seconds is not None]
+    async def _infer(self, metrics: RequestMetrics, data: bytes, call: Call) -> InferResponse:
+        received = receive_request(data, self.limits.max_images)
+        model = metrics.model = self._resolve(*received.model)
+        parsed = received.parse(
+            model.manifest, self.limits.max_images, call.account, streaming=call.streaming
+        )
+        timeouts = [seconds for seconds in (parsed.timeout, call.time_remaining()) if seconds is not None]
         metrics.expire_in(min(timeouts, default=self.limits.request_timeout))
         outputs, inference = await infer(
             self.plane.classifier,
@@ -124,23 +110,31 @@ class OpenInferenceGrpc:
             max_images=self.limits.max_images,
             texts=self.plane.texts,
             deadline=metrics.deadline,
-            account=metrics.account,
+            account=call.account,
+            binary_bytes_per_score=COPIES * SCORE_BYTES,
+            max_binary_bytes=self.limits.max_message_bytes,
         )
         metrics.timings = inference.timings
-        return write_response(parsed, model, outputs)
+        response = write_response(parsed, model, outputs, final=received.final)
+        if response.size > self.limits.max_message_bytes:
+            raise PayloadTooLarge(
+                f"the response has {response.size:,} bytes; a message holds at most "
+                f"{self.limits.max_message_bytes:,} (CONVSERVE_GRPC_MAX_MESSAGE_BYTES)"
+            )
+        return response
 
     async def server_live(
-        self, request: messages.ServerLiveRequest, context: Context
+        self, request: messages.ServerLiveRequest, call: Call
     ) -> messages.ServerLiveResponse:
         return messages.ServerLiveResponse(live=True)
 
     async def server_ready(
-        self, request: messages.ServerReadyRequest, context: Context
+        self, request: messages.ServerReadyRequest, call: Call
     ) -> messages.ServerReadyResponse:
         return messages.ServerReadyResponse(ready=self.plane.registry.ready)
 
     async def model_ready(
-        self, request: messages.ModelReadyRequest, context: Context
+        self, request: messages.ModelReadyRequest, call: Call
     ) -> messages.ModelReadyResponse:
         """Return False for an unknown model, as Triton does, so that its client behaves as over REST."""
         try:
@@ -150,25 +144,25 @@ class OpenInferenceGrpc:
         return messages.ModelReadyResponse(ready=True)
 
     async def server_metadata(
-        self, request: messages.ServerMetadataRequest, context: Context
+        self, request: messages.ServerMetadataRequest, call: Call
     ) -> messages.ServerMetadataResponse:
         return _filled(messages.ServerMetadataResponse(), server_metadata())
 
     async def model_metadata(
-        self, request: messages.ModelMetadataRequest, context: Context
+        self, request: messages.ModelMetadataRequest, call: Call
     ) -> messages.ModelMetadataResponse:
         model = self._resolve(request.name, request.version)
         versions = self.plane.registry.versions(model.name)
         return _filled(messages.ModelMetadataResponse(), metadata_of(model, versions))
 
     async def model_config(
-        self, request: messages.ModelConfigRequest, context: Context
+        self, request: messages.ModelConfigRequest, call: Call
     ) -> messages.ModelConfigResponse:
         model = self._resolve(request.name, request.version)
         return _filled(messages.ModelConfigResponse(), {"config": config_of(model)})
 
     async def model_statistics(
-        self, request: messages.ModelStatisticsRequest, context: Context
+        self, request: messages.ModelStatisticsRequest, call: Call
     ) -> messages.ModelStatisticsResponse:
         if request.name:
             statistics = statistics_by_name(self.plane.registry, request.name, request.version or None)
@@ -177,7 +171,7 @@ class OpenInferenceGrpc:
         return _filled(messages.ModelStatisticsResponse(), statistics)
 
     async def repository_index(
-        self, request: messages.RepositoryIndexRequest, context: Context
+        self, request: messages.RepositoryIndexRequest, call: Call
     ) -> messages.RepositoryIndexResponse:
         if request.repository_name:
             raise InvalidInput("this server has one repository, which has no name")
@@ -185,19 +179,19 @@ class OpenInferenceGrpc:
         return _filled(messages.RepositoryIndexResponse(), {"models": rows})
 
     async def trace_setting(
-        self, request: messages.TraceSettingRequest, context: Context
+        self, request: messages.TraceSettingRequest, call: Call
     ) -> messages.TraceSettingResponse:
         if request.model_name:
             self._resolve(request.model_name, "")
         return trace_settings_response(request)
 
     async def log_settings(
-        self, request: messages.LogSettingsRequest, context: Context
+        self, request: messages.LogSettingsRequest, call: Call
     ) -> messages.LogSettingsResponse:
         return log_settings_response(request)
 
     async def shared_memory_status(
-        self, request: messages.SharedMemoryStatusRequest, context: Context
+        self, request: messages.SharedMemoryStatusRequest, call: Call
     ) -> messages.SharedMemoryStatusResponse:
         """Shared memory is not supported; an empty status lets clients that clean up first continue."""
         return messages.SharedMemoryStatusResponse()

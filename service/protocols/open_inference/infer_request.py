@@ -74,6 +74,8 @@ async def infer(
     deadline: float,
     account: Account,
     texts: TextExecutor,
+    binary_bytes_per_score: int = 0,
+    max_binary_bytes: int | None = None,
 ) -> tuple[list[OutputTensor], Inference]:
     """Decode the request's tensor and run the model; returns the requested outputs in order.
 
@@ -81,6 +83,8 @@ async def infer(
         texts: decodes large JSON, and writes large classifications.
         deadline: in the event loop's time.
         account: charged with the memory of the request.
+        binary_bytes_per_score: memory of a binary response in addition to the scores.
+        max_binary_bytes: the bytes of scores that a binary response may have.
 
     Raises:
         InvalidInput, PayloadTooLarge: the tensor does not fit the model, as `decode_tensor` raises them.
@@ -95,12 +99,16 @@ async def infer(
         account=account,
         deadline=deadline,
     )
+    if max_binary_bytes is not None:
+        model.footprint.check_scores(content, max_binary_bytes)
     inference = await classifier.infer(
         model,
         content,
         deadline=deadline,
         account=account,
-        response_bytes_per_score=0 if all(output.binary for output in request.outputs) else JSON_NUMBER_BYTES,
+        response_bytes_per_score=binary_bytes_per_score
+        if all(output.binary for output in request.outputs)
+        else JSON_NUMBER_BYTES,
     )
     outputs = [
         await texts.run(

@@ -72,7 +72,7 @@ def elements(*contents: bytes) -> bytes:
 @pytest.mark.parametrize("message", [raw(bytes([7]) * PIXELS), typed("uint_contents", [7] * PIXELS)])
 def test_pixels_may_be_raw_or_typed(manifest: Manifest, message: ModelInferRequest) -> None:
     request = read(manifest, message)
-    assert request.outputs == [RequestedOutput("probabilities")]
+    assert request.outputs == [RequestedOutput("probabilities", binary=True)]
     assert request.timeout is None
     content = decode(manifest, message)
     assert isinstance(content, np.ndarray)

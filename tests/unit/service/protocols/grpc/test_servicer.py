@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client import CollectorRegistry
 
+from service.client_budget import ClientBudget
 from service.config.limits import Limits
 from service.config.settings import Settings
 from service.inference.classifier import Classifier
@@ -81,7 +83,7 @@ async def served(models: Path, **settings: Any) -> AsyncIterator[Served]:
     telemetry = ServerMetrics(metrics)
     plane = DataPlane.build(wired, telemetry)
     async with plane.opened():
-        server = GrpcServer(plane, telemetry, Limits.of(wired))
+        server = GrpcServer(plane, telemetry, Limits.of(wired), ClientBudget(wired.client_budget_bytes))
         async with (
             server.serving("127.0.0.1:0") as port,
             grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
@@ -217,15 +219,16 @@ def test_message_over_the_limit_is_rejected(repository: Path, compression: grpc.
     """The limit applies to the decompressed size."""
 
     async def test(serving: Served) -> None:
-        message = messages.ModelInferRequest(model_name="shades", raw_input_contents=[bytes(2**26)])
+        content = random.Random(1).randbytes(2**22)
+        message = messages.ModelInferRequest(model_name="shades", raw_input_contents=[content])
         await rejected(serving.infer(message, compression=compression), grpc.StatusCode.RESOURCE_EXHAUSTED)
         del message.raw_input_contents[:]
-        message.raw_input_contents.append(bytes(2**26 - 1000))
+        message.raw_input_contents.append(content[:-1000])
         await rejected(
             serving.infer(message, compression=compression), grpc.StatusCode.INVALID_ARGUMENT, "one input"
         )
 
-    run(repository, test)
+    run(repository, test, grpc_max_message_bytes=2**22)
 
 
 def test_full_queue_rejects_with_a_retry_pushback(repository: Path) -> None:

@@ -1,0 +1,325 @@
+"""The calls in progress: their number, the bytes that they hold, and the time that they may take."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Hashable
+from contextvars import ContextVar
+from typing import Any, TypeAlias
+
+import grpc
+
+from ....client_budget import ClientBudget
+from ....config.limits import Limits
+from ....errors import (
+    BudgetExceeded,
+    ConvserveError,
+    DeadlineExceeded,
+    InvalidInput,
+    ModelNotReady,
+    PayloadTooLarge,
+)
+from ....security.authorization import GRPC_PROBES
+from ....system.tcp_connections import Address, TcpConnections
+from .connection import Connection
+from .decompression import decompress, is_compressed
+from .slots import Slots
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"  # generic only in the stubs
+
+# Seconds between checks of incomplete messages; most are complete before the first.
+CHECK_SECONDS = 0.02
+# The library may report the end of a stream this many seconds before it reports that the client has left.
+DISCONNECT_SECONDS = 0.05
+# Copies of a response that exist while it is sent: one is the library's.
+COPIES = 2
+# Connections without a call that are remembered.
+MAX_REMEMBERED = 1024
+# Health watches, and other probes, have slots of their own: parts of the number of calls.
+WATCHES_SHARE = 1 / 4
+PROBES_SHARE = 1 / 16
+MIN_SLOTS = 16
+WATCH = "/grpc.health.v1.Health/Watch"
+
+EOF = grpc.aio.EOF  # type: ignore[attr-defined]
+
+# The identity of the call's API key; None without one.
+key_of_call: ContextVar[Hashable | None] = ContextVar("key_of_call", default=None)
+
+
+class Call:
+    """A call from its first byte to the last of its response.
+
+    Attributes:
+        account: charged for the call's messages; closed when the call ends.
+        client: the identity that shares slots and bytes with others.
+        connection: the call's connection.
+        streaming: the client may send any number of messages, at any time.
+    """
+
+    __slots__ = (
+        "_calls", "_context", "_failure", "_slots", "_stopping", "_task", "account", "checks", "client",
+        "connection", "since", "streaming",
+    )  # fmt: skip
+
+    def __init__(self, calls: Calls, slots: Slots, context: Context, *, streaming: bool) -> None:
+        """
+        Raises:
+            Overloaded: too many calls are in progress.
+        """
+        connection = calls.connection(context.peer())
+        self.client = key_of_call.get() or connection.client
+        slots.take(self.client)
+        self.connection = connection
+        self.streaming = streaming
+        self.since = 0.0
+        self.checks = 0
+        self._calls = calls
+        self._context = context
+        self._failure: ConvserveError | None = None
+        self._slots = slots
+        self._stopping = False
+        task: Any = asyncio.current_task()
+        self._task: asyncio.Task[object] = task
+        self.account = calls.budget.account(self.client)
+        connection.calls += 1
+        task.add_done_callback(self._end)
+
+    async def receive(self, max_bytes: int) -> bytes | None:
+        """The next message, decompressed; None if the client sends no more, or the server stops.
+
+        Raises:
+            BudgetExceeded: the process holds too many bytes for its clients.
+            DeadlineExceeded: the message has not arrived in time.
+            PayloadTooLarge: it has more than `max_bytes`.
+        """
+        calls = self._calls
+        calls.add_incomplete(self)
+        try:
+            message: bytes = await self._context.read()
+        except asyncio.CancelledError:
+            if self._failure is None and not self._stopping:
+                raise
+            self._task.uncancel()
+            if self._failure is None:
+                return None
+            raise self._failure from None
+        finally:
+            del calls.incomplete[self]
+        if message is EOF:
+            return None
+        self.connection.deliver(len(message))
+        self.account.charge(len(message))
+        if is_compressed(message):
+            async with self.connection.decompressing:
+                message = await decompress(message, calls.max_message, self.account)
+        if len(message) > max_bytes:
+            raise PayloadTooLarge(f"the message has {len(message):,} bytes; this method takes {max_bytes:,}")
+        return message
+
+    async def receive_only(self, max_bytes: int) -> bytes:
+        """The message of a call that has exactly one.
+
+        Raises:
+            InvalidInput: the stream ends without a message.
+            ModelNotReady: the server stops.
+        """
+        message = await self.receive(max_bytes)
+        if message is not None:
+            return message
+        if self._stopping:
+            raise ModelNotReady("the server is shutting down")
+        await asyncio.sleep(DISCONNECT_SECONDS)
+        raise InvalidInput("the call ends without a message")
+
+    def time_remaining(self) -> float | None:
+        """Seconds until the client's deadline; None without one."""
+        remaining: float | None = self._context.time_remaining()
+        return remaining
+
+    def fail(self, error: ConvserveError) -> None:
+        """End the call with an error while its message is incomplete."""
+        if self in self._calls.incomplete and self._failure is None and not self._stopping:
+            self._failure = error
+            self._task.cancel()
+
+    def stop(self) -> None:
+        """End the call, or the client's part of a stream, while its message is incomplete."""
+        if self in self._calls.incomplete and self._failure is None and not self._stopping:
+            self._stopping = True
+            self._task.cancel()
+
+    def send(self, response: bytes) -> bytes:
+        """Charge the call for a response until it is sent, and for nothing else.
+
+        Raises:
+            BudgetExceeded: the process holds too many bytes for its clients.
+        """
+        account = self.account
+        held = COPIES * len(response)
+        if held > account.held:
+            account.charge(held - account.held)
+        else:
+            account.release(account.held - held)
+        account.evict = self.disconnect
+        self._calls.unsent[self] = None
+        self.since = self._calls.now()
+        return response
+
+    def sent(self) -> None:
+        """Release a response of a stream, with everything else; the client has received it."""
+        self._calls.unsent.pop(self, None)
+        self.account.evict = None
+        self.account.release(self.account.held)
+
+    def disconnect(self) -> None:
+        """Close the connection; the library offers no other way to end a call whose response is not read."""
+        if self._calls.close(self.connection):
+            self.account.close()
+
+    def _end(self, task: asyncio.Task[object]) -> None:
+        self._calls.unsent.pop(self, None)
+        self._calls.released += self.account.held
+        self._calls.release(self._slots, self.client)
+        self.account.close()
+        self.connection.calls -= 1
+
+
+class Calls:
+    """All calls in progress.
+
+    Attributes:
+        budget: the process's.
+        max_message: bytes of a message, in either direction.
+        incomplete: the calls whose message is awaited, each with the time since when.
+        released: bytes that calls and connections have held until they ended.
+        unsent: the calls whose response the client has not received completely.
+        tcp: the connections of the port; None before it listens.
+    """
+
+    def __init__(self, budget: ClientBudget, limits: Limits) -> None:
+        self.budget = budget
+        self.max_message = limits.max_message_bytes
+        self.incomplete: dict[Call, None] = {}
+        self.unsent: dict[Call, None] = {}
+        self.released = 0
+        self.tcp: TcpConnections | None = None
+        self._arrival_timeout = limits.arrival_timeout
+        self._write_timeout = limits.write_timeout
+        self._inference = Slots(limits.max_calls, "gRPC calls")
+        self._watches = Slots(max(MIN_SLOTS, int(limits.max_calls * WATCHES_SHARE)), "health watches")
+        self._probes = Slots(max(MIN_SLOTS, int(limits.max_calls * PROBES_SHARE)), "health probes")
+        self._connections: dict[str, Connection] = {}
+        self._charged: set[Connection] = set()
+        self._checking: asyncio.TimerHandle | None = None
+        self._stopping = False
+        self._idle: asyncio.Event | None = None
+
+    @property
+    def in_progress(self) -> int:
+        """The number of calls, without the watches."""
+        return self._inference.taken + self._probes.taken
+
+    def now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    def begin(self, method: str, context: Context, *, streaming: bool) -> Call:
+        """
+        Raises:
+            Overloaded: too many calls are in progress.
+        """
+        if method in GRPC_PROBES:
+            slots = self._watches if method == WATCH else self._probes
+        else:
+            slots = self._inference
+        return Call(self, slots, context, streaming=streaming)
+
+    def connection(self, peer: str) -> Connection:
+        connection = self._connections.get(peer)
+        if connection is None:
+            if len(self._connections) >= MAX_REMEMBERED:
+                self._connections = {key: each for key, each in self._connections.items() if each.calls}
+            connection = self._connections[peer] = Connection(peer)
+        return connection
+
+    def add_incomplete(self, call: Call) -> None:
+        call.checks = 0
+        call.since = 0.0
+        self.incomplete[call] = None
+        if self._checking is None:
+            self._check_later(CHECK_SECONDS)
+        if self._stopping:
+            asyncio.get_running_loop().call_soon(call.stop)
+
+    def close(self, connection: Connection) -> bool:
+        """Close a connection; False if it cannot be found."""
+        return self.tcp is not None and connection.address is not None and self.tcp.close(connection.address)
+
+    def busy(self) -> set[Address]:
+        """The addresses of the connections with calls."""
+        return {each.address for each in self._connections.values() if each.calls and each.address}
+
+    def check_unsent(self) -> None:
+        """Disconnect the clients that have left a response unread for too long."""
+        latest = self.now() - self._write_timeout
+        for call in [call for call in self.unsent if call.since <= latest]:
+            call.disconnect()
+
+    def stop(self) -> None:
+        """End the calls whose message is incomplete, now and from now on."""
+        self._stopping = True
+        for call in list(self.incomplete):
+            call.stop()
+
+    async def ended(self) -> None:
+        """Return when no call is in progress."""
+        self._idle = asyncio.Event()
+        if self.in_progress:
+            await self._idle.wait()
+
+    def release(self, slots: Slots, client: Hashable) -> None:
+        slots.release(client)
+        if self._idle is not None and not self.in_progress:
+            self._idle.set()
+
+    def _check_incomplete(self) -> None:
+        started = self.now()
+        late: dict[Connection, list[Call]] = defaultdict(list)
+        for call in self.incomplete:
+            call.checks += 1
+            if call.checks == 1:
+                call.since = started
+            else:
+                late[call.connection].append(call)
+        for connection in self._charged.difference(late):
+            self.released += connection.settle()
+        for connection, calls in late.items():
+            self._charge(connection, calls)
+            self._check_arrival(calls, started - self._arrival_timeout)
+        self._charged = set(late)
+        self._checking = None
+        if self.incomplete:  # at most a twentieth of the time, however many there are
+            self._check_later(max(CHECK_SECONDS, 20 * (self.now() - started)))
+
+    def _check_later(self, seconds: float) -> None:
+        self._checking = asyncio.get_running_loop().call_later(seconds, self._check_incomplete)
+
+    def _charge(self, connection: Connection, calls: list[Call]) -> None:
+        state = None
+        if self.tcp is not None and connection.address is not None:
+            state = self.tcp.state(connection.address)
+        try:
+            connection.charge(self.budget, state, calls, self.max_message)
+        except (BudgetExceeded, PayloadTooLarge) as error:
+            self.released += connection.refuse(calls, error)
+
+    def _check_arrival(self, calls: list[Call], earliest: float) -> None:
+        for call in calls:
+            if call.since < earliest and not call.streaming:
+                call.fail(
+                    DeadlineExceeded(
+                        f"the message has not arrived within {self._arrival_timeout:g} s "
+                        "(CONVSERVE_BODY_TIMEOUT_S)"
+                    )
+                )

@@ -1,0 +1,103 @@
+"""A connection of gRPC, and the bytes of it that the library holds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Hashable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from ....client_budget import Account, ClientBudget
+from ....client_budget.identity import address_identity
+from ....errors import BudgetExceeded, ConvserveError, PayloadTooLarge
+from ....system.tcp_connections import TcpState, peer_address
+
+if TYPE_CHECKING:
+    from .calls import Call
+
+# Bytes of frames and headers around a message.
+OVERHEAD_BYTES = 512
+_EVICTED = "the message arrives too slowly for a busy server (CONVSERVE_CLIENT_BUDGET_BYTES); try again later"
+
+
+class Connection:
+    """A connection with calls in progress, or with recent ones.
+
+    The library collects each message until it is complete. What has arrived on the connection and is not part
+    of a complete message is charged to an account of the connection.
+
+    Attributes:
+        address: the peer's host and port; None if the library gives none.
+        client: the identity of the peer.
+        calls: the number of calls in progress.
+        decompressing: held while a message is decompressed, so that one client decompresses one at a time.
+    """
+
+    __slots__ = ("_account", "_delivered", "_received", "address", "calls", "client", "decompressing")
+
+    def __init__(self, peer: str) -> None:
+        self.address = peer_address(peer)
+        self.client: Hashable = peer if self.address is None else address_identity(self.address[0])
+        self.calls = 0
+        self.decompressing = asyncio.Lock()
+        self._account: Account | None = None
+        self._received = 0
+        self._delivered = 0
+
+    def deliver(self, size: int) -> None:
+        """A message of this size is complete; its call is charged for it from now on."""
+        if self._account is not None:
+            self._delivered += size + OVERHEAD_BYTES
+            self._account.release(size)
+
+    def charge(
+        self, budget: ClientBudget, state: TcpState | None, incomplete: list[Call], max_message: int
+    ) -> None:
+        """Charge what has arrived since the last time; the first time, all of it if the connection is young.
+
+        Args:
+            state: the connection's; None if it is unknown, and each call may hold a whole message.
+            incomplete: the calls whose message is incomplete.
+
+        Raises:
+            BudgetExceeded, PayloadTooLarge: the library may hold no more.
+        """
+        account, limit = self._account, 2 * max_message
+        received = len(incomplete) * max_message if state is None else state.received
+        if account is None:
+            account = self._account = budget.account(incomplete[0].client)
+            self._received = received if state is not None and received > limit else 0
+            self._delivered = 0
+        arrived, self._received = received - self._received, received
+        held = max(0, account.held + arrived - self._delivered)
+        self._delivered = 0
+        if held > limit:
+            raise PayloadTooLarge(
+                f"more than {limit:,} bytes of incomplete messages have arrived on the connection"
+            )
+        account.evict = partial(self._evict, incomplete)
+        if held > account.held:
+            account.charge(held - account.held)
+        else:
+            account.release(account.held - held)
+
+    def _evict(self, incomplete: list[Call]) -> None:
+        self.refuse(incomplete, BudgetExceeded(_EVICTED, retry_after=1.0))
+
+    def refuse(self, incomplete: list[Call], error: ConvserveError) -> int:
+        """End the calls whose message is incomplete; the library then drops what it has of them.
+
+        Returns the bytes that were held.
+        """
+        for call in incomplete:
+            call.fail(error)
+        return self.settle()
+
+    def settle(self) -> int:
+        """Release everything, as no message is incomplete; returns the bytes that were held."""
+        account, self._account = self._account, None
+        if account is None:
+            return 0
+        held = account.held
+        account.close()
+        return held

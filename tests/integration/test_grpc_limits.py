@@ -1,0 +1,386 @@
+"""The limits of the gRPC port of a real server: what one client may cost the process and other clients."""
+
+from __future__ import annotations
+
+import gzip
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+
+from service.loadgen.clients.hpack import encode
+from service.protocols.grpc import inference_pb2 as messages
+from service.protocols.grpc.limits.wire_format import field_head
+from tests.integration.test_grpc_port import SERVING, connected, health, infer, request
+from tests.support.http.raw_http2 import (
+    CANCEL,
+    CONTINUATION,
+    DEADLINE_EXCEEDED,
+    END_HEADERS,
+    HEADERS,
+    INFER,
+    INITIAL_WINDOW_SIZE,
+    INVALID_ARGUMENT,
+    MAX_CONCURRENT_STREAMS,
+    NOT_FOUND,
+    OK,
+    RESOURCE_EXHAUSTED,
+    RST_STREAM,
+    STREAM_INFER,
+    WATCH,
+    RawHttp2,
+    frame,
+    headers,
+    prefixed,
+)
+from tests.support.models.filter_model import publish_filters
+from tests.support.models.gray_classifier import level, publish_shades
+from tests.support.server.eventually import eventually
+from tests.support.server.output_lines import DEADLINE
+from tests.support.server.procfs import needs_procfs
+from tests.support.server.server_process import FREE_GRPC_PORT, ServerProcess
+from tests.support.server.watched import MEBIBYTE, assert_harmless
+
+LARGE = 20_000_000
+HUGE = 57_000_000
+CALLS = 24
+RESETS = 200_000
+SOON = 10.0
+HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """Serves `shades` and `filters`."""
+    models = tmp_path_factory.mktemp("models")
+    publish_shades(models)
+    publish_filters(models)
+    with ServerProcess(models, *FREE_GRPC_PORT) as server:
+        yield server
+        assert server.stderr.text == ""
+
+
+def field(number: int, data: bytes) -> bytes:
+    return field_head(number, len(data)) + data
+
+
+def in_threads(count: int, work: Callable[[int], object]) -> None:
+    """Does work in threads, and waits for them."""
+    threads = [threading.Thread(target=work, args=(index,), daemon=True) for index in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(DEADLINE)
+
+
+def assert_serves(server: ServerProcess) -> None:
+    with connected(server) as channel:
+        assert infer(channel)(request(level(7)), timeout=DEADLINE).model_name == "shades"
+        assert health(channel) == SERVING
+
+
+NAME = field(1, b"shades")
+PIXELS = field(1, b"pixels") + field(2, b"UINT8") + field(3, b"\1\10\10\1")
+MANY_FIELDS = {
+    "inputs": NAME + field(5, b"") * (LARGE // 2),
+    "named inputs": NAME + field(5, field(1, b"abc")) * (LARGE // 7),
+    "outputs": NAME + field(6, b"") * (LARGE // 2),
+    "parameters": NAME + b"".join(field(4, field(1, b"%07d" % i)) for i in range(LARGE // 11)),
+    "elements": NAME + field(5, PIXELS + field(5, field(4, b"\1" * LARGE))),
+    "images": NAME + field(5, PIXELS + field(5, field(8, b"") * (LARGE // 2))),
+    "dimensions": NAME + field(5, field(3, b"\1" * LARGE)),
+    "unknown fields": NAME + b"\xf8\1\1" * (LARGE // 3),
+}
+
+
+@pytest.mark.measures
+@pytest.mark.parametrize("name", MANY_FIELDS)
+def test_message_of_many_fields_is_refused(server: ServerProcess, name: str) -> None:
+    def attack() -> None:
+        with RawHttp2(server.grpc_address) as client:
+            assert client.call(1, MANY_FIELDS[name]) == RESOURCE_EXHAUSTED
+
+    assert_harmless(server, attack)
+
+
+@pytest.mark.measures
+@pytest.mark.parametrize(
+    "method",
+    [
+        "/inference.GRPCInferenceService/TraceSetting",
+        "/inference.GRPCInferenceService/ModelMetadata",
+        "/grpc.health.v1.Health/Check",
+        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+    ],
+)
+def test_long_message_for_another_method_is_refused(server: ServerProcess, method: str) -> None:
+    def attack() -> None:
+        with RawHttp2(server.grpc_address) as client:
+            assert client.call(1, field(1, b"x" * LARGE), method) == RESOURCE_EXHAUSTED
+
+    assert_harmless(server, attack)
+
+
+@needs_procfs
+@pytest.mark.measures
+def test_incomplete_messages_of_one_connection_are_bounded(server: ServerProcess) -> None:
+    statuses = []
+
+    def attack() -> None:
+        with RawHttp2(server.grpc_address) as client:
+            for index in range(CALLS):
+                client.begin(2 * index + 1)
+            message = prefixed(bytes(HUGE))[:-1]
+            in_threads(CALLS, lambda index: client.send_data(2 * index + 1, message))
+            statuses.append(set(client.statuses.values()))
+
+    assert_harmless(server, attack)
+    assert statuses[-1] == {RESOURCE_EXHAUSTED}
+    assert_serves(server)
+
+
+@needs_procfs
+@pytest.mark.measures
+def test_incomplete_messages_of_many_connections_are_bounded(server: ServerProcess) -> None:
+    """Without a limit, the process would hold 1.4 GB."""
+
+    def attack() -> None:
+        message = prefixed(bytes(HUGE))[:-1]
+
+        def hold(index: int) -> None:
+            client = stack.enter_context(RawHttp2(server.grpc_address))
+            client.begin(1)
+            client.send_data(1, message)
+
+        with ExitStack() as stack:
+            in_threads(CALLS, hold)
+
+    assert_harmless(server, attack, growth=500 * MEBIBYTE)
+    assert_serves(server)
+
+
+@pytest.mark.measures
+def test_compressed_messages_are_decompressed_within_the_budget(server: ServerProcess) -> None:
+    """Each of the calls sends 60 kB that become 57 MB."""
+    message = prefixed(gzip.compress(bytes(HUGE)), compressed=True)
+    calls = 40
+
+    def attack() -> None:
+        with RawHttp2(server.grpc_address) as client:
+            for index in range(calls):
+                client.begin(2 * index + 1, INFER, (b"grpc-encoding", b"gzip"))
+            in_threads(calls, lambda index: client.send_data(2 * index + 1, message, end=True))
+            statuses = {client.status(2 * index + 1) for index in range(calls)}
+            assert statuses <= {RESOURCE_EXHAUSTED, INVALID_ARGUMENT}
+
+    assert_harmless(server, attack)
+
+
+def maps_request(side: int) -> bytes:
+    """A request for four maps of an image."""
+    tensor = messages.ModelInferRequest.InferInputTensor(
+        name="pixels", datatype="UINT8", shape=[1, side, side, 1]
+    )
+    pixels = np.zeros((side, side), np.uint8).tobytes()
+    return messages.ModelInferRequest(
+        model_name="filters", inputs=[tensor], raw_input_contents=[pixels]
+    ).SerializeToString()
+
+
+@needs_procfs
+@pytest.mark.measures
+def test_unread_responses_are_bounded(server: ServerProcess) -> None:
+    """Without a limit, the process would hold two copies of 40 responses of 16 MiB."""
+    message = maps_request(1024)
+    attackers = 40
+
+    def read(index: int) -> None:
+        with RawHttp2(server.grpc_address) as client:
+            client.call(1, message)
+
+    in_threads(attackers, read)  # the engine keeps memory for its largest batch
+
+    def attack() -> None:
+        def leave_unread(index: int) -> None:
+            client = stack.enter_context(RawHttp2(server.grpc_address, window=0))
+            client.begin(1)
+            client.send_data(1, prefixed(message), end=True)
+
+        with ExitStack() as stack:
+            in_threads(attackers, leave_unread)
+            with RawHttp2(server.grpc_address) as other:
+                eventually(lambda: other.call(1 + 2 * len(other.statuses), maps_request(64)) == OK)
+
+    assert_harmless(server, attack, growth=400 * MEBIBYTE)
+
+
+@needs_procfs
+def test_client_that_reads_no_response_is_disconnected(tmp_path: Path) -> None:
+    publish_filters(tmp_path)
+    with (
+        ServerProcess(tmp_path, *FREE_GRPC_PORT, "--write-timeout-s", "1") as server,
+        RawHttp2(server.grpc_address, window=0) as client,
+    ):
+        client.begin(1)
+        client.send_data(1, prefixed(maps_request(64)), end=True)
+        client.wait_until_closed()
+        assert server.stderr.text == ""
+
+
+def test_message_must_arrive_in_time(shades: Path) -> None:
+    with (
+        ServerProcess(shades, *FREE_GRPC_PORT, "--body-timeout-s", "1") as server,
+        RawHttp2(server.grpc_address) as client,
+        RawHttp2(server.grpc_address) as stream,
+    ):
+        stream.begin(1, STREAM_INFER)
+        client.begin(1)
+        client.send_data(1, prefixed(bytes(1000))[:500])
+        assert client.status(1) == DEADLINE_EXCEEDED
+        assert not stream.statuses  # a stream may wait between its requests
+
+
+def test_call_without_a_message_is_rejected(server: ServerProcess) -> None:
+    with RawHttp2(server.grpc_address) as client:
+        client.send(frame(HEADERS, END_HEADERS | 1, 1, headers(INFER)))
+        assert client.status(1) == INVALID_ARGUMENT
+
+
+def test_watches_leave_room_for_calls_and_probes(shades: Path) -> None:
+    """One client may have more watches open than there are slots for calls."""
+    with ServerProcess(shades, *FREE_GRPC_PORT, "--max-connections", "64") as server, ExitStack() as stack:
+        for _ in range(4):
+            client = stack.enter_context(RawHttp2(server.grpc_address))
+            for index in range(32):
+                client.begin(2 * index + 1, WATCH)
+                client.send_data(2 * index + 1, prefixed(b""), end=True)
+        eventually(lambda: RESOURCE_EXHAUSTED in client.statuses.values() or not health_is_ok(server))
+        for _ in range(5):
+            assert_serves(server)
+
+
+def health_is_ok(server: ServerProcess) -> bool:
+    with connected(server) as channel:
+        return bool(health(channel) == SERVING)
+
+
+def test_idle_streams_leave_room_for_probes(shades: Path) -> None:
+    with ServerProcess(shades, *FREE_GRPC_PORT, "--max-connections", "64") as server, ExitStack() as stack:
+        clients = [stack.enter_context(RawHttp2(server.grpc_address)) for _ in range(2)]
+        for client in clients:
+            for index in range(40):
+                client.begin(2 * index + 1, STREAM_INFER)
+        eventually(lambda: health_is_ok(server) and sum(len(each.statuses) for each in clients) == 24)
+        assert {status for each in clients for status in each.statuses.values()} == {RESOURCE_EXHAUSTED}
+        for _ in range(5):
+            assert health_is_ok(server)
+
+
+@needs_procfs
+def test_idle_connections_leave_room_for_new_ones(shades: Path) -> None:
+    """One client opens more connections than the server accepts, and keeps them."""
+    with ServerProcess(shades, *FREE_GRPC_PORT, "--max-connections", "64") as server, ExitStack() as stack:
+        host, _, port = server.grpc_address.rpartition(":")
+        for _ in range(80):
+            idle = stack.enter_context(closing(socket.create_connection((host, int(port)))))
+            idle.sendall(HTTP2_PREFACE)
+        eventually(lambda: is_served(server))
+        assert server.stderr.text == ""
+
+
+def is_served(server: ServerProcess) -> bool:
+    with connected(server) as channel:
+        try:
+            return bool(infer(channel)(request(level(7)), timeout=DEADLINE).model_name)
+        except grpc.RpcError:
+            return False
+
+
+@needs_procfs
+def test_unfinished_handshakes_leave_room(shades: Path) -> None:
+    arguments = ("--max-connections", "64", "--head-timeout-s", "1")
+    with ServerProcess(shades, *FREE_GRPC_PORT, *arguments) as server, ExitStack() as stack:
+        host, _, port = server.grpc_address.rpartition(":")
+        for _ in range(80):
+            stack.enter_context(closing(socket.create_connection((host, int(port)))))
+        eventually(lambda: is_served(server))
+
+
+@pytest.mark.measures
+def test_reset_streams_cancel_no_other_call(server: ServerProcess) -> None:
+    """CVE-2023-44487: streams are opened and reset at once."""
+    block = headers(INFER)
+    statuses: list[str | None] = []
+
+    def attack() -> None:
+        with RawHttp2(server.grpc_address) as attacker, RawHttp2(server.grpc_address) as other:
+            cancel = CANCEL.to_bytes(4, "big")
+            for first in range(1, 2 * RESETS, 2000):
+                streams = range(first, first + 2000, 2)
+                attacker.send(
+                    b"".join(
+                        frame(HEADERS, END_HEADERS, each, block) + frame(RST_STREAM, 0, each, cancel)
+                        for each in streams
+                    )
+                )
+                if first % 40_000 == 1:
+                    statuses.append(other.call(2 * len(other.statuses) + 1, b""))
+
+    assert_harmless(server, attack)
+    assert set(statuses) == {NOT_FOUND}  # there is no model ''
+    assert_serves(server)
+
+
+def test_connection_has_small_windows_and_few_streams(server: ServerProcess) -> None:
+    with RawHttp2(server.grpc_address) as client:
+        client.wait_for_settings()
+        assert client.settings[MAX_CONCURRENT_STREAMS] <= 100
+        assert client.settings.get(INITIAL_WINDOW_SIZE, 65_535) <= 65_535
+
+
+@pytest.mark.measures
+def test_metadata_is_limited(server: ServerProcess) -> None:
+    block = headers(INFER)
+    more = encode([(b"x-%05d" % index, b"y" * 100) for index in range(60)])
+
+    def attack() -> None:
+        with RawHttp2(server.grpc_address) as client:
+            client.send(frame(HEADERS, 0, 1, block))
+            for _ in range(100):
+                client.send(frame(CONTINUATION, 0, 1, more))
+        with RawHttp2(server.grpc_address) as client:
+            client.send(frame(HEADERS, 0, 1, block))
+            for _ in range(2):
+                client.send(frame(CONTINUATION, 0, 1, more))
+            client.send(frame(CONTINUATION, END_HEADERS, 1, more))
+            assert client.call(3, b"") == NOT_FOUND
+            assert client.statuses.get(1) != OK
+
+    assert_harmless(server, attack)
+
+
+def test_open_connections_do_not_delay_shutdown(shades: Path) -> None:
+    with (
+        ServerProcess(shades, *FREE_GRPC_PORT, "--shutdown-timeout-s", "3600") as server,
+        ExitStack() as stack,
+    ):
+        assert_serves(server)
+        host, _, port = server.grpc_address.rpartition(":")
+        for _ in range(5):
+            silent = stack.enter_context(closing(socket.create_connection((host, int(port)))))
+            silent.sendall(HTTP2_PREFACE)
+        half = stack.enter_context(RawHttp2(server.grpc_address))
+        half.begin(1)
+        half.send_data(1, prefixed(bytes(1000))[:500])
+        eventually(lambda: health_is_ok(server))
+        started = time.monotonic()
+        assert server.stop() == -signal.SIGTERM
+        assert time.monotonic() - started < SOON
+        assert half.status(1) in ("14", "reset", None)
