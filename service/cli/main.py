@@ -78,7 +78,7 @@ def _check(settings: Settings, arguments: argparse.Namespace) -> int:
 def _health(settings: Settings, arguments: argparse.Namespace) -> int:
     from .health import check_readiness
 
-    print(check_readiness(settings))
+    print(printable(check_readiness(settings)))
     return ExitCode.OK
 
 

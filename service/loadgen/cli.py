@@ -14,6 +14,7 @@ from typing import Any
 
 from .. import __version__
 from ..config.settings import Settings
+from ..system.printable import printable
 from .options import CLOSED_LOOP_CONNECTIONS, OPEN_LOOP_CONNECTIONS
 from .process_stats import listeners
 from .results.measurement import BUSY_CORES, Measurement
@@ -46,7 +47,7 @@ def bench(settings: Settings, options: argparse.Namespace, key: str | None) -> b
         target = Target.discover(url, options.model, grpc, key)
         images = batches(settings, target, options.protocol, options.images, options.images_per_request)
         workload = requests(options.protocol, target, images)
-        print(f"{url}, model {target.model}, {options.protocol}", flush=True)
+        print(printable(f"{url}, model {target.model}, {options.protocol}"), flush=True)
         max_rate, measurements = _measure(workload, options, pids or _local_pids(workload))
     print(measurements[0] if max_rate is None else _describe(max_rate, options.p99))
     if options.json is not None:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from pydantic_core import to_json
 
+from ..system.printable import printable
 from . import log_fields
 from .log_handler import BatchingHandler
 from .request_context import current
@@ -85,7 +86,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """The message followed by its fields as `name=value`."""
+    """The message, in one line, followed by its fields as `name=value`."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s%(suffix)s")
@@ -99,9 +100,16 @@ class TextFormatter(logging.Formatter):
         record.suffix = _suffix(fields)
         return super().format(record)
 
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        record.message = printable(record.message)
+        return super().formatMessage(record)
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802
+        return "\n".join(map(printable, super().formatException(ei).split("\n")))
+
     def access_line(self, message: str, fields: Mapping[str, Any]) -> str:
         """The line for a record of the access log."""
-        return f"{self._timestamp(time.time())} INFO {ACCESS}: {message}{_suffix(fields)}"
+        return f"{self._timestamp(time.time())} INFO {ACCESS}: {printable(message)}{_suffix(fields)}"
 
 
 def _json(value: Any) -> str:

@@ -80,8 +80,9 @@ class Native:
         )
         context.timings = classification.timings
         size = len(images) * min(top_k, len(model.manifest.labels)) * PREDICTION_BYTES
-        write = partial(as_json, classification)
-        text = write() if size <= INLINE_BYTES else await self._run(context, write, size)
+        if size <= INLINE_BYTES:
+            return EncodedResponse(as_json(classification), JSON_CONTENT_TYPE)
+        text = await self._run(context, partial(as_json, classification), size)
         return EncodedResponse(text, JSON_CONTENT_TYPE)
 
     async def _run(self, context: InferenceContext, job: Callable[[], T], size: int) -> T:

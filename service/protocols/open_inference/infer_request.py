@@ -20,7 +20,7 @@ from ...errors import InvalidInput, shown
 from ...inference.classifier import Classifier, Inference, check_classifies
 from ...inference.footprint import JSON_NUMBER_BYTES
 from ...inference.model import LoadedModel
-from ...inference.text_executor import TextExecutor
+from ...inference.text_executor import INLINE_BYTES, TextExecutor
 from ...repository.manifest import Manifest
 from ..shared.tensors import JsonValues, TensorPayload, decode_tensor, elements_to_bytes
 
@@ -92,13 +92,12 @@ async def infer(
     """
     if any(output.classification for output in request.outputs):
         check_classifies(model)
-    payload = request.tensor.payload
-    content = await texts.run(
-        partial(decode_tensor, request.tensor, model.manifest.input, max_images),
-        size=payload.size if isinstance(payload, JsonValues) else 0,
-        account=account,
-        deadline=deadline,
-    )
+    tensor = request.tensor
+    if isinstance(tensor.payload, JsonValues) and tensor.payload.size > INLINE_BYTES:
+        job = partial(decode_tensor, tensor, model.manifest.input, max_images)
+        content = await texts.run(job, size=tensor.payload.size, account=account, deadline=deadline)
+    else:
+        content = decode_tensor(tensor, model.manifest.input, max_images)
     if max_binary_bytes is not None:
         model.footprint.check_scores(content, max_binary_bytes)
     inference = await classifier.infer(
@@ -110,16 +109,11 @@ async def infer(
         if all(output.binary for output in request.outputs)
         else JSON_NUMBER_BYTES,
     )
-    outputs = [
-        await texts.run(
-            partial(_output, output, inference.scores, model.manifest),
-            size=inference.scores.nbytes if output.classification else 0,
-            account=account,
-            deadline=deadline,
-        )
-        for output in request.outputs
-    ]
-    return outputs, inference
+    write = partial(_outputs, request.outputs, inference.scores, model.manifest)
+    if any(output.classification for output in request.outputs):
+        size = inference.scores.nbytes
+        return await texts.run(write, size=size, account=account, deadline=deadline), inference
+    return write(), inference
 
 
 def check_inputs(names: Sequence[str], manifest: Manifest) -> None:
@@ -194,6 +188,10 @@ def check_classification(value: Any) -> int:
 def new_id() -> str:
     """An identifier for a request without one: KServe's client requires one in every response."""
     return uuid.uuid4().hex
+
+
+def _outputs(requested: Sequence[RequestedOutput], scores: Scores, manifest: Manifest) -> list[OutputTensor]:
+    return [_output(output, scores, manifest) for output in requested]
 
 
 def _output(output: RequestedOutput, scores: Scores, manifest: Manifest) -> OutputTensor:

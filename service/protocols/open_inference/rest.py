@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 from fastapi import FastAPI, Request
 from pydantic import BaseModel, ConfigDict, TypeAdapter
@@ -18,6 +19,7 @@ from ...config.limits import Limits
 from ...errors import ModelNotFound, shortened
 from ...inference.data_plane import DataPlane
 from ...inference.model import LoadedModel
+from ...inference.text_executor import INLINE_BYTES
 from ...security.api_keys import Scope
 from ...telemetry.metrics import ServerMetrics
 from ..shared.content_coding import compress, decompress
@@ -38,6 +40,8 @@ from .read_only_settings import (
     trace_settings,
 )
 from .rest_codec import RAW_HEADER_LENGTH, json_size, read_request, write_response
+
+T = TypeVar("T")
 
 NOT_IMPLEMENTED = 501
 # A larger response is written in parts: JSON and raw tensors are not copied into one piece.
@@ -129,17 +133,16 @@ class OpenInference:
         model = context.resolve(self._resolve, self.limits.request_timeout)
         limit, texts = self.limits.max_body_bytes, self.plane.texts
         received = await read_body(context.request, limit)
-        coding = context.header(b"content-encoding") or ""
-        body = await decompress(
-            received, coding, limit, texts, account=context.account, deadline=context.deadline
-        )
+        coding = context.header(b"content-encoding")
+        body = received
+        if coding:
+            body = await decompress(
+                received, coding, limit, texts, account=context.account, deadline=context.deadline
+            )
         header_length = context.header(RAW_HEADER_LENGTH)
-        parsed = await texts.run(
-            partial(read_request, body, header_length, model.manifest, self.limits.json),
-            size=json_size(body, header_length),
-            account=context.account,
-            deadline=context.deadline,
-        )
+        size = json_size(body, header_length)
+        read = partial(read_request, body, header_length, model.manifest, self.limits.json)
+        parsed = read() if size <= INLINE_BYTES else await self._run(context, read, size)
         if parsed.timeout is not None:
             context.shorten_deadline(parsed.timeout)
         outputs, inference = await infer(
@@ -152,21 +155,23 @@ class OpenInference:
             texts=texts,
         )
         context.timings = inference.timings
-        content, tensors, headers = await texts.run(
-            partial(write_response, parsed, model, outputs),
-            size=inference.scores.nbytes,
-            account=context.account,
-            deadline=context.deadline,
-        )
+        size = inference.scores.nbytes
+        write = partial(write_response, parsed, model, outputs)
+        content, tensors, headers = write() if size <= INLINE_BYTES else await self._run(context, write, size)
         accepted = context.header(b"accept-encoding")
         if accepted is not None or len(content) + sum(map(len, tensors)) < MAX_JOINED_BYTES:
             content, tensors = b"".join([content, *tensors]), []
-        content, accepted_coding = await compress(
-            content, accepted or "", texts, account=context.account, deadline=context.deadline
-        )
-        if accepted_coding is not None:
-            headers.append((b"content-encoding", accepted_coding.encode()))
+        if accepted:
+            content, used = await compress(
+                content, accepted, texts, account=context.account, deadline=context.deadline
+            )
+            if used is not None:
+                headers.append((b"content-encoding", used.encode()))
         return EncodedResponse(content, *headers, tail=tensors)
+
+    async def _run(self, context: InferenceContext, job: Callable[[], T], size: int) -> T:
+        texts = self.plane.texts
+        return await texts.run(job, size=size, account=context.account, deadline=context.deadline)
 
     async def server(self) -> Response:
         return json_response(server_metadata())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from io import BytesIO
+
 from starlette.requests import ClientDisconnect, Request
 
 from ...errors import PayloadTooLarge
@@ -22,13 +24,16 @@ async def read_body(request: Request, limit: int) -> bytes:
         raise _too_large(limit)
     if not more:
         return first
-    body = bytearray(first)  # not a list of parts: a client may send each byte as a part
+    # Not a list of parts, because a client may send each byte as a part, nor a bytearray, whose copy as bytes
+    # would double the memory.
+    body = BytesIO()
+    body.write(first)
     while more:
         part, more = await _next_part(request)
-        if len(body) + len(part) > limit:
+        if body.tell() + len(part) > limit:
             raise _too_large(limit)
-        body += part
-    return bytes(body)
+        body.write(part)
+    return body.getvalue()
 
 
 async def _next_part(request: Request) -> tuple[bytes, bool]:

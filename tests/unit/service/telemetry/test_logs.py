@@ -51,6 +51,19 @@ def test_fields_cannot_forge_a_line_of_text() -> None:
     assert line.endswith(r" INFO convserve.access: GET / model='a b\n2026 ERROR all is lost' status=200")
 
 
+def test_messages_cannot_forge_a_line_of_text_or_command_a_terminal() -> None:
+    line = TextFormatter().format(record("no label \x1b[31m\n2026 ERROR all is lost"))
+    assert line.endswith(r" INFO convserve.access: no label \x1b[31m\n2026 ERROR all is lost")
+    try:
+        raise ValueError("first\x1b[31m\nsecond")
+    except ValueError:
+        failed = logging.LogRecord("service.x", logging.ERROR, "x.py", 1, "lost", (), sys.exc_info())
+    text = TextFormatter().format(failed)
+    assert "Traceback (most recent call last):\n  File " in text
+    assert text.endswith("ValueError: first\\x1b[31m\nsecond")
+    assert TextFormatter().access_line("GET /\x1b", {}).endswith(r" INFO convserve.access: GET /\x1b")
+
+
 def test_lines_logged_during_a_request_have_its_trace() -> None:
     context = RequestContext.begin(None)
     token = current.set(context)

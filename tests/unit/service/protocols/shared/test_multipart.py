@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
+import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -128,6 +130,17 @@ def test_files_equal_those_of_python_multipart(parts: list[tuple[bytes, list[str
         bytes(content) for content, (_, headers) in zip(contents, parts, strict=True) if is_file(headers)
     ]
     assert [file.data for file in read_files(FORM, form)] == expected
+
+
+@pytest.mark.parametrize("name", ["a.png", "a b;c.png", 'a"b.png', "sieben-é七.png", "a\\b.png", "%41.png"])
+def test_form_of_a_client_library(name: str) -> None:
+    files: Any = [("images", (name, b"one", "image/png")), ("images", ("b.png", b"two"))]
+    request = httpx2.Request("POST", "http://localhost/", files=files, data={"button": "send"})
+    content_type = request.headers["Content-Type"]
+    assert read_files(content_type, request.read()) == [
+        EncodedImage(b"one", name),
+        EncodedImage(b"two", "b.png"),
+    ]
 
 
 def is_file(headers: list[str]) -> bool:
