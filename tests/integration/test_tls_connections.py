@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import ssl
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -23,6 +24,7 @@ from tests.support.server.server_process import ServerProcess
 BODY = image(level(7))
 REQUEST = head(f"Content-Length: {len(BODY)}") + BODY
 MAX_CONNECTIONS = 16
+MAX_SHUTDOWN_SECONDS = 10.0  # a third of the default time for requests in progress
 # The header of a TLS record, and the start of a ClientHello.
 BEGINNING = b"\x16\x03\x01\x02\x00\x01\x00"
 
@@ -99,6 +101,21 @@ def test_idle_tls_connection_ends_with_an_ordinary_close(
         for _ in range(MAX_CONNECTIONS):
             stack.enter_context(connected(secured))
         assert client.recv(1) == b""
+
+
+@pytest.mark.measures
+def test_clients_that_do_not_end_tls_delay_shutdown_only_briefly(
+    secured: ServerProcess, authority: Authority
+) -> None:
+    """They do not answer the server's end of TLS."""
+    with ExitStack() as stack:
+        for _ in range(MAX_CONNECTIONS // 2):
+            plain = stack.enter_context(connected(secured))
+            stack.enter_context(trusting(authority).wrap_socket(plain, server_hostname="localhost"))
+            stack.enter_context(connected(secured))  # with an unfinished handshake
+        begun = time.monotonic()
+        secured.stop()
+        assert time.monotonic() - begun < MAX_SHUTDOWN_SECONDS
 
 
 @needs_procfs
