@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -97,3 +98,18 @@ def test_supervisor_kills_a_worker_with_a_hanging_engine(tmp_path: Path) -> None
         assert classify(server, "hanging", BAD, timeout_ms=200).status == 504
         server.send(signal.SIGTERM)
         assert server.wait() == -signal.SIGTERM
+
+
+@pytest.mark.measures
+def test_hanging_engines_delay_the_shutdown_by_one_timeout_together(tmp_path: Path) -> None:
+    names = [f"hanging-{number}" for number in range(4)]
+    for name in names:
+        publish_shades(tmp_path, name, onnx_graph=hanging())
+    with ServerProcess(tmp_path, "--shutdown-timeout-s", "3") as server:
+        for name in names:
+            assert classify(server, name, BAD, timeout_ms=200).status == 504
+        began = time.monotonic()
+        assert server.stop() == -signal.SIGTERM
+        assert time.monotonic() - began < 9  # one after another, they took 12 s
+        for name in names:
+            assert f"the engine of {name} version 1 did not finish within" in server.stderr.text
