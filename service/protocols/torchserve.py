@@ -68,6 +68,7 @@ class TorchServe:
         form = content_type.lower().startswith("multipart/form-data")
         images = [EncodedImage(body)]
         if form:
+            context.account.charge(len(body))  # for the files, which are copied
             images = await self.plane.texts.run(
                 partial(read_files, content_type, body, self.limits.max_parts),
                 size=text_size(body),

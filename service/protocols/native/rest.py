@@ -73,7 +73,11 @@ class Native:
         top_k = _top_k(context.request)
         body = await read_body(context.request, self.limits.max_body_bytes)
         read, size = _reader(context, body, self.limits)
-        images = read() if size <= INLINE_BYTES else await self._run(context, read, size)
+        if size <= INLINE_BYTES:
+            images = read()
+        else:
+            context.account.charge(len(body))  # for the files, which are copied
+            images = await self._run(context, read, size)
         self._check_count(images)
         classification = await self.plane.classifier.classify(
             model, images, top_k=top_k, deadline=context.deadline, account=context.account

@@ -142,7 +142,11 @@ class OpenInference:
         header_length = context.header(RAW_HEADER_LENGTH)
         size = json_size(body, header_length)
         read = partial(read_request, body, header_length, model.manifest, self.limits.json)
-        parsed = read() if size <= INLINE_BYTES else await self._run(context, read, size)
+        if size <= INLINE_BYTES:
+            parsed = read()
+        else:
+            context.account.charge(2 * size)  # for strings, and for what is decoded from them
+            parsed = await self._run(context, read, size)
         if parsed.timeout is not None:
             context.shorten_deadline(parsed.timeout)
         outputs, inference = await infer(

@@ -63,8 +63,8 @@ def read_files(content_type: str, body: bytes, max_parts: int) -> list[EncodedIm
 
 
 def text_size(body: bytes) -> int:
-    """The bytes of JSON that take as long to read as a form, whose files are only searched and copied."""
-    return len(body) // 32
+    """The bytes of JSON that take as long to read as a form of very small parts."""
+    return len(body) // 2
 
 
 def _filename(disposition: str) -> str | None:

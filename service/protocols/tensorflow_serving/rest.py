@@ -109,6 +109,7 @@ class TensorFlowServing:
     async def predict(self, context: InferenceContext) -> Response:
         model, body = await self._receive(context)
         job = partial(read_predict, body, model.manifest.input, self.limits.max_images, self.limits.json)
+        context.account.charge(len(body))  # for what is read
         content, key = await self._run(context, job, len(body))
         inference = await self._infer(context, model, content)
         check_json_size(inference.scores, model.manifest)
@@ -121,6 +122,7 @@ class TensorFlowServing:
         model, body = await self._receive(context)
         check_classifies(model)
         job = partial(read_classify, body, model.manifest.input, self.limits.max_images, self.limits.json)
+        context.account.charge(len(body))  # for what is read
         inference = await self._infer(context, model, await self._run(context, job, len(body)))
         write = partial(write_results, inference.scores, model.manifest.labels)
         text = await self._run(context, write, inference.scores.nbytes)
