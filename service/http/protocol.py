@@ -25,7 +25,7 @@ from ..errors import BudgetExceeded, PayloadTooLarge
 from ..telemetry.rejections import RejectionReason
 from .connection_scope import connection_scope
 from .connection_state import State
-from .connections.slots import Slot
+from .connections.slots import Slot, close_transport
 from .flow_control import FlowControl
 from .input_buffer import InputBuffer
 from .request_cycle import RequestCycle
@@ -164,10 +164,7 @@ class HttpProtocol(asyncio.Protocol):
     def _close_idle(self, ordinary: bool) -> None:
         """Close the connection because another needs its slot."""
         self._enter(State.REJECTED)
-        if ordinary and not (self.transport.is_closing() or self.transport.get_write_buffer_size()):
-            self.transport.close()
-        else:
-            self.transport.abort()
+        close_transport(self.transport, ordinary=ordinary)
 
     def check(self, now: float) -> None:
         """Reject the client, or close the connection, if it takes too long."""
@@ -297,6 +294,7 @@ class HttpProtocol(asyncio.Protocol):
             return False
         self.write(self.encode_head(response.status_code, response.raw_headers) + response.body)
         self._server_state.total_requests += 1
+        self._slot.answered_at_once()
         self._state = State.DISCARDING
         return True
 

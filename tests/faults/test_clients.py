@@ -22,7 +22,7 @@ from tests.support.server.eventually import eventually
 from tests.support.server.metrics_page import MetricsPage, scrape_until
 from tests.support.server.output_lines import DEADLINE
 from tests.support.server.procfs import PROC, memory, needs_procfs
-from tests.support.server.server_process import PYTHON_M_SERVICE, ServerProcess
+from tests.support.server.server_process import FREE_GRPC_PORT, PYTHON_M_SERVICE, ServerProcess
 
 BODY = image(level(7))
 REQUEST = head(f"Content-Length: {len(BODY)}") + BODY
@@ -121,11 +121,27 @@ def test_exhausted_file_descriptors_only_affect_new_connections(tmp_path: Path) 
         scrape_until(server.url, MetricsPage.is_idle)
 
 
+def limited(files: int) -> list[str]:
+    """The command of a server that may open so many files."""
+    return ["bash", "-c", f'ulimit -n {files}; exec "$@"', "-", *PYTHON_M_SERVICE]
+
+
+def test_connections_of_grpc_leave_files_for_http(tmp_path: Path) -> None:
+    """They say nothing, and would use up all files."""
+    publish_shades(tmp_path)
+    with ServerProcess(tmp_path, *FREE_GRPC_PORT, command=limited(200)) as server, ExitStack() as stack:
+        host, _, port = server.grpc_address.rpartition(":")
+        with Load(server.url, BODY, clients=CLIENTS) as load:
+            for _ in range(IDLE):
+                stack.enter_context(socket.create_connection((host, int(port)), timeout=DEADLINE))
+                assert get(f"{server.url}/readyz").status == 200
+        assert_unaffected(server, load)
+
+
 def test_low_descriptor_limit_lowers_the_connection_limit(tmp_path: Path) -> None:
     """Idle connections beyond it are closed; other clients and probes notice nothing."""
     publish_shades(tmp_path)
-    command = ["bash", "-c", 'ulimit -n 160; exec "$@"', "-", *PYTHON_M_SERVICE]
-    with ServerProcess(tmp_path, command=command) as server, ExitStack() as stack:
+    with ServerProcess(tmp_path, command=limited(160)) as server, ExitStack() as stack:
         server.stderr.wait_for(r"max_connections lowered to (\d+), .*: at most 160 files may be open")
         with Load(server.url, BODY, clients=CLIENTS) as load:
             for _ in range(IDLE):

@@ -104,6 +104,10 @@ class Slot:
     def end_request(self) -> None:
         self.partition.idle[self] = None
 
+    def answered_at_once(self) -> None:
+        """Let the connection count as idle from now on, after a request that was never in progress."""
+        self.partition.idle.move_to_end(self)
+
     def leave_reserve(self) -> bool:
         """Exchange a reserved slot for an ordinary one; False if there is none."""
         return self._slots.promote(self)
@@ -204,6 +208,14 @@ class ConnectionSlots:
             self._of_address[identity] = count
         else:
             del self._of_address[identity]
+
+
+def close_transport(transport: asyncio.Transport, *, ordinary: bool) -> None:
+    """Close a connection; at once if it is not `ordinary`, or would wait for the client."""
+    if ordinary and not (transport.is_closing() or transport.get_write_buffer_size()):
+        transport.close()
+    else:
+        transport.abort()
 
 
 def _ignore(ordinary: bool) -> None:

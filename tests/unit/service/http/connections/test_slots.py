@@ -73,6 +73,14 @@ def test_longest_idle_is_closed() -> None:
     assert crowd.rejections.counts == {"evicted": 2}
 
 
+def test_immediate_answer_counts_as_a_request() -> None:
+    crowd = Crowd()
+    first, second, _ = [crowd.arrive() for _ in range(SIZE)]
+    first.answered_at_once()
+    crowd.arrive()
+    assert list(crowd.closed) == [second]
+
+
 def test_connection_whose_request_has_arrived_is_not_closed() -> None:
     crowd = Crowd()
     with unread(b"GET / HTTP/1.1") as arrived, unread(b"") as silent:
