@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import io
 import json
+import stat
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +31,10 @@ from .manifest import (
     Quantization,
     TrainingRecord,
 )
+from .publish import MAX_GOLDEN_BYTES
+
+MAX_GRAPH_BYTES: Final = 2 << 30
+MAX_MANIFEST_BYTES: Final = 4 << 20
 
 _SECTIONS = {
     "example": Example,
@@ -93,9 +101,8 @@ def _read(folder: Path) -> PublishedVersion:
             f"{folder / MANIFEST_FILE} does not match the manifest format: {error}"
         ) from error
     try:
-        graph = (folder / GRAPH_FILE).read_bytes()
-        with np.load(folder / GOLDEN_FILE, allow_pickle=False) as arrays:
-            golden = arrays["inputs"]
+        graph = _read_file(folder / GRAPH_FILE, MAX_GRAPH_BYTES)
+        golden = _read_golden_inputs(_read_file(folder / GOLDEN_FILE, 2 * MAX_GOLDEN_BYTES))
     except Exception as error:  # zipfile, zlib and numpy raise many types for a damaged archive
         raise PublishError(f"{folder} cannot be read: {error}") from error
     if hashlib.sha256(graph).hexdigest() != expected:
@@ -103,12 +110,34 @@ def _read(folder: Path) -> PublishedVersion:
     return PublishedVersion(folder, folder.name, manifest, graph, golden)
 
 
+def _read_file(path: Path, max_bytes: int) -> bytes:
+    """Return the content of a regular file: a FIFO would block, and a device never end."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "it is not a regular file")
+    if status.st_size > max_bytes:
+        raise OSError(errno.EFBIG, f"it is larger than {max_bytes:,} bytes")
+    return path.read_bytes()
+
+
+def _read_golden_inputs(content: bytes) -> NDArray[Any]:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        size = archive.getinfo("inputs.npy").file_size
+    if size > MAX_GOLDEN_BYTES:  # a megabyte of the archive can inflate to a gigabyte
+        raise ValueError(
+            f"{GOLDEN_FILE} inflates to {size:,} bytes; at most {MAX_GOLDEN_BYTES:,} are allowed"
+        )
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        inputs: NDArray[Any] = arrays["inputs"]
+    return inputs
+
+
 def _document(folder: Path) -> dict[str, Any]:
     try:
-        document = json.loads((folder / MANIFEST_FILE).read_bytes())
+        document = json.loads(_read_file(folder / MANIFEST_FILE, MAX_MANIFEST_BYTES))
     except OSError as error:
         raise PublishError(f"{folder / MANIFEST_FILE} cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ManifestError(f"{folder / MANIFEST_FILE} is not JSON: {error}") from error
     if not isinstance(document, dict):
         raise ManifestError(
