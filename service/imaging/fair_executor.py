@@ -27,7 +27,7 @@ class FairExecutor:
     will fit beside that one, so that none waits forever. A thread is kept for other jobs while huge ones run.
 
     Args:
-        threads: the number of jobs that run at a time.
+        threads: the number of jobs that run at a time; one thread has a second one for a huge job.
         name: prefix of the names of the threads.
         room: bytes that the running medium and huge jobs may need together.
         small: the size of the largest small job.
@@ -43,12 +43,12 @@ class FairExecutor:
         small: float = float("inf"),
         medium: float = float("inf"),
     ) -> None:
-        self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
-        self._free = threads
+        all_threads = max(2, threads)
+        self._executor = ThreadPoolExecutor(all_threads, thread_name_prefix=name)
         self._room, self._small, self._medium = room, small, medium
-        # Sizes of the running jobs, and the number of huge jobs that may begin.
+        # Sizes of the running jobs, and the number of jobs that may begin.
         self._medium_used = self._huge_used = 0
-        self._huge_free = max(1, threads - 1)
+        self._free, self._huge_free, self._others_free = all_threads, all_threads - 1, threads
         self._queues = deque((_Queue(), _Queue(), _Queue()))
         self._small_queue, self._medium_queue, self._huge_queue = self._queues
         self._closed = False
@@ -103,6 +103,8 @@ class FairExecutor:
         for queue in self._queues:
             if (job := queue.first()) is None:
                 continue
+            if job.size <= self._medium and not self._others_free:
+                continue
             if job.size <= self._small or self._fits(job, waiting):
                 return queue
             waiting = waiting or job
@@ -122,7 +124,9 @@ class FairExecutor:
         if job.size > self._medium:
             self._huge_used += change * job.size
             self._huge_free -= change
-        elif job.size > self._small:
+            return
+        self._others_free -= change
+        if job.size > self._small:
             self._medium_used += change * job.size
 
     def _finish(self, job: _Job, done: asyncio.Future[Any]) -> None:

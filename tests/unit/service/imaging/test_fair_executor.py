@@ -180,6 +180,19 @@ def test_huge_jobs_leave_a_thread_free() -> None:
     run_jobs(test, 3, small=10, medium=40)
 
 
+def test_huge_job_has_a_second_thread_beside_a_single_one() -> None:
+    async def test(jobs: Jobs) -> None:
+        await jobs.add("huge 1", "huge 2", size=50)
+        await jobs.add("small 1", "small 2", size=1)
+        await jobs.expect("huge 1", "small 1")
+        await jobs.finish("small 1")
+        await jobs.expect("huge 1", "small 2")
+        await jobs.finish("huge 1")
+        await jobs.expect("huge 2", "small 2")
+
+    run_jobs(test, 1, small=10, medium=40)
+
+
 def test_small_and_large_jobs_take_turns_for_threads() -> None:
     async def test(jobs: Jobs) -> None:
         await jobs.add("first", size=50)
