@@ -109,7 +109,8 @@ class DecodePool:
         key = batch.decoder if key is None else key
         try:
             async with asyncio.timeout_at(latest):
-                await self._executor.run(key, batch.begin, SMALL_BYTES)
+                while not await self._executor.run(key, batch.begin, SMALL_BYTES):
+                    pass  # another client may have its turn
                 if batch.pixels > self._max_request_pixels:
                     raise PayloadTooLarge(
                         f"the images of the request have {batch.pixels:,} pixels; "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -15,6 +16,8 @@ from .image_header import ImageHeader
 # A job decodes one image, or as many small ones as have this many pixels and bytes.
 JOB_PIXELS = 1 << 18
 JOB_BYTES = 1 << 18
+# A header takes some microseconds, but may be made to take milliseconds.
+INSPECTION_SECONDS = 0.01
 # A single image that needs at most this much is decoded by the job that reads its header.
 FIRST_JOB_BYTES = 8 << 20
 
@@ -58,6 +61,7 @@ class DecodedBatch:
         # A single image may have any size; its decoded array becomes the batch.
         self._rows: Rows = np.empty(0, np.uint8) if len(images) == 1 else decoder.empty(len(images))
         self._errors: dict[int, InvalidImage | PayloadTooLarge] = {}
+        self._inspected = 0
         self._stopped = False
         self._complete = False
 
@@ -69,23 +73,30 @@ class DecodedBatch:
         """Begin no other image; threads that decode one finish it."""
         self._stopped = True
 
-    def inspect(self) -> None:
-        """Read the headers of all images."""
-        for index, image in enumerate(self.images):
-            if self._stopped:
-                return
+    def inspect(self, seconds: float = float("inf")) -> bool:
+        """Read the headers of the images for about this time; returns False if some are left."""
+        latest = time.monotonic() + seconds
+        while self._inspected < len(self.images) and not self._stopped:
             try:
-                self.headers[index] = inspect(self.decoder, image)
+                self.headers[self._inspected] = inspect(self.decoder, self.images[self._inspected])
             except (InvalidImage, PayloadTooLarge) as error:
-                self._errors[index] = error
+                self._errors[self._inspected] = error
+            self._inspected += 1
+            if time.monotonic() > latest:
+                break
+        return self._inspected == len(self.images)
 
-    def begin(self) -> None:
-        """Read the headers; a single image that needs little memory is decoded at once."""
-        if not self.headers:
-            self.inspect()
+    def begin(self) -> bool:
+        """Read headers, for a turn; a single image that needs little memory is decoded at once.
+
+        Returns False if it has to be called again.
+        """
+        if not self.inspect(INSPECTION_SECONDS):
+            return False
         if len(self.images) == 1 and all(size <= FIRST_JOB_BYTES for size in self._sizes().values()):
             self.decode_images((0,))
             self._complete = True
+        return True
 
     def jobs(self) -> Sequence[Job]:
         """The jobs that decode all images; none if one is too large, or `begin` has decoded the only one."""

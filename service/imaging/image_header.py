@@ -93,8 +93,8 @@ def _webp(data: bytes) -> ImageHeader:
             width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
         case b"VP8X" if len(data) >= 30:
             width, height = (int.from_bytes(data[start : start + 3], "little") + 1 for start in (24, 27))
-    # Pillow and libwebp each copy the file.
-    codec = width * height * WEBP_CODEC_PIXEL_BYTES + 2 * len(data)
+    # Pillow and libwebp each copy the file, and Pillow its metadata.
+    codec = width * height * WEBP_CODEC_PIXEL_BYTES + 3 * len(data)
     return ImageHeader("WebP", width, height, 0, codec)
 
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import threading
+import time
 from typing import cast
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 
 from service.errors import DeadlineExceeded, InvalidImage, PayloadTooLarge
 from service.imaging.decode_pool import INLINE_BYTES, DecodePool, EncodedImage
+from service.imaging.decoded_batch import INSPECTION_SECONDS
 from service.imaging.decoder import Decoder
 from service.imaging.image_header import ImageHeader
 from service.repository.manifest import InputSpec
@@ -214,3 +216,29 @@ def test_each_image_that_cannot_be_decoded_is_named() -> None:
         r"image 3: the image has 1000x1000 pixels.*",
         asyncio.run(decode()),
     )
+
+
+def test_headers_are_read_in_turns() -> None:
+    async def decode() -> list[int]:
+        gated = GatedDecoder()
+        gated.gate.set()
+        seen: list[int] = []
+
+        def inspect(data: bytes) -> ImageHeader:
+            seen.append(data[0])
+            started = time.monotonic()
+            while time.monotonic() - started < 2 * INSPECTION_SECONDS:
+                pass
+            return ImageHeader("PNG", 1000, 1000, 4)
+
+        gated.inspect = inspect  # type: ignore[method-assign]
+        pool = DecodePool(1)
+        many = pool.decode(cast(Decoder, gated), [numbered(1)] * 6, deadline=far_deadline(), key="many")
+        few = pool.decode(cast(Decoder, gated), [numbered(2)], deadline=far_deadline(), key="few")
+        await asyncio.gather(many, few)
+        pool.close()
+        return seen
+
+    seen = asyncio.run(decode())
+    assert seen.count(1) == 6
+    assert seen.index(2) <= 2
