@@ -26,6 +26,7 @@ SOURCES = ("127.0.0.2", "127.0.0.3")
 PROBE_SOURCE = "127.0.0.4"
 CHECK = "/grpc.health.v1.Health/Check"
 SERVING = b"\x08\x01"
+KINDS = ("new", "kept open")
 SHOWN = 5
 
 
@@ -89,12 +90,16 @@ def observe(server: int, http: Address, grpc: Address) -> Observed:
             poller.join()
     return Observed(
         polite={question.name: client.answers for question, client in zip(questions(), clients, strict=True)},
-        probes={name: _probed(pair, controls) for name, pair in probes.items()},
+        probes={
+            f"{name}, {kind}": _probed(poller, controls)
+            for name, pair in probes.items()
+            for kind, poller in zip(KINDS, pair, strict=True)
+        },
     )
 
 
-def _probed(pair: list[Poller], controls: list[Poller]) -> Probed:
-    polls = [poll for poller in pair for poll in poller.polls]
+def _probed(poller: Poller, controls: list[Poller]) -> Probed:
+    polls = poller.polls
     control = [poll for poller in controls for poll in poller.polls]
     failures = [f"{poll.failure} after {poll.wait:.2f} s" for poll in polls if poll.failure]
     return Probed(

@@ -10,7 +10,7 @@ from tests.attack.figures import MAX_PEAK, Figures
 from tests.support.server.procfs import needs_procfs
 
 # Their images take both cores, so that waits on a shared machine say nothing about the server.
-LEFT_OUT = {"gRPC elements", "large form", "large images", "progressive scans", "unread answers"}
+LEFT_OUT = {"large form", "large images", "progressive scans", "unread answers"}
 
 pytestmark = [needs_procfs, pytest.mark.measures]
 

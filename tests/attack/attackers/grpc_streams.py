@@ -57,6 +57,6 @@ class IdleGrpcConnections(Attack):
                     attacker.attempt(lambda: stack.enter_context(closing(attacker.connect_grpc())))
                 else:
                     attacker.attempt(lambda: stack.enter_context(attacker.raw_grpc()))
-                if number % 100 == 0:
+                if number % 50 == 0:
                     attacker.pause(0.02)
             attacker.pause(HELD)

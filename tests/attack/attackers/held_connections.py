@@ -21,7 +21,7 @@ class IdleSockets(Attack):
         with ExitStack() as stack:
             for number in range(SOCKETS):
                 attacker.attempt(self._open, attacker, stack, number)
-                if number % 100 == 0:
+                if number % 50 == 0:
                     attacker.pause(0.02)
             attacker.pause(HELD)
 
