@@ -22,6 +22,7 @@ class Http2:
     """A connection whose calls are told apart by the number of their stream."""
 
     def __init__(self, connection: socket.socket) -> None:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._connection = connection
         self._received = b""
         self._last = -1
