@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 PIECE_BYTES = 64 * 1024
 CHUNKED_PIECE_BYTES = 16 * 1024
 MAX_PARSE_SECONDS = 0.005
+# With TLS, uvloop keeps buffers of this size once a connection has received large data.
+TLS_BUFFER_BYTES = 512 * 1024
 
 
 class InputBuffer:
@@ -26,16 +28,23 @@ class InputBuffer:
     The held bytes are charged to the connection's account.
     """
 
-    __slots__ = ("_account", "_connection", "_flow", "_held", "_parser")
+    __slots__ = ("_account", "_connection", "_flow", "_held", "_parser", "_uncharged")
 
     def __init__(
-        self, connection: HttpProtocol, parser: RequestParser, account: Account, flow: FlowControl
+        self,
+        connection: HttpProtocol,
+        parser: RequestParser,
+        account: Account,
+        flow: FlowControl,
+        *,
+        secure: bool,
     ) -> None:
         self._connection = connection
         self._parser = parser
         self._account = account
         self._flow = flow
         self._held = b""
+        self._uncharged = TLS_BUFFER_BYTES if secure else 0
 
     def feed(self, data: bytes) -> None:
         """Parse data that has arrived, or hold it.
@@ -64,6 +73,9 @@ class InputBuffer:
         self._held = b""
 
     def _parse(self, data: bytes) -> None:
+        if self._uncharged:
+            self._account.charge(self._uncharged)
+            self._uncharged = 0
         rest = memoryview(data)
         until = time.monotonic() + MAX_PARSE_SECONDS
         while rest:

@@ -92,13 +92,14 @@ class HttpProtocol(asyncio.Protocol):
         client = self._scope["client"]
         self._account = self._pool.budget.account(address_identity(client[0] if client else ""))
         self.flow = FlowControl(transport, self._account)
-        self._input = InputBuffer(self, self._parser, self._account, self.flow)
+        secure = self._scope["scheme"] == "https"
+        self._input = InputBuffer(self, self._parser, self._account, self.flow, secure=secure)
         self._connections.add(self)
         self._time_limits.restart(self._loop.time())
         self._slot.close = self._close_idle
         if not self._slot.take_for(transport):
             self._close_idle(ordinary=False)
-        elif self._scope["scheme"] == "https":
+        elif secure:
             try:
                 self._account.charge(TLS_BYTES)
             except BudgetExceeded:
