@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.http.client import post
+from tests.support.images.expensive_images import EXPENSIVE
 from tests.support.images.large_images import LARGEST, SIDE, largest, png
 from tests.support.models.gray_classifier import image, level
 from tests.support.server.metrics_page import scrape_until
@@ -54,6 +55,17 @@ def test_largest_image_of_each_format_is_decoded_within_the_limits(shades: Path,
             growth=MAX_GROWTH_OF_A_LARGE_IMAGE,
         )
         assert set(statuses) == {200}
+
+
+@pytest.mark.parametrize("name", EXPENSIVE)
+@pytest.mark.measures
+def test_expensive_image_holds_up_nobody(roomy: ServerProcess, name: str) -> None:
+    data = EXPENSIVE[name]()
+    statuses = []
+
+    assert_harmless(roomy, lambda: statuses.append(post(f"{roomy.url}/classify", data).status))
+
+    assert set(statuses) <= {200, 400}
 
 
 @pytest.mark.measures

@@ -39,13 +39,15 @@ def png(size: tuple[int, int], depth: int, colour: int, rows: Array, *chunks: by
 def tiff(strip: bytes, fields: Fields, order: str = "<") -> bytes:
     """Return a TIFF with one strip, at byte 8, and with `fields`, all of type LONG."""
     strip += bytes(len(strip) % 2)
-    directory, values = b"", b""
+    directory, values = b"", bytearray()
     after = 8 + len(strip) + 2 + 12 * len(fields) + 4
     for tag, value in sorted(fields.items()):
         numbers = value if isinstance(value, tuple) else (value,)
         packed = struct.pack(f"{order}{len(numbers)}L", *numbers)
         if len(packed) > 4:
-            packed, values = struct.pack(order + "L", after + len(values)), values + packed
+            start = struct.pack(order + "L", after + len(values))
+            values += packed
+            packed = start
         directory += struct.pack(order + "HHL", tag, 4, len(numbers)) + packed
     head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "L", 8 + len(strip))
     return head + strip + struct.pack(order + "H", len(fields)) + directory + bytes(4) + values
