@@ -1,14 +1,19 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
 import pytest
 
 from service.system.owned_folder import LOCK, owned_folder
+from tests.support.server.output_lines import DEADLINE
 
 PREFIX = "convserve-test-"
+ROOT = Path(__file__).resolve().parents[4]
 
 
 @pytest.fixture(autouse=True)
@@ -42,24 +47,36 @@ def test_folder_in_use_is_kept(parent: Path) -> None:
         assert set(parent.iterdir()) == {first, second}
 
 
-def test_folder_of_a_forked_process_is_kept(parent: Path) -> None:
-    """A worker serves its last requests after its supervisor was killed."""
-    read, write = os.pipe()
-    with owned_folder(PREFIX) as first:
-        worker = os.fork()
-        if worker == 0:
-            os.close(write)
-            os.read(read, 1)
-            os._exit(0)
-        folder = first
-        # As if the supervisor had been killed: its folder stays, and only the worker holds the lock.
-        os.rename(folder, parent / "kept")
-    os.rename(parent / "kept", folder)
-    with owned_folder(PREFIX):
-        assert folder.exists()
-    os.close(read)
-    os.close(write)
-    os.waitpid(worker, 0)
+# A supervisor that is killed while a worker that it forked serves its last requests.
+KILLED = """
+import os, signal, sys
+from service.system.owned_folder import owned_folder
+with owned_folder("convserve-test-") as folder:
+    if os.fork() == 0:
+        sys.stdin.read()  # until the test closes it
+        os._exit(0)
+    print(folder.name, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_folder_of_a_worker_without_its_owner_is_kept(parent: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", KILLED],
+        env={**os.environ, "TMPDIR": str(parent)},
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        folder = parent / process.stdout.readline().strip()
+        assert process.wait(DEADLINE) == -signal.SIGKILL
+        with owned_folder(PREFIX):
+            assert folder.exists()
+        process.stdin.close()
+        assert process.stdout.read() == ""  # the worker has ended
     with owned_folder(PREFIX):
         assert not folder.exists()
 
