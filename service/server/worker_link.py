@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import mmap
 import signal
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 # Tells a worker to stop without `drain_delay_s`. Workers ignore SIGINT, and SIGTERM includes the delay.
 STOP_IMMEDIATELY = signal.SIGUSR1
@@ -29,7 +29,7 @@ class Heartbeats:
         self._counts[index] = 0
 
     def count(self, index: int) -> int:
-        """The beats of a worker; 0 until its event loop runs."""
+        """The beats of a worker."""
         return self._counts[index]
 
 
@@ -49,41 +49,49 @@ class SilenceDetector:
         self._silent_for: dict[int, float] = {}
 
     def silent(self, counts: Mapping[int, int]) -> Sequence[int]:
-        """The indexes of the silent workers, given the counters of all; a worker at 0 is still starting."""
+        """The indexes of the silent workers, given the counters of all."""
         now = self._clock()
         step = min(now - self._checked, self._longest_step)
         self._checked = now
         for index, count in counts.items():
-            unchanged = count > 0 and self._counts.get(index) == count
+            unchanged = self._counts.get(index) == count
             self._silent_for[index] = self._silent_for.get(index, 0.0) + step if unchanged else 0.0
         self._counts = dict(counts)
         return [index for index in counts if self._silent_for[index] >= self._timeout]
 
 
-@dataclass(frozen=True, slots=True)
 class WorkerLink:
     """A worker's end of the link.
 
-    Attributes:
+    Args:
         supervisor_alive: a file descriptor that becomes readable when the supervisor has exited.
-        beat: tells the supervisor that the event loop runs.
+        beat: tells the supervisor that this process works.
     """
 
-    supervisor_alive: int
-    beat: Callable[[], None]
+    def __init__(self, supervisor_alive: int, beat: Callable[[], None]) -> None:
+        self._supervisor_alive = supervisor_alive
+        self._beat = beat
+        self._attached = threading.Event()
+        # While models load, no event loop could beat, but the libraries that load them let other threads run.
+        threading.Thread(target=self._beat_while_loading, name="heartbeat", daemon=True).start()
 
     def attach(self, stop: Callable[[], None]) -> None:
         """Beat as long as this event loop runs; call `stop` when the supervisor says so or has exited."""
         loop = asyncio.get_running_loop()
 
         def on_supervisor_exit() -> None:
-            loop.remove_reader(self.supervisor_alive)  # it stays readable
+            loop.remove_reader(self._supervisor_alive)  # it stays readable
             stop()
 
         def beat() -> None:
-            self.beat()
+            self._beat()
             loop.call_later(BEAT_SECONDS, beat)
 
-        loop.add_reader(self.supervisor_alive, on_supervisor_exit)
+        loop.add_reader(self._supervisor_alive, on_supervisor_exit)
         signal.signal(STOP_IMMEDIATELY, lambda sig, frame: loop.call_soon_threadsafe(stop))
+        self._attached.set()
         beat()
+
+    def _beat_while_loading(self) -> None:
+        while not self._attached.wait(BEAT_SECONDS):
+            self._beat()

@@ -38,6 +38,16 @@ def test_stopped_worker_is_replaced(shades: Path) -> None:
         assert server.stop() == -signal.SIGTERM
 
 
+def test_worker_that_is_stopped_while_it_starts_is_replaced(shades: Path) -> None:
+    with ServerProcess(shades, *ARGUMENTS) as server:
+        first = workers(server.pid)
+        os.kill(min(first), signal.SIGKILL)
+        (starting,) = eventually(lambda: workers(server.pid) - first)
+        os.kill(starting, signal.SIGSTOP)
+        server.stderr.wait_for(rf"\(process {starting}\) has not responded for 2 s and is killed")
+        eventually(lambda: len(workers(server.pid) - {min(first), starting}) == 2)
+
+
 def test_stop_of_the_whole_group_kills_no_worker(shades: Path, server: ServerProcess) -> None:
     """As after the suspension of a machine or in a debugger."""
     with ServerProcess(shades, *ARGUMENTS) as group:
