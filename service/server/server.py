@@ -300,6 +300,7 @@ async def _run(
                 components.authorizer,
                 components.tls,
                 components.request_log,
+                TrustedProxies.parse(settings.trusted_proxies),
             )
             await stack.enter_async_context(server.grpc.serving(endpoints.grpc_address))
             server.refresh.add(server.grpc.check)

@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 
 from ...client_budget import ClientBudget
+from ...client_budget.identity import TrustedProxies
 from ...config.limits import Limits
 from ...errors import ConfigurationError
 from ...inference.data_plane import DataPlane
@@ -53,6 +54,7 @@ class GrpcServer:
         authorizer: Authorizer | None = None,
         tls: Tls | None = None,
         request_log: RequestLog | None = None,
+        proxies: TrustedProxies | None = None,
     ) -> None:
         """
         Args:
@@ -60,8 +62,9 @@ class GrpcServer:
             authorizer: authorizes each call; None for a server without API keys.
             tls: the certificate; None for plain text.
             request_log: records each call; None for no access log and no traces.
+            proxies: believed about the addresses of their clients.
         """
-        self._calls = Calls(budget, limits)
+        self._calls = Calls(budget, limits, proxies)
         self._tls = tls
         self._max_connections = limits.max_grpc_connections
         self._idle_connections: IdleConnections | None = None

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import grpc
 
 from ....client_budget import ClientBudget
+from ....client_budget.identity import TrustedProxies, address_identity
 from ....config.limits import Limits
 from ....errors import (
     BudgetExceeded,
@@ -59,7 +60,7 @@ class Call:
     """
 
     __slots__ = (
-        "_calls", "_context", "_failure", "_slots", "_stopping", "_task", "account", "checks", "client",
+        "_calls", "_context", "_failure", "_requested", "_slots", "_stopping", "_task", "account", "client",
         "connection", "since", "streaming",
     )  # fmt: skip
 
@@ -69,15 +70,15 @@ class Call:
             Overloaded: too many calls are in progress.
         """
         connection = calls.connection(context.peer())
-        self.client = key_of_call.get() or connection.client
+        self.client = key_of_call.get() or calls.identity(connection, context)
         slots.take(self.client)
         self.connection = connection
         self.streaming = streaming
         self.since = 0.0
-        self.checks = 0
         self._calls = calls
         self._context = context
         self._failure: ConvserveError | None = None
+        self._requested = False
         self._slots = slots
         self._stopping = False
         task: Any = asyncio.current_task()
@@ -95,6 +96,7 @@ class Call:
             PayloadTooLarge: it has more than `max_bytes`.
         """
         calls = self._calls
+        self._end_request()
         calls.add_incomplete(self)
         try:
             message: bytes = await self._context.read()
@@ -110,6 +112,7 @@ class Call:
         if message is EOF:
             return None
         self.connection.deliver(len(message))
+        self._begin_request()
         self.account.charge(len(message))
         if is_compressed(message):
             async with self.connection.decompressing:
@@ -178,7 +181,18 @@ class Call:
         if self._calls.close(self.connection):
             self.account.close()
 
+    def _begin_request(self) -> None:
+        if self._slots is not self._calls.watches:
+            self.connection.requests += 1
+            self._requested = True
+
+    def _end_request(self) -> None:
+        if self._requested:
+            self.connection.requests -= 1
+            self._requested = False
+
     def _end(self, task: asyncio.Task[object]) -> None:
+        self._end_request()
         self._calls.unsent.pop(self, None)
         self._calls.released += self.account.held
         self._calls.release(self._slots, self.client)
@@ -195,10 +209,11 @@ class Calls:
         incomplete: the calls whose message is awaited, each with the time since when.
         released: bytes that calls and connections have held until they ended.
         unsent: the calls whose response the client has not received completely.
+        watches: the slots of health watches, which may be open for days.
         tcp: the connections of the port; None before it listens.
     """
 
-    def __init__(self, budget: ClientBudget, limits: Limits) -> None:
+    def __init__(self, budget: ClientBudget, limits: Limits, proxies: TrustedProxies | None = None) -> None:
         self.budget = budget
         self.max_message = limits.max_message_bytes
         self.incomplete: dict[Call, None] = {}
@@ -208,8 +223,9 @@ class Calls:
         self._arrival_timeout = limits.arrival_timeout
         self._write_timeout = limits.write_timeout
         self._inference = Slots(limits.max_calls, "gRPC calls")
-        self._watches = Slots(max(MIN_SLOTS, int(limits.max_calls * WATCHES_SHARE)), "health watches")
+        self.watches = Slots(max(MIN_SLOTS, int(limits.max_calls * WATCHES_SHARE)), "health watches")
         self._probes = Slots(max(MIN_SLOTS, int(limits.max_calls * PROBES_SHARE)), "health probes")
+        self._proxies = proxies
         self._connections: dict[str, Connection] = {}
         self._charged: set[Connection] = set()
         self._checking: asyncio.TimerHandle | None = None
@@ -230,7 +246,7 @@ class Calls:
             Overloaded: too many calls are in progress.
         """
         if method in GRPC_PROBES:
-            slots = self._watches if method == WATCH else self._probes
+            slots = self.watches if method == WATCH else self._probes
         else:
             slots = self._inference
         return Call(self, slots, context, streaming=streaming)
@@ -243,8 +259,16 @@ class Calls:
             connection = self._connections[peer] = Connection(peer)
         return connection
 
+    def identity(self, connection: Connection, context: Context) -> Hashable:
+        """The client of a call without a key: of a connection from a trusted proxy, the one that it names."""
+        address = connection.address
+        if not self._proxies or address is None or not self._proxies.trusts(address[0]):
+            return connection.client
+        metadata = context.invocation_metadata() or ()
+        headers = [(name.encode(), value.encode()) for name, value in metadata if isinstance(value, str)]
+        return address_identity(self._proxies.client_address(address[0], headers))
+
     def add_incomplete(self, call: Call) -> None:
-        call.checks = 0
         call.since = 0.0
         self.incomplete[call] = None
         if self._checking is None:
@@ -257,8 +281,8 @@ class Calls:
         return self.tcp is not None and connection.address is not None and self.tcp.close(connection.address)
 
     def busy(self) -> set[Address]:
-        """The addresses of the connections with calls."""
-        return {each.address for each in self._connections.values() if each.calls and each.address}
+        """The addresses of the connections with requests in progress; watches and idle streams have none."""
+        return {each.address for each in self._connections.values() if each.requests and each.address}
 
     def check_unsent(self) -> None:
         """Disconnect the clients that have left a response unread for too long."""
@@ -287,11 +311,9 @@ class Calls:
         started = self.now()
         late: dict[Connection, list[Call]] = defaultdict(list)
         for call in self.incomplete:
-            call.checks += 1
-            if call.checks == 1:
+            if not call.since:
                 call.since = started
-            else:
-                late[call.connection].append(call)
+            late[call.connection].append(call)
         for connection in self._charged.difference(late):
             self.released += connection.settle()
         for connection, calls in late.items():

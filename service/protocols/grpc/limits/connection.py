@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # Bytes of frames and headers around a message.
 OVERHEAD_BYTES = 512
+# The library copies a message when it is complete.
+COPIES = 2
 _EVICTED = "the message arrives too slowly for a busy server (CONVSERVE_CLIENT_BUDGET_BYTES); try again later"
 
 
@@ -30,25 +32,36 @@ class Connection:
         address: the peer's host and port; None if the library gives none.
         client: the identity of the peer.
         calls: the number of calls in progress.
+        requests: the number of calls that have received a message and not yet answered it.
         decompressing: held while a message is decompressed, so that one client decompresses one at a time.
     """
 
-    __slots__ = ("_account", "_delivered", "_received", "address", "calls", "client", "decompressing")
+    __slots__ = (
+        "_account",
+        "_held",
+        "_received",
+        "address",
+        "calls",
+        "client",
+        "decompressing",
+        "requests",
+    )
 
     def __init__(self, peer: str) -> None:
         self.address = peer_address(peer)
         self.client: Hashable = peer if self.address is None else address_identity(self.address[0])
         self.calls = 0
+        self.requests = 0
         self.decompressing = asyncio.Lock()
         self._account: Account | None = None
         self._received = 0
-        self._delivered = 0
+        self._held = 0
 
     def deliver(self, size: int) -> None:
         """A message of this size is complete; its call is charged for it from now on."""
         if self._account is not None:
-            self._delivered += size + OVERHEAD_BYTES
-            self._account.release(size)
+            self._held -= size + OVERHEAD_BYTES  # negative until the next charge counts the rest of it
+            self._account.release(COPIES * size)
 
     def charge(
         self, budget: ClientBudget, state: TcpState | None, incomplete: list[Call], max_message: int
@@ -63,23 +76,25 @@ class Connection:
             BudgetExceeded, PayloadTooLarge: the library may hold no more.
         """
         account, limit = self._account, 2 * max_message
-        received = len(incomplete) * max_message if state is None else state.received
         if account is None:
             account = self._account = budget.account(incomplete[0].client)
-            self._received = received if state is not None and received > limit else 0
-            self._delivered = 0
-        arrived, self._received = received - self._received, received
-        held = max(0, account.held + arrived - self._delivered)
-        self._delivered = 0
-        if held > limit:
+            self._held = 0
+            self._received = 0 if state is None or state.received <= limit else state.received
+        if state is None:
+            self._held = len(incomplete) * max_message
+        else:
+            self._held = max(0, self._held + state.received - self._received)
+            self._received = state.received
+        if self._held > limit:
             raise PayloadTooLarge(
                 f"more than {limit:,} bytes of incomplete messages have arrived on the connection"
             )
         account.evict = partial(self._evict, incomplete)
-        if held > account.held:
-            account.charge(held - account.held)
+        needed = COPIES * self._held
+        if needed > account.held:
+            account.charge(needed - account.held)
         else:
-            account.release(account.held - held)
+            account.release(account.held - needed)
 
     def _evict(self, incomplete: list[Call]) -> None:
         self.refuse(incomplete, BudgetExceeded(_EVICTED, retry_after=1.0))

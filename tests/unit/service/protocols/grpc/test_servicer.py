@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import random
+import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -19,6 +21,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client import CollectorRegistry
 
 from service.client_budget import ClientBudget
+from service.client_budget.identity import TrustedProxies
 from service.config.limits import Limits
 from service.config.settings import Settings
 from service.inference.classifier import Classifier
@@ -41,6 +44,7 @@ class Served:
 
     plane: DataPlane
     server: GrpcServer
+    budget: ClientBudget
     channel: grpc.aio.Channel
     metrics: CollectorRegistry
 
@@ -83,12 +87,19 @@ async def served(models: Path, **settings: Any) -> AsyncIterator[Served]:
     telemetry = ServerMetrics(metrics)
     plane = DataPlane.build(wired, telemetry)
     async with plane.opened():
-        server = GrpcServer(plane, telemetry, Limits.of(wired), ClientBudget(wired.client_budget_bytes))
+        budget = ClientBudget(wired.client_budget_bytes)
+        server = GrpcServer(
+            plane,
+            telemetry,
+            Limits.of(wired),
+            budget,
+            proxies=TrustedProxies.parse(wired.trusted_proxies),
+        )
         async with (
             server.serving("127.0.0.1:0") as port,
             grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
         ):
-            yield Served(plane, server, channel, metrics)
+            yield Served(plane, server, budget, channel, metrics)
 
 
 def run(models: Path, test: Callable[[Served], Awaitable[None]], **settings: Any) -> None:
@@ -307,6 +318,68 @@ def test_stream_responds_to_each_request_in_order(repository: Path) -> None:
         assert last.infer_response.parameters["triton_final_response"].bool_param
 
     run(repository, test)
+
+
+def test_rejected_message_is_not_kept(repository: Path) -> None:
+    """The library keeps the exception that ends a call in a cycle; the message must not be part of it."""
+    content = bytes(8_000_000)
+
+    async def test(serving: Served) -> None:
+        message = messages.ModelInferRequest(model_name="shades", raw_input_contents=[content])
+        gc.collect()
+        gc.disable()
+        tracemalloc.start()
+        try:
+            for _ in range(5):
+                await rejected(serving.infer(message), grpc.StatusCode.INVALID_ARGUMENT, "one input")
+            kept, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+            gc.enable()
+        assert kept < 2 * len(content)
+
+    run(repository, test)
+
+
+def test_every_call_releases_what_it_holds(repository: Path) -> None:
+    """Answers, rejections, cancellations, streams and the end of the server."""
+
+    async def test(serving: Served) -> None:
+        await serving.infer(request(1))
+        await rejected(serving.infer(request(1, name="x")), grpc.StatusCode.NOT_FOUND)
+        await rejected(serving.infer(b"\xff"), grpc.StatusCode.INVALID_ARGUMENT)
+        await serving.infer(request(1), compression=grpc.Compression.Gzip)
+        waiting = serving.call("ModelInfer", request(*range(SIDE)))
+        await serving.admitted(SIDE)
+        assert serving.budget.held > SIDE * SIDE * SIDE
+        waiting.cancel()
+        await serving.admitted(0)
+        stream = serving.call("ModelStreamInfer", iter([request(2), request(1, name="x"), b"\xff"]))
+        assert len([response async for response in stream]) == 3
+        open_stream = serving.call("ModelStreamInfer", None)
+        await open_stream.write(request(3))
+        assert (await open_stream.read()).infer_response.model_name == "shades"
+        assert {peer.held for peer in serving.budget.peers()} <= {0, serving.budget.held}
+        serving.server.stop(DEADLINE)
+        assert await open_stream.read() is EOF
+        async with asyncio.timeout(DEADLINE):
+            while serving.budget.held or any(peer.accounts for peer in serving.budget.peers()):
+                await asyncio.sleep(0)
+
+    run(repository, test, max_queue_delay_ms=100)
+
+
+@pytest.mark.parametrize(("proxies", "client"), [(None, "127.0.0.1"), ("127.0.0.0/8", "192.0.2.7")])
+def test_trusted_proxy_names_the_client(repository: Path, proxies: str | None, client: str) -> None:
+    async def test(serving: Served) -> None:
+        metadata = (("x-forwarded-for", "198.51.100.1, 192.0.2.7"),)
+        waiting = serving.call("ModelInfer", request(1), metadata=metadata)
+        await serving.admitted(1)
+        assert {peer.identity for peer in serving.budget.peers() if peer.held} == {client}
+        waiting.cancel()
+        await serving.admitted(0)
+
+    run(repository, test, trusted_proxies=proxies, max_queue_delay_ms=FOREVER_MS)
 
 
 def test_internal_error_is_logged_and_not_sent(
