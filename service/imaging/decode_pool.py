@@ -57,7 +57,7 @@ class DecodePool:
         )
 
     def close(self) -> None:
-        """Cancel the images that are queued, and wait for those that are being decoded."""
+        """Reject the images that are queued, and wait for those that are being decoded."""
         self._executor.close()
 
     async def decode(

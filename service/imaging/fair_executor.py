@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
+from ..errors import ModelNotReady
+
 T = TypeVar("T")
 
 
@@ -54,11 +56,12 @@ class FairExecutor:
         self._closed = False
 
     def close(self) -> None:
-        """Cancel the jobs that have not begun, and wait for those that run."""
+        """Reject the jobs that have not begun, and wait for those that run."""
         self._closed = True
         for queue in self._queues:
             for job in queue.clear():
-                job.future.cancel()
+                if not job.future.done():
+                    job.future.set_exception(ModelNotReady("the server is shutting down"))
         self._executor.shutdown()
 
     async def run(self, key: Hashable, job: Callable[[], T], size: int = 0) -> T:
@@ -66,10 +69,13 @@ class FairExecutor:
 
         Args:
             size: bytes that the job needs while it runs.
+
+        Raises:
+            ModelNotReady: the executor is closed.
         """
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         if self._closed:
-            raise asyncio.CancelledError
+            raise ModelNotReady("the server is shutting down")
         queue = self._queue(size)
         waiting = _Job(job, size, future)
         queue.append(key, waiting)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 
 import pytest
 
+from service.errors import ModelNotReady
 from service.imaging.fair_executor import FairExecutor
 
 
@@ -248,16 +249,16 @@ def test_cancelled_job_makes_room_for_those_behind_it() -> None:
     run_jobs(test, 4, room=100, small=10)
 
 
-def test_close_cancels_waiting_jobs_and_waits_for_running_ones() -> None:
+def test_close_rejects_waiting_jobs_and_waits_for_running_ones() -> None:
     async def test(jobs: Jobs) -> None:
         await jobs.add("running", "waiting", size=1)
         await jobs.expect("running")
         jobs.close()
         await jobs.finish("running")
-        with pytest.raises(asyncio.CancelledError):
+        with pytest.raises(ModelNotReady):
             await jobs.finish("waiting")
         await jobs.expect()
-        with pytest.raises(asyncio.CancelledError):
+        with pytest.raises(ModelNotReady):
             await jobs.executor.run("late", lambda: None)
 
     run_jobs(test, 1)
