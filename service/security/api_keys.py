@@ -24,8 +24,10 @@ from pathlib import Path
 
 from ..errors import ConfigurationError
 from ..system.file_watcher import FileWatcher
+from ..system.regular_files import read_regular
 
 MIN_LENGTH = 16
+MAX_FILE_BYTES = 4 << 20
 PREFIX = "sha256:"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -90,7 +92,7 @@ class ApiKeyStore:
         if self._file is None:
             return
         try:
-            keys = [*self._fixed, *_read_file(self._file)]
+            keys = [*self._fixed, *_read_file(self._file, again=True)]
             if not keys:
                 raise ConfigurationError(f"{self._file} contains no key")
         except ConfigurationError as error:
@@ -127,9 +129,11 @@ def read_keys(text: str, source: str) -> Sequence[Key]:
     return keys
 
 
-def _read_file(path: Path) -> Sequence[Key]:
+def _read_file(path: Path, *, again: bool = False) -> Sequence[Key]:
+    """The keys in a file; a pipe, such as a shell's `<(…)`, can be read once, and would then block."""
     try:
-        return read_keys(path.read_text(), str(path))
+        content = read_regular(path, MAX_FILE_BYTES) if again else path.read_bytes()
+        return read_keys(content.decode(), str(path))
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise ConfigurationError(f"cannot read the API keys in {path}: {reason}") from None

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import logging
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from service.errors import ConfigurationError
 from service.security.api_keys import ApiKeyStore, Scope, digest_of, new_key, read_keys
+from tests.support.server.output_lines import DEADLINE
 
 OLD, NEW = "the-first-key-of-two", "the-other-key-of-two"
 
@@ -89,6 +92,19 @@ def test_invalid_file_keeps_the_previous_keys(
     file.unlink()
     store.refresh()
     assert store.find(OLD.encode()) is not None
+
+
+def test_pipe_is_read_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A shell passes `<(command)` as a pipe; to read it again would wait for a writer."""
+    file = tmp_path / "keys"
+    os.mkfifo(file)
+    with ThreadPoolExecutor(1) as pool:
+        written = pool.submit(file.write_text, f"mobile infer {OLD}\n")
+        store = ApiKeyStore("", file)
+        written.result(DEADLINE)
+    store.reload()
+    assert store.find(OLD.encode()) is not None
+    assert "it is not a regular file" in caplog.text
 
 
 def test_new_keys_are_long_and_unique() -> None:
