@@ -146,7 +146,7 @@ class Decoder:
             header = read_header(image_format, data, self._max_pixels)
         except struct.error as error:
             raise self._invalid(image_format, error) from error
-        if header.pixels > PART_PIXELS or header.codec_bytes > PART_PIXELS:
+        if header.width * header.height > PART_PIXELS or header.codec_bytes > PART_PIXELS:
             needed = self.decode_bytes(header)
             if needed > self._max_decode_bytes:
                 raise PayloadTooLarge(
@@ -197,14 +197,16 @@ class Decoder:
             image = _PLUGINS[header.format](source)
         except Exception as error:  # see decode
             raise self._invalid(header.format, error) from error
-        if image.width * image.height != header.pixels:
+        pixels = header.width * header.height
+        width, height = image.size
+        if width * height != pixels:
             raise InvalidImage(f"the {header.format} is truncated or corrupt: its headers differ in size")
         if isinstance(source, LimitedSource):
             source.reads = BODY_READS if len(data) > LARGE_BYTES else HEADER_READS
         if header.format == "JPEG":
             # In one block: with each further one libjpeg may read again what it could not use before.
             image.decodermaxblock = len(data)
-        return OpenedImage(header.format, header.pixels, image)
+        return OpenedImage(header.format, pixels, image)
 
     def decode(self, image: OpenedImage) -> Pixels | NDArray[np.float32]:
         """The image as a C-contiguous array of `spec.shape` and `spec.dtype`, which may be read-only.
@@ -218,7 +220,8 @@ class Decoder:
             draft(source, spec)
             loaded = load(source)
             transpose = _transpose(source)
-            if loaded.width * loaded.height <= PART_PIXELS:
+            width, height = loaded.size
+            if width * height <= PART_PIXELS:
                 plain = flatten(loaded, source, spec.channels)
                 if transpose is not None:
                     plain = plain.transpose(transpose)

@@ -46,6 +46,8 @@ def _webp_frame(image: WebPImageFile) -> Image.Image:
 
 def flatten(pixels: Image.Image, source: ImageFile.ImageFile, channels: int) -> Image.Image:
     """A loaded image in mode L or RGB, with transparent pixels on white."""
+    if _is_flat(pixels, channels):
+        return pixels
     return with_channels(_flatten_of(pixels, source)(pixels), channels)
 
 
@@ -53,7 +55,7 @@ def flatten_and_resize(
     pixels: Image.Image, source: ImageFile.ImageFile, channels: int, plan: ResizePlan
 ) -> Image.Image:
     """The same for a large image, and resized; at no time is there a second copy of its pixels."""
-    if pixels.mode == mode_of(channels) and not pixels.has_transparency_data:
+    if _is_flat(pixels, channels):
         return resize(pixels, plan)
     convert = _flatten_of(pixels, source)
     across, down = plan.factor
@@ -77,6 +79,10 @@ def part_size(width: int, factor: tuple[int, int]) -> tuple[int, int]:
 
 def mode_of(channels: int) -> str:
     return "L" if channels == 1 else "RGB"
+
+
+def _is_flat(image: Image.Image, channels: int) -> bool:
+    return image.mode == ("L" if channels == 1 else "RGB") and not image.has_transparency_data
 
 
 def with_channels(image: Image.Image, channels: int) -> Image.Image:
