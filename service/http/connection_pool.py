@@ -16,6 +16,7 @@ from ..system.allocator import return_free_pages
 from ..telemetry.rejections import RejectionCounters, RejectionReason
 from .connections.slots import ConnectionSlots, Slot
 from .overload_cache import OverloadCache
+from .parse_turns import ParseTurns
 from .protocol import HttpProtocol
 from .response_bytes import ProtocolError, ResponseEncoder
 
@@ -50,6 +51,7 @@ class ConnectionPool:
         self.overload_cache = overload_cache
         self.slots = ConnectionSlots(limits, rejections, proxies)
         self.encoder = ResponseEncoder()
+        self.turns = ParseTurns()
         self._next_trim = 0.0
 
     def connect(

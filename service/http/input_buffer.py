@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from typing import TYPE_CHECKING
 
 from ..client_budget import Account
 from .flow_control import FlowControl
+from .parse_turns import ParseTurns
 from .request_parser import RequestParser
 
 if TYPE_CHECKING:
     from .protocol import HttpProtocol
 
 # Bytes that may hold many small requests, or many small chunks, are parsed in pieces: until a request has to
-# wait for another, and for a limited time in one iteration of the event loop.
-PIECE_BYTES = 64 * 1024
-CHUNKED_PIECE_BYTES = 16 * 1024
-MAX_PARSE_SECONDS = 0.005
+# wait for another, and for a limited time in one iteration of the event loop, which all connections share.
+PIECE_BYTES = 16 * 1024
+# Fewer bytes are parsed at once, without a turn.
+SMALL_BYTES = 4 * 1024
 # With TLS, uvloop keeps buffers of this size once a connection has received large data.
 TLS_BUFFER_BYTES = 512 * 1024
 
@@ -28,7 +27,7 @@ class InputBuffer:
     The held bytes are charged to the connection's account.
     """
 
-    __slots__ = ("_account", "_connection", "_flow", "_held", "_parser", "_uncharged")
+    __slots__ = ("_account", "_connection", "_flow", "_held", "_parser", "_turns", "_uncharged")
 
     def __init__(
         self,
@@ -36,6 +35,7 @@ class InputBuffer:
         parser: RequestParser,
         account: Account,
         flow: FlowControl,
+        turns: ParseTurns,
         *,
         secure: bool,
     ) -> None:
@@ -43,6 +43,7 @@ class InputBuffer:
         self._parser = parser
         self._account = account
         self._flow = flow
+        self._turns = turns
         self._held = b""
         self._uncharged = TLS_BUFFER_BYTES if secure else 0
 
@@ -54,7 +55,7 @@ class InputBuffer:
         """
         if self._held:
             self._hold(data)
-        elif len(data) <= CHUNKED_PIECE_BYTES:
+        elif len(data) <= SMALL_BYTES:
             self._parse_piece(data)
         else:
             self._parse(data)
@@ -62,6 +63,9 @@ class InputBuffer:
     def resume(self) -> None:
         """Parse what is held, and read on if all of it is parsed; raises as `feed` does."""
         if self._held and not self._connection.is_full:
+            if self._turns.are_over:
+                self._wait()
+                return
             data, self._held = self._held, b""
             self._account.release(len(data))
             self._parse(data)
@@ -77,32 +81,38 @@ class InputBuffer:
             self._account.charge(self._uncharged)
             self._uncharged = 0
         rest = memoryview(data)
-        until = time.monotonic() + MAX_PARSE_SECONDS
         while rest:
-            size = self._piece_bytes(len(rest))
-            self._parse_piece(rest[:size])
-            rest = rest[size:]
-            if not rest:
-                return
             if self._connection.is_full:
                 self._hold(bytes(rest))
                 return
-            if time.monotonic() > until:
+            piece = rest[:PIECE_BYTES]
+            if not self._is_expensive:
+                self._parse_piece(piece)
+            elif self._turns.are_over:
                 self._hold(bytes(rest))
-                self._flow.pause_reading()
-                asyncio.get_running_loop().call_soon(self._connection.continue_reading)
+                self._wait()
                 return
+            else:
+                self._turns.begin()
+                try:
+                    self._parse_piece(piece)
+                finally:
+                    self._turns.end()
+            rest = rest[PIECE_BYTES:]
+
+    def _wait(self) -> None:
+        self._flow.pause_reading()
+        self._turns.wait(self._connection.continue_reading)
 
     def _parse_piece(self, piece: bytes | memoryview) -> None:
         if self._connection.is_idle:
             self._connection.begin_request()
         self._parser.feed(piece)
 
-    def _piece_bytes(self, available: int) -> int:
-        """The bytes to parse at once: few if they may hold thousands of requests or chunks."""
-        if self._connection.is_idle or self._connection.reads_head:
-            return PIECE_BYTES
-        return CHUNKED_PIECE_BYTES if self._parser.chunked else available
+    @property
+    def _is_expensive(self) -> bool:
+        """True if the next bytes may hold thousands of requests or chunks."""
+        return self._connection.is_idle or self._connection.reads_head or self._parser.chunked
 
     def _hold(self, data: bytes) -> None:
         self._account.charge(len(data))

@@ -93,7 +93,9 @@ class HttpProtocol(asyncio.Protocol):
         self._account = self._pool.budget.account(address_identity(client[0] if client else ""))
         self.flow = FlowControl(transport, self._account)
         secure = self._scope["scheme"] == "https"
-        self._input = InputBuffer(self, self._parser, self._account, self.flow, secure=secure)
+        self._input = InputBuffer(
+            self, self._parser, self._account, self.flow, self._pool.turns, secure=secure
+        )
         self._connections.add(self)
         self._time_limits.restart(self._loop.time())
         self._slot.close = self._close_idle
