@@ -167,3 +167,21 @@ def test_images_of_compressed_json_are_classified(server: ServerProcess) -> None
     response = post(server, PREDICT, body, {**JSON, "Content-Encoding": "gzip"})
     assert response.status == 200
     assert len(response.json["predictions"]) == 256
+
+
+SMALL = {
+    "lists": (PREDICT, filled(b'{"instances":[', b"[],", b"0]}", 32_000), JSON),
+    "deep-lists": (PREDICT, filled(b'{"instances":[', b"[" * 90 + b"]" * 90 + b",", b"0]}", 32_000), JSON),
+    "form": (
+        "/classify",
+        (b"--a\r\n" + b"a:\r\n" * 10 + b"\r\n\r\n") * 1000 + b"--a--",
+        {"Content-Type": "multipart/form-data; boundary=a"},
+    ),
+}
+
+
+@pytest.mark.parametrize(("path", "body", "headers"), SMALL.values(), ids=SMALL)
+def test_small_bodies_on_many_connections(
+    server: ServerProcess, path: str, body: bytes, headers: Mapping[str, str]
+) -> None:
+    assert attack(server, [path] * 30, body, headers, CONNECTIONS) <= {400, 413}

@@ -18,6 +18,7 @@ from ...inference.data_plane import DataPlane
 from ...inference.text_executor import INLINE_BYTES
 from ...security.api_keys import Scope
 from ...telemetry.metrics import ServerMetrics
+from ..shared.json_body import COST_PER_BYTE
 from ..shared.multipart import read_files, text_size
 from ..shared.openapi import path_parameters
 from ..shared.request_body import read_body
@@ -121,7 +122,7 @@ def _reader(
     if media_type == "multipart/form-data":
         return partial(read_files, content_type, body, limits.max_parts), text_size(body)
     if media_type == "application/json":
-        return partial(read_json_images, body, limits.json), len(body)
+        return partial(read_json_images, body, limits.json), COST_PER_BYTE * len(body)
     raise UnsupportedContent(
         f"Content-Type {shown(media_type)} is not supported; send an image as image/* (with curl: "
         "-H 'Content-Type: image/png'), files as multipart/form-data, or base64 in application/json"

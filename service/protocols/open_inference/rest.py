@@ -23,7 +23,7 @@ from ...inference.text_executor import INLINE_BYTES
 from ...security.api_keys import Scope
 from ...telemetry.metrics import ServerMetrics
 from ..shared.content_coding import compress, decompress
-from ..shared.json_body import parse_json
+from ..shared.json_body import COST_PER_BYTE, parse_json
 from ..shared.request_body import read_body
 from ..shared.request_handler import InferenceContext, inference_endpoint
 from ..shared.responses import EncodedResponse, error_json, json_response, readiness_response
@@ -142,11 +142,11 @@ class OpenInference:
         header_length = context.header(RAW_HEADER_LENGTH)
         size = json_size(body, header_length)
         read = partial(read_request, body, header_length, model.manifest, self.limits.json)
-        if size <= INLINE_BYTES:
+        if COST_PER_BYTE * size <= INLINE_BYTES:
             parsed = read()
         else:
             context.account.charge(2 * size)  # for strings, and for what is decoded from them
-            parsed = await self._run(context, read, size)
+            parsed = await self._run(context, read, COST_PER_BYTE * size)
         if parsed.timeout is not None:
             context.shorten_deadline(parsed.timeout)
         outputs, inference = await infer(

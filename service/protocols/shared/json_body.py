@@ -10,13 +10,16 @@ from pydantic import TypeAdapter, ValidationError
 
 from ...config.limits import JsonLimits
 from ...errors import ConvserveError, InvalidInput, PayloadTooLarge, shortened
+from ...inference.text_executor import INLINE_BYTES
 from .parsing.json_scan import cut_arrays, depth, too_deep
 from .parsing.number_array import STEP_BYTES
 
 T = TypeVar("T")
 
-# JSON up to this size is parsed at once: even a list of empty lists takes a few milliseconds.
-MAX_SMALL_BYTES = 32 * 1024
+# JSON up to this size is parsed at once: even nested empty lists take at most two milliseconds.
+MAX_SMALL_BYTES = 8 * 1024
+# Parsing JSON takes longer than other work on as much text.
+COST_PER_BYTE = INLINE_BYTES // MAX_SMALL_BYTES
 
 _SPACE = " \t\r\n\v\f"
 _DATA_URI = re.compile(r"data:[^,]{0,200};base64,", re.IGNORECASE)

@@ -19,6 +19,7 @@ from ...inference.model import LoadedModel
 from ...security.api_keys import Scope
 from ...telemetry.metrics import ServerMetrics
 from ..shared.content_coding import decompress
+from ..shared.json_body import COST_PER_BYTE
 from ..shared.openapi import TIMEOUT, error_responses, path_parameters
 from ..shared.parsing.number_writer import numbers_to_json
 from ..shared.request_body import read_body
@@ -110,7 +111,7 @@ class TensorFlowServing:
         model, body = await self._receive(context)
         job = partial(read_predict, body, model.manifest.input, self.limits.max_images, self.limits.json)
         context.account.charge(len(body))  # for what is read
-        content, key = await self._run(context, job, len(body))
+        content, key = await self._run(context, job, COST_PER_BYTE * len(body))
         inference = await self._infer(context, model, content)
         check_json_size(inference.scores, model.manifest)
         # Like TensorFlow Serving, writes NaN and Infinity literally, though JSON does not allow them.
@@ -123,7 +124,9 @@ class TensorFlowServing:
         check_classifies(model)
         job = partial(read_classify, body, model.manifest.input, self.limits.max_images, self.limits.json)
         context.account.charge(len(body))  # for what is read
-        inference = await self._infer(context, model, await self._run(context, job, len(body)))
+        inference = await self._infer(
+            context, model, await self._run(context, job, COST_PER_BYTE * len(body))
+        )
         write = partial(write_results, inference.scores, model.manifest.labels)
         text = await self._run(context, write, inference.scores.nbytes)
         return EncodedResponse(text, JSON_CONTENT_TYPE)
