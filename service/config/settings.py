@@ -293,7 +293,8 @@ class Settings(BaseModel):
     )
     body_timeout_s: PositiveFloat = _setting(
         Group.CONNECTIONS,
-        "Seconds in which the body of a request must arrive. A later one gets 408.",
+        "Seconds in which the body of a request, or a gRPC message, must arrive. A later one gets 408, or "
+        "DEADLINE_EXCEEDED.",
         default=60.0,
     )
     min_body_rate: NonNegativeInt = _setting(

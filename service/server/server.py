@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import signal
 import socket
 import ssl
@@ -333,6 +334,8 @@ def _import_grpc(address: str | None) -> type[GrpcServer] | None:
     """The gRPC server; without an address the gRPC library is not loaded."""
     if address is None:
         return None
+    # The library writes to standard error what any client can cause, without a limit.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from ..protocols.grpc.server import GrpcServer
 
     return GrpcServer
