@@ -286,7 +286,8 @@ class Supervisor:
             logger.error("%s did not end within %.0f s and is killed", worker.process.name, grace)
             worker.process.kill()
             worker.process.join(CHECK_SECONDS)
-        logger.info("all workers have ended")
+        if self._ended_by is not None:
+            logger.info("all workers have ended")
 
     def _run_worker(self, index: int, status_pipe: Connection) -> None:
         """The main function of a worker process."""
