@@ -87,6 +87,14 @@ class RequestParser:
         Raises:
             ProtocolError: it is malformed, or a limit is exceeded.
         """
+        end = self._feed(data)
+        while end is not None:  # a chunk may hold a thousand requests, each with an offer to upgrade
+            data = memoryview(data)[end:]
+            self._feed(self._without_upgrade())
+            end = self._feed(data)
+
+    def _feed(self, data: bytes | memoryview) -> int | None:
+        """Parse a chunk; None at its end, or the position behind a head that offers an upgrade."""
         connection = self._connection
         size = self._chunk_bytes = len(data)
         body_bytes = connection.body_bytes
@@ -94,12 +102,14 @@ class RequestParser:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             if self._upgrade_offered:
-                self._ignore_upgrade(data[upgrade.args[0] :])
+                end: int = upgrade.args[0]
+                return end
         except httptools.HttpParserError as error:
             raise _rejection_of(error) from error
         self._other_bytes += size - (connection.body_bytes - body_bytes)
         if self._other_bytes > self._limits.max_head_bytes:
             self._check_other_bytes()
+        return None
 
     def scope(self, base: Mapping[str, Any]) -> dict[str, Any]:
         """The ASGI scope of the request: `base` and its own entries.
@@ -170,8 +180,8 @@ class RequestParser:
         parser.set_dangerous_leniencies(lenient_data_after_close=True)
         return parser
 
-    def _ignore_upgrade(self, rest: bytes | memoryview) -> None:
-        """Parse the request again, without its offer to upgrade to another protocol.
+    def _without_upgrade(self) -> bytes:
+        """The head of the request, for a new parser, without its offer to upgrade to another protocol.
 
         Java's client offers HTTP/2 with its first request. The parser ends the request at the
         offer, and its body would be lost.
@@ -181,7 +191,7 @@ class RequestParser:
         lines = [b"%b %b HTTP/%b" % (self.method, self.url, self.version.encode())]
         lines += [b"%b: %b" % header for header in headers]
         self._parser = self._new_parser()
-        self.feed(b"\r\n".join([*lines, b"", rest]))
+        return b"\r\n".join([*lines, b"", b""])
 
     def _check_head(self) -> None:
         limits = self._limits

@@ -23,6 +23,7 @@ CONNECTIONS = 10
 
 JSON = {"Content-Type": "application/json"}
 PREDICT = "/v1/models/convnet:predict"
+CLASSIFY = "/v1/models/convnet:classify"
 INFER = "/v2/models/convnet/infer"
 FORM = {"Content-Type": "multipart/form-data; boundary=frontier"}
 
@@ -146,6 +147,40 @@ def test_largest_requests(
 ) -> None:
     body = json.dumps(document).encode()
     assert attack(server, [path], body, JSON, 2) <= expected | {429}
+
+
+NUMBERS = b"[" + b",".join([b"1"] * 600_000) + b"]"
+IMAGE = b"A" * (6 * MEBIBYTE)
+# What a client writes in place of an array that the server has cut out of the text.
+CUT_OUT = b",".join(['"\ue000array 0"'.encode()] * 100)
+TENSOR = (
+    b'{"inputs":[{"name":"pixels","datatype":"UINT8","shape":[1,28,28,1],"parameters":{"x":%b},"data":[%b]}]}'
+)
+REPEATED = {
+    "array": (INFER, TENSOR % (NUMBERS, CUT_OUT)),
+    "instances": (PREDICT, b'{"instances":[%b],"x":%b}' % (CUT_OUT, NUMBERS)),
+    "numbers-of-context": (CLASSIFY, b'{"context":{"x":%b},"examples":[%b{}]}' % (NUMBERS, b"{}," * 255)),
+    "short-context": (
+        CLASSIFY,
+        b'{"context":{"x":[%b1]},"examples":[%b{}]}' % (b"1," * 15_000, b"{}," * 255),
+    ),
+    "image-of-context": (
+        CLASSIFY,
+        b'{"context":{"x":{"b64":"%b"}},"examples":[%b{}]}' % (IMAGE, b"{}," * 255),
+    ),
+}
+
+
+def test_long_body_for_a_setting_is_refused(server: ServerProcess) -> None:
+    paths = ["/v2/logging", "/v2/trace/setting", "/v2/repository/index"]
+    body = b'{"x":[%b0]}' % (b"123456789012345," * 1_900_000)
+    assert attack(server, paths, body, JSON, 3) == {413}
+
+
+@pytest.mark.parametrize(("path", "body"), REPEATED.values(), ids=REPEATED)
+def test_repeated_values(server: ServerProcess, path: str, body: bytes) -> None:
+    """A value that is sent once and stands for many does not take the memory of many."""
+    assert attack(server, [path], body, JSON) <= {400, 413}
 
 
 def test_large_responses(server: ServerProcess) -> None:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 from starlette.responses import Response
 
 from ...config.limits import Limits
-from ...errors import ModelNotFound, shortened
+from ...errors import ModelNotFound, PayloadTooLarge, shortened
 from ...inference.data_plane import DataPlane
 from ...inference.model import LoadedModel
 from ...inference.text_executor import INLINE_BYTES
@@ -44,6 +44,8 @@ from .rest_codec import RAW_HEADER_LENGTH, json_size, read_request, write_respon
 T = TypeVar("T")
 
 NOT_IMPLEMENTED = 501
+# Bodies of all requests but inference hold a few members.
+MAX_SMALL_BODY_BYTES = 16 * 1024
 # A larger response is written in parts: JSON and raw tensors are not copied into one piece.
 MAX_JOINED_BYTES = 64 * 1024
 TAG = "Open Inference Protocol"
@@ -211,9 +213,24 @@ class OpenInference:
 
     async def index(self, request: Request) -> Response:
         """Accept an empty body, and no Content-Type, because tritonclient sends neither."""
-        body = await read_body(request, self.limits.max_body_bytes)
+        body = await self._read_small(request)
         parsed = parse_json(_INDEX, body or b"{}", self.limits.json)
         return json_response(index_of(self.plane.registry, ready_only=parsed.ready))
+
+    async def _read_small(self, request: Request) -> bytes:
+        """A body of a few members, which is parsed in the event loop.
+
+        Raises:
+            PayloadTooLarge: it has more bytes than any such body.
+        """
+        if self.limits.max_body_bytes <= MAX_SMALL_BODY_BYTES:
+            return await read_body(request, self.limits.max_body_bytes)
+        try:
+            return await read_body(request, MAX_SMALL_BODY_BYTES)
+        except PayloadTooLarge as error:
+            raise PayloadTooLarge(
+                f"the body is larger than {MAX_SMALL_BODY_BYTES:,} bytes, the limit of this path"
+            ) from error
 
     async def no_regions(self) -> Response:
         """Shared memory is not supported, so the list of registered regions is empty."""
@@ -221,7 +238,7 @@ class OpenInference:
 
     async def logging(self, request: Request) -> Response:
         settings = log_settings()
-        body = await read_body(request, self.limits.max_body_bytes)
+        body = await self._read_small(request)
         check_unchanged(settings, parse_settings(body, self.limits.json), LOGS_FIXED)
         return json_response(settings)
 
@@ -229,7 +246,7 @@ class OpenInference:
         if "name" in request.path_params:
             self._resolve(request.path_params)
         settings = trace_settings()
-        body = await read_body(request, self.limits.max_body_bytes)
+        body = await self._read_small(request)
         check_unchanged(settings, parse_settings(body, self.limits.json), TRACES_FIXED)
         return json_response(settings)
 

@@ -9,18 +9,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 from pydantic_core import to_json
 
 from ...batching.pending_request import Rows, Scores
 from ...config.limits import JsonLimits
-from ...errors import InvalidInput, shown
+from ...errors import InvalidInput, PayloadTooLarge, shown
 from ...imaging.decode_pool import EncodedImage
 from ...inference.top_k import rank
 from ...repository.manifest import InputSpec
 from ..shared.json_body import decode_base64, parse_json
 from ..shared.parsing.json_scan import restore_arrays
-from ..shared.parsing.number_array import NumberArray
+from ..shared.parsing.number_array import NumberArray, not_numbers
 from ..shared.parsing.number_writer import STEP_NUMBERS
 from ..shared.tensors import (
     check_count,
@@ -79,6 +80,7 @@ def read_classify(body: bytes, spec: InputSpec, max_rows: int, limits: JsonLimit
 
     Raises:
         InvalidInput: it cannot be parsed, or does not fit the model.
+        PayloadTooLarge: it has too many examples or numbers.
     """
     request = parse_json(_CLASSIFY, body, limits)
     _check_signature(request.signature_name)
@@ -86,7 +88,10 @@ def read_classify(body: bytes, spec: InputSpec, max_rows: int, limits: JsonLimit
     if any(len({**request.context, **example}) != 1 for example in request.examples):
         raise InvalidInput("each example must have exactly one feature, an encoded image or its pixels")
     examples = [{**request.context, **example} for example in request.examples]
-    return _rows([value for example in examples for value in example.values()], spec, max_rows, "examples")
+    values = [value for example in examples for value in example.values()]
+    if sum(not example for example in request.examples) > 1 and not any(map(_is_bytes, values)):
+        return _repeated(values, spec, limits)
+    return _rows(values, spec, max_rows, "examples")
 
 
 def write_results(scores: Scores, labels: Sequence[str]) -> bytes:
@@ -133,13 +138,39 @@ def _rows(values: list[Any], spec: InputSpec, max_rows: int, where: str) -> Cont
     count = check_count(len(values), spec, max_rows)
     images = [value for value in values if _is_bytes(value)]
     if len(images) == count:
-        return [
-            EncodedImage(_image_bytes(value, f"{where}.{index}.b64")) for index, value in enumerate(values)
-        ]
+        # An image of the context of a :classify occurs several times, and is decoded from base64 once.
+        decoded: dict[int, bytes] = {}
+        for index, value in enumerate(values):
+            if id(value) not in decoded:
+                decoded[id(value)] = _image_bytes(value, f"{where}.{index}.b64")
+        return [EncodedImage(decoded[id(value)]) for value in values]
     if images:
         raise InvalidInput(f"{where} has both encoded images and tensors; send only one kind")
     tensor = parse_numbers(values, spec.name)
     return rows_from_numbers(tensor, count, _resolved(tensor.shape, spec, where))
+
+
+def _repeated(values: list[Any], spec: InputSpec, limits: JsonLimits) -> Rows:
+    """Tensors of which some are the same object: each is parsed once, and their copies are counted.
+
+    Raises:
+        InvalidInput: they do not fit the model.
+        PayloadTooLarge: all of them have more numbers than one body may have.
+    """
+    parsed: dict[int, Rows] = {}
+    for value in values:
+        if id(value) not in parsed:
+            tensor = parse_numbers([value], spec.name)
+            parsed[id(value)] = rows_from_numbers(tensor, 1, _resolved(tensor.shape, spec, "examples"))
+    rows = [parsed[id(value)] for value in values]
+    if len({row.shape for row in rows}) > 1:
+        raise not_numbers(spec.name)
+    if len(rows) * rows[0].size > limits.max_values:
+        raise PayloadTooLarge(
+            f"the examples have more than {limits.max_values:,} numbers (CONVSERVE_MAX_JSON_VALUES); "
+            "send images as files"
+        )
+    return np.concatenate(rows)
 
 
 def _numbers(array: NumberArray, spec: InputSpec, max_rows: int, where: str) -> Content:

@@ -7,7 +7,7 @@ take a few milliseconds each: without its arrays of numbers, JSON has few values
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, MutableMapping
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ PROBE_BYTES = 64 * 1024
 MAX_ESCAPES = 1_000_000
 # Bytes of strings that are not ASCII: file names, since base64 is ASCII.
 MAX_NON_ASCII_BYTES = 1024 * 1024
-# Stands for an array in the rest of the text. A client that sends it as a string gets an array of its own.
+# Stands for an array in the rest of the text, once. A client that sends it gets an array of its own.
 PLACEHOLDER = "\ue000array"
 
 _BEFORE_ARRAY = re.compile(rb"[ \t\r\n]*+:[ \t\r\n]*+(?=\[)")
@@ -66,13 +66,16 @@ def cut_arrays(body: bytes, limits: JsonLimits) -> tuple[bytes, dict[str, Number
 
 
 def restore_arrays(value: Any, info: ValidationInfo) -> Any:
-    """A validator that puts the arrays, which are the validation's context, in place of their strings."""
+    """A validator that moves the arrays, which are the validation's context, to the places of their strings.
+
+    Each array is used once: a text that repeats the string of one would repeat its numbers.
+    """
     return _restored(value, info.context) if info.context else value
 
 
-def _restored(value: Any, arrays: Mapping[str, NumberArray]) -> Any:
+def _restored(value: Any, arrays: MutableMapping[str, NumberArray]) -> Any:
     if isinstance(value, str):
-        return arrays.get(value, value)
+        return arrays.pop(value, value)
     if isinstance(value, list):
         return [_restored(each, arrays) for each in value]
     if isinstance(value, dict):

@@ -419,6 +419,20 @@ def test_upgrade_header_is_ignored() -> None:
     on_bench(test)
 
 
+def test_upgrade_headers_of_many_pipelined_requests_are_ignored() -> None:
+    offer = b"GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
+
+    async def test() -> None:
+        bench = Bench(echo)
+        bench.send(offer * 1200 + CLOSING)  # more than Python's limit of recursion
+        while not bench.transport.closed:
+            await turns()
+        assert bench.written.count(b"HTTP/1.1 200 OK\r\n") == 1201
+        assert bench.written.endswith(b"POST /? abc")
+
+    on_bench(test)
+
+
 def test_application_that_fails_before_its_first_byte_gets_a_500(caplog: pytest.LogCaptureFixture) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})

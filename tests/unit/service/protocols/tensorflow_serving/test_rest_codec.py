@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -96,6 +97,15 @@ def test_examples_of_pixels_and_a_context() -> None:
     np.testing.assert_array_equal(classify(examples=[{"x": ROW}, {"x": OTHER}]), [ROW, OTHER])
     assert classify(context={"image": B64[0]}, examples=[{}, {}]) == [EncodedImage(IMAGES[0])] * 2
     assert classify(context={"image": B64[0]}, examples=[{"image": B64[1]}]) == [EncodedImage(IMAGES[1])]
+    repeated = classify(context={"x": ROW}, examples=[{}, {"x": OTHER}, {}])
+    np.testing.assert_array_equal(repeated, [ROW, OTHER, ROW])
+
+
+def test_pixels_of_the_context_count_for_each_example() -> None:
+    body = json.dumps({"context": {"x": ROW}, "examples": [{}] * 100}).encode()
+    assert len(read_classify(body, SPEC, MOST, replace(JSON_LIMITS, max_values=600))) == 100
+    with pytest.raises(PayloadTooLarge, match="more than 599 numbers"):
+        read_classify(body, SPEC, MOST, replace(JSON_LIMITS, max_values=599))
 
 
 REJECTED: dict[str, tuple[dict[str, Any], str]] = {
