@@ -212,7 +212,12 @@ class ClientBudget:
             for account in peer.accounts
             if account.evict is not None and account.held >= MIN_EVICTED_BYTES and account is not newcomer
         ]
-        costliest = max(candidates, key=lambda account: account.byte_seconds(now), default=None)
+        costliest = max(
+            candidates,
+            # A peer that holds little loses nothing while one that holds much has something to lose.
+            key=lambda account: (account.peer.held > self._little, account.byte_seconds(now)),
+            default=None,
+        )
         if costliest is None or costliest.byte_seconds(now) <= newcomer.byte_seconds(now):
             self._no_eviction_until = now + SCAN_SECONDS
             return False

@@ -105,6 +105,18 @@ def test_smaller_peer_is_not_evicted_for_a_larger_one(budget: ClientBudget, cloc
     assert not small.closed
 
 
+def test_peer_that_holds_little_is_evicted_last(budget: ClientBudget, clock: ManualClock) -> None:
+    patient = evictable(budget, "patient", MEBIBYTE)
+    clock.advance(1000)
+    large = evictable(budget, "large", LIMIT * 7 // 8)
+    clock.advance(1)
+    assert patient.byte_seconds(clock()) > large.byte_seconds(clock())
+    hold(budget, "new", MEBIBYTE // 2)
+    hold(budget, "new", 7 * MEBIBYTE)
+    assert large.closed
+    assert not patient.closed
+
+
 def test_account_that_is_computing_is_not_evicted(budget: ClientBudget, clock: ManualClock) -> None:
     computing = hold(budget, "a", LIMIT * 7 // 8)
     clock.advance(100)
