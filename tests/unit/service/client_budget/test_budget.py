@@ -108,7 +108,7 @@ def test_smaller_peer_is_not_evicted_for_a_larger_one(budget: ClientBudget, cloc
 def test_peer_that_holds_little_is_evicted_last(budget: ClientBudget, clock: ManualClock) -> None:
     patient = evictable(budget, "patient", MEBIBYTE)
     clock.advance(1000)
-    large = evictable(budget, "large", LIMIT * 7 // 8)
+    large = evictable(budget, "large", LIMIT * 3 // 4)
     clock.advance(1)
     assert patient.byte_seconds(clock()) > large.byte_seconds(clock())
     hold(budget, "new", MEBIBYTE // 2)
