@@ -74,11 +74,15 @@ class OpenInferenceGrpc:
         return b"".join((await self._recorded_infer(data, call)).parts)
 
     async def model_stream_infer(self, received: Call, call: Call) -> AsyncIterator[Response]:
-        """Yield one response for each request, in order; an error does not end the stream."""
-        while (data := await call.receive(self.limits.max_message_bytes)) is not None:
+        """Yield one response for each request, in order; an error of a request does not end the stream."""
+        while True:
             try:
+                if (data := await call.receive(self.limits.max_message_bytes)) is None:
+                    return
                 yield stream_response(await self._recorded_infer(data, call))
             except ConvserveError as error:
+                if call.failed:
+                    raise
                 yield messages.ModelStreamInferResponse(error_message=status_message(error))
 
     async def _recorded_infer(self, data: bytes, call: Call) -> InferResponse:

@@ -136,6 +136,11 @@ class Call:
         await asyncio.sleep(DISCONNECT_SECONDS)
         raise InvalidInput("the call ends without a message")
 
+    @property
+    def failed(self) -> bool:
+        """True if the call was ended while a message was incomplete, so that none can follow."""
+        return self._failure is not None
+
     def time_remaining(self) -> float | None:
         """Seconds until the client's deadline; None without one."""
         remaining: float | None = self._context.time_remaining()

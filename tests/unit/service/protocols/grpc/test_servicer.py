@@ -307,9 +307,10 @@ def test_stream_responds_to_each_request_in_order(repository: Path) -> None:
     async def test(serving: Served) -> None:
         final = request(level(4))
         final.parameters["triton_enable_empty_final_response"].bool_param = True
-        sent = [request(level(2)), request(1, name="unknown"), b"\xff\xff", final]
+        sent = [request(level(2)), request(1, name="unknown"), b"\xff\xff", b"\x1f\x8b\x08", final]
         responses = [response async for response in serving.call("ModelStreamInfer", iter(sent))]
-        good, unknown, junk, last = responses
+        good, unknown, junk, damaged, last = responses
+        assert "compressed message ends early" in damaged.error_message
         assert np.frombuffer(good.infer_response.raw_output_contents[0], "<f4").argmax() == 2
         assert good.error_message == ""
         assert "no model 'unknown'" in unknown.error_message
