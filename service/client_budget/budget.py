@@ -69,7 +69,8 @@ class Account:
         self.held = 0
         self.evict: Callable[[], None] | None = None
         self.closed = False
-        self.charge(size)
+        if size:
+            self.charge(size)
         peer.accounts.add(self)
 
     @classmethod
