@@ -13,6 +13,7 @@ and closing an account releases all that it holds, exactly once. A charge that d
 from __future__ import annotations
 
 import time
+from bisect import insort
 from collections.abc import Callable, Hashable, Iterator
 from weakref import WeakValueDictionary
 
@@ -88,7 +89,7 @@ class Account:
         if self.closed:
             return
         budget, peer = self._budget, self.peer
-        if budget.held + size > budget.uncontended:
+        if budget.held + size > budget.uncontended and size:  # nothing fits even beyond a peer's share
             budget.make_room(self, size)
         budget.held += size
         peer.held += size
@@ -175,8 +176,11 @@ class ClientBudget:
                 f"the request needs {account.held + size:,} bytes; the server holds at most "
                 f"{self._unreserved:,} for one request (CONVSERVE_CLIENT_BUDGET_BYTES)"
             )
+        candidates: list[Account] | None = None
         while not self._fits(account.peer, size):
-            if account.closed or not self._evict(account):
+            if candidates is None:  # once, as thousands may have to be evicted
+                candidates = self._candidates(account)
+            if account.closed or not self._evict(account, candidates):
                 raise BudgetExceeded(
                     "the server holds too many bytes for its clients (CONVSERVE_CLIENT_BUDGET_BYTES); "
                     "try again later",
@@ -200,30 +204,47 @@ class ClientBudget:
             self._counted_until = now + SCAN_SECONDS
         return self._unreserved // max(1, self._large_peers + (peer.held <= self._little))
 
-    def _evict(self, newcomer: Account) -> bool:
-        """Evict the account that has cost the most; False if there is none to evict."""
+    def _candidates(self, newcomer: Account) -> list[Account]:
+        """The accounts that may be evicted for the newcomer, the costliest last."""
         now = self.clock()
         if now < self._no_eviction_until:
-            return False
-        # Others may lose to the newcomer only if their peer holds more than its own.
+            return []
         candidates = [
             account
             for peer in self._peers.values()
-            if peer is newcomer.peer or peer.held > newcomer.peer.held
+            if _may_lose(peer, newcomer)
             for account in peer.accounts
             if account.evict is not None and account.held >= MIN_EVICTED_BYTES and account is not newcomer
         ]
-        costliest = max(
-            candidates,
-            # A peer that holds little loses nothing while one that holds much has something to lose.
-            key=lambda account: (account.peer.held > self._little, account.byte_seconds(now)),
-            default=None,
-        )
-        if costliest is None or costliest.byte_seconds(now) <= newcomer.byte_seconds(now):
-            self._no_eviction_until = now + SCAN_SECONDS
-            return False
-        held, evict = costliest.held, costliest.evict
-        costliest.evict = None
-        assert evict is not None
-        evict()
-        return costliest.held < held
+        return sorted(candidates, key=lambda account: self._loss(account, now))
+
+    def _loss(self, account: Account, now: float) -> tuple[bool, float]:
+        """The order of eviction: a peer that holds little loses after all that hold much."""
+        return account.peer.held > self._little, account.byte_seconds(now)
+
+    def _evict(self, newcomer: Account, candidates: list[Account]) -> bool:
+        """Evict the account that has cost the most; False if there is none to evict."""
+        now = self.clock()
+        while candidates:
+            costliest = candidates.pop()
+            held, evict = costliest.held, costliest.evict
+            # An earlier eviction may have changed what the account or its peer holds.
+            if evict is None or held < MIN_EVICTED_BYTES or not _may_lose(costliest.peer, newcomer):
+                continue
+            if costliest.peer.held <= self._little and candidates:
+                loss = self._loss(costliest, now)
+                if loss < self._loss(candidates[-1], now):  # its peer has become one that holds little
+                    insort(candidates, costliest, key=lambda account: self._loss(account, now))
+                    continue
+            if costliest.byte_seconds(now) <= newcomer.byte_seconds(now):
+                break
+            costliest.evict = None
+            evict()
+            return costliest.held < held
+        self._no_eviction_until = now + SCAN_SECONDS
+        return False
+
+
+def _may_lose(peer: Peer, newcomer: Account) -> bool:
+    """True if the peer is the newcomer's own, or holds more than that one."""
+    return peer is newcomer.peer or peer.held > newcomer.peer.held

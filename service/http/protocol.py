@@ -351,7 +351,9 @@ class HttpProtocol(asyncio.Protocol):
     def _evict_upload(self) -> None:
         """Reject the request whose body is arriving, to make room for others."""
         cycle = self._arriving
-        self._reject(BudgetExceeded(EVICTED, retry_after=1.0))
+        # One that is rejected or cut already takes no response, and its transport raises if it is written to.
+        if self._state is State.BODY and not self.transport.is_closing():
+            self._reject(BudgetExceeded(EVICTED, retry_after=1.0))
         if cycle is not None:
             cycle.account.close()
 

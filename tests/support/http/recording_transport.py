@@ -15,6 +15,8 @@ class RecordingTransport(asyncio.Transport):
         self.closed = self.half_closed = self.aborted = False
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
+        if self.half_closed:
+            raise RuntimeError("Cannot call write() after write_eof()")
         if data:
             self.writes.append(bytes(data))
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
@@ -136,6 +138,29 @@ def test_failed_eviction_is_not_repeated_at_once(budget: ClientBudget, clock: Ma
         hold(budget, "b", 2 * MEBIBYTE)
     clock.advance(1)
     assert hold(budget, "b", 2 * MEBIBYTE).held
+
+
+def test_account_of_a_peer_above_its_share_is_opened(budget: ClientBudget, clock: ManualClock) -> None:
+    """A connection or a call that holds nothing yet; its charges are rejected."""
+    large = evictable(budget, "a", LIMIT // 2)
+    hold(budget, "b", LIMIT // 4)
+    clock.advance(1)
+    account = budget.account("a")
+    account.charge(0)
+    assert not large.closed
+    large.evict = None
+    with pytest.raises(BudgetExceeded):
+        account.charge(1)
+
+
+@pytest.mark.measures
+def test_thousands_of_accounts_are_evicted_for_one_charge(budget: ClientBudget, clock: ManualClock) -> None:
+    accounts = [evictable(budget, "a", LIMIT // 3000) for _ in range(2400)]
+    clock.advance(1)
+    started = time.process_time()
+    hold(budget, "a", LIMIT // 2)
+    assert time.process_time() - started < 0.1
+    assert 1200 < sum(account.closed for account in accounts) < 1400
 
 
 def test_account_moves_with_what_it_holds(budget: ClientBudget) -> None:

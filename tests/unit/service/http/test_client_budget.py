@@ -246,6 +246,23 @@ def test_client_that_does_not_read_is_cut_to_make_room() -> None:
     on_bench(test)
 
 
+def test_upload_that_is_rejected_already_is_evicted_without_another_response() -> None:
+    async def test() -> None:
+        bench = Bench(sink)
+        bench.send(POST.replace(b"3", b"999999"))
+        await turns()
+        (upload,) = [each for peer in bench.budget.peers() for each in peer.accounts if each.evict]
+        evict = upload.evict
+        assert evict is not None
+        evict()
+        evict()  # the task of the request has not ended yet
+        assert bench.written.count(b"HTTP/1.1 429 ") == 1
+        await turns()
+        assert bench.budget.held == 0
+
+    on_bench(test)
+
+
 def test_stalled_body_is_rejected() -> None:
     async def test() -> None:
         bench = Bench(sink, min_body_rate=1000)
