@@ -10,7 +10,7 @@ import signal
 import socket
 import ssl
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -42,6 +42,9 @@ if TYPE_CHECKING:  # loaded only if gRPC is on
     from ..protocols.grpc.server import GrpcServer
 
 BACKLOG = 2048
+# libuv accepts one connection of a listener in an iteration of its loop. While other work fills iterations, a
+# burst of connections would keep a new client waiting, so several listeners share the socket.
+ACCEPTED_AT_ONCE = 16
 
 logger = logging.getLogger(__name__)
 
@@ -121,20 +124,22 @@ class Server(uvicorn.Server):
         """Listen on all ports, with the signal handlers installed, and then call `on_started`."""
         await super().startup([])  # uvicorn would listen with one TLS context for all sockets
         for listener in self.listeners:
-            self.servers.append(cast("asyncio.Server", await self._listen(listener)))
+            servers = await self._listen(listener)
+            self.servers += cast("list[asyncio.Server]", servers)
         self.on_started()
 
-    async def _listen(self, listener: Listener) -> asyncio.AbstractServer | TlsListener:
+    async def _listen(self, listener: Listener) -> Sequence[asyncio.AbstractServer | TlsListener]:
         connections, config = self._connections, self.config
         connect = partial(
             connections.connect, config, self.server_state, self.lifespan.state, admin=listener.admin
         )
         if listener.tls is None:
             loop = asyncio.get_running_loop()
-            return await loop.create_server(connect, sock=listener.socket, backlog=BACKLOG)
+            sockets = [listener.socket, *(listener.socket.dup() for _ in range(ACCEPTED_AT_ONCE - 1))]
+            return [await loop.create_server(connect, sock=each, backlog=BACKLOG) for each in sockets]
         server = TlsListener(listener.socket, listener.tls, connections, connect, admin=listener.admin)
         server.start(BACKLOG)
-        return server
+        return [server]
 
     async def on_tick(self, counter: int) -> bool:
         if counter % TICKS_PER_SECOND == 0:
