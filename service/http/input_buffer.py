@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 PIECE_BYTES = 16 * 1024
 # Fewer bytes are parsed at once, without a turn.
 SMALL_BYTES = 4 * 1024
+# Memory of a connection's TLS session; a connection without TLS takes 4 KiB, which are not charged.
+TLS_BYTES = 48 * 1024
 # With TLS, uvloop keeps buffers of this size once a connection has received large data.
 TLS_BUFFER_BYTES = 512 * 1024
 

@@ -22,12 +22,13 @@ from uvicorn.server import ServerState
 from ..client_budget import Account
 from ..client_budget.identity import address_identity
 from ..errors import BudgetExceeded, PayloadTooLarge
+from ..security.authorization import PROBES
 from ..telemetry.rejections import RejectionReason
 from .connection_scope import connection_scope
 from .connection_state import State
 from .connections.slots import Slot, close_transport
 from .flow_control import FlowControl
-from .input_buffer import InputBuffer
+from .input_buffer import TLS_BYTES, InputBuffer
 from .request_cycle import RequestCycle
 from .request_parser import RequestParser
 from .response_bytes import CLOSE, Headers, ProtocolError
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
 LINGER_SECONDS = 2.0
 # Reading pauses while this many bytes of a body wait for the application.
 MAX_UNREAD_BYTES = 64 * 1024
-# Memory of a connection's TLS session; a connection without TLS takes 4 KiB, which are not charged.
-TLS_BYTES = 48 * 1024
 EVICTED = "the server needs the memory of this slow request for others; try again later"
 # Memory of a request without its head and body: its scope, its task and the objects of the application.
 REQUEST_BYTES = 4096
@@ -230,7 +229,9 @@ class HttpProtocol(asyncio.Protocol):
         keep_alive = parser.keep_alive
         if self._slot.reserved:
             keep_alive &= self._pool.admit(self._slot, scope["path"])
-        account = self._open_account(scope, REQUEST_BYTES + parser.head_bytes)
+        # Probes also get an answer if their client, or others behind its proxy, hold too much.
+        is_probe = self._running is None and scope["path"] in PROBES
+        account = self._open_account(scope, 0 if is_probe else REQUEST_BYTES + parser.head_bytes)
         cycle = RequestCycle(
             self,
             scope,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -36,6 +37,8 @@ class Operations:
         self._registry = registry
         self._exposition = exposition
         self._telemetry = telemetry
+        # Threads that render pages at the same time would take the interpreter from the event loop.
+        self._rendering = asyncio.Lock()
 
     def mount(self, app: FastAPI) -> None:
         for path, endpoint, scope, summary in (
@@ -62,7 +65,9 @@ class Operations:
 
     async def metrics(self, request: Request) -> Response:
         self._telemetry.ready.set(float(self._registry.ready))
-        page, content_type = await run_in_threadpool(self._exposition.render, request.headers.get("accept"))
+        accepted = request.headers.get("accept")
+        async with self._rendering:
+            page, content_type = await run_in_threadpool(self._exposition.render, accepted)
         return Response(page, media_type=content_type)
 
     async def models(self) -> Response:

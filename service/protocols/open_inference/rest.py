@@ -165,7 +165,9 @@ class OpenInference:
         write = partial(write_response, parsed, model, outputs)
         content, tensors, headers = write() if size <= INLINE_BYTES else await self._run(context, write, size)
         accepted = context.header(b"accept-encoding")
-        if accepted is not None or len(content) + sum(map(len, tensors)) < MAX_JOINED_BYTES:
+        size = len(content) + sum(map(len, tensors))
+        if accepted or size < MAX_JOINED_BYTES:
+            context.account.charge(size if tensors else 0)
             content, tensors = b"".join([content, *tensors]), []
         if accepted:
             content, used = await compress(

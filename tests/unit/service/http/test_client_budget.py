@@ -371,3 +371,20 @@ def test_budget_is_exact_on_every_path(actions: list[bytes | int | str]) -> None
         assert not [account for peer in bench.budget.peers() for account in peer.accounts]
 
     on_bench(test)
+
+
+def test_probe_is_answered_although_its_client_holds_too_much() -> None:
+    async def test() -> None:
+        bench = Bench(sink, client_budget_bytes=MEBIBYTE)
+        holder = bench.budget.account("127.0.0.1")
+        holder.charge(MEBIBYTE * 7 // 8)
+        bench.send(GET)
+        await turns()
+        assert bench.written.startswith(b"HTTP/1.1 429 ")
+        probe = Bench(sink)
+        probe.pool.budget = bench.budget
+        probe.send(GET.replace(b"/ ", b"/livez "))
+        await turns()
+        assert probe.written.startswith(b"HTTP/1.1 200 ")
+
+    on_bench(test)
