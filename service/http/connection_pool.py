@@ -12,17 +12,12 @@ from ..client_budget import ClientBudget
 from ..client_budget.identity import TrustedProxies
 from ..config.limits import ConnectionLimits
 from ..security.authorization import PROBES
-from ..system.allocator import return_free_pages
 from ..telemetry.rejections import RejectionCounters, RejectionReason
 from .connections.slots import ConnectionSlots, Slot
 from .overload_cache import OverloadCache
 from .parse_turns import ParseTurns
 from .protocol import HttpProtocol
 from .response_bytes import ProtocolError, ResponseEncoder
-
-# Free memory is returned to the system after so many TLS connections, and at most once in so many seconds.
-CLOSED_PER_TRIM = 500
-TRIM_SECONDS = 5.0
 
 
 class ConnectionPool:
@@ -52,7 +47,6 @@ class ConnectionPool:
         self.slots = ConnectionSlots(limits, rejections, proxies)
         self.encoder = ResponseEncoder()
         self.turns = ParseTurns()
-        self._next_trim = 0.0
 
     def connect(
         self,
@@ -89,13 +83,7 @@ class ConnectionPool:
 
     def check(self, state: ServerState) -> None:
         """Reject or close the connections that take too long; called once a second."""
-        loop = asyncio.get_running_loop()
-        now = loop.time()
+        now = asyncio.get_running_loop().time()
         for connection in list(state.connections):
             if isinstance(connection, HttpProtocol):
                 connection.check(now)
-        if self.slots.closed_tls >= CLOSED_PER_TRIM and now >= self._next_trim:
-            # The library of TLS leaves the heap in pieces; it grew to several times the memory in use.
-            self.slots.closed_tls = 0
-            self._next_trim = now + TRIM_SECONDS
-            loop.run_in_executor(None, return_free_pages)

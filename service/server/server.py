@@ -31,6 +31,7 @@ from ..http.overload_cache import OverloadCache
 from ..http.protocol import HttpProtocol
 from ..inference.registry import Registry
 from ..system.allocator import return_large_blocks
+from ..system.heap_trimmer import HeapTrimmer
 from .components import Components
 from .exit_deadline import exit_after
 from .hangup import Terminal, hangup_is_ignored
@@ -269,6 +270,7 @@ def build_server(settings: Settings, components: Components, endpoints: Endpoint
         [
             partial(connections.check, server.server_state),
             components.publish_state,
+            HeapTrimmer(lambda: service.budget.held).check,
             *(part.refresh for part in (components.api_keys, tls) if part is not None),
         ]
     )

@@ -59,19 +59,17 @@ class Slot:
         identity: the address that it counts for; None if it counts for none.
         reserved: the connection may send only probes, unless it is on the admin port.
         admin: the connection is on the admin port.
-        tls: the connection has, or is about to have, TLS.
         crowded: it is a reserved slot because the client's address has all connections that it may have.
         close: closes the connection; its argument is False if the socket must be closed at once.
     """
 
-    __slots__ = ("_fileno", "_slots", "admin", "close", "crowded", "identity", "partition", "reserved", "tls")
+    __slots__ = ("_fileno", "_slots", "admin", "close", "crowded", "identity", "partition", "reserved")
 
-    def __init__(self, slots: ConnectionSlots, *, admin: bool = False, tls: bool = False) -> None:
+    def __init__(self, slots: ConnectionSlots, *, admin: bool = False) -> None:
         self.partition = slots.released
         self.identity: Hashable = None
         self.reserved = False
         self.admin = admin
-        self.tls = tls
         self.crowded = False
         self.close: Callable[[bool], None] = _ignore
         self._slots = slots
@@ -121,7 +119,6 @@ class Slot:
 
     def release(self) -> None:
         """Free the slot, as the socket is closed; later calls have no effect."""
-        self._slots.closed_tls += self.tls and self.partition is not self._slots.released
         self._slots.move(self, self._slots.released)
         self.close = _ignore
 
@@ -133,7 +130,6 @@ class ConnectionSlots:
         ordinary: slots of connections that may send any request.
         closing: connections that are evicted or refused, and whose sockets are not closed yet.
         released: connections whose sockets are closed, or not accepted yet.
-        closed_tls: the number of TLS connections that have ended.
     """
 
     def __init__(
@@ -145,7 +141,6 @@ class ConnectionSlots:
         self.ordinary = Partition(limits.max_connections)
         self.closing = Partition(limits.closing_connections)
         self.released = Partition(0)
-        self.closed_tls = 0
         self._probes = Partition(limits.reserved_connections)
         self._operations = Partition(limits.reserved_admin_connections)
         self._rejections = rejections

@@ -102,7 +102,7 @@ class TlsListener:
             logger.warning("cannot accept connections: %s", error.strerror)
 
     def _begin(self, client: socket.socket, address: str) -> None:
-        slot = Slot(self._pool.slots, admin=self._admin, tls=True)
+        slot = Slot(self._pool.slots, admin=self._admin)
         if not slot.take(client.fileno(), address):
             client.close()
             slot.release()

@@ -16,7 +16,6 @@ from ...errors import ConfigurationError
 from ...inference.data_plane import DataPlane
 from ...security.authorization import Authorizer
 from ...security.tls import Tls
-from ...system.allocator import return_free_pages
 from ...system.tcp_connections import Address, TcpConnections
 from ...telemetry.metrics import ServerMetrics
 from ...telemetry.request_log import RequestLog
@@ -38,8 +37,6 @@ from .servicer import OpenInferenceGrpc
 REJECTION_PERIOD_SECONDS = 0.1
 # Seconds that clients have to close their connections once the last call has ended.
 DISCONNECT_SECONDS = 0.5
-# Calls that have held more than this within a second leave memory behind.
-MIN_RELEASED_BYTES = 32 * 1024 * 1024
 
 
 class GrpcServer:
@@ -118,16 +115,13 @@ class GrpcServer:
         """
         self._calls.check_unsent()
         if self._maintenance is None or self._maintenance.done():
-            released, self._calls.released = self._calls.released, 0
             self._maintenance = asyncio.get_running_loop().run_in_executor(
-                None, self._maintain, self._calls.busy(), released
+                None, self._maintain, self._calls.busy()
             )
 
-    def _maintain(self, busy: set[Address], released: int) -> None:
+    def _maintain(self, busy: set[Address]) -> None:
         if self._idle_connections is not None:
             self._idle_connections.close_excess(busy)
-        if released > MIN_RELEASED_BYTES:
-            return_free_pages()
 
     def drain(self) -> None:
         """Notify health watches; the registry must have been drained before."""

@@ -199,7 +199,6 @@ class Call:
     def _end(self, task: asyncio.Task[object]) -> None:
         self._end_request()
         self._calls.unsent.pop(self, None)
-        self._calls.released += self.account.held
         self._calls.release(self._slots, self.client)
         self.account.close()
         self.connection.calls -= 1
@@ -212,7 +211,6 @@ class Calls:
         budget: the process's.
         max_message: bytes of a message, in either direction.
         incomplete: the calls whose message is awaited, each with the time since when.
-        released: bytes that calls and connections have held until they ended.
         unsent: the calls whose response the client has not received completely.
         watches: the slots of health watches, which may be open for days.
         tcp: the connections of the port; None before it listens.
@@ -223,7 +221,6 @@ class Calls:
         self.max_message = limits.max_message_bytes
         self.incomplete: dict[Call, None] = {}
         self.unsent: dict[Call, None] = {}
-        self.released = 0
         self.tcp: TcpConnections | None = None
         self._arrival_timeout = limits.arrival_timeout
         self._write_timeout = limits.write_timeout
@@ -320,7 +317,7 @@ class Calls:
                 call.since = started
             late[call.connection].append(call)
         for connection in self._charged.difference(late):
-            self.released += connection.settle()
+            connection.settle()
         for connection, calls in late.items():
             self._charge(connection, calls)
             self._check_arrival(calls, started - self._arrival_timeout)
@@ -339,7 +336,7 @@ class Calls:
         try:
             connection.charge(self.budget, state, calls, self.max_message)
         except (BudgetExceeded, PayloadTooLarge) as error:
-            self.released += connection.refuse(calls, error)
+            connection.refuse(calls, error)
 
     def _check_arrival(self, calls: list[Call], earliest: float) -> None:
         for call in calls:

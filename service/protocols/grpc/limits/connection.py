@@ -99,14 +99,11 @@ class Connection:
     def _evict(self, incomplete: list[Call]) -> None:
         self.refuse(incomplete, BudgetExceeded(_EVICTED, retry_after=1.0))
 
-    def refuse(self, incomplete: list[Call], error: ConvserveError) -> int:
-        """End the calls whose message is incomplete; the library then drops what it has of them.
-
-        Returns the bytes that were held.
-        """
+    def refuse(self, incomplete: list[Call], error: ConvserveError) -> None:
+        """End the calls whose message is incomplete; the library then drops what it has of them."""
         for call in incomplete:
             call.fail(error)
-        return self.settle()
+        self.settle()
 
     def settle(self) -> int:
         """Release everything, as no message is incomplete; returns the bytes that were held."""
