@@ -47,6 +47,10 @@ class Batcher:
             handover to a thread.
         observe: called with the scores and the seconds of every run.
         queue_changed: called with each change, positive or negative, in the number of waiting rows.
+
+    Attributes:
+        runs: the number of runs.
+        largest_run: the rows of the largest run since this was last set to 0.
     """
 
     def __init__(
@@ -62,6 +66,8 @@ class Batcher:
         observe: Observer = lambda scores, seconds: None,
         queue_changed: Callable[[int], None] = lambda rows: None,
     ) -> None:
+        self.runs = 0
+        self.largest_run = 0
         self._run = run
         self._concat = concat
         self._max_batch_size = max_batch_size
@@ -216,6 +222,8 @@ class Batcher:
         rows = self._concat(batch.parts)
         started = time.perf_counter()
         scores = self._run(rows)
+        self.runs += 1
+        self.largest_run = max(self.largest_run, len(rows))
         if len(scores) != len(rows):
             raise ValueError(f"the engine returned {len(scores)} rows for a batch of {len(rows)}")
         return scores, time.perf_counter() - started

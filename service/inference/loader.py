@@ -24,6 +24,7 @@ from ..telemetry.metrics import ModelMetrics, ServerMetrics
 from ..telemetry.model_statistics import ModelStatistics
 from .batch_metrics import BatchMetrics
 from .footprint import Footprint
+from .idle_arena import IdleArena
 from .model import LoadedModel
 
 # A network whose single row takes longer than this on one thread gets all cores of its worker. For a
@@ -33,6 +34,11 @@ HEAVY_ROW_SECONDS = 2e-3
 # Elements of the rows in one run of a network that takes images of any size. Larger batches are not faster,
 # and take several times as much memory as all of their images.
 MAX_BATCH_ELEMENTS = 256 * 1024
+
+# A batch of a heavy network takes about this long on the CPU, or has this many rows. Larger ones are not
+# faster per row; they take more memory, and delay the requests behind them.
+MAX_BATCH_SECONDS = 0.2
+MIN_BATCH_ROWS = 8
 
 # A run this short is called in the event loop: a handover to a thread and back takes as long.
 INLINE_ROW_SECONDS = 5e-4
@@ -80,10 +86,21 @@ class Loader:
         """
         started = time.perf_counter()
         manifest = folder.manifest()
-        engine, executor = self._engine(folder, manifest)
+        engine, executor, row = self._engine(folder, manifest)
         seconds = time.perf_counter() - started
         admission = Admission(self.queue_limit, max_wait=self.max_wait, seconds_per_image=engine.row_seconds)
         metrics, statistics = self._metrics(manifest, engine, seconds)
+        batcher = Batcher(
+            engine.run,
+            concat=engine.concat,
+            max_batch_size=_max_batch_rows(engine, manifest),
+            max_batch_elements=MAX_BATCH_ELEMENTS if manifest.input.dynamic else None,
+            max_queue_delay=self.max_queue_delay,
+            wait_per_row=_wait_per_row(engine, executor),
+            executor=executor,
+            observe=BatchMetrics(manifest, admission, metrics, statistics),
+            queue_changed=metrics.queue_depth.inc,
+        )
         return LoadedModel(
             folder=folder,
             manifest=manifest,
@@ -95,17 +112,8 @@ class Loader:
                 max_decode_bytes=self.max_decode_bytes,
             ),
             admission=admission,
-            batcher=Batcher(
-                engine.run,
-                concat=engine.concat,
-                max_batch_size=manifest.max_batch_size,
-                max_batch_elements=MAX_BATCH_ELEMENTS if manifest.input.dynamic else None,
-                max_queue_delay=self.max_queue_delay,
-                wait_per_row=_wait_per_row(engine, executor),
-                executor=executor,
-                observe=BatchMetrics(manifest, admission, metrics, statistics),
-                queue_changed=metrics.queue_depth.inc,
-            ),
+            batcher=batcher,
+            idle_arena=IdleArena(engine, batcher, executor, row),
             metrics=metrics,
             statistics=statistics,
             load_seconds=seconds,
@@ -126,7 +134,8 @@ class Loader:
             self.telemetry.record_evaluation(name, version, manifest.labels, manifest.evaluation.predicted)
         return metrics, statistics
 
-    def _engine(self, folder: VersionFolder, manifest: Manifest) -> tuple[Engine, Executor | None]:
+    def _engine(self, folder: VersionFolder, manifest: Manifest) -> tuple[Engine, Executor | None, Rows]:
+        """The engine, its thread if it has one, and a row of its input."""
         path = folder.graph(manifest, self.max_model_bytes)
         inputs, expected = folder.golden(manifest)
         # CUDA reserves more memory than it uses.
@@ -148,7 +157,7 @@ class Loader:
             except Exception as error:  # ONNX Runtime's exceptions have no other common base class
                 raise InvalidModel(f"{path.name} cannot be run: {error}") from error
             stack.pop_all()
-        return engine, thread or _executor(engine, manifest)
+        return engine, thread or _executor(engine, manifest), inputs[:1]
 
     def _open(self, path: Path, manifest: Manifest, threads: int) -> Engine:
         dynamic = manifest.input.dynamic
@@ -183,6 +192,14 @@ def _executor(engine: Engine, manifest: Manifest) -> Executor | None:
     # With a dynamic shape, the measured size predicts nothing about the others.
     inline = engine.row_seconds <= INLINE_ROW_SECONDS and not manifest.input.dynamic
     return None if inline else _thread(manifest)
+
+
+def _max_batch_rows(engine: Engine, manifest: Manifest) -> int:
+    """The rows of the largest batch; on the CPU, a batch of a heavy network takes a limited time."""
+    if engine.provider != "cpu" or manifest.input.dynamic:
+        return manifest.max_batch_size
+    rows = max(MIN_BATCH_ROWS, int(MAX_BATCH_SECONDS / engine.row_seconds))
+    return min(rows, manifest.max_batch_size)
 
 
 def _thread(manifest: Manifest) -> Executor:

@@ -16,6 +16,7 @@ from ..repository.version_folder import VersionFolder
 from ..telemetry.metrics import ModelMetrics
 from ..telemetry.model_statistics import ModelStatistics
 from .footprint import Footprint
+from .idle_arena import IdleArena
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +32,7 @@ class LoadedModel:
     footprint: Footprint
     admission: Admission
     batcher: Batcher
+    idle_arena: IdleArena
     metrics: ModelMetrics
     statistics: ModelStatistics
     load_seconds: float

@@ -135,6 +135,11 @@ class Registry:
         """True if an engine has spent more than `engine_timeout` on its current batch."""
         return any(model.batcher.busy_seconds > self._engine_timeout for model in self.models)
 
+    def shrink_idle(self) -> None:
+        """Return the memory of idle models' large batches; to be called once a second."""
+        for model in self.models:
+            model.idle_arena.check()
+
     @property
     def draining(self) -> bool:
         return self._draining

@@ -270,6 +270,7 @@ def build_server(settings: Settings, components: Components, endpoints: Endpoint
         [
             partial(connections.check, server.server_state),
             components.publish_state,
+            service.plane.registry.shrink_idle,
             HeapTrimmer(lambda: service.budget.held).check,
             *(part.refresh for part in (components.api_keys, tls) if part is not None),
         ]
