@@ -13,6 +13,8 @@ from .allocator import return_free_pages
 # The heap is trimmed when the memory that no client explains has changed by so much, and not more often.
 MIN_CHANGE_BYTES = 24 * 1024 * 1024
 MIN_SECONDS = 10.0
+# It is trimmed once more after so many seconds, as most of what a burst has left behind is freed by then.
+AGAIN_SECONDS = 30.0
 
 
 class HeapTrimmer:
@@ -39,6 +41,7 @@ class HeapTrimmer:
         self._trimmed = True  # at the start there is nothing to trim
         self._reference = 0
         self._next = 0.0
+        self._again = float("inf")
 
     def check(self) -> None:
         """Trim if the memory has changed since the last time; to be called once a second."""
@@ -48,9 +51,12 @@ class HeapTrimmer:
         unexplained = resident - self._held()
         if self._trimmed:
             self._reference, self._trimmed = unexplained, False
-        elif abs(unexplained - self._reference) > MIN_CHANGE_BYTES:
+            return
+        changed = abs(unexplained - self._reference) > MIN_CHANGE_BYTES
+        if changed or now >= self._again:
             self._trimmed = True
             self._next = now + MIN_SECONDS
+            self._again = now + AGAIN_SECONDS if changed else float("inf")
             asyncio.get_running_loop().run_in_executor(None, self._trim)
 
 
