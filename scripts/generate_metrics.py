@@ -57,6 +57,7 @@ REASONS: Mapping[str, str] = {
     "too_many_of_address": "The client's address has its maximum number of connections (429).",
     "evicted": "An idle connection was closed because a new one needed its slot.",
     "too_many_bytes": "The worker holds too many bytes for its clients, or for this one (429, 413).",
+    "too_many_resets": "A gRPC client cancelled too many calls at once; its connection was closed.",
     "malformed": "The bytes are not a valid HTTP/1.1 request (400).",
     "large_head": "The request line and headers exceed their limit (431).",
     "slow_handshake": "The TLS handshake was not finished in time; the connection was closed.",

@@ -19,6 +19,9 @@ _DESCRIPTORS = Path("/proc/self/fd")
 # bytes received.
 _LAST_RECEIVED, _BYTES_RECEIVED = 52, 128
 _TCP_INFO_BYTES = 136
+_DISCARDED_BYTES = 256 * 1024
+# Closing resets the connection, also one whose peer waits for room to send.
+_NO_LINGER = struct.pack("ii", 1, 0)
 _IPV4_MAPPED = "::ffff:"
 
 # Host and port.
@@ -48,13 +51,20 @@ class TcpConnections:
             return _state(connection)
         return None
 
-    def close(self, peer: Address) -> bool:
-        """Shut a connection down, which the library treats as closed by its peer; False if it is unknown."""
+    def close(self, peer: Address, *, discard: bool = False) -> bool:
+        """Shut a connection down, which the library treats as closed by its peer; False if it is unknown.
+
+        With `discard`, what the library has not read or sent yet is lost.
+        """
         connection = self._open(peer)
         if connection is None:
             return False
         with connection, suppress(OSError):  # the peer may have closed it
+            if discard:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
             connection.shutdown(socket.SHUT_RDWR)
+            while discard and connection.recv(_DISCARDED_BYTES, socket.MSG_DONTWAIT | socket.MSG_TRUNC):
+                pass
         return True
 
     def open_files(self) -> int:

@@ -16,6 +16,7 @@ class RejectionReason(StrEnum):
     TOO_MANY_OF_ADDRESS = "too_many_of_address"
     EVICTED = "evicted"
     TOO_MANY_BYTES = "too_many_bytes"
+    TOO_MANY_RESETS = "too_many_resets"
     MALFORMED = "malformed"
     LARGE_HEAD = "large_head"
     SLOW_HANDSHAKE = "slow_handshake"

@@ -17,6 +17,7 @@ import pytest
 
 from service.loadgen.clients.hpack import encode
 from service.protocols.grpc import inference_pb2 as messages
+from service.protocols.grpc.limits.resets import BURST
 from service.protocols.grpc.limits.wire_format import field_head
 from tests.integration.test_grpc_port import SERVING, connected, health, infer, request
 from tests.support.http.raw_http2 import (
@@ -44,6 +45,7 @@ from tests.support.http.raw_http2 import (
 from tests.support.models.filter_model import publish_filters
 from tests.support.models.gray_classifier import level, publish_shades
 from tests.support.server.eventually import eventually
+from tests.support.server.metrics_page import MetricsPage
 from tests.support.server.output_lines import DEADLINE
 from tests.support.server.procfs import needs_procfs
 from tests.support.server.server_process import FREE_GRPC_PORT, ServerProcess
@@ -339,6 +341,48 @@ def test_reset_streams_cancel_no_other_call(server: ServerProcess) -> None:
     assert_harmless(server, attack)
     assert set(statuses) == {NOT_FOUND}  # there is no model ''
     assert_serves(server)
+
+
+@needs_procfs
+def test_connection_that_only_cancels_is_closed(shades: Path) -> None:
+    """Connections of other clients lose nothing."""
+    with (
+        ServerProcess(shades, *FREE_GRPC_PORT) as server,
+        connected(server) as other,
+    ):
+        assert health(other) == SERVING
+        assert cancel_until_closed(server) >= BURST
+        for _ in range(2):
+            cancel_until_closed(server)
+        page = MetricsPage.scrape(server.url)
+        assert page.total("convserve_connection_rejections_total", reason="too_many_resets") == 3
+        assert health(other) == SERVING
+        assert_serves(server)
+        assert server.stderr.text == ""
+
+
+def cancel_until_closed(server: ServerProcess) -> int:
+    """Cancel calls until the server closes the connection; returns their number."""
+    with RawHttp2(server.grpc_address) as client:
+        client.wait_for_settings()
+        for stream in range(1, 2 * RESETS, 2):
+            client.begin(stream)
+            client.send(frame(RST_STREAM, 0, stream, CANCEL.to_bytes(4, "big")))
+            if client.closed:
+                return stream // 2
+    raise AssertionError("the connection is open")
+
+
+def test_connection_that_also_cancels_stays_open(server: ServerProcess) -> None:
+    with RawHttp2(server.grpc_address) as client:
+        for index in range(250):
+            stream = 2 * index + 1
+            if index % 5:
+                assert client.call(stream, b"") == NOT_FOUND
+            else:
+                client.begin(stream)
+                client.send(frame(RST_STREAM, 0, stream, CANCEL.to_bytes(4, "big")))
+        assert not client.closed
 
 
 def test_connection_has_small_windows_and_few_streams(server: ServerProcess) -> None:

@@ -18,6 +18,7 @@ from ...security.authorization import Authorizer
 from ...security.tls import Tls
 from ...system.tcp_connections import Address, TcpConnections
 from ...telemetry.metrics import ServerMetrics
+from ...telemetry.rejections import RejectionCounters
 from ...telemetry.request_log import RequestLog
 from . import health, servicer
 from .auth_interceptor import AuthInterceptor
@@ -61,7 +62,7 @@ class GrpcServer:
             request_log: records each call; None for no access log and no traces.
             proxies: believed about the addresses of their clients.
         """
-        self._calls = Calls(budget, limits, proxies)
+        self._calls = Calls(budget, limits, proxies, RejectionCounters(telemetry.connection_rejections))
         self._tls = tls
         self._max_connections = limits.max_grpc_connections
         self._idle_connections: IdleConnections | None = None

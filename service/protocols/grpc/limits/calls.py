@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Hashable
 from contextvars import ContextVar
@@ -19,12 +20,15 @@ from ....errors import (
     DeadlineExceeded,
     InvalidInput,
     ModelNotReady,
+    Overloaded,
     PayloadTooLarge,
 )
 from ....security.authorization import GRPC_PROBES
 from ....system.tcp_connections import Address, TcpConnections
+from ....telemetry.rejections import RejectionCounters, RejectionReason
 from .connection import Connection
 from .decompression import decompress, is_compressed
+from .resets import ResetLimit, is_reset
 from .slots import Slots
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"  # generic only in the stubs
@@ -37,6 +41,8 @@ DISCONNECT_SECONDS = 0.05
 COPIES = 2
 # Connections without a call that are remembered.
 MAX_REMEMBERED = 1024
+# For this long, calls may begin that arrived before their connection was closed.
+CLOSING_SECONDS = 1.0
 # Health watches, and other probes, have slots of their own: parts of the number of calls.
 WATCHES_SHARE = 1 / 4
 PROBES_SHARE = 1 / 16
@@ -60,21 +66,24 @@ class Call:
     """
 
     __slots__ = (
-        "_calls", "_context", "_failure", "_requested", "_slots", "_stopping", "_task", "account", "client",
-        "connection", "since", "streaming",
+        "_began", "_calls", "_context", "_failure", "_requested", "_slots", "_stopping", "_task", "account",
+        "client", "connection", "since", "streaming",
     )  # fmt: skip
 
     def __init__(self, calls: Calls, slots: Slots, context: Context, *, streaming: bool) -> None:
         """
         Raises:
-            Overloaded: too many calls are in progress.
+            Overloaded: too many calls are in progress, or the connection has cancelled too many.
         """
         connection = calls.connection(context.peer())
+        if connection.closed or (connection.calls > connection.credit and not calls.admits(connection)):
+            raise Overloaded("too many calls were cancelled; wait for responses", retry_after=1.0)
         self.client = key_of_call.get() or calls.identity(connection, context)
         slots.take(self.client)
         self.connection = connection
         self.streaming = streaming
         self.since = 0.0
+        self._began = calls.now()
         self._calls = calls
         self._context = context
         self._failure: ConvserveError | None = None
@@ -202,6 +211,10 @@ class Call:
         self._calls.release(self._slots, self.client)
         self.account.close()
         self.connection.calls -= 1
+        if self._context.done():
+            self._calls.resets.answer(self.connection)
+        elif is_reset(self._calls.now() - self._began, self.time_remaining()):
+            self._calls.count_reset(self.connection)
 
 
 class Calls:
@@ -211,16 +224,24 @@ class Calls:
         budget: the process's.
         max_message: bytes of a message, in either direction.
         incomplete: the calls whose message is awaited, each with the time since when.
+        resets: the limit on calls that are cancelled at once.
         unsent: the calls whose response the client has not received completely.
         watches: the slots of health watches, which may be open for days.
         tcp: the connections of the port; None before it listens.
     """
 
-    def __init__(self, budget: ClientBudget, limits: Limits, proxies: TrustedProxies | None = None) -> None:
+    def __init__(
+        self,
+        budget: ClientBudget,
+        limits: Limits,
+        proxies: TrustedProxies | None = None,
+        rejections: RejectionCounters | None = None,
+    ) -> None:
         self.budget = budget
         self.max_message = limits.max_message_bytes
         self.incomplete: dict[Call, None] = {}
         self.unsent: dict[Call, None] = {}
+        self.resets = ResetLimit(time.monotonic)
         self.tcp: TcpConnections | None = None
         self._arrival_timeout = limits.arrival_timeout
         self._write_timeout = limits.write_timeout
@@ -228,6 +249,7 @@ class Calls:
         self.watches = Slots(max(MIN_SLOTS, int(limits.max_calls * WATCHES_SHARE)), "health watches")
         self._probes = Slots(max(MIN_SLOTS, int(limits.max_calls * PROBES_SHARE)), "health probes")
         self._proxies = proxies
+        self._rejections = rejections
         self._connections: dict[str, Connection] = {}
         self._charged: set[Connection] = set()
         self._checking: asyncio.TimerHandle | None = None
@@ -281,6 +303,33 @@ class Calls:
     def close(self, connection: Connection) -> bool:
         """Close a connection; False if it cannot be found."""
         return self.tcp is not None and connection.address is not None and self.tcp.close(connection.address)
+
+    def count_reset(self, connection: Connection) -> None:
+        """Count a call that was cancelled at once, and close the connection if they are too many."""
+        if connection.closed or self._stopping or not self.resets.exceeds(connection):
+            return
+        self._close_reset(connection)
+
+    def admits(self, connection: Connection) -> bool:
+        """False if the connection must wait for responses, as its client has cancelled too many calls."""
+        if not self.resets.must_wait(connection):
+            return True
+        if not connection.credit and not self._stopping:
+            self._close_reset(connection)
+        return False
+
+    def _close_reset(self, connection: Connection) -> None:
+        connection.closed = True
+        if self.tcp is not None and connection.address is not None:
+            self.tcp.close(connection.address, discard=True)
+        if self._rejections is not None:
+            self._rejections.count(RejectionReason.TOO_MANY_RESETS)
+        # A new connection may have the same port.
+        asyncio.get_running_loop().call_later(CLOSING_SECONDS, self._forget, connection)
+
+    def _forget(self, connection: Connection) -> None:
+        if self._connections.get(connection.peer) is connection:
+            del self._connections[connection.peer]
 
     def busy(self) -> set[Address]:
         """The addresses of the connections with requests in progress; watches and idle streams have none."""

@@ -32,6 +32,9 @@ class Connection:
         address: the peer's host and port; None if the library gives none.
         client: the identity of the peer.
         calls: the number of calls in progress.
+        closed: the server has closed the connection; calls that arrived before may still begin.
+        credit: the cancelled calls that its answered calls make up for.
+        peer: the library's name of the peer.
         requests: the number of calls that have received a message and not yet answered it.
         decompressing: held while a message is decompressed, so that one client decompresses one at a time.
     """
@@ -43,14 +46,20 @@ class Connection:
         "address",
         "calls",
         "client",
+        "closed",
+        "credit",
         "decompressing",
+        "peer",
         "requests",
     )
 
     def __init__(self, peer: str) -> None:
+        self.peer = peer
         self.address = peer_address(peer)
         self.client: Hashable = peer if self.address is None else address_identity(self.address[0])
         self.calls = 0
+        self.closed = False
+        self.credit = 0
         self.requests = 0
         self.decompressing = asyncio.Lock()
         self._account: Account | None = None
