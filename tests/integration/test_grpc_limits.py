@@ -55,6 +55,7 @@ LARGE = 20_000_000
 HUGE = 57_000_000
 CALLS = 24
 RESETS = 200_000
+ATTACK_SECONDS = 5.0
 SOON = 10.0
 HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0)
 
@@ -320,22 +321,26 @@ def test_unfinished_handshakes_leave_room(shades: Path) -> None:
 
 @pytest.mark.measures
 def test_reset_streams_cancel_no_other_call(server: ServerProcess) -> None:
-    """CVE-2023-44487: streams are opened and reset at once."""
-    block = headers(INFER)
+    """CVE-2023-44487: streams are opened and reset at once, over a new connection when one is closed."""
+    block, cancel = headers(INFER), CANCEL.to_bytes(4, "big")
+    bursts = [
+        b"".join(
+            frame(HEADERS, END_HEADERS, each, block) + frame(RST_STREAM, 0, each, cancel)
+            for each in range(first, first + 2000, 2)
+        )
+        for first in range(1, 2 * RESETS, 2000)
+    ]
     statuses: list[str | None] = []
 
     def attack() -> None:
-        with RawHttp2(server.grpc_address) as attacker, RawHttp2(server.grpc_address) as other:
-            cancel = CANCEL.to_bytes(4, "big")
-            for first in range(1, 2 * RESETS, 2000):
-                streams = range(first, first + 2000, 2)
-                attacker.send(
-                    b"".join(
-                        frame(HEADERS, END_HEADERS, each, block) + frame(RST_STREAM, 0, each, cancel)
-                        for each in streams
-                    )
-                )
-                if first % 40_000 == 1:
+        """A client with the same address calls while each of the attacker's connections ends."""
+        with RawHttp2(server.grpc_address) as other:
+            end = time.monotonic() + ATTACK_SECONDS
+            while time.monotonic() < end:
+                with RawHttp2(server.grpc_address) as attacker:
+                    for burst in bursts:
+                        if not attacker.send(burst) or attacker.closed:
+                            break
                     statuses.append(other.call(2 * len(other.statuses) + 1, b""))
 
     assert_harmless(server, attack)
