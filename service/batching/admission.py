@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
+from ..client_budget import FairShare
 from ..errors import Overloaded
 
 # Weight of the newest batch in the moving average of the time per image: about twenty batches count.
 _WEIGHT = 0.05
 
-# Shares of the clients bind while more than this part of the limit is admitted.
-_CONTENDED_SHARE = 1 / 2
 # Part of the limit, and of the longest wait, that only clients with few images may use.
 _RESERVED_SHARE = 1 / 8
-# A client has few images up to this part of the limit.
-_FEW_SHARE = 1 / 64
 
 
 class Admission:
@@ -45,9 +42,7 @@ class Admission:
         self.decoded = 0
         self._max_wait = max_wait
         self._seconds_per_image = seconds_per_image
-        self._uncontended = int(limit * _CONTENDED_SHARE)
-        self._unreserved = limit - int(limit * _RESERVED_SHARE)
-        self._few = max(1, int(limit * _FEW_SHARE))
+        self._share = FairShare(limit, reserved=int(limit * _RESERVED_SHARE))
         self.clients: dict[Hashable, int] = {}
         self._large_clients = 0
 
@@ -65,13 +60,13 @@ class Admission:
         Raises:
             Overloaded: the queue is full, its images take too long, or the client has more than its share.
         """
-        if self.admitted + images > self._uncontended:
+        if self.admitted + images > self._share.uncontended:
             self._check_share(images, client)
         # An idle model admits every request: the estimate may be outdated, and only a run corrects it.
         if self.decoded and (wait := self.expected_wait) > (longest := min(self._max_wait, time_left)) * (
             1 - _RESERVED_SHARE
         ):
-            if wait <= longest and self.clients.get(client, 0) + images <= self._few:
+            if wait <= longest and self.clients.get(client, 0) + images <= self._share.little:
                 return
             raise Overloaded(
                 f"the queue is too long: its {self.decoded} images take {wait * 1e3:.0f} ms; try again later",
@@ -110,16 +105,14 @@ class Admission:
             self.clients[client] = after
         else:
             del self.clients[client]
-        self._large_clients += (after > self._few) - (before > self._few)
+        self._large_clients += (after > self._share.little) - (before > self._share.little)
 
     def _check_share(self, images: int, client: Hashable) -> None:
         admitted, own = self.admitted + images, self.clients.get(client, 0)
-        if own + images <= self._few or not self.admitted:
-            fits = admitted <= self.limit
-        else:
-            share = self._unreserved // max(1, self._large_clients + (own <= self._few))
-            fits = admitted <= self._unreserved and own + images <= share
-        if fits:
+        if not self.admitted and images <= self.limit:
+            return
+        sharers = self._large_clients + (own <= self._share.little)
+        if self._share.fits(self.admitted, own, images, lambda: sharers):
             return
         counts = f"{self.admitted} of {self.limit} images are queued or being decoded"
         if admitted <= self.limit and own:

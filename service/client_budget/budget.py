@@ -18,13 +18,8 @@ from collections.abc import Callable, Hashable, Iterator
 from weakref import WeakValueDictionary
 
 from ..errors import BudgetExceeded, PayloadTooLarge
+from .fair_share import FairShare
 
-# Part of the budget that only peers that hold little may use, so that large requests cannot lock them out.
-RESERVED_SHARE = 1 / 8
-# A peer holds little up to this part of the budget.
-LITTLE_SHARE = 1 / 64
-# Shares of the peers bind while more than this part of the budget is held.
-CONTENDED_SHARE = 1 / 2
 # Seconds for which a scan of all peers or accounts is valid; a scan takes up to a millisecond.
 SCAN_SECONDS = 0.05
 # Evicting smaller accounts would not make room.
@@ -142,10 +137,9 @@ class ClientBudget:
     def __init__(self, limit: int, *, clock: Clock = time.monotonic) -> None:
         self.limit = limit
         self.held = 0
-        self.uncontended = int(limit * CONTENDED_SHARE)
+        self._share = FairShare(limit, reserved=-(-limit // 8))
+        self.uncontended = self._share.uncontended
         self.clock = clock
-        self._unreserved = int(limit * (1 - RESERVED_SHARE))
-        self._little = int(limit * LITTLE_SHARE)
         self._peers: WeakValueDictionary[Hashable, Peer] = WeakValueDictionary()
         self._large_peers = 0
         self._counted_until = 0.0
@@ -171,10 +165,10 @@ class ClientBudget:
         Raises:
             BudgetExceeded, PayloadTooLarge: they do not fit.
         """
-        if account.held + size > self._unreserved:
+        if account.held + size > self._share.unreserved:
             raise PayloadTooLarge(
                 f"the request needs {account.held + size:,} bytes; the server holds at most "
-                f"{self._unreserved:,} for one request (CONVSERVE_CLIENT_BUDGET_BYTES)"
+                f"{self._share.unreserved:,} for one request (CONVSERVE_CLIENT_BUDGET_BYTES)"
             )
         candidates: list[Account] | None = None
         while not self._fits(account.peer, size):
@@ -188,21 +182,15 @@ class ClientBudget:
                 )
 
     def _fits(self, peer: Peer, size: int) -> bool:
-        held = self.held + size
-        if held <= self.uncontended:
-            return True
-        own = peer.held + size
-        if own <= self._little:
-            return held <= self.limit
-        return held <= self._unreserved and own <= self._fair_share(peer)
+        return self._share.fits(self.held, peer.held, size, lambda: self._sharers(peer))
 
-    def _fair_share(self, peer: Peer) -> int:
-        """The bytes that each peer that holds more than a little may hold."""
+    def _sharers(self, peer: Peer) -> int:
+        """The number of peers that hold more than a little, this one included."""
         now = self.clock()
         if now >= self._counted_until:
-            self._large_peers = sum(1 for each in self._peers.values() if each.held > self._little)
+            self._large_peers = sum(1 for each in self._peers.values() if each.held > self._share.little)
             self._counted_until = now + SCAN_SECONDS
-        return self._unreserved // max(1, self._large_peers + (peer.held <= self._little))
+        return self._large_peers + (peer.held <= self._share.little)
 
     def _candidates(self, newcomer: Account) -> list[Account]:
         """The accounts that may be evicted for the newcomer, the costliest last."""
@@ -220,7 +208,7 @@ class ClientBudget:
 
     def _loss(self, account: Account, now: float) -> tuple[bool, float]:
         """The order of eviction: a peer that holds little loses after all that hold much."""
-        return account.peer.held > self._little, account.byte_seconds(now)
+        return account.peer.held > self._share.little, account.byte_seconds(now)
 
     def _evict(self, newcomer: Account, candidates: list[Account]) -> bool:
         """Evict the account that has cost the most; False if there is none to evict."""
@@ -231,7 +219,7 @@ class ClientBudget:
             # An earlier eviction may have changed what the account or its peer holds.
             if evict is None or held < MIN_EVICTED_BYTES or not _may_lose(costliest.peer, newcomer):
                 continue
-            if costliest.peer.held <= self._little and candidates:
+            if costliest.peer.held <= self._share.little and candidates:
                 loss = self._loss(costliest, now)
                 if loss < self._loss(candidates[-1], now):  # its peer has become one that holds little
                     insort(candidates, costliest, key=lambda account: self._loss(account, now))

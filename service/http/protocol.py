@@ -64,7 +64,6 @@ class HttpProtocol(asyncio.Protocol):
         self.flow: FlowControl
         self._pool = pool
         self._slot = slot
-        self._limits = pool.limits
         self._app: ASGIApp = config.loaded_app
         self._server_state = state
         # uvicorn's annotation allows only its own protocol classes.
