@@ -10,7 +10,8 @@ from starlette.types import ASGIApp, Message
 
 from ..client_budget import Account
 from ..errors import BudgetExceeded, PayloadTooLarge
-from .response_bytes import CLOSE, Headers, error_body
+from ..telemetry.rejections import RejectionReason
+from .response_bytes import CLOSE, Headers, ProtocolError, error_body
 
 if TYPE_CHECKING:
     from .protocol import HttpProtocol
@@ -197,8 +198,9 @@ class RequestCycle:
             self._connection.abort_reader()
         else:
             self._head, self._remaining, self._chunked = None, None, False
-            self._start(429, [(b"content-type", b"application/json"), (b"retry-after", b"1")])
-            self._write(error_body(str(error)), more=False)
+            refusal = ProtocolError(429, RejectionReason.TOO_MANY_BYTES, str(error))
+            self._start(refusal.status, refusal.headers)
+            self._write(refusal.body, more=False)
         self.disconnected = True
 
     def _start(self, status: int, headers: Headers) -> None:

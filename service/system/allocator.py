@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
 
 # Parameters of mallopt(3) in glibc.
 M_TRIM_THRESHOLD = -1
@@ -16,11 +17,10 @@ TRIM_BYTES = 8 * 1024 * 1024
 
 def return_large_blocks() -> bool:
     """Make the allocator return large freed blocks to the system; False if it is not glibc's."""
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):  # another C library, or another system
-        return False
-    return bool(mallopt(M_MMAP_THRESHOLD, MMAP_BYTES) and mallopt(M_TRIM_THRESHOLD, TRIM_BYTES))
+    mallopt = _function("mallopt")
+    return mallopt is not None and bool(
+        mallopt(M_MMAP_THRESHOLD, MMAP_BYTES) and mallopt(M_TRIM_THRESHOLD, TRIM_BYTES)
+    )
 
 
 def return_free_pages() -> bool:
@@ -28,8 +28,14 @@ def return_free_pages() -> bool:
 
     It takes some milliseconds for each 100 MB, during which other threads wait for memory.
     """
+    malloc_trim = _function("malloc_trim")
+    return malloc_trim is not None and bool(malloc_trim(0))
+
+
+def _function(name: str) -> Callable[..., int] | None:
+    """A function of the C library; None in another C library, or on another system."""
     try:
-        malloc_trim = ctypes.CDLL(None).malloc_trim
+        function: Callable[..., int] = getattr(ctypes.CDLL(None), name)
     except (AttributeError, OSError, TypeError):
-        return False
-    return bool(malloc_trim(0))
+        return None
+    return function

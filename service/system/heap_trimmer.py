@@ -17,6 +17,13 @@ MIN_SECONDS = 10.0
 AGAIN_SECONDS = 30.0
 
 
+def resident_bytes() -> int | None:
+    """The resident memory of this process; None if the system does not tell it."""
+    with suppress(OSError), open("/proc/self/statm", "rb") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return None
+
+
 class HeapTrimmer:
     """Trims the heap in a thread, as bursts of requests leave it in pieces that the allocator keeps.
 
@@ -30,12 +37,12 @@ class HeapTrimmer:
         self,
         held: Callable[[], int],
         *,
-        resident: Callable[[], int | None] | None = None,
+        resident: Callable[[], int | None] = resident_bytes,
         trim: Callable[[], object] = return_free_pages,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._held = held
-        self._resident = resident or resident_bytes
+        self._resident = resident
         self._trim = trim
         self._clock = clock
         self._trimmed = True  # at the start there is nothing to trim
@@ -58,10 +65,3 @@ class HeapTrimmer:
             self._next = now + MIN_SECONDS
             self._again = now + AGAIN_SECONDS if changed else float("inf")
             asyncio.get_running_loop().run_in_executor(None, self._trim)
-
-
-def resident_bytes() -> int | None:
-    """The resident memory of this process; None if the system does not tell it."""
-    with suppress(OSError), open("/proc/self/statm", "rb") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    return None

@@ -48,6 +48,14 @@ class Attacker:
                 connection.sendall(part)
             self.count_response(connection)
 
+    def send_endless(self, start: bytes, piece: bytes, most: int) -> None:
+        """Send `start`, and then the piece again and again, up to `most` bytes."""
+        with self.connect() as connection:
+            connection.sendall(start)
+            for _ in range(most // len(piece)):
+                connection.sendall(piece)
+            self.count_response(connection)
+
     def count_response(self, connection: socket.socket) -> None:
         response = http.client.HTTPResponse(connection)
         try:

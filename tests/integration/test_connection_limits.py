@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.http.client import HttpResponse
-from tests.support.http.raw_http import connected, head, read_response
+from tests.support.http.raw_http import beginning_after_trickle, connected, head, read_response
 from tests.support.models.gray_classifier import image, level
 from tests.support.server.eventually import eventually
 from tests.support.server.metrics_page import MetricsPage, scrape_until
@@ -148,16 +148,7 @@ def test_reserved_connection_times_out(small: ServerProcess) -> None:
         busy(stack, small, MAX_CONNECTIONS)
         client = stack.enter_context(connected(small))
         client.settimeout(0.1)
-        client.sendall(b"GET /")
-
-        def received() -> bytes:
-            client.sendall(b"x")
-            try:
-                return client.recv(12)
-            except TimeoutError:
-                return b""
-
-        assert eventually(received) == b"HTTP/1.1 408"
+        assert beginning_after_trickle(client) == b"HTTP/1.1 408"
 
 
 def test_connections_of_an_address_are_limited(shades: Path) -> None:

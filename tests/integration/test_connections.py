@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.http.client import HttpResponse, post
-from tests.support.http.raw_http import chunk, connected, head, read_response
+from tests.support.http.raw_http import beginning_after_trickle, chunk, connected, head, read_response
 from tests.support.models.gray_classifier import image, level
 from tests.support.server.eventually import eventually
 from tests.support.server.metrics_page import MetricsPage, scrape_until
@@ -144,16 +144,7 @@ def test_slow_head_times_out(strict: ServerProcess, expect_rejection: Expect) ->
     """The client sends single bytes, which do not extend the timeout."""
     with connected(strict) as client:
         client.settimeout(0.2)
-        client.sendall(b"GET /")
-
-        def received() -> bytes:
-            client.sendall(b"x")
-            try:
-                return client.recv(12)
-            except TimeoutError:
-                return b""
-
-        assert eventually(received) == b"HTTP/1.1 408"
+        assert beginning_after_trickle(client) == b"HTTP/1.1 408"
     expect_rejection("slow_head")
 
 

@@ -26,7 +26,7 @@ class HeaderFloods(Attack):
 
     def play(self, attacker: Attacker) -> None:
         for start, piece in self._endless:
-            attacker.attempt(_endless, attacker, start, piece)
+            attacker.attempt(attacker.send_endless, start, piece, MOST)
         for _ in range(20):
             attacker.attempt(attacker.send, self._many)
             attacker.pause(0.02)
@@ -48,11 +48,3 @@ class NewlinePaths(Attack):
         ):
             attacker.attempt(attacker.send, head("GET", path))
             attacker.pause(0.05)
-
-
-def _endless(attacker: Attacker, start: bytes, piece: bytes) -> None:
-    with attacker.connect() as connection:
-        connection.sendall(start)
-        for _ in range(MOST // len(piece)):
-            connection.sendall(piece)
-        attacker.count_response(connection)

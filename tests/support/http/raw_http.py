@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.support.http.client import HttpResponse
+from tests.support.server.eventually import eventually
 from tests.support.server.output_lines import DEADLINE
 from tests.support.server.server_process import ServerProcess
 
@@ -32,3 +33,17 @@ def read_response(client: socket.socket) -> HttpResponse:
     response = http.client.HTTPResponse(client)
     response.begin()
     return HttpResponse.read(response)
+
+
+def beginning_after_trickle(client: socket.socket) -> bytes:
+    """The start of the response to a head that arrives byte by byte and never ends."""
+    client.sendall(b"GET /")
+
+    def received() -> bytes:
+        client.sendall(b"x")
+        try:
+            return client.recv(12)
+        except TimeoutError:
+            return b""
+
+    return eventually(received)
