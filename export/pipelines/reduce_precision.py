@@ -104,6 +104,9 @@ def reduce_precision(options: ReducePrecisionOptions, report: TextIO) -> Path:
         parity=None,
         calibration=None,
         rewrites=(*parent.manifest.rewrites, *rewrites),
+        variants=(),
+        inspect=None,
+        features=None,
         quantization=Quantization(
             parent=parent.version,
             method=precision.method,

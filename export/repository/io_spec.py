@@ -7,6 +7,8 @@ from typing import Literal
 
 from ..errors import ManifestError
 
+OutputKind = Literal["probabilities", "logits", "sigmoid", "maps"]
+
 
 @dataclass(frozen=True)
 class InputSpec:
@@ -18,7 +20,7 @@ class InputSpec:
         layout: the order of the axes, batch first.
         height, width: the size; both None if the graph accepts any size, and images keep theirs.
         channels: 1 (greyscale) or 3 (RGB).
-        resize: how images of another size are resized.
+        resize: how images of another size are resized; "ink" is for images of one glyph.
         polarity: the polarity of the training images; the server inverts images of the other polarity.
         scale, mean, std: the preprocessing of float32 inputs, `(pixel * scale - mean) / std`.
 
@@ -32,7 +34,7 @@ class InputSpec:
     height: int | None
     width: int | None
     channels: int
-    resize: Literal["fit", "stretch", "crop"]
+    resize: Literal["fit", "stretch", "crop", "ink"]
     polarity: Literal["light-on-dark", "dark-on-light"] | None = None
     scale: float | None = None
     mean: tuple[float, ...] | None = None
@@ -78,9 +80,9 @@ class OutputSpec:
 
     Attributes:
         name: the name in the graph.
-        kind: "probabilities" or "logits", [batch, classes], or "maps": one map per label, in the layout,
-            height and width of the input.
+        kind: "probabilities", "logits" or "sigmoid" (independent probabilities), [batch, classes], or "maps":
+            one map per label, in the layout, height and width of the input.
     """
 
     name: str
-    kind: Literal["probabilities", "logits", "maps"]
+    kind: OutputKind

@@ -1,19 +1,32 @@
 """The manifest of a model version, in the format of models/README.md.
 
-The caller of `publish` creates a `Manifest`. The version, the digest and the names of the files are known
-only at publication; `Manifest.document` adds them.
+The caller of `publish` creates a `Manifest`. The version and the names, sizes and digests of the files are
+known only at publication; `Manifest.document` adds them.
 """
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
 
 from ..errors import ManifestError
 from .io_spec import InputSpec, OutputSpec
-from .manifest_sections import Calibration, Evaluation, Parity, Quantization, TrainingRecord, Weights
+from .manifest_sections import (
+    Calibration,
+    Evaluation,
+    Features,
+    FileRecord,
+    GoldenRecord,
+    Inspect,
+    Parity,
+    Quantization,
+    TrainingRecord,
+    Variant,
+    Weights,
+)
 
 # Re-exports the sections, so that callers need one import.
 __all__ = [
@@ -24,16 +37,21 @@ __all__ = [
     "Calibration",
     "Evaluation",
     "Example",
+    "Features",
+    "FileRecord",
+    "GoldenRecord",
     "InputSpec",
+    "Inspect",
     "Manifest",
     "OutputSpec",
     "Parity",
     "Quantization",
     "TrainingRecord",
+    "Variant",
     "Weights",
 ]
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 GRAPH_FILE: Final = "model.onnx"
 GOLDEN_FILE: Final = "golden.npz"
 MANIFEST_FILE: Final = "manifest.json"
@@ -45,6 +63,7 @@ MAX_LABELS: Final = 65_536
 MAX_LABEL: Final = 512
 MAX_SIDE: Final = 16_384
 MAX_BATCH_SIZE: Final = 4096
+MAX_FILES: Final = 256
 # Of the inputs of the largest batch, and of its outputs.
 MAX_BATCH_BYTES: Final = 1 << 30
 
@@ -77,6 +96,9 @@ class Manifest:
         training, evaluation, parity, calibration, quantization: see `manifest_sections`.
         weights: the origin of the weights.
         rewrites: the names of the rewrites applied to the graph, in order.
+        variants: further graphs of the same network.
+        inspect: the graph that returns the outputs of layers.
+        features: the second output of the graph.
 
     Raises:
         ManifestError: a value is invalid, or values contradict each other.
@@ -99,6 +121,9 @@ class Manifest:
     calibration: Calibration | None = None
     rewrites: tuple[str, ...] = ()
     quantization: Quantization | None = None
+    variants: tuple[Variant, ...] = ()
+    inspect: Inspect | None = None
+    features: Features | None = None
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -108,6 +133,11 @@ class Manifest:
             )
         if not self.labels:
             raise ManifestError(f"model {self.name} has no labels; expected one per class")
+        if len(self.labels) == 1 and self.output.kind in ("logits", "probabilities"):
+            raise ManifestError(
+                f"model {self.name} has one label, and {self.output.kind} of a single class are always 1; "
+                "one class alone has the output kind 'sigmoid'"
+            )
         if self.input.free and self.output.kind != "maps":
             raise ManifestError(
                 f"model {self.name} is a classifier; its input must have a fixed height and width"
@@ -147,9 +177,18 @@ class Manifest:
             return self.input.axes(len(self.labels))
         return (len(self.labels),)
 
-    def document(self, version: int, sha256: str) -> dict[str, object]:
-        """Return the content of manifest.json for a version whose graph has this hexadecimal digest."""
+    def referenced_files(self) -> tuple[str, ...]:
+        """Return the names of the files that are referred to, besides the graph and its golden archive."""
+        names = [name for each in self.variants for name in (each.file, each.golden.file)]
+        names += [each.file for each in (self.example, self.inspect) if each is not None]
+        if self.features is not None and self.features.file is not None:
+            names.append(self.features.file)
+        return tuple(names)
+
+    def document(self, version: int, files: Sequence[FileRecord]) -> dict[str, object]:
+        """Return the content of manifest.json for a version that consists of these files."""
         fields = asdict(self)
+        (sha256,) = (file.sha256 for file in files if file.name == GRAPH_FILE)
         return {
             "format": FORMAT,
             "name": self.name,
@@ -174,4 +213,8 @@ class Manifest:
             "calibration": fields["calibration"],
             "rewrites": list(self.rewrites),
             "quantization": fields["quantization"],
+            "files": [asdict(file) for file in files],
+            "variants": fields["variants"],
+            "inspect": fields["inspect"],
+            "features": fields["features"],
         }

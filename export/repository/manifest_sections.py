@@ -1,4 +1,4 @@
-"""Sections of the manifest: training, evaluation, calibration, quantization and parity."""
+"""Sections of the manifest: training, evaluation, calibration, quantization, parity, and further graphs."""
 
 from __future__ import annotations
 
@@ -150,3 +150,71 @@ class Parity:
     examples: int
     max_abs_difference: float
     argmax_equal: bool
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """A file of a version, with its size in bytes and its digest in hexadecimal."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class GoldenRecord:
+    """The golden archive of a graph, and the largest absolute difference that the server accepts."""
+
+    file: str
+    tolerance: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """Another graph of the same network, for a provider or in another precision.
+
+    Attributes:
+        file: the graph.
+        provider: the execution provider that it is for, such as "cuda"; None for any.
+        precision: the precision of its arithmetic; None for that of the default graph.
+        golden: its own golden archive.
+        evaluation: its own metrics.
+
+    Raises:
+        ManifestError: neither the provider nor the precision is given.
+    """
+
+    file: str
+    golden: GoldenRecord
+    provider: str | None = None
+    precision: Literal["float32", "float16", "bfloat16", "int8"] | None = None
+    evaluation: Evaluation | None = None
+
+    def __post_init__(self) -> None:
+        if self.provider is None and self.precision is None:
+            raise ManifestError(f"the variant {self.file} names neither a provider nor a precision")
+
+
+@dataclass(frozen=True)
+class Inspect:
+    """A graph that also returns the outputs of layers; it takes its weights from the model's graph."""
+
+    file: str
+    layers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Features:
+    """A second output of the graph, [batch, size]: the features in front of the last layer.
+
+    Attributes:
+        output: the name in the graph.
+        size: the number of features.
+        file: statistics of the features of training images; None if there are none.
+        threshold: the distance from these statistics that is unusual; None if it is not known.
+    """
+
+    output: str
+    size: int
+    file: str | None = None
+    threshold: float | None = None

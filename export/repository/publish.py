@@ -14,7 +14,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ManifestError, PublishError
-from .manifest import GOLDEN_FILE, GRAPH_FILE, MANIFEST_FILE, Manifest
+from .manifest import GOLDEN_FILE, GRAPH_FILE, MANIFEST_FILE, MAX_FILES, FileRecord, Manifest
 
 # The server loads no golden data beyond these.
 MAX_GOLDEN_CASES: Final = 4096
@@ -49,7 +49,7 @@ def publish(
         graph: the ONNX file.
         golden_inputs: test inputs in the dtype and shape of the manifest's input, batch first.
         golden_outputs: the expected outputs, float32 [inputs, labels], or maps.
-        files: further files by name, such as the example and the plots.
+        files: further files by name, such as the example, the plots and the graphs of variants.
 
     Returns:
         The folder of the new version.
@@ -62,15 +62,22 @@ def publish(
     _check_files(manifest, files)
     contents = {
         GRAPH_FILE: graph,
-        GOLDEN_FILE: _npz(inputs=golden_inputs, outputs=golden_outputs.astype(np.float32)),
+        GOLDEN_FILE: golden_archive(golden_inputs, golden_outputs),
         **files,
     }
+    records = [
+        FileRecord(name, len(content), hashlib.sha256(content).hexdigest())
+        for name, content in sorted(contents.items())
+    ]
     with _staging(models) as staging:
         for name, content in contents.items():
             _write(staging / name, content)
-        return _rename_to_version(
-            staging, models / manifest.name, manifest, hashlib.sha256(graph).hexdigest()
-        )
+        return _rename_to_version(staging, models / manifest.name, manifest, records)
+
+
+def golden_archive(inputs: NDArray[Any], outputs: NDArray[Any]) -> bytes:
+    """Return the content of a golden archive, of the model or of a variant."""
+    return _npz(inputs=inputs, outputs=outputs.astype(np.float32))
 
 
 def check_writable(models: Path) -> None:
@@ -99,12 +106,14 @@ def _staging(models: Path) -> Iterator[Path]:
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def _rename_to_version(staging: Path, model_folder: Path, manifest: Manifest, sha256: str) -> Path:
+def _rename_to_version(
+    staging: Path, model_folder: Path, manifest: Manifest, files: Sequence[FileRecord]
+) -> Path:
     model_folder.mkdir(exist_ok=True)
     try:
         while True:
             version = _next_version(model_folder)
-            document = json.dumps(manifest.document(version, sha256), indent=2, ensure_ascii=False) + "\n"
+            document = json.dumps(manifest.document(version, files), indent=2, ensure_ascii=False) + "\n"
             _write(staging / MANIFEST_FILE, document.encode())
             _sync_directory(staging)
             try:
@@ -190,8 +199,13 @@ def _check_files(manifest: Manifest, files: Mapping[str, bytes]) -> None:
             raise ManifestError(
                 f"{name!r} is not a valid file name next to a model: it is reserved, hidden or a path"
             )
+    if len(files) + len(reserved) > MAX_FILES:
+        raise ManifestError(
+            f"there are {len(files):,} files next to the model; at most {MAX_FILES} are allowed"
+        )
+    for name in manifest.referenced_files():
+        if name not in files:
+            raise ManifestError(f"the file {name} of the manifest is not among the files")
     example = manifest.example
-    if example is not None and example.file not in files:
-        raise ManifestError(f"the example {example.file} of the manifest is not among the files")
     if example is not None and example.label not in manifest.labels:
         raise ManifestError(f"the example's label {example.label!r} is not one of the model's labels")

@@ -24,12 +24,16 @@ from .manifest import (
     Calibration,
     Evaluation,
     Example,
+    Features,
+    GoldenRecord,
     InputSpec,
+    Inspect,
     Manifest,
     OutputSpec,
     Parity,
     Quantization,
     TrainingRecord,
+    Variant,
 )
 from .publish import MAX_GOLDEN_BYTES
 
@@ -43,6 +47,8 @@ _SECTIONS = {
     "parity": Parity,
     "calibration": Calibration,
     "quantization": Quantization,
+    "inspect": Inspect,
+    "features": Features,
 }
 
 
@@ -69,7 +75,7 @@ def read_version(models: Path, name: str, version: str | None = None) -> Publish
     """Read a version of `name`; None for the highest one that is not quantized.
 
     Raises:
-        PublishError: the version does not exist or cannot be read, or the digest of its graph does not match.
+        PublishError: the version does not exist or cannot be read, or a digest does not match.
         ManifestError: its manifest is invalid.
     """
     if version is not None:
@@ -95,19 +101,29 @@ def _read(folder: Path) -> PublishedVersion:
     document = _document(folder)
     try:
         manifest = _manifest(document)
-        expected = document["onnx"]["sha256"]
+        digests = {each["name"]: each["sha256"] for each in document.get("files", ())}
+        digests.setdefault(GRAPH_FILE, document["onnx"]["sha256"])
     except (KeyError, TypeError) as error:
         raise ManifestError(
             f"{folder / MANIFEST_FILE} does not match the manifest format: {error}"
         ) from error
     try:
-        graph = _read_file(folder / GRAPH_FILE, MAX_GRAPH_BYTES)
-        golden = _read_golden_inputs(_read_file(folder / GOLDEN_FILE, 2 * MAX_GOLDEN_BYTES))
+        graph = _read_published(folder / GRAPH_FILE, MAX_GRAPH_BYTES, digests)
+        golden = _read_published(folder / GOLDEN_FILE, 2 * MAX_GOLDEN_BYTES, digests)
+        inputs = _read_golden_inputs(golden)
+    except PublishError:
+        raise
     except Exception as error:  # zipfile, zlib and numpy raise many types for a damaged archive
         raise PublishError(f"{folder} cannot be read: {error}") from error
-    if hashlib.sha256(graph).hexdigest() != expected:
-        raise PublishError(f"{folder / GRAPH_FILE} does not have the digest of its manifest")
-    return PublishedVersion(folder, folder.name, manifest, graph, golden)
+    return PublishedVersion(folder, folder.name, manifest, graph, inputs)
+
+
+def _read_published(path: Path, max_bytes: int, digests: Mapping[str, str]) -> bytes:
+    """Return the content of a file after comparing it with its digest; format 1 has none of golden data."""
+    content = _read_file(path, max_bytes)
+    if path.name in digests and hashlib.sha256(content).hexdigest() != digests[path.name]:
+        raise PublishError(f"{path} does not have the digest of its manifest")
+    return content
 
 
 def _read_file(path: Path, max_bytes: int) -> bytes:
@@ -161,8 +177,18 @@ def _manifest(document: Mapping[str, Any]) -> Manifest:
         tolerance=document["golden"]["tolerance"],
         weights=document.get("weights", "trained"),
         rewrites=tuple(document.get("rewrites", ())),
+        variants=tuple(map(_variant, document.get("variants", ()))),
         **parts,
     )
+
+
+def _variant(fields: Mapping[str, Any]) -> Variant:
+    evaluation = fields.get("evaluation")
+    parts = {
+        "golden": GoldenRecord(**fields["golden"]),
+        "evaluation": None if evaluation is None else Evaluation(**_frozen(evaluation)),
+    }
+    return Variant(**{**fields, **parts})
 
 
 def _frozen(fields: Mapping[str, Any]) -> dict[str, Any]:

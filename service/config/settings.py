@@ -124,8 +124,8 @@ class Settings(BaseModel):
     )
     max_model_bytes: PositiveInt = _setting(
         Group.MODELS,
-        "Bytes of the graph of a model version and of the files from which it takes weights. A larger "
-        "version is not served.",
+        "Bytes of all files of a model version; of a manifest of format 1, bytes of the graph and of the "
+        "files from which it takes weights. A larger version is not served.",
         default=2048 * MEBIBYTE,  # protobuf's own limit for a graph
     )
     engine_timeout_s: PositiveFloat = _setting(

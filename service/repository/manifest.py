@@ -20,6 +20,9 @@ Count = Annotated[int, Field(ge=0, le=10**15)]
 PositiveCount = Annotated[int, Field(ge=1, le=10**15)]
 Side = Annotated[int, Field(ge=1, le=16_384)]
 
+MAX_FILES = 256
+MAX_VARIANTS = 16
+MAX_LAYERS = 1000
 MAX_LABELS = 65_536
 MAX_BATCH_SIZE = 4096
 # Of the inputs of the largest batch, and of its outputs.
@@ -43,7 +46,7 @@ class InputSpec(Section):
     height: Side | None
     width: Side | None
     channels: Literal[1, 3]
-    resize: Literal["fit", "stretch", "crop"]
+    resize: Literal["fit", "stretch", "crop", "ink"]
     polarity: Literal["light-on-dark", "dark-on-light"] | None
     scale: float | None
     mean: Annotated[list[float], Field(max_length=3)] | None
@@ -103,10 +106,21 @@ class InputSpec(Section):
 
 
 class OutputSpec(Section):
-    """The float32 output of the graph: `[batch, classes]`, or feature maps of the input's size."""
+    """The float32 output of the graph: `[batch, classes]`, or feature maps of the input's size.
+
+    The scores of a sigmoid are independent probabilities: they do not sum to one.
+    """
 
     name: ShortText
-    kind: Literal["probabilities", "logits", "maps"]
+    kind: Literal["probabilities", "logits", "sigmoid", "maps"]
+
+
+class PublishedFile(Section):
+    """A file of the version, as it was published."""
+
+    name: FileName
+    size: Annotated[int, Field(ge=0, le=1 << 40)]
+    sha256: Digest
 
 
 class ExternalFile(Section):
@@ -192,8 +206,45 @@ class Parity(Section):
     argmax_equal: bool
 
 
+class Variant(Section):
+    """Another graph of the same network, for a provider or in another precision."""
+
+    file: FileName
+    provider: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")] | None
+    precision: Literal["float32", "float16", "bfloat16", "int8"] | None
+    golden: Golden
+    evaluation: Evaluation | None
+
+    @model_validator(mode="after")
+    def _check_purpose(self) -> Self:
+        if self.provider is None and self.precision is None:
+            raise ValueError(f"the variant {self.file} names neither a provider nor a precision")
+        return self
+
+
+class Inspect(Section):
+    """A graph that also returns the outputs of layers; it takes its weights from the model's graph."""
+
+    file: FileName
+    layers: Annotated[list[ShortText], Field(min_length=1, max_length=MAX_LAYERS)]
+
+
+class Features(Section):
+    """A second output of the graph, `[batch, size]`: the features in front of the last layer."""
+
+    output: ShortText
+    size: PositiveCount
+    # Statistics of the features of training images, and the distance from them that is unusual.
+    file: FileName | None
+    threshold: float | None
+
+
+# The fields that format 1 does not have.
+_FORMAT_2 = ("files", "variants", "inspect", "features")
+
+
 class Manifest(Section):
-    format: Literal[1]
+    format: Literal[1, 2]
     name: Name
     version: Version
     description: Annotated[str, StringConstraints(max_length=10_000)]
@@ -211,6 +262,11 @@ class Manifest(Section):
     calibration: Calibration | None = None
     rewrites: Annotated[list[ShortText], Field(max_length=100)] = []
     quantization: Quantization | None = None
+    # Every file of the version except the manifest; empty in format 1.
+    files: Annotated[list[PublishedFile], Field(max_length=MAX_FILES)] = []
+    variants: Annotated[list[Variant], Field(max_length=MAX_VARIANTS)] = []
+    inspect: Inspect | None = None
+    features: Features | None = None
 
     @property
     def classifies(self) -> bool:
@@ -223,10 +279,59 @@ class Manifest(Section):
         return (len(self.labels),) if self.classifies else self.input.feature_map_axes(len(self.labels))
 
     @model_validator(mode="after")
+    def _check_files(self) -> Self:
+        if self.format == 1:
+            unknown = self.model_fields_set.intersection(_FORMAT_2)
+            if unknown:
+                raise ValueError(f"format 1 has no field {min(unknown)!r}; format 2 has")
+            return self
+        digests = {each.name: each.sha256 for each in self.files}
+        if len(digests) < len(self.files):
+            raise ValueError("files lists a file twice")
+        missing = self.files_in_use.difference(digests)
+        if missing:
+            raise ValueError(f"files does not list {min(missing)}")
+        for file, sha256 in [
+            (self.onnx.file, self.onnx.sha256),
+            *((each.file, each.sha256) for each in self.onnx.external),
+        ]:
+            if digests[file] != sha256:
+                raise ValueError(f"files and onnx have different digests of {file}")
+        return self
+
+    @property
+    def files_in_use(self) -> frozenset[str]:
+        """The names of the files that a field of the manifest refers to."""
+        names = [self.onnx.file, self.golden.file, *(each.file for each in self.onnx.external)]
+        names += [name for each in self.variants for name in (each.file, each.golden.file)]
+        names += [each.file for each in (self.example, self.inspect) if each is not None]
+        if self.features is not None and self.features.file is not None:
+            names.append(self.features.file)
+        return frozenset(names)
+
+    @model_validator(mode="after")
+    def _check_variants(self) -> Self:
+        purposes = [(each.provider, each.precision) for each in self.variants]
+        if len(set(purposes)) < len(purposes):
+            raise ValueError("two variants have the same provider and precision")
+        return self
+
+    @model_validator(mode="after")
     def _check_prediction_counts(self) -> Self:
-        counts = None if self.evaluation is None else self.evaluation.predicted
-        if counts is not None and len(counts) != len(self.labels):
-            raise ValueError(f"evaluation.predicted has {len(counts)} counts for {len(self.labels)} labels")
+        for evaluation in (self.evaluation, *(each.evaluation for each in self.variants)):
+            counts = None if evaluation is None else evaluation.predicted
+            if counts is not None and len(counts) != len(self.labels):
+                raise ValueError(
+                    f"evaluation.predicted has {len(counts)} counts for {len(self.labels)} labels"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _check_kind(self) -> Self:
+        if self.output.kind in ("logits", "probabilities") and len(self.labels) == 1:
+            raise ValueError(
+                f"{self.output.kind} of a single class are always 1; one class alone has the kind 'sigmoid'"
+            )
         return self
 
     @model_validator(mode="after")

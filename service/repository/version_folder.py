@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import mmap
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -62,17 +63,22 @@ class VersionFolder:
         return manifest
 
     def graph(self, manifest: Manifest, max_bytes: int) -> Path:
-        """The path of the ONNX file, after the digests of all files that it needs were verified.
+        """The path of the ONNX file, after the digests of the version's files were verified.
+
+        In format 1 only the digests of the files that the graph needs are known.
 
         Args:
-            max_bytes: the largest size of these files together.
+            max_bytes: the largest size of the verified files together.
 
         Raises:
             InvalidModel: a file is missing, too large, or differs from the published one, or the graph takes
                 weights from a file that the manifest does not list.
         """
         path = self.path / manifest.onnx.file
-        max_bytes -= self._verify(path.name, manifest.onnx.sha256, max_bytes)
+        if manifest.format == 1:
+            self._verify_graph(manifest, max_bytes)
+        else:
+            self._verify_files(manifest, max_bytes)
         try:
             with (
                 path.open("rb") as file,
@@ -88,14 +94,36 @@ class VersionFolder:
                 f"{path.name} takes weights from the file {min(unlisted)!r}, "
                 "which manifest.json does not list in onnx.external"
             )
-        for each in manifest.onnx.external:
-            max_bytes -= self._verify(each.file, each.sha256, max_bytes)
         return path
 
-    def _verify(self, name: str, sha256: str, max_bytes: int) -> int:
-        """Compare a file with its digest; returns its size."""
+    def _verify_graph(self, manifest: Manifest, max_bytes: int) -> None:
+        max_bytes -= self._verify(manifest.onnx.file, manifest.onnx.sha256, max_bytes)
+        for each in manifest.onnx.external:
+            max_bytes -= self._verify(each.file, each.sha256, max_bytes)
+
+    def _verify_files(self, manifest: Manifest, max_bytes: int) -> None:
+        total = sum(each.size for each in manifest.files)
+        if total > max_bytes:
+            raise InvalidModel(
+                f"its files have {total:,} bytes; at most {max_bytes:,} are allowed "
+                "(CONVSERVE_MAX_MODEL_BYTES)"
+            )
+        for each in manifest.files:
+            # A file that no field refers to, such as a plot, may have been removed.
+            if each.name in manifest.files_in_use or (self.path / each.name).exists():
+                self._verify(each.name, each.sha256, max_bytes, each.size)
+
+    def _verify(self, name: str, sha256: str, max_bytes: int, published_size: int | None = None) -> int:
+        """Compare a file with its digest, and with its size if that is known; returns its size."""
         try:
             with open_regular(self.path / name, max_bytes) as file:
+                size = file.seek(0, os.SEEK_END)
+                file.seek(0)
+                if published_size not in (None, size):
+                    raise InvalidModel(
+                        f"{name} is not the file that was published: it has {size:,} bytes, the manifest "
+                        f"says {published_size:,}"
+                    )
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
                 size = file.tell()
         except OSError as error:

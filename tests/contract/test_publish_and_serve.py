@@ -25,21 +25,29 @@ from export.repository.manifest import (
     Calibration,
     Evaluation,
     Example,
+    Features,
+    GoldenRecord,
     InputSpec,
+    Inspect,
     Manifest,
     OutputSpec,
     Parity,
     Quantization,
     TrainingRecord,
+    Variant,
 )
 from export.repository.publish import publish
+from export.repository.repository_reader import read_version
 from service.asgi.app import create_app
 from service.config.settings import Settings
+from service.errors import NothingToServe
 from service.repository import golden_archive, version_folder
 from service.repository import manifest as service_manifest
 from tests.support.models import linear_model
+from tests.support.models.file_records import downgrade, record_files
 from tests.support.models.filter_model import NAMES, feature_maps, images
 from tests.support.models.gray_classifier import LABELS, graph, image, level, rows, scores
+from tests.support.models.hostile_versions import edit_manifest
 from tests.support.models.linear_model import HEIGHT, WIDTH, Linear
 
 PARTS: dict[str, Any] = {
@@ -190,9 +198,84 @@ def test_manifest_without_optional_fields_is_served(tmp_path: Path) -> None:
     publish_greys(tmp_path, SHADES)
     path = tmp_path / "shades" / "1" / "manifest.json"
     document = json.loads(path.read_text())
-    for name in ("weights", "calibration", "rewrites", "quantization"):
+    for name in ("weights", "calibration", "rewrites", "quantization", "variants", "inspect", "features"):
         del document[name]
     path.write_text(json.dumps(document))
+    with served(tmp_path) as client:
+        assert post(client, rows(level(7))[0, ..., 0])[0]["label"] == LABELS[7]
+
+
+def test_manifest_of_format_1_is_served_and_read(tmp_path: Path) -> None:
+    publish_greys(tmp_path, SHADES)
+    downgrade(tmp_path / "shades" / "1")
+    with served(tmp_path) as client:
+        assert post(client, rows(level(7))[0, ..., 0])[0]["label"] == LABELS[7]
+    assert read_version(tmp_path, "shades").manifest == SHADES
+
+
+FEATURES = Features("flat", 64, "features.npz", 0.5)
+INSPECT = Inspect("inspect.onnx", ("conv_1", "conv_2"))
+VARIANT = Variant(
+    file="model.int8.onnx",
+    provider="cpu",
+    precision="int8",
+    golden=GoldenRecord("golden.int8.npz", 0.05),
+    evaluation=PARTS["evaluation"],
+)
+FULL = replace(SHADES, variants=(VARIANT,), inspect=INSPECT, features=FEATURES)
+FULL_FILES = {
+    "model.int8.onnx": graph(),
+    "golden.int8.npz": publish_module.golden_archive(rows(0), scores(rows(0))),
+    "inspect.onnx": b"a graph",
+    "features.npz": b"statistics",
+}
+
+
+def test_further_graphs_are_published_validated_and_read_back(tmp_path: Path) -> None:
+    publish_greys(tmp_path, FULL, FULL_FILES)
+    with served(tmp_path) as client:  # the default graph is used
+        assert post(client, rows(level(7))[0, ..., 0])[0]["label"] == LABELS[7]
+    assert read_version(tmp_path, "shades").manifest == FULL
+
+
+@pytest.mark.parametrize("missing", FULL_FILES)
+def test_further_graphs_need_their_files(tmp_path: Path, missing: str) -> None:
+    files = {name: content for name, content in FULL_FILES.items() if name != missing}
+    with pytest.raises(ManifestError, match=f"the file {missing} of the manifest is not among the files"):
+        publish_greys(tmp_path, FULL, files)
+    publish_greys(tmp_path, FULL, FULL_FILES)
+    version = tmp_path / "shades" / "1"
+    (version / missing).unlink()
+    with pytest.raises(NothingToServe, match=f"{missing} cannot be read"), served(tmp_path):
+        pass
+    record_files(version)
+    with pytest.raises(NothingToServe, match=f"files does not list {missing}"), served(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"variants": [{}]}, "variants.0.file: Field required"),
+        ({"variants": [asdict(VARIANT) | {"provider": None, "precision": None}]}, "neither a provider nor a"),
+        ({"variants": [asdict(VARIANT)] * 2}, "two variants have the same provider and precision"),
+        ({"variants": [asdict(VARIANT) | {"precision": "int3"}]}, "variants.0.precision: Input should be"),
+        ({"inspect": {"file": "inspect.onnx", "layers": []}}, "inspect.layers: List should have at least 1"),
+        ({"features": asdict(FEATURES) | {"size": 0}}, "features.size: Input should be greater"),
+        ({"files": []}, "files does not list"),
+        ({"output": {"name": "probabilities", "kind": "softmax"}}, "output.kind: Input should be"),
+    ],
+)
+def test_invalid_further_graphs_are_not_served(tmp_path: Path, change: dict[str, Any], sentence: str) -> None:
+    publish_greys(tmp_path, FULL, FULL_FILES)
+    edit_manifest(tmp_path / "shades" / "1", **change)
+    with pytest.raises(NothingToServe, match=sentence), served(tmp_path):
+        pass
+
+
+def test_removed_plot_does_not_matter(tmp_path: Path) -> None:
+    publish_greys(tmp_path, SHADES, {"plot.png": b"a plot"})
+    (tmp_path / "shades" / "1" / "plot.png").unlink()
     with served(tmp_path) as client:
         assert post(client, rows(level(7))[0, ..., 0])[0]["label"] == LABELS[7]
 
@@ -276,7 +359,7 @@ def test_golden_outputs_are_required(tmp_path: Path) -> None:
 
 
 def test_export_and_server_have_the_same_limits() -> None:
-    for name in ("MAX_LABELS", "MAX_BATCH_SIZE", "MAX_BATCH_BYTES"):
+    for name in ("MAX_LABELS", "MAX_BATCH_SIZE", "MAX_BATCH_BYTES", "MAX_FILES"):
         assert getattr(export_manifest, name) == getattr(service_manifest, name), name
     assert publish_module.MAX_GOLDEN_BYTES == golden_archive.MAX_GOLDEN_BYTES
     assert publish_module.MAX_GOLDEN_CASES == version_folder.MAX_CASES

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import os
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
+from tests.support.models.file_records import record_files
 from tests.support.models.gray_classifier import CLASSES, SIDE
 
 GIGABYTE = 10**9
@@ -30,8 +30,7 @@ def edit_manifest(version: Path, **changes: Any) -> None:
 def replace_graph(version: Path, content: bytes) -> None:
     """Replaces the graph and its digest."""
     (version / "model.onnx").write_bytes(content)
-    manifest = json.loads((version / "manifest.json").read_text())
-    edit_manifest(version, onnx={**manifest["onnx"], "sha256": hashlib.sha256(content).hexdigest()})
+    record_files(version)
 
 
 def replace_by_fifo(name: str, version: Path) -> None:
@@ -91,6 +90,7 @@ def write_golden_data(version: Path, *, count: int, compression: int) -> None:
                 while left > 0:
                     file.write(zeros[:left])
                     left -= len(zeros)
+    record_files(version)
 
 
 def name_a_million_files(version: Path) -> None:
@@ -104,6 +104,7 @@ def name_a_million_files(version: Path) -> None:
     fields[8:12] = b"\xff\xff" * 2
     fields[12:16] = len(directory).to_bytes(4, "little")
     (version / "golden.npz").write_bytes(directory + bytes(fields))
+    record_files(version)
 
 
 def allocate(version: Path) -> None:
@@ -149,6 +150,18 @@ def extend_graph(version: Path, nodes: list[Any], constants: list[TensorProto]) 
     replace_graph(version, model.SerializeToString())
 
 
+def claim_size(name: str, size: int, version: Path) -> None:
+    """Enlarges a file, and claims in the manifest that it was published like this."""
+    os.truncate(version / name, size)
+    files = json.loads((version / "manifest.json").read_text())["files"]
+    edit_manifest(version, files=[{**each, "size": size} if each["name"] == name else each for each in files])
+
+
+def list_many_files(version: Path) -> None:
+    files = json.loads((version / "manifest.json").read_text())["files"]
+    edit_manifest(version, files=files + [{**files[0], "name": f"{index}.png"} for index in range(10_000)])
+
+
 def takes_labels(count: int, length: int) -> Callable[[Path], None]:
     return partial(edit_manifest, labels=["x" * length] * count)
 
@@ -174,8 +187,21 @@ ATTACKS: Mapping[str, tuple[Callable[[Path], None], str]] = MappingProxyType(
         "socket-manifest": (partial(replace_by_socket, "manifest.json"), "not a regular file"),
         "folder-graph": (partial(replace_by_folder, "model.onnx"), "not a regular file"),
         "large-manifest": (partial(enlarge, "manifest.json"), "larger than"),
-        "large-graph": (partial(enlarge, "model.onnx"), "SHA-256"),
-        "large-golden": (partial(enlarge, "golden.npz"), "larger than"),
+        "large-graph": (
+            partial(enlarge, "model.onnx"),
+            "model.onnx is not the file that was published: it has 1,000,000,000 bytes",
+        ),
+        "large-golden": (
+            partial(enlarge, "golden.npz"),
+            "golden.npz is not the file that was published: it has 1,000,000,000 bytes",
+        ),
+        "large-example": (
+            partial(enlarge, "example.png"),
+            "example.png is not the file that was published: it has 1,000,000,000 bytes",
+        ),
+        "claimed-size": (partial(claim_size, "example.png", 3 * GIGABYTE), "are allowed"),
+        "claimed-golden": (partial(claim_size, "golden.npz", GIGABYTE), "SHA-256"),
+        "many-files": (list_many_files, "files: List should have at most"),
         "inflated-golden": (inflate_golden_data, "bytes are allowed"),
         "lzma-golden": (use_lzma, "compressed with method"),
         "million-golden": (name_a_million_files, "its directory is larger"),

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,17 @@ from export.repository.manifest import (
     Calibration,
     Evaluation,
     Example,
+    Features,
+    FileRecord,
+    GoldenRecord,
     InputSpec,
+    Inspect,
     Manifest,
     OutputSpec,
     Parity,
     Quantization,
     TrainingRecord,
+    Variant,
 )
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -28,7 +33,10 @@ EVALUATION = Evaluation("d", 1, 1.0, 1.0, 0.0)
 PARITY = Parity(1, 0.0, True)
 CALIBRATION = Calibration(10, 1.3, 0.02, 0.01)
 QUANTIZATION = Quantization("1", "static", 100, 0.99)
-PARTS = ("training", "evaluation", "parity", "calibration", "quantization")
+INSPECT = Inspect("inspect.onnx", ("conv",))
+FEATURES = Features("features", 8)
+PARTS = ("training", "evaluation", "parity", "calibration", "quantization", "inspect", "features")
+FILES = [FileRecord("golden.npz", 3, "cd"), FileRecord("model.onnx", 5, "abcd")]
 
 
 def documented_fields() -> set[str]:
@@ -63,14 +71,17 @@ def test_document_has_exactly_the_documented_fields(manifest: Manifest) -> None:
         parity=PARITY,
         calibration=CALIBRATION,
         quantization=QUANTIZATION,
+        inspect=INSPECT,
+        features=FEATURES,
     )
-    assert set(fields_of(full.document(1, "ab"))) == documented_fields()
+    assert set(fields_of(full.document(1, FILES))) == documented_fields()
 
 
 def test_document_adds_the_fields_of_the_publication(manifest: Manifest) -> None:
-    document = manifest.document(7, "abcd")
+    document = manifest.document(7, FILES)
     assert document["version"] == "7"
     assert document["onnx"] == {"file": "model.onnx", "sha256": "abcd", "opset": 18, "parameters": 10}
+    assert document["files"] == [asdict(each) for each in FILES]
     assert document["golden"] == {"file": "golden.npz", "tolerance": 1e-4}
     assert document["example"] is document["training"] is document["evaluation"] is document["parity"] is None
 
@@ -123,7 +134,15 @@ def test_dynamic_size_requires_maps(manifest: Manifest) -> None:
         InputSpec("x", "uint8", "NHWC", None, 8, 1, "fit")
 
 
+def test_single_class_has_the_kind_sigmoid(manifest: Manifest) -> None:
+    with pytest.raises(ManifestError, match="of a single class are always 1"):
+        replace(manifest, labels=("one",))
+    assert replace(manifest, labels=("one",), output=OutputSpec("p", "sigmoid")).output_shape() == (1,)
+
+
 def test_values_out_of_range_are_rejected() -> None:
+    with pytest.raises(ManifestError, match="neither a provider nor a precision"):
+        Variant(file="other.onnx", golden=GoldenRecord("golden.npz", 0.1))
     with pytest.raises(ManifestError, match="is invalid"):
         Calibration(10, 0.0, 0.1, 0.1)
     with pytest.raises(ManifestError, match="is invalid"):

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from export.errors import ManifestError, PublishError
-from export.repository.manifest import Example, Manifest
+from export.repository.manifest import Example, FileRecord, Manifest
 from export.repository.publish import check_writable, publish
 
 GRAPH = b"not opened here"
@@ -40,7 +40,12 @@ def test_version_contains_the_given_files(tmp_path: Path, manifest: Manifest) ->
     assert (version / "model.onnx").read_bytes() == GRAPH
     assert (version / "try.png").read_bytes() == b"a image"
     document = json.loads((version / "manifest.json").read_text())
-    assert document == json.loads(json.dumps(manifest.document(1, hashlib.sha256(GRAPH).hexdigest())))
+    files = [path for path in sorted(version.iterdir()) if path.name != "manifest.json"]
+    records = [
+        FileRecord(path.name, path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest())
+        for path in files
+    ]
+    assert document == json.loads(json.dumps(manifest.document(1, records)))
     with np.load(version / "golden.npz", allow_pickle=False) as golden:
         np.testing.assert_array_equal(golden["inputs"], INPUTS)
         np.testing.assert_array_equal(golden["outputs"], OUTPUTS)
@@ -160,7 +165,7 @@ def test_reserved_file_name_is_rejected(name: str, tmp_path: Path, manifest: Man
 
 
 def test_example_requires_a_file_and_a_label(tmp_path: Path, manifest: Manifest) -> None:
-    with pytest.raises(ManifestError, match=r"the example try\.png of the manifest is not among the files"):
+    with pytest.raises(ManifestError, match=r"the file try\.png of the manifest is not among the files"):
         put(tmp_path, replace(manifest, example=Example("try.png", "this")))
     with pytest.raises(ManifestError, match="label 'it' is not one of the model's labels"):
         put(tmp_path, replace(manifest, example=Example("try.png", "it")), **{"try": b""})

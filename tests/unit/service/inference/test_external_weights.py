@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from service.errors import NothingToServe
 from service.inference.data_plane import DataPlane
 from service.inference.registry import Registry
 from service.telemetry.metrics import ServerMetrics
+from tests.support.models.file_records import downgrade, record_files
 from tests.support.models.gray_classifier import publish_shades
 from tests.support.models.hostile_versions import edit_manifest, replace_graph
 
@@ -34,6 +34,7 @@ def digest(path: Path) -> str:
 
 
 def listed(version: Path, sha256: str, name: str = FILE) -> None:
+    record_files(version)
     onnx = json.loads((version / "manifest.json").read_text())["onnx"]
     edit_manifest(version, onnx={**onnx, "external": [{"file": name, "sha256": sha256}]})
 
@@ -71,6 +72,18 @@ def test_changed_file_is_refused(version: Path, tmp_path: Path) -> None:
         opened(tmp_path)
 
 
+@pytest.mark.parametrize("changed", [False, True])
+def test_weights_are_verified_in_format_1(version: Path, tmp_path: Path, changed: bool) -> None:
+    listed(version, digest(version / FILE))
+    downgrade(version)
+    if changed:
+        (version / FILE).write_bytes(bytes(40))
+        with pytest.raises(NothingToServe, match=r"weights\.bin is not the file that was published"):
+            opened(tmp_path)
+    else:
+        assert opened(tmp_path).resolve().name == "shades"
+
+
 def test_file_outside_the_version_cannot_be_listed(version: Path, tmp_path: Path) -> None:
     listed(version, digest(version / FILE), "../weights.bin")
     with pytest.raises(NothingToServe, match=r"onnx\.external\.0\.file: String should match pattern"):
@@ -79,7 +92,9 @@ def test_file_outside_the_version_cannot_be_listed(version: Path, tmp_path: Path
 
 def test_size_of_all_files_is_limited(version: Path, tmp_path: Path) -> None:
     listed(version, digest(version / FILE))
-    size = os.path.getsize(version / "model.onnx") + os.path.getsize(version / FILE)
+    size = sum(path.stat().st_size for path in version.iterdir() if path.name != "manifest.json")
     assert opened(tmp_path, max_model_bytes=size).resolve().name == "shades"
-    with pytest.raises(NothingToServe, match=r"weights\.bin cannot be read: it is larger than 39 bytes"):
+    with pytest.raises(
+        NothingToServe, match=f"its files have {size:,} bytes; at most {size - 1:,} are allowed"
+    ):
         opened(tmp_path, max_model_bytes=size - 1)

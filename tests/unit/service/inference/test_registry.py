@@ -16,6 +16,7 @@ from service.errors import ConfigurationError, ModelNotFound, ModelNotReady, Not
 from service.inference.data_plane import DataPlane
 from service.inference.registry import Registry
 from service.telemetry.metrics import ServerMetrics
+from tests.support.models.file_records import record_files
 from tests.support.models.gray_classifier import graph, publish_shades
 
 
@@ -28,15 +29,6 @@ def opened(models: Path, **settings: object) -> Registry:
     found = registry(models, **settings)
     found.open()
     return found
-
-
-def redigest(version: Path) -> None:
-    """Write the current digest of model.onnx to the manifest."""
-    import hashlib
-
-    document = json.loads((version / "manifest.json").read_text())
-    document["onnx"]["sha256"] = hashlib.sha256((version / "model.onnx").read_bytes()).hexdigest()
-    (version / "manifest.json").write_text(json.dumps(document))
 
 
 def test_names_and_versions_are_resolved(tmp_path: Path) -> None:
@@ -105,7 +97,7 @@ def test_broken_version_is_reported_and_the_others_are_served(
 def test_file_that_is_not_onnx_is_rejected(repository: Path) -> None:
     version = repository / "shades/1"
     (version / "model.onnx").write_bytes(b"not a graph")
-    redigest(version)
+    record_files(version)
     with pytest.raises(NothingToServe, match="is not an ONNX graph"):
         opened(repository)
 
@@ -134,7 +126,7 @@ def test_graph_with_several_inputs_is_rejected(repository: Path) -> None:
     model = onnx.load_model_from_string(graph())
     model.graph.input.append(onnx.helper.make_tensor_value_info("more", onnx.TensorProto.FLOAT, [1]))
     (repository / "shades/1/model.onnx").write_bytes(model.SerializeToString())
-    redigest(repository / "shades/1")
+    record_files(repository / "shades/1")
     with pytest.raises(NothingToServe, match="has 2 inputs; an image classifier has one"):
         opened(repository)
 
@@ -143,7 +135,7 @@ def test_graph_with_a_fixed_batch_size_is_rejected(repository: Path) -> None:
     model = onnx.load_model_from_string(graph())
     model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 4
     (repository / "shades/1/model.onnx").write_bytes(model.SerializeToString())
-    redigest(repository / "shades/1")
+    record_files(repository / "shades/1")
     with pytest.raises(NothingToServe, match=r"of shape \(4, 8, 8, 1\)"):
         opened(repository)
 
@@ -153,9 +145,11 @@ def test_model_with_wrong_golden_outputs_is_rejected(repository: Path) -> None:
     with np.load(path) as arrays:
         inputs, outputs = arrays["inputs"], arrays["outputs"]
     np.savez(path, inputs=inputs, outputs=outputs[::-1])
+    record_files(path.parent)
     with pytest.raises(NothingToServe, match="the golden outputs differ by 1"):
         opened(repository)
     np.savez(path, inputs=inputs, outputs=np.full_like(outputs, np.nan))
+    record_files(path.parent)
     with pytest.raises(NothingToServe, match="the golden outputs differ by nan"):
         opened(repository)
 

@@ -53,7 +53,8 @@ def test_missing_repository_is_a_configuration_error(tmp_path: Path) -> None:
     ("change", "sentence"),
     [
         ({"version": "2"}, "names shades version 2, but is in the folder of shades version 1"),
-        ({"format": 2}, "format: Input should be 1"),
+        ({"format": 3}, "format: Input should be 1 or 2"),
+        ({"format": 1}, "format 1 has no field 'f"),
         ({"colour": "red"}, "colour: Extra inputs are not permitted"),
         ({"labels": []}, "labels: List should have at least 1 item"),
         ({"max_batch_size": "16"}, "max_batch_size: Input should be a valid integer"),
