@@ -30,6 +30,15 @@ def add_models(group: argparse._ActionsContainer) -> None:
     )
 
 
+def add_replace_labels(group: argparse._ActionsContainer) -> None:
+    """Add --replace-labels."""
+    group.add_argument(
+        "--replace-labels",
+        action="store_true",
+        help="publish although the labels differ from those of the version before (default: refuse)",
+    )
+
+
 def add_published_model(group: argparse._ActionsContainer) -> None:
     """Add the arguments that select a published model version."""
     group.add_argument("model", metavar="MODEL", help="name of the model in the repository")

@@ -19,5 +19,5 @@ class ExitCode(IntEnum):
 
     OK = 0, "The model was published, or trained if `--train-only` was given."
     FAILED = 1, "Nothing was published. One sentence on standard error states the reason."
-    USAGE_ERROR = 2, "An argument is wrong."
+    USAGE_ERROR = 2, "An argument is wrong or missing. Nothing was published."
     INTERRUPTED = 130, "Ctrl-C interrupted the command. Nothing was published."

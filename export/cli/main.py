@@ -4,6 +4,7 @@ from __future__ import annotations
 
 # Only modules with a short import time are imported here, so that `main` handles Ctrl-C from the start.
 import argparse
+import io
 import logging
 import os
 import signal
@@ -13,8 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO
 
 from . import subcommands
-from .arguments import add_data, add_models, integer_from
+from .arguments import add_data, add_models, add_replace_labels, integer_from
 from .exit_codes import ExitCode
+from .extras import check_installed
+from .next_steps import CommandResult, next_steps
 
 if TYPE_CHECKING:
     from ..pipelines.recipes import Recipe
@@ -40,25 +43,39 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> int:
-    from ..errors import ExportError
+    from ..errors import ExportError, UsageError
     from ..pipelines.recipes import RECIPES
     from ..training.backend import BACKEND_VARIABLE
 
+    _escape_output()
     arguments = _parser(RECIPES).parse_args(argv)
-    if not vars(arguments).get("train_only"):
-        os.environ[BACKEND_VARIABLE] = "tensorflow"  # tf2onnx converts TensorFlow graphs only
+    if not (vars(arguments).get("train_only") and os.environ.get(BACKEND_VARIABLE)):
+        # tf2onnx converts TensorFlow graphs only. The backend in ~/.keras/keras.json is not used.
+        os.environ[BACKEND_VARIABLE] = "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # off by default without AVX-512; a quarter slower
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
     try:
+        check_installed()
         result = arguments.run(arguments, sys.stderr)
     except ExportError as error:
         print(f"convserve-export: {error}", file=sys.stderr)
-        return ExitCode.FAILED
-    print(result)
+        return ExitCode.USAGE_ERROR if isinstance(error, UsageError) else ExitCode.FAILED
+    if not isinstance(result, CommandResult):
+        result = CommandResult(result)
+    print(result.output, flush=True)
+    for line in next_steps(result):
+        print(line, file=sys.stderr)
     return ExitCode.OK
+
+
+def _escape_output() -> None:
+    """Escape characters that standard output and error cannot encode, such as names that are not UTF-8."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _parser(recipes: Mapping[str, Recipe]) -> argparse.ArgumentParser:
@@ -77,7 +94,7 @@ def _parser(recipes: Mapping[str, Recipe]) -> argparse.ArgumentParser:
     return parser
 
 
-def _export_network(arguments: argparse.Namespace, report: TextIO) -> Path:
+def _export_network(arguments: argparse.Namespace, report: TextIO) -> CommandResult:
     from ..pipelines.export_options import ExportOptions
     from ..pipelines.pipeline import export_network, train_only
     from ..pipelines.recipes import RECIPES
@@ -96,9 +113,15 @@ def _export_network(arguments: argparse.Namespace, report: TextIO) -> Path:
         mixed_precision=arguments.mixed_precision,
         distribute=arguments.distribute,
         random_weights=arguments.weights == "random",
+        name=arguments.name,
+        description=arguments.description,
+        replace_labels=arguments.replace_labels,
     )
-    run = train_only if arguments.train_only else export_network
-    return run(arguments.network, RECIPES[arguments.network], options, report)
+    recipe = RECIPES[arguments.network]
+    if arguments.train_only:
+        return CommandResult(train_only(arguments.network, recipe, options, report))
+    exported = export_network(arguments.network, recipe, options, report)
+    return CommandResult(exported.version, exported.checkpoints)
 
 
 def _add_network_options(command: argparse.ArgumentParser, recipe: Recipe, data: str | None) -> None:
@@ -176,7 +199,19 @@ def _add_training_options(group: argparse._ArgumentGroup, recipe: Recipe) -> Non
 
 
 def _add_output_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--name",
+        metavar="NAME",
+        help="name of the model; required unless the data set is the network's own (default: the network's)",
+    )
+    group.add_argument(
+        "--description",
+        metavar="TEXT",
+        help="description of the model in one sentence; required unless the data set is the network's own "
+        "(default: the network's)",
+    )
     add_models(group)
+    add_replace_labels(group)
     exclusive = group.add_mutually_exclusive_group()
     exclusive.add_argument(
         "--train-only",

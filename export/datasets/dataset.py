@@ -16,6 +16,8 @@ from .image_files import ImageErrors, Location, Size, decode
 # Larger sets of images are read again in every epoch.
 MAX_CACHED_BYTES: Final = 2**29
 
+HELD_OUT: Final = "held out"
+
 _CHUNK = 256
 
 Pixels = NDArray[np.uint8]
@@ -77,15 +79,34 @@ class Examples(ABC):
     def hold_out(self, fraction: float, seed: int) -> tuple[Self, Self]:
         """Split off a random fraction of the examples or, with groups, of the groups; at least one.
 
+        Of each class at least one example or group remains.
+
         Returns:
             The remaining and the held-out examples.
+
+        Raises:
+            DatasetError: each example is the only one of its class.
         """
-        units = (
-            np.arange(len(self)) if self.groups is None else np.unique(self.groups, return_inverse=True)[1]
-        )
+        groups = np.arange(len(self)) if self.groups is None else self.groups
+        units = np.unique(groups, return_inverse=True)[1]
         order = np.random.default_rng(seed).permutation(units.max() + 1)
-        held = np.isin(units, order[: max(1, round(len(order) * fraction))])
+        chosen = self._choose(units, order, max(1, round(len(order) * fraction)))
+        if not chosen:
+            raise DatasetError(f"{len(self):,} images are too few to hold some of them out; add images")
+        held = np.isin(units, chosen)
         return self.take(np.flatnonzero(~held)), self.take(np.flatnonzero(held))
+
+    def _choose(self, units: Indices, order: Indices, count: int) -> list[int]:
+        """Return the first `count` units in this order that leave an example of each of their classes."""
+        members = np.split(np.argsort(units, kind="stable"), np.cumsum(np.bincount(units))[:-1])
+        left = np.bincount(self.labels)
+        chosen: list[int] = []
+        for unit in order:
+            classes, counts = np.unique(self.labels[members[unit]], return_counts=True)
+            if len(chosen) < count and (left[classes] > counts).all():
+                left[classes] -= counts
+                chosen.append(int(unit))
+        return chosen
 
     def batches(self, size: int) -> Sequence[Indices]:
         """Return all indices in order, in batches of `size`."""
@@ -191,6 +212,9 @@ class Dataset:
         sha256: identifies its content, in hexadecimal.
         photographs: True if images may be mirrored and cropped, unlike signs and digits.
         image_errors: the images that could not be read so far.
+        published: True for the data set of that name as it was published, False for any other in its format.
+        validation: the images to validate on; None to hold out a part of the training set.
+        validation_source, test_source: the origin of these images in a word, or None.
     """
 
     name: str
@@ -200,3 +224,7 @@ class Dataset:
     sha256: str
     photographs: bool = False
     image_errors: ImageErrors | None = None
+    published: bool = False
+    validation: Examples | None = None
+    validation_source: str = HELD_OUT
+    test_source: str | None = None

@@ -76,13 +76,15 @@ def load(folder: Path, size: Size) -> Dataset:
     train, test = read_rows(root, "train"), read_rows(root, "test")
     sha256 = _digest([*train, *test])
     image_errors = ImageErrors(len(train) + len(test), str(folder))
+    published = (len(train), len(test)) == (39_209, 12_630)
     return Dataset(
-        name="GTSRB" if (len(train), len(test)) == (39_209, 12_630) else "signs in the format of GTSRB",
+        name="GTSRB" if published else "signs in the format of GTSRB",
         labels=LABELS,
         train=_examples(train, size, image_errors),
         test=_examples(test, size, image_errors),
         sha256=sha256,
         image_errors=image_errors,
+        published=published,
     )
 
 
@@ -131,7 +133,7 @@ def _test_listing(root: Path, folder: Path) -> Sequence[Path]:
 
 def _lines(location: Location, delimiter: str, columns: Sequence[str]) -> Sequence[Mapping[str, str]]:
     try:
-        text = location.read().decode()
+        text = location.read().decode("utf-8-sig")
     except (DatasetError, UnicodeDecodeError) as error:
         raise DatasetError(f"{location.name} cannot be read: {error}") from error
     reader = csv.DictReader(io.StringIO(text), delimiter=delimiter)

@@ -1,13 +1,15 @@
-"""Loads image folders: train/<label>/<image>, and test/ or val/ in the same structure.
+"""Loads image folders: train/<label>/<image>, and validation and test images in the same structure.
 
-Without test/ and val/, a part of train/ is held out. Only names are kept in memory, so the data set can be of
-any size.
+The validation images are in val/, valid/ or validation/, the test images in test/. Without test/ the
+validation images are the test set, and without both a part of train/ is held out. Only names are kept in
+memory, so the data set can be of any size.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -15,12 +17,15 @@ from typing import Final
 import numpy as np
 
 from ..errors import DatasetError
-from .dataset import Dataset, FileExamples
+from .dataset import HELD_OUT, Dataset, FileExamples
 from .image_files import ImageErrors, Location, Size
 
 _SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm"})
 
-# The fraction of train/ that is held out without test/ and val/.
+_VALIDATION_FOLDERS: Final = ("val", "valid", "validation")
+_TEST_FOLDER: Final = "test"
+
+# The fraction of train/ that is held out if there is no other test set.
 _HELD_OUT: Final = 0.1
 
 _Entry = tuple[int, str, int]  # class, name below the folder, bytes
@@ -33,67 +38,97 @@ def load(folder: Path, size: Size) -> Dataset:
     twice.
 
     Raises:
-        DatasetError: there are fewer than two classes, a class has no images, or a test class is not in
-            train/.
+        DatasetError: there are fewer than two classes, a class has no images, a name is not text, a
+            validation or test class is not in train/, or there are several folders of validation images.
     """
     if not (folder / "train").is_dir():
-        raise DatasetError(f"{folder} does not contain a folder train with one folder of images per class")
+        raise DatasetError(
+            f"{folder} does not contain a folder train with one folder of images per class; "
+            "move the folders of the classes into it"
+        )
     labels = _classes(folder / "train")
     if len(labels) < 2:
         raise DatasetError(
             f"{folder / 'train'} contains {len(labels)} classes (folders); expected at least 2"
         )
-    train = [entry for index, label in enumerate(labels) for entry in _entries(folder, "train", index, label)]
+    train = _part(folder, "train", labels)
     empty = [label for index, label in enumerate(labels) if index not in {entry[0] for entry in train}]
     if empty:
         raise DatasetError(
             f"{len(empty)} of the {len(labels)} classes in {folder / 'train'} contain no images "
             f"({', '.join(sorted(_SUFFIXES))}), such as {empty[0]}"
         )
-    test = _test(folder, labels)
-    image_errors = ImageErrors(len(train) + len(test), str(folder))
+    others = {part: _part(folder, part, labels) for part in _other_parts(folder)}
+    entries = [*train, *(entry for part in others.values() for entry in part)]
+    image_errors = ImageErrors(len(entries), str(folder))
     training = _examples(folder, train, size, image_errors)
-    if test:
-        testing = _examples(folder, test, size, image_errors)
+    examples = {part: _examples(folder, each, size, image_errors) for part, each in others.items()}
+    test_part = _TEST_FOLDER if _TEST_FOLDER in examples else next(iter(examples), None)
+    validation_part = next((part for part in examples if part != test_part), None)
+    if test_part is None:
+        training, test = training.hold_out(_HELD_OUT, seed=0)
     else:
-        training, testing = training.hold_out(_HELD_OUT, seed=0)
+        test = examples[test_part]
     return Dataset(
-        name=folder.resolve().name,
+        name=_printable(folder.resolve().name),
         labels=tuple(labels),
         train=training,
-        test=testing,
-        sha256=_digest([*train, *test]),
+        test=test,
+        sha256=_digest(entries),
         photographs=True,
         image_errors=image_errors,
+        validation=None if validation_part is None else examples[validation_part],
+        validation_source=HELD_OUT if validation_part is None else f"{validation_part}/",
+        test_source=HELD_OUT if test_part is None else f"{test_part}/",
     )
+
+
+def _other_parts(folder: Path) -> Sequence[str]:
+    """Return the names of the folders with test and validation images."""
+    validation = [name for name in _VALIDATION_FOLDERS if (folder / name).is_dir()]
+    if len(validation) > 1:
+        raise DatasetError(f"{folder} contains both {' and '.join(validation)}; keep one of them")
+    test = [_TEST_FOLDER] if (folder / _TEST_FOLDER).is_dir() else []
+    return [*test, *validation]
 
 
 def _classes(folder: Path) -> Sequence[str]:
     try:
         with os.scandir(folder) as entries:
-            return sorted(
+            labels = sorted(
                 entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")
             )
     except OSError as error:
         raise DatasetError(f"{folder} cannot be read: {error.strerror or error}") from error
-
-
-def _test(folder: Path, labels: Sequence[str]) -> list[_Entry]:
-    for part in ("test", "val"):
-        if not (folder / part).is_dir():
-            continue
-        found = _classes(folder / part)
-        unknown = sorted(set(found) - set(labels))
-        if unknown:
+    for label in labels:
+        if label != _printable(label):
             raise DatasetError(
-                f"{folder / part} contains the class {unknown[0]}, which is not in {folder / 'train'}"
+                f"{_printable(str(folder / label))} is not a label: its name is not UTF-8 or has a "
+                "control character; rename it"
             )
-        index = {label: number for number, label in enumerate(labels)}
-        entries = [entry for label in found for entry in _entries(folder, part, index[label], label)]
-        if not entries:
-            raise DatasetError(f"{folder / part} contains no images")
-        return entries
-    return []
+    return labels
+
+
+def _printable(name: str) -> str:
+    """Escape bytes that are not UTF-8, and control characters and line ends."""
+    return "".join(
+        ascii(each)[1:-1] if unicodedata.category(each) in ("Cc", "Cs", "Zl", "Zp") else each for each in name
+    )
+
+
+def _part(folder: Path, part: str, labels: Sequence[str]) -> list[_Entry]:
+    """Return the images of a part; one other than train may lack classes."""
+    found = _classes(folder / part)
+    unknown = sorted(set(found) - set(labels))
+    if unknown:
+        raise DatasetError(
+            f"{folder / part} contains the class {unknown[0]}, which is not in {folder / 'train'}"
+        )
+    index = {label: number for number, label in enumerate(labels)}
+    entries = [entry for label in found for entry in _entries(folder, part, index[label], label)]
+    if not entries and part != "train":
+        raise DatasetError(f"{folder / part} contains no images")
+    return entries
 
 
 def _entries(folder: Path, part: str, index: int, label: str) -> Iterator[_Entry]:

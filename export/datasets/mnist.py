@@ -52,6 +52,7 @@ def load(folder: Path | None) -> Dataset:
         train=_examples(train_images, train_labels, f"the training set in {source}"),
         test=_examples(test_images, test_labels, f"the test set in {source}"),
         sha256=sha256,
+        published=sha256 == _SHA256,
     )
 
 
@@ -69,9 +70,9 @@ def _find(folder: Path, name: str) -> Path:
 
 
 def _download() -> list[NDArray[np.uint8]]:
-    import keras
-
     try:
+        import keras
+
         with redirect_stdout(sys.stderr):  # Keras prints its progress
             (train_images, train_labels), (test_images, test_labels) = keras.datasets.mnist.load_data()
     except Exception as error:  # Keras raises Exception when a download fails

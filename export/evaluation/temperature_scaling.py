@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 # The probabilities of each ensemble member, [examples, classes].
 MemberProbabilities = Sequence[NDArray[np.floating[Any]]]
 
+# A temperature that is fitted on fewer images says more about them than about the network.
+MIN_EXAMPLES: Final = 200
+MIN_EXAMPLES_PER_CLASS: Final = 30
+
 # The search ends within a thousandth of the best temperature in this range.
 _MIN_TEMPERATURE: Final = 0.2
 _MAX_TEMPERATURE: Final = 5.0
@@ -26,6 +30,11 @@ _STEPS: Final = 40
 
 # Smaller than any positive probability in float32.
 _EPSILON: Final = 1e-40
+
+
+def min_examples(classes: int) -> int:
+    """Return the least number of held-out images to fit a temperature on."""
+    return max(MIN_EXAMPLES, MIN_EXAMPLES_PER_CLASS * classes)
 
 
 def fit(members: MemberProbabilities, labels: NDArray[np.int64]) -> float:

@@ -24,6 +24,8 @@ class ExportOptions:
         mixed_precision: computes in 16 bits during training.
         distribute: distributes each batch over all visible GPUs.
         random_weights: publishes the untrained network.
+        name, description: the model's; required for a data set that is not the network's own.
+        replace_labels: publishes although the labels differ from those of the version before.
     """
 
     data: Path | None
@@ -39,3 +41,6 @@ class ExportOptions:
     mixed_precision: bool = False
     distribute: bool = False
     random_weights: bool = False
+    name: str | None = None
+    description: str | None = None
+    replace_labels: bool = False

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from ..datasets import synthetic_images
 from ..datasets.dataset import Dataset, Examples
-from ..evaluation import metrics, verify
+from ..evaluation import metrics, temperature_scaling, verify
 from ..graph.convert import OPSET, OUTPUT, convert
 from ..graph.ort_session import OrtSession
 from ..graph.rewrites import rewrite
 from ..report import report_files
+from ..repository.labels_before import check_labels
 from ..repository.manifest import (
     Calibration,
     Evaluation,
@@ -32,9 +33,23 @@ from ..repository.publish import check_writable, publish
 from ..training.backend import check_backend
 from ..training.ensemble import Ensemble, build_ensemble, train_members
 from .export_options import ExportOptions
+from .model_identity import ModelIdentity, check_publishable, model_identity
 from .random_weights import EXAMPLE_FILE, publish_random_weights
 from .recipes import Recipe
-from .training_job import TrainingJob, create_training_job
+from .training_job import TrainingJob, create_training_job, load_dataset
+
+
+@dataclass(frozen=True)
+class Published:
+    """A published version.
+
+    Attributes:
+        version: its folder.
+        checkpoints: the folder of the checkpoints of its training; None if it was not trained.
+    """
+
+    version: Path
+    checkpoints: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -56,7 +71,7 @@ class VerifiedGraph:
         rewrites: the rewrites that changed it, in order.
         test: the test examples that could be read.
         probabilities: the graph's outputs for them, [examples, classes].
-        parity, evaluation, calibration: the sections of the manifest.
+        parity, evaluation, calibration: the sections of the manifest; no calibration without a temperature.
     """
 
     graph: bytes
@@ -65,29 +80,32 @@ class VerifiedGraph:
     probabilities: NDArray[np.float32]
     parity: Parity
     evaluation: Evaluation
-    calibration: Calibration
+    calibration: Calibration | None
 
 
-def export_network(name: str, recipe: Recipe, options: ExportOptions, report: TextIO) -> Path:
-    """Train, calibrate, convert, verify and publish a network as the next version of `name`.
+def export_network(name: str, recipe: Recipe, options: ExportOptions, report: TextIO) -> Published:
+    """Train, calibrate, convert, verify and publish a network as the next version of a model.
 
-    Progress is written to `report`. Nothing is published after an error or an interrupt.
-
-    Returns:
-        The folder of the new version.
+    The model has the name of the network, `name`, unless the options name another. Progress is written to
+    `report`. Nothing is published after an error or an interrupt.
 
     Raises:
-        ExportError: a step failed.
+        ExportError: a step failed, or the options do not fit the data set.
     """
     check_writable(options.models)
     if options.random_weights:
-        return publish_random_weights(name, recipe, options.models, options.classes, options.seed, report)
-    trained = _train(create_training_job(name, recipe, options, report), recipe, report)
+        return Published(publish_random_weights(name, recipe, options, report))
+    dataset = load_dataset(recipe, options)
+    identity = model_identity(name, recipe, dataset, options)
+    check_publishable(identity, recipe, dataset.labels, options)
+    job = create_training_job(name, recipe, dataset, options, report)
+    trained = _train(job, recipe, report)
     verified = _verify(trained, report)
-    example = recipe.example()
+    example = _example(recipe, trained.dataset, verified)
     golden = recipe.golden(options.seed)
-    manifest = _manifest(name, recipe, trained, verified, example)
-    return publish(
+    manifest = _manifest(identity, recipe, trained, verified, example)
+    check_labels(options.models, identity.name, dataset.labels, replace=options.replace_labels)
+    version = publish(
         options.models,
         manifest,
         verified.graph,
@@ -98,6 +116,7 @@ def export_network(name: str, recipe: Recipe, options: ExportOptions, report: Te
             **report_files.build(manifest, trained.ensemble.members, verified.probabilities, verified.test),
         },
     )
+    return Published(version, job.ensemble.folder)
 
 
 def train_only(name: str, recipe: Recipe, options: ExportOptions, report: TextIO) -> Path:
@@ -112,7 +131,7 @@ def train_only(name: str, recipe: Recipe, options: ExportOptions, report: TextIO
         ExportError: a step failed.
     """
     check_backend()
-    job = create_training_job(name, recipe, options, report)
+    job = create_training_job(name, recipe, load_dataset(recipe, options), options, report)
     train_members(job.ensemble, job.members, report)
     return job.ensemble.folder
 
@@ -146,30 +165,55 @@ def _verify(trained: TrainedNetwork, report: TextIO) -> VerifiedGraph:
     expected: NDArray[np.float32] = np.stack(parts).mean(axis=0)
     parity = verify.check_parity(expected, found)
     evaluation = verify.evaluate(found, test, dataset.name)
-    calibration = Calibration(
-        examples=ensemble.examples,
-        temperature=ensemble.temperature,
-        error_before=metrics.calibration_error(ensemble.uncalibrated_probabilities(parts), test.labels),
-        error_after=evaluation.calibration_error,
-    )
+    calibration = None
+    if ensemble.temperature is not None:
+        calibration = Calibration(
+            examples=ensemble.examples,
+            temperature=ensemble.temperature,
+            error_before=metrics.calibration_error(ensemble.uncalibrated_probabilities(parts), test.labels),
+            error_after=evaluation.calibration_error,
+        )
     print(
         f"ONNX graph of {len(graph):,} bytes, within {parity.max_abs_difference:.1e} of Keras; "
         f"{report_files.format_accuracy(evaluation)}, top-5 {evaluation.top5:.2%}, "
-        f"calibration error {evaluation.calibration_error:.2%} at temperature {ensemble.temperature:.2f} "
-        f"({calibration.error_before:.2%} before)",
+        f"calibration error {evaluation.calibration_error:.2%} {_describe_calibration(trained, calibration)}",
         file=report,
         flush=True,
     )
     return VerifiedGraph(graph, rewrites, test, found, parity, evaluation, calibration)
 
 
+def _describe_calibration(trained: TrainedNetwork, calibration: Calibration | None) -> str:
+    if calibration is not None:
+        return f"at temperature {calibration.temperature:.2f} ({calibration.error_before:.2%} before)"
+    needed = temperature_scaling.min_examples(len(trained.dataset.labels))
+    return (
+        f"without a temperature: {trained.ensemble.examples:,} validation images are too few to fit one, "
+        f"at least {needed:,} are needed"
+    )
+
+
+def _example(recipe: Recipe, dataset: Dataset, verified: VerifiedGraph) -> NDArray[np.uint8]:
+    """Return the example of the recipe or, for other classes, a test image that is classified correctly."""
+    if dataset.labels == recipe.labels:
+        return recipe.example()
+    correct = verified.probabilities.argmax(axis=1) == verified.test.labels
+    pixels, _ = verified.test.read(np.array([correct.argmax()]))  # the first image, if none is correct
+    image: NDArray[np.uint8] = pixels[0]
+    return image
+
+
 def _manifest(
-    name: str, recipe: Recipe, trained: TrainedNetwork, verified: VerifiedGraph, example: NDArray[np.uint8]
+    identity: ModelIdentity,
+    recipe: Recipe,
+    trained: TrainedNetwork,
+    verified: VerifiedGraph,
+    example: NDArray[np.uint8],
 ) -> Manifest:
     predicted = int(verify.predict_onnx(verified.graph, example[np.newaxis]).argmax())
     return Manifest(
-        name=name,
-        description=recipe.description,
+        name=identity.name,
+        description=identity.description,
         input=trained.input,
         output=OutputSpec(OUTPUT, "probabilities"),
         labels=trained.dataset.labels,

@@ -16,24 +16,22 @@ from ..report import model_card
 from ..repository.manifest import Example, Manifest, OutputSpec
 from ..repository.publish import publish
 from ..training.backend import start_tensorflow
+from .export_options import ExportOptions
+from .model_identity import ModelIdentity, check_publishable
 from .recipes import Recipe
 
 EXAMPLE_FILE: Final = "example.png"
 
 
-def publish_random_weights(
-    name: str, recipe: Recipe, models: Path, classes: int | None, seed: int, report: TextIO
-) -> Path:
-    """Build, convert, verify and publish an untrained network as the next version of `name`.
+def publish_random_weights(name: str, recipe: Recipe, options: ExportOptions, report: TextIO) -> Path:
+    """Build, convert, verify and publish an untrained network as the next version of a model.
 
     Verification uses the golden inputs, because there is no data set.
 
     Args:
-        name: the model's name.
+        name: the network's name.
         recipe: the network.
-        models: the model repository.
-        classes: the number of classes; None for that of the publication.
-        seed: determines the weights and the golden inputs.
+        options: the options; the seed determines the weights and the golden inputs.
         report: receives one line about the graph.
 
     Returns:
@@ -42,25 +40,27 @@ def publish_random_weights(
     Raises:
         ExportError: a step failed; nothing is published.
     """
+    count = options.classes or recipe.classes
+    labels = (
+        recipe.labels if len(recipe.labels) == count else tuple(f"class {index}" for index in range(count))
+    )
+    identity = ModelIdentity(options.name or name, options.description or recipe.description)
+    check_publishable(identity, recipe, labels, options)
     start_tensorflow()
     import keras
 
-    keras.utils.set_random_seed(seed)
-    count = classes or recipe.classes
+    keras.utils.set_random_seed(options.seed)
     network = recipe.build(count)
     verify.check_parameters(network, recipe.parameters(count))
     full_model = from_pixels(network, recipe.preprocessings[0])
     graph, rewrites = rewrite(convert(full_model))
-    golden, example = recipe.golden(seed), recipe.example()
+    golden, example = recipe.golden(options.seed), recipe.example()
     expected = verify.predict_keras(full_model, golden)
     parity = verify.check_parity(expected, verify.predict_onnx(graph, golden))
-    labels = (
-        recipe.labels if len(recipe.labels) == count else tuple(f"class {index}" for index in range(count))
-    )
     predicted = int(verify.predict_onnx(graph, example[np.newaxis]).argmax())
     manifest = Manifest(
-        name=name,
-        description=recipe.description,
+        name=identity.name,
+        description=identity.description,
         input=recipe.input,
         output=OutputSpec(OUTPUT, "probabilities"),
         labels=labels,
@@ -78,4 +78,4 @@ def publish_random_weights(
         EXAMPLE_FILE: synthetic_images.png(example),
         model_card.FILE: model_card.render(manifest, []).encode(),
     }
-    return publish(models, manifest, graph, golden, expected, files)
+    return publish(options.models, manifest, graph, golden, expected, files)

@@ -63,6 +63,8 @@ class Recipe:
         labels: the labels in the publication; empty if unknown.
         input: the input of the published graph.
         load: loads the data set from the folder of --data, or None, at a size.
+        dataset: the name of the data set that the model is published for under the network's name; None for
+            one that cannot be recognized.
         held_out: the fraction of the training images that is held out for validation.
         schedule: the training schedule.
         photo_schedule: the training schedule on photographs; None for `schedule`.
@@ -83,6 +85,7 @@ class Recipe:
     input: InputSpec
     load: Callable[[Path | None, Size], Dataset]
     held_out: float
+    dataset: str | None = None
     schedule: TrainingSchedule
     photo_schedule: TrainingSchedule | None = None
     preprocessings: tuple[Preprocessing, ...] = (rescaled,)
@@ -136,6 +139,7 @@ _CONVNET: Final = Recipe(
     labels=mnist.LABELS,
     input=_DIGIT_INPUT,
     load=_load_digits,
+    dataset="MNIST",
     held_out=1 / 12,
     schedule=TrainingSchedule(
         plan=TrainingPlan(
@@ -176,6 +180,7 @@ RECIPES: Final[Mapping[str, Recipe]] = {
         labels=gtsrb.LABELS,
         input=_rgb_input(signnet.SIDE),
         load=load_images,
+        dataset="GTSRB",
         held_out=0.04,
         schedule=TrainingSchedule(
             plan=TrainingPlan(

@@ -9,6 +9,7 @@ from ..datasets.dataset import Dataset, cache_in_memory
 from ..datasets.image_files import Size
 from ..errors import DatasetError
 from ..evaluation import verify
+from ..report import dataset_table
 from ..repository.manifest import InputSpec
 from ..training.backend import distribution_strategy, start_tensorflow
 from ..training.ensemble import EnsembleOptions
@@ -36,27 +37,38 @@ class TrainingJob:
     input: InputSpec
 
 
-def create_training_job(name: str, recipe: Recipe, options: ExportOptions, report: TextIO) -> TrainingJob:
-    """Load the data set and resolve the options of the training.
+def load_dataset(recipe: Recipe, options: ExportOptions) -> Dataset:
+    """Load the data set.
 
     Raises:
-        DatasetError: the data set is missing, invalid, or has another number of classes than required.
+        DatasetError: it is missing, invalid, or has another number of classes than required.
     """
     dataset = recipe.load(options.data, Size.of(recipe.input))
     _check_classes(dataset, options.classes)
+    return dataset
+
+
+def create_training_job(
+    name: str, recipe: Recipe, dataset: Dataset, options: ExportOptions, report: TextIO
+) -> TrainingJob:
+    """Divide the data set, print its classes, and resolve the options of the training.
+
+    Raises:
+        DatasetError: there are too few training images to hold some out.
+        BackendError: Keras cannot start.
+    """
     schedule = recipe.schedule
     spec = recipe.input
     if dataset.photographs and recipe.photo_schedule:
         schedule = recipe.photo_schedule
         spec = replace(recipe.input, resize="crop")
-    examples = dataset.train if options.limit is None else dataset.train.limit(options.limit)
-    training, validation = examples.hold_out(recipe.held_out, options.seed)
-    print(
-        f"{dataset.name}: {len(training):,} training images, {len(validation):,} validation images, "
-        f"{len(dataset.test):,} test images",
-        file=report,
-        flush=True,
-    )
+    training = dataset.train if options.limit is None else dataset.train.limit(options.limit)
+    if dataset.validation is None:
+        training, validation = training.hold_out(recipe.held_out, options.seed)
+    else:
+        validation = dataset.validation
+    for line in dataset_table.render(dataset, training, validation):
+        print(line, file=report, flush=True)
     start_tensorflow()
     ensemble = EnsembleOptions(
         name=name,

@@ -80,21 +80,41 @@ def read_version(models: Path, name: str, version: str | None = None) -> Publish
     """
     if version is not None:
         return _read(models / name / version)
-    for folder in _versions(models, name):
+    folders = version_folders(models, name)
+    if not folders:
+        raise PublishError(f"model {name} in {models} has no version")
+    for folder in folders:
         if _document(folder).get("quantization") is None:
             return _read(folder)
     raise PublishError(f"all versions of {name} in {models} are quantized")
 
 
-def _versions(models: Path, name: str) -> list[Path]:
-    """Return the folders of all versions, highest first."""
+def version_folders(models: Path, name: str) -> list[Path]:
+    """Return the folders of all versions of `name`, highest first.
+
+    Raises:
+        PublishError: the folder of the model cannot be read.
+    """
     try:
-        entries = [entry for entry in (models / name).iterdir() if entry.name.isdigit()]
+        entries = [
+            entry for entry in (models / name).iterdir() if entry.name.isascii() and entry.name.isdigit()
+        ]
     except OSError as error:
         raise PublishError(f"cannot read model {name} in {models}: {error.strerror}") from error
-    if not entries:
-        raise PublishError(f"model {name} in {models} has no version")
     return sorted(entries, key=lambda entry: int(entry.name), reverse=True)
+
+
+def read_labels(folder: Path) -> tuple[str, ...]:
+    """Return the labels of a version.
+
+    Raises:
+        PublishError: its manifest cannot be read.
+        ManifestError: its manifest is invalid.
+    """
+    labels = _document(folder).get("labels")
+    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+        raise ManifestError(f"{folder / MANIFEST_FILE} does not match the manifest format: labels")
+    return tuple(labels)
 
 
 def _read(folder: Path) -> PublishedVersion:

@@ -30,13 +30,25 @@ def check_backend() -> None:
 
 
 def start_tensorflow() -> None:
-    """Import TensorFlow without the messages that its C++ code writes to stderr on import."""
+    """Import Keras and TensorFlow without the messages that C++ code writes to stderr on import.
+
+    The settings in ~/.keras/keras.json are not used: the networks have channels last and compute in float32.
+
+    Raises:
+        BackendError: Keras rejects its settings.
+    """
     stderr, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(null, 2)
-        import keras
+        try:
+            import keras
+        except (ValueError, TypeError, AttributeError) as error:  # depends on the value
+            raise BackendError(f"Keras rejects the settings in ~/.keras/keras.json: {error}") from error
         import tensorflow as tf
 
+        keras.config.set_image_data_format("channels_last")
+        keras.config.set_floatx("float32")
+        keras.config.set_epsilon(1e-7)
         if keras.backend.backend() != "tensorflow":
             # TensorFlow only reads the images then, but would allocate all GPU memory.
             tf.config.set_visible_devices([], "GPU")

@@ -101,23 +101,24 @@ class EnsembleMember:
 
 @dataclass(frozen=True)
 class Ensemble:
-    """A calibrated network that averages the probabilities of its members.
+    """A network that averages the probabilities of its members, calibrated if there are enough examples.
 
     Attributes:
         network: the combined network; takes uint8 pixels.
         members: its members, calibrated as well.
-        temperature: the temperature that their logits are divided by.
-        examples: the number of held-out examples that the temperature was fitted on.
+        temperature: the temperature that their logits are divided by; None if there are too few examples to
+            fit it.
+        examples: the number of held-out examples.
     """
 
     network: keras.Model
     members: Sequence[EnsembleMember]
-    temperature: float
+    temperature: float | None
     examples: int
 
     def uncalibrated_probabilities(self, calibrated: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
         """Return the probabilities without calibration, from the calibrated ones of each member."""
-        return temperature_scaling.soften(calibrated, 1 / self.temperature)
+        return temperature_scaling.soften(calibrated, 1 / (self.temperature or 1))
 
 
 def train_members(options: EnsembleOptions, count: int, report: TextIO) -> Sequence[EnsembleMember]:
@@ -138,7 +139,7 @@ def train_members(options: EnsembleOptions, count: int, report: TextIO) -> Seque
 def build_ensemble(
     members: Sequence[EnsembleMember], validation: Examples, name: str, *, float16_weights: bool
 ) -> Ensemble:
-    """Combine the members and calibrate them on held-out examples.
+    """Combine the members and, with enough held-out examples, calibrate them.
 
     `float16_weights` rounds each weight to the nearest float16 number.
 
@@ -147,9 +148,12 @@ def build_ensemble(
     """
     predictors = [verify.keras_predictor(member.full_model) for member in members]
     probabilities, examples = verify.predict(predictors, validation)
-    temperature = temperature_scaling.fit(probabilities, examples.labels)
+    temperature = None
+    if len(examples) >= temperature_scaling.min_examples(probabilities[0].shape[1]):
+        temperature = temperature_scaling.fit(probabilities, examples.labels)
     for member in members:
-        temperature_scaling.fold(member.network, temperature)
+        if temperature is not None:
+            temperature_scaling.fold(member.network, temperature)
         if float16_weights:
             round_to_float16(member.network)
     network = average_ensemble([member.full_model for member in members], name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import mmap
 import os
@@ -48,7 +49,7 @@ class VersionFolder:
         """
         try:
             content = read_regular(self.path / "manifest.json", MAX_MANIFEST_BYTES)
-            manifest = Manifest.model_validate_json(content)
+            manifest = Manifest.model_validate_json(content.removeprefix(codecs.BOM_UTF8))
         except OSError as error:
             raise InvalidModel(f"manifest.json cannot be read: {error.strerror}") from error
         except ValidationError as error:

@@ -133,7 +133,7 @@ def _read_file(path: Path, *, again: bool = False) -> Sequence[Key]:
     """The keys in a file; a pipe, such as a shell's `<(…)`, can be read once, and would then block."""
     try:
         content = read_regular(path, MAX_FILE_BYTES) if again else path.read_bytes()
-        return read_keys(content.decode(), str(path))
+        return read_keys(content.decode("utf-8-sig"), str(path))
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise ConfigurationError(f"cannot read the API keys in {path}: {reason}") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import binascii
+import codecs
 import re
 from typing import TypeVar
 
@@ -35,7 +36,8 @@ def parse_json(
 ) -> T:
     """Parse and validate a JSON body.
 
-    A large one takes milliseconds, but holds the interpreter for at most a few at a time.
+    A large one takes milliseconds, but holds the interpreter for at most a few at a time. A byte order mark
+    before it is ignored.
 
     Args:
         hint: text to append to the error message.
@@ -45,6 +47,7 @@ def parse_json(
         PayloadTooLarge: it has more values than the limit.
         InvalidInput: it is not JSON, too deeply nested, or does not match the adapter.
     """
+    body = body.removeprefix(codecs.BOM_UTF8)  # editors and shells of Windows write it
     arrays = None
     if len(body) <= MAX_SMALL_BYTES:
         _check_small(body, limits)

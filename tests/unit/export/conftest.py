@@ -19,7 +19,9 @@ from tests.support.images.drawn_mnist import draw_digits, write_mnist
 
 ROOT = Path(__file__).resolve().parents[3]
 SEED = 3
-SMALL = ("--limit", "30", "--epochs", "2", "--batch-size", "32", "--seed", str(SEED))
+# The synthetic digits are not MNIST, the data set of the convnet.
+OWN = ("--name", "convnet", "--description", "Drawn digits.")
+SMALL = ("--limit", "30", "--epochs", "2", "--batch-size", "32", "--seed", str(SEED), *OWN)
 
 
 @dataclass(frozen=True)

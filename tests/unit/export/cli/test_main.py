@@ -6,6 +6,8 @@ import io
 import json
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,17 @@ from export.cli.main import main
 from export.datasets import mnist, synthetic_images
 from export.evaluation.verify import predict_onnx
 from export.pipelines.export_options import ExportOptions
-from export.pipelines.pipeline import export_network
+from export.pipelines.pipeline import Published, export_network
 from export.pipelines.recipes import RECIPES
-from tests.unit.export.conftest import SEED, SMALL, Command, Exported
+from tests.unit.export.conftest import (
+    OWN,
+    ROOT,
+    SEED,
+    SMALL,
+    Command,
+    Exported,
+    clean_environment,
+)
 
 
 def document(version: Path) -> Any:
@@ -46,13 +56,31 @@ def test_export_publishes_version_1_and_prints_its_path(exported: Exported) -> N
 
 def test_export_reports_its_progress_on_stderr(exported: Exported) -> None:
     lines = exported.completed.stderr.splitlines()
-    assert lines[0] == (
-        "digits in the format of MNIST: 275 training images, 25 validation images, 100 test images"
+    assert lines[0].startswith("digits in the format of MNIST: 275 training images, 25 validation images, ")
+    assert lines[0].endswith(", 100 test images, 10 classes")
+    assert lines[1].split("  ") == ["", "class", "training", "validation (held out)", "test"]
+    rows = [line.split() for line in lines[2:12]]
+    assert [row[0] for row in rows] == list("0123456789")
+    assert all(int(row[1]) + int(row[2]) == 30 and row[3] == "10" for row in rows)
+    assert lines[12].startswith("[############............] epoch 1/2  loss ")
+    assert lines[13].startswith("[########################] epoch 2/2  loss ")
+    assert lines[14].startswith("ONNX graph of ")
+    assert lines[14].endswith(
+        " without a temperature: 25 validation images are too few to fit one, at least 300 are needed"
     )
-    assert lines[1].startswith("[############............] epoch 1/2  loss ")
-    assert lines[2].startswith("[########################] epoch 2/2  loss ")
-    assert lines[3].startswith("ONNX graph of ")
-    assert len(lines) == 4
+    assert len(lines) == 17
+
+
+def test_last_lines_tell_how_to_serve_and_where_checkpoints_are(exported: Exported) -> None:
+    """The command that serves is tried in the tests of the import."""
+    *_, ask, checkpoints = exported.completed.stderr.splitlines()
+    version = exported.models / "convnet" / "1"
+    assert ask == (
+        f"serve it: convserve serve --models {exported.models}; ask it in another terminal: curl "
+        f"--data-binary @{version / 'example.png'} -H 'Content-Type: image/png' http://127.0.0.1:8000/models/convnet/classify"
+    )
+    folder = checkpoints.removeprefix("checkpoints: ").removesuffix(" (--resume continues from them)")
+    assert [path.name for path in Path(folder).iterdir()] == ["member-1.npz"]
 
 
 def test_manifest_matches_the_training_and_the_graph(exported: Exported, digits: Path) -> None:
@@ -113,8 +141,10 @@ def test_second_export_publishes_the_next_version_with_the_same_graph(
         seed=SEED,
         limit=30,
         checkpoints=tmp_path / "checkpoints",
+        name="convnet",
+        description="Drawn digits.",
     )
-    version = export_network("convnet", RECIPES["convnet"], options, io.StringIO())
+    version = export_network("convnet", RECIPES["convnet"], options, io.StringIO()).version
     assert version == models / "convnet" / "2"
     first, second = document(models / "convnet" / "1"), document(version)
     assert second["version"] == "2"
@@ -126,11 +156,11 @@ def test_interrupted_training_publishes_nothing(start: Command, digits: Path, tm
     process = start(
         "convnet",
         *("--data", digits, "--models", tmp_path / "models", "--checkpoints", tmp_path / "checkpoints"),
-        *("--epochs", "100000"),
+        *("--epochs", "100000", *OWN),
     )
     assert process.stderr is not None
-    lines = [process.stderr.readline() for _ in range(2)]
-    assert "epoch 1/100000" in lines[1], lines
+    lines = [process.stderr.readline() for _ in range(13)]
+    assert "epoch 1/100000" in lines[12], lines
     process.send_signal(signal.SIGINT)
     stdout, rest = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -144,7 +174,7 @@ def test_interrupted_training_publishes_nothing(start: Command, digits: Path, tm
 def test_resumed_training_gives_the_same_graph(
     start: Command, digits: Path, exported: Exported, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The training resumes in another process."""
+    """The training begins in another process, with other settings of Keras, which have no effect."""
     models = tmp_path / "models"
     command = (
         "convnet",
@@ -156,10 +186,17 @@ def test_resumed_training_gives_the_same_graph(
         tmp_path / "checkpoints",
         *SMALL,
     )
-    process = start(*command)
+    settings = {
+        "image_data_format": "channels_first",
+        "floatx": "float16",
+        "epsilon": 0.1,
+        "backend": "torch",
+    }
+    (tmp_path / "keras.json").write_text(json.dumps(settings))
+    process = start(*command, KERAS_HOME=str(tmp_path))
     assert process.stderr is not None
-    lines = [process.stderr.readline() for _ in range(2)]
-    assert "epoch 1/2" in lines[1], lines
+    lines = [process.stderr.readline() for _ in range(13)]
+    assert "epoch 1/2" in lines[12], lines
     process.kill()
     process.communicate()
     assert process.returncode == -signal.SIGKILL
@@ -220,6 +257,16 @@ class TestErrorMessages:
         assert sentence.startswith(f"{tmp_path / 'data'} contains neither train-images-idx3-ubyte.gz nor ")
         assert list((tmp_path / "models").iterdir()) == []
 
+    def test_data_set_of_others_needs_a_name(
+        self, digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        command = ["convnet", "--data", str(digits), "--models", str(tmp_path)]
+        assert main(command) == 2
+        assert capsys.readouterr().err == (
+            "convserve-export: digits in the format of MNIST is not MNIST, the data set of convnet; give the "
+            "model --name and --description\n"
+        )
+
     def test_data_variable_is_the_default_of_the_option(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -246,6 +293,51 @@ class TestErrorMessages:
         (tmp_path / "models").write_bytes(b"")
         sentence = self.error(capsys, "convnet", "--data", digits, "--models", tmp_path / "models")
         assert sentence == f"cannot write the model repository {tmp_path / 'models'}: File exists"
+
+    def test_settings_of_keras_that_it_rejects_are_named(
+        self, start: Command, digits: Path, tmp_path: Path
+    ) -> None:
+        (tmp_path / "keras.json").write_text('{"floatx": "float8"}')
+        process = start(
+            "convnet", "--data", digits, "--models", tmp_path / "models", *SMALL, KERAS_HOME=str(tmp_path)
+        )
+        stdout, stderr = process.communicate()
+        assert (process.returncode, stdout) == (1, "")
+        assert stderr.splitlines()[-1].startswith(
+            "convserve-export: Keras rejects the settings in ~/.keras/keras.json: Invalid `floatx` config"
+        )
+
+
+def test_missing_libraries_are_named_before_any_work(tmp_path: Path) -> None:
+    """Runs an interpreter that finds only the libraries that serving needs."""
+    libraries = tmp_path / "libraries"
+    libraries.mkdir()
+    for name in ("numpy", "numpy.libs", "PIL", "pillow.libs"):
+        for source in Path(np.__file__).parents[1].glob(name):
+            (libraries / name).symlink_to(source)
+    completed = subprocess.run(
+        [
+            sys.executable,
+            "-S",
+            "-m",
+            "export",
+            "convnet",
+            "--data",
+            tmp_path,
+            "--models",
+            tmp_path / "models",
+        ],
+        cwd=ROOT,
+        env=clean_environment(PYTHONPATH=str(libraries)),
+        capture_output=True,
+        text=True,
+    )
+    assert completed.returncode == 1
+    assert completed.stderr == (
+        "convserve-export: this command needs convserve[export], which is not installed (no keras, "
+        "matplotlib, onnx, tensorflow, tf2onnx); run pip install 'convserve[export]'\n"
+    )
+    assert not (tmp_path / "models").exists()
 
 
 @pytest.mark.parametrize(
@@ -312,9 +404,9 @@ def test_command_help_describes_and_groups_every_option(
 def test_columns_is_an_alias_of_members(flag: str, monkeypatch: pytest.MonkeyPatch) -> None:
     found: list[int | None] = []
 
-    def export_network(name: str, recipe: object, options: ExportOptions, report: object) -> Path:
+    def export_network(name: str, recipe: object, options: ExportOptions, report: object) -> Published:
         found.append(options.members)
-        return Path(name)
+        return Published(Path(name))
 
     monkeypatch.setattr("export.pipelines.pipeline.export_network", export_network)
     monkeypatch.setenv("KERAS_BACKEND", "tensorflow")

@@ -39,6 +39,15 @@ def test_hold_out_takes_at_least_one_example() -> None:
     assert len(EXAMPLES.hold_out(0.01, seed=0)[1]) == 1
 
 
+def test_hold_out_leaves_an_example_of_each_class() -> None:
+    for seed in range(20):
+        rest, held = EXAMPLES.hold_out(0.9, seed)
+        assert set(rest.labels) == {0, 1, 2}
+        assert len(held) == 5
+    with pytest.raises(DatasetError, match="3 images are too few to hold some of them out"):
+        EXAMPLES.take(np.array([0, 1, 3])).hold_out(0.5, seed=0)
+
+
 def test_hold_out_keeps_groups_together() -> None:
     films = np.array([7, 7, 7, 3, 3, 5, 5, 5])
     rest, held = InMemoryExamples(EXAMPLES.images, LABELS, films).hold_out(0.3, seed=1)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -42,13 +44,55 @@ def test_each_folder_of_train_is_a_class(signs: Path) -> None:
     assert kept.tolist() == [0, 35]
 
 
-def test_test_set_comes_from_test_or_val_or_is_held_out(signs: Path) -> None:
-    (signs / "test").rename(signs / "val")
-    assert len(image_folder.load(signs, SIZE).test) == 9
-    (signs / "val").rename(signs / "elsewhere")
+def test_test_set_is_held_out_without_other_folders(signs: Path) -> None:
+    (signs / "test").rename(signs / "elsewhere")
     dataset = image_folder.load(signs, SIZE)
     assert (len(dataset.train), len(dataset.test)) == (32, 4)
     assert dataset.test.labels.tolist() == image_folder.load(signs, SIZE).test.labels.tolist()
+    assert (dataset.validation, dataset.test_source, dataset.validation_source) == (
+        None,
+        "held out",
+        "held out",
+    )
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "validation"])
+def test_validation_folder_is_the_test_set_only_without_another(signs: Path, name: str) -> None:
+    (signs / "test").rename(signs / name)
+    dataset = image_folder.load(signs, SIZE)
+    assert (len(dataset.train), len(dataset.test)) == (36, 9)
+    assert (dataset.validation, dataset.test_source) == (None, f"{name}/")
+
+    shutil.copytree(signs / name, signs / "test")
+    (signs / "test" / "stop" / "000.png").unlink()
+    dataset = image_folder.load(signs, SIZE)
+    assert dataset.validation is not None
+    assert (len(dataset.train), len(dataset.validation), len(dataset.test)) == (36, 9, 8)
+    assert (dataset.validation_source, dataset.test_source) == (f"{name}/", "test/")
+
+
+def test_two_validation_folders_are_rejected(signs: Path) -> None:
+    for name in ("val", "validation"):
+        shutil.copytree(signs / "test", signs / name)
+    assert rejected(signs) == f"{signs} contains both val and validation; keep one of them"
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"), [(b"caf\xe9", r"caf\udce9"), (b"two\nlines", r"two\nlines"), (b"\x1b[2J", r"\x1b[2J")]
+)
+def test_folder_name_that_is_no_label_is_rejected(signs: Path, name: bytes, shown: str) -> None:
+    (signs / "train" / "stop").rename(signs / "train" / os.fsdecode(name))
+    assert rejected(signs) == (
+        f"{signs / 'train'}/{shown} is not a label: its name is not UTF-8 or has a control character; "
+        "rename it"
+    )
+
+
+def test_name_of_the_data_set_is_always_text(signs: Path, tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    (signs / "train").rename(folder / "train")
+    assert image_folder.load(folder, SIZE).name == r"caf\udce9"
 
 
 def test_digest_covers_names(signs: Path) -> None:
@@ -60,7 +104,8 @@ def test_digest_covers_names(signs: Path) -> None:
 
 def test_invalid_folder_is_rejected(signs: Path, tmp_path: Path) -> None:
     assert rejected(tmp_path / "nowhere").endswith(
-        "does not contain a folder train with one folder of images per class"
+        "does not contain a folder train with one folder of images per class; "
+        "move the folders of the classes into it"
     )
     empty = signs / "train" / "yield"
     empty.mkdir()

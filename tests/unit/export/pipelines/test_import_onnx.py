@@ -245,6 +245,11 @@ def test_unsuitable_labels_are_rejected(
     assert words in capsys.readouterr().err
 
 
+def test_byte_order_mark_of_the_labels_is_ignored(run_import: Callable[..., int], tmp_path: Path) -> None:
+    assert run_import(classifier(), labels="\ufeff" + "\n".join(LABELS)) == 0
+    assert read_version(tmp_path / "models", "my-model").manifest.labels == LABELS
+
+
 def test_missing_files_are_rejected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["import", str(tmp_path / "no.onnx"), "--labels", str(tmp_path / "no.txt")]
     assert main([*arguments, "--models", str(tmp_path / "models")]) == 1

@@ -56,6 +56,7 @@ def test_network_trained_with_jax_is_published_with_tensorflow(
     models, checkpoints = tmp_path / "models", tmp_path / "checkpoints"
     command = ["signnet", "--data", tmp_path / "data", "--models", models, "--checkpoints", checkpoints]
     command += ["--members", "1", "--epochs", "2", "--batch-size", "10"]
+    named = ["--name", "signs", "--description", "Drawn signs."]
     process = start(*command, "--train-only", "--distribute", KERAS_BACKEND="jax")
     stdout, stderr = process.communicate()
     assert (process.returncode, stdout) == (0, f"{checkpoints}\n"), stderr
@@ -63,9 +64,9 @@ def test_network_trained_with_jax_is_published_with_tensorflow(
     assert "epoch 2/2" in stderr
     assert not models.exists()
 
-    assert main([*map(str, command), "--resume"]) == 0
+    assert main([*map(str, command), "--resume", *named]) == 0
     assert "epoch" not in capsys.readouterr().err
-    version = models / "signnet" / "1"
+    version = models / "signs" / "1"
     manifest = json.loads((version / "manifest.json").read_text())
     trainer = manifest["training"]["trainer"]
     assert trainer.startswith(f"jax {importlib.metadata.version('jax')} on ")
@@ -94,6 +95,7 @@ def test_unusable_backend_is_rejected(
 ) -> None:
     """Independent of the installation of PyTorch."""
     monkeypatch.setenv("KERAS_BACKEND", backend)
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == backend else find(name))
     assert main(["convnet", "--train-only"]) == 1
     assert capsys.readouterr() == ("", f"convserve-export: {sentence}\n")

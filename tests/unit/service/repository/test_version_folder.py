@@ -93,6 +93,13 @@ def test_manifest_that_is_not_json_is_rejected(repository: Path) -> None:
         only(repository).manifest()
 
 
+def test_byte_order_mark_of_a_manifest_is_ignored(repository: Path) -> None:
+    before = only(repository).manifest()
+    path = repository / "shades/1/manifest.json"
+    path.write_text(path.read_text(), encoding="utf-8-sig")
+    assert only(repository).manifest() == before
+
+
 def test_graph_is_verified_by_its_digest(repository: Path) -> None:
     folder = only(repository)
     manifest = folder.manifest()

@@ -75,6 +75,14 @@ def test_changed_file_is_reloaded(tmp_path: Path) -> None:
     assert store.find(NEW.encode()) is not None
 
 
+def test_byte_order_mark_of_a_file_is_ignored(tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text(f"mobile infer {OLD}\n", encoding="utf-8-sig")
+    found = ApiKeyStore("", file).find(OLD.encode())
+    assert found is not None
+    assert found.name == "mobile"
+
+
 @pytest.mark.parametrize("content", [b"mobile everything\n", b"\xff\xfe", b""])
 def test_invalid_file_keeps_the_previous_keys(
     tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture

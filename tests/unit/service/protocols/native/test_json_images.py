@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import codecs
 import json
 
 import pytest
@@ -29,6 +30,12 @@ def test_base64_round_trips(data: bytes) -> None:
         EncodedImage(data, "a.png"),
         EncodedImage(data),
     ]
+
+
+@pytest.mark.parametrize("size", [3, 100_000])
+def test_byte_order_mark_is_ignored(size: int) -> None:
+    document = body({"b64": base64.b64encode(bytes(size)).decode()})
+    assert read_json_images(codecs.BOM_UTF8 + document, JSON_LIMITS) == [EncodedImage(bytes(size))]
 
 
 @pytest.mark.parametrize("text", ["!!!!", "AAAAA", "ÄÖ"])
