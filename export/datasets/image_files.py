@@ -33,14 +33,13 @@ class Size:
 
     Attributes:
         height, width, channels: the shape of the result; channels is 1 or 3.
-        resize: "crop" keeps the aspect ratio and the centre; "fit" and "stretch" ignore the aspect ratio
-            here.
+        resize: "crop" keeps the aspect ratio and the centre; the other rules ignore the aspect ratio here.
     """
 
     height: int
     width: int
     channels: int
-    resize: Literal["fit", "stretch", "crop"]
+    resize: Literal["fit", "stretch", "crop", "ink"]
 
     @classmethod
     def of(cls, spec: InputSpec) -> Self:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +21,15 @@ BATCH_SIZE: Final = 100
 
 _LOG_FATAL_ONLY: Final = 4
 _MAX_MESSAGE: Final = 300
+_NEWLINE: Final = "\n"
+
+# How ONNX Runtime begins its messages: a code, then perhaps a file, a line and the signature of a function.
+_CODE: Final = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
+_SOURCE: Final = re.compile(r"^\S+:\d+ [^\n]*?\)(?: const)? (?=\S)")
+_IR_VERSION: Final = re.compile(r"model IR version: (\d+), max supported IR version: (\d+)")
+_OPSET: Final = re.compile(
+    r"Opset (\d+) is under development .*support for domain (\S+) is till opset (\d+)", re.DOTALL
+)
 
 
 @dataclass(frozen=True)
@@ -51,6 +61,10 @@ class OrtSession:
     """
 
     def __init__(self, graph: bytes, *, threads: int = 0, profile_prefix: Path | None = None) -> None:
+        try:
+            check_self_contained(onnx.load_from_string(graph))
+        except DecodeError as error:
+            raise ConversionError("the graph is not an ONNX file") from error
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = _LOG_FATAL_ONLY
@@ -60,13 +74,9 @@ class OrtSession:
         # Otherwise bytes that begin in a certain way are read in another format, whose files are not checked.
         options.add_session_config_entry("session.load_model_format", "ONNX")
         try:
-            check_self_contained(onnx.load_from_string(graph))
-        except DecodeError as error:
-            raise ConversionError("the graph is not an ONNX file") from error
-        try:
             self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's exceptions share no other base class
-            raise ConversionError(f"ONNX Runtime cannot load the graph: {_first_line(error)}") from error
+            raise ConversionError(_too_new(str(error)) or _sentence("load", error)) from error
         self.input = _single(self._session.get_inputs(), "input")
         self.output = _single(self._session.get_outputs(), "output")
 
@@ -85,7 +95,7 @@ class OrtSession:
         try:
             outputs: NDArray[np.float32] = self._session.run([self.output.name], {self.input.name: inputs})[0]
         except Exception as error:
-            raise ConversionError(f"ONNX Runtime cannot run the graph: {_first_line(error)}") from error
+            raise ConversionError(_sentence("run", error)) from error
         return outputs
 
     def run_batches(self, inputs: NDArray[Any], batch_size: int = BATCH_SIZE) -> NDArray[np.float32]:
@@ -102,8 +112,28 @@ class OrtSession:
         return Path(self._session.end_profiling())
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n", 1)[0][:_MAX_MESSAGE]
+def _sentence(verb: str, error: Exception) -> str:
+    """Return the first line of an error of ONNX Runtime, without its code and its place in the source."""
+    text = _SOURCE.sub("", _CODE.sub("", str(error).strip()))
+    return f"ONNX Runtime cannot {verb} the graph: {text.partition(_NEWLINE)[0][:_MAX_MESSAGE]}"
+
+
+def _too_new(text: str) -> str | None:
+    """Return one sentence if ONNX Runtime refuses the version of a graph."""
+    runtime = f"ONNX Runtime {onnxruntime.__version__}"
+    if match := _IR_VERSION.search(text):
+        found, supported = match.groups()
+        return (
+            f"the graph has IR version {found}, but {runtime} supports at most {supported}; "
+            "save it with an older version of the onnx package"
+        )
+    if match := _OPSET.search(text):
+        found, domain, supported = match.groups()
+        return (
+            f"the graph has opset {found} of the domain {domain}, but {runtime} supports at most "
+            f"{supported}; export it with opset {supported}"
+        )
+    return None
 
 
 def _single(nodes: list[Any], kind: str) -> TensorSpec:

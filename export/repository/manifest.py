@@ -71,6 +71,19 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
+def check_name(name: str) -> None:
+    """Check the name of a model.
+
+    Raises:
+        ManifestError: it is not valid.
+    """
+    if not _NAME.fullmatch(name):
+        raise ManifestError(
+            f"{name!r} is not a valid model name: expected at most 64 letters, digits, '.', '_' and '-', "
+            "starting with a letter or digit"
+        )
+
+
 @dataclass(frozen=True)
 class Example:
     """The example image and the label that the model predicts for it."""
@@ -126,11 +139,7 @@ class Manifest:
     features: Features | None = None
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name):
-            raise ManifestError(
-                f"{self.name!r} is not a valid model name: expected at most 64 letters, digits, '.', '_' and "
-                "'-', starting with a letter or digit"
-            )
+        check_name(self.name)
         if not self.labels:
             raise ManifestError(f"model {self.name} has no labels; expected one per class")
         if len(self.labels) == 1 and self.output.kind in ("logits", "probabilities"):

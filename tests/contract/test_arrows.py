@@ -56,6 +56,7 @@ LAYERS = {
         "evaluation",
         "training",
         "report",
+        "importing",
         "pipelines",
         "cli",
         "__main__",

@@ -1,0 +1,1 @@
+"""Networks from other sources: reading a graph, fitting it to the server, comparing and publishing it."""
