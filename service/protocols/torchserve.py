@@ -81,5 +81,8 @@ class TorchServe:
             model, images, top_k=TOP_K, deadline=context.deadline, account=context.account
         )
         context.timings = classification.timings
-        content = {each.label: each.probability for each in classification.ranked[0]}
+        # Best first: of several classes with the same label, the most probable one counts.
+        content: dict[str, float] = {}
+        for each in classification.ranked[0]:
+            content.setdefault(each.label, each.probability)
         return EncodedResponse(to_json(content, inf_nan_mode="null"), JSON_CONTENT_TYPE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -189,5 +190,8 @@ class ServerMetrics:
         self, name: str, version: str, labels: Sequence[str], predicted: Sequence[int]
     ) -> None:
         """Record for how many images of its test set a version predicted each label."""
+        counts: dict[str, int] = defaultdict(int)
         for label, count in zip(labels, predicted, strict=True):
+            counts[label] += count  # several classes can have the same label
+        for label, count in counts.items():
             self._expected.labels(name, version, label).set(count / sum(predicted))

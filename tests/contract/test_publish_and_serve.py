@@ -108,10 +108,10 @@ def post(client: TestClient, pixels: NDArray[np.uint8]) -> list[dict[str, Any]]:
     return ranked
 
 
-@pytest.mark.parametrize("kind", ["probabilities", "logits"])
+@pytest.mark.parametrize("kind", ["probabilities", "logits", "sigmoid"])
 @pytest.mark.parametrize("spec", list(inputs()), ids=describe)
 def test_server_outputs_match_numpy(
-    tmp_path: Path, spec: InputSpec, kind: Literal["probabilities", "logits"]
+    tmp_path: Path, spec: InputSpec, kind: Literal["probabilities", "logits", "sigmoid"]
 ) -> None:
     model = Linear(spec, kind)
     model.publish(tmp_path)

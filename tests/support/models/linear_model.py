@@ -22,7 +22,7 @@ class Linear:
     """The classifier as an ONNX graph and in numpy."""
 
     input: InputSpec
-    kind: Literal["probabilities", "logits"]
+    kind: Literal["probabilities", "logits", "sigmoid"]
 
     @property
     def matrix(self) -> NDArray[np.float32]:
@@ -38,10 +38,12 @@ class Linear:
             helper.make_node("Flatten", ["floats"], ["rows"]),
             helper.make_node("MatMul", ["rows", "matrix"], ["logits"]),
             helper.make_node("Softmax", ["logits"], ["probabilities"]),
+            helper.make_node("Sigmoid", ["logits"], ["sigmoid"]),
         ]
+        last = {"logits": [], "probabilities": nodes[3:4], "sigmoid": nodes[4:]}[self.kind]
         model = helper.make_model(
             helper.make_graph(
-                nodes if self.kind == "probabilities" else nodes[:-1],
+                [*nodes[:3], *last],
                 "linear",
                 [helper.make_tensor_value_info("pixels", dtype, ["batch", *self.input.shape()])],
                 [helper.make_tensor_value_info(self.kind, TensorProto.FLOAT, ["batch", len(LABELS)])],
@@ -55,6 +57,8 @@ class Linear:
     def scores(self, inputs: NDArray[Any]) -> NDArray[np.float64]:
         """Return the outputs for inputs of the graph, in numpy."""
         logits = inputs.reshape(len(inputs), -1).astype(np.float64) @ self.matrix
+        if self.kind == "sigmoid":
+            return np.asarray(1 / (1 + np.exp(-logits)))
         return logits if self.kind == "logits" else softmax(logits)
 
     def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -65,7 +69,7 @@ class Linear:
         values /= self.input.std or 1
         inputs = values if self.input.layout == "NHWC" else values.transpose(2, 0, 1)
         scores = self.scores(inputs[np.newaxis])[0]
-        return scores if self.kind == "probabilities" else softmax(scores)
+        return softmax(scores) if self.kind == "logits" else scores
 
     def publish(self, models: Path) -> None:
         manifest = Manifest(
