@@ -89,7 +89,7 @@ class DecodePool:
         header = inspect(decoder, image)
         if header.pixels > INLINE_PIXELS or header.parts > INLINE_PARTS:
             return None
-        return decoder.decode(decoder.open(image.data, header))
+        return decoder.read(image.data, header)
 
     def _decode_inline(self, batch: DecodedBatch) -> bool:
         """Decode all images in the event loop; returns False and decodes none if they are too large."""

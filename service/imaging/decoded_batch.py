@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import InvalidImage, PayloadTooLarge
 from .decoder import Decoder
-from .image_header import ImageHeader
+from .headers.image_header import ImageHeader
 
 # A job decodes one image, or as many small ones as have this many pixels and bytes.
 JOB_PIXELS = 1 << 18
@@ -127,7 +127,7 @@ class DecodedBatch:
             if header is None:
                 continue
             try:
-                row = self.decoder.decode(self.decoder.open(self.images[index].data, header))
+                row = self.decoder.read(self.images[index].data, header)
             except InvalidImage as error:
                 self._errors[index] = error
             else:

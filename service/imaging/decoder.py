@@ -28,10 +28,11 @@ from ..errors import InvalidImage, PayloadTooLarge
 from ..repository.manifest import InputSpec
 from .decompression_guards import LimitedSource, recognise
 from .flatten import PART_PIXEL_BYTES, PART_PIXELS, flatten, flatten_and_resize, load, part_size
-from .image_header import ImageHeader, read_header
+from .headers.image_header import ImageHeader, read_header
 from .orientation import ORIENTATION_KEYS, read_orientation
+from .plain_png import PlainPng
 from .polarity import Pixels, is_light, padded
-from .resize import as_pixels, draft, draft_scale, resize, resize_plan
+from .resize import as_array, as_pixels, draft, draft_scale, resize, resize_plan
 
 # Limits of reads for the header of a file, and for the rest of it if the file is large.
 HEADER_READS = 5_000
@@ -129,6 +130,18 @@ class Decoder:
         channelwise = (-1,) if spec.layout == "NHWC" else (-1, 1, 1)
         self._mean = None if spec.mean is None else np.array(spec.mean, np.float32).reshape(channelwise)
         self._std = None if spec.std is None else np.array(spec.std, np.float32).reshape(channelwise)
+        self._plain = self._plain_png()
+
+    def _plain_png(self) -> tuple[PlainPng, ImageHeader] | None:
+        """The PNGs that need no conversion, with the header of each of them; None if there are none."""
+        spec = self._spec
+        if spec.height is None or spec.width is None:
+            return None
+        plain = PlainPng(spec.width, spec.height, spec.channels)
+        try:
+            return plain, self._read_header(plain.head)
+        except (InvalidImage, PayloadTooLarge):
+            return None
 
     def empty(self, count: int) -> Pixels | NDArray[np.float32]:
         """An uninitialised array for `count` decoded images; the size of `spec` must not be dynamic."""
@@ -141,6 +154,11 @@ class Decoder:
             InvalidImage: the format is unknown, the header is damaged, or the image is too large.
             PayloadTooLarge: decoding it needs too much memory.
         """
+        if self._plain is not None and self._plain[0].matches(data):
+            return self._plain[1]
+        return self._read_header(data)
+
+    def _read_header(self, data: bytes) -> ImageHeader:
         image_format = recognise(data)
         try:
             header = read_header(image_format, data, self._max_pixels)
@@ -181,6 +199,14 @@ class Decoder:
         spec = self._spec
         area = pixels if spec.height is None or spec.width is None else spec.height * spec.width
         return area * (spec.channels * ROW_SAMPLE_BYTES + PIXEL_BYTES)
+
+    def read(self, data: bytes, header: ImageHeader) -> Pixels | NDArray[np.float32]:
+        """Open and decode an image whose header `inspect` has returned; raises as these do."""
+        if self._plain is not None and header is self._plain[1]:
+            rows = self._plain[0].unpack(data)
+            if rows is not None:
+                return self._as_input(as_array(rows, (header.width, header.height), self._spec.channels))
+        return self.decode(self.open(data, header))
 
     def open(self, data: bytes, header: ImageHeader | None = None) -> OpenedImage:
         """Read only the header, which `inspect` may have returned.
@@ -240,8 +266,13 @@ class Decoder:
         pixels = as_pixels(plain)
         if spec.height is not None and spec.width is not None and plain.size != (spec.width, spec.height):
             pixels = padded(pixels, spec.height, spec.width)
+        return self._as_input(pixels)
+
+    def _as_input(self, pixels: Pixels) -> Pixels | NDArray[np.float32]:
+        """Pixels `(height, width, channels)` in the polarity, layout and type of the input."""
+        spec = self._spec
         if spec.polarity and is_light(pixels) == (spec.polarity == "light-on-dark"):
-            pixels = 255 - pixels
+            pixels = ~pixels
         if spec.layout == "NCHW":
             pixels = np.ascontiguousarray(pixels.transpose(2, 0, 1))
         return pixels if spec.dtype == "uint8" else self._normalised(pixels)

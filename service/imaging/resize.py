@@ -111,5 +111,10 @@ def _centre_box(size: tuple[int, int], target: tuple[int, int]) -> tuple[float, 
 
 def as_pixels(image: Image.Image) -> Pixels:
     """The pixels `(height, width, channels)` of an image of mode L or RGB."""
-    channels = len(image.getbands())
-    return np.frombuffer(image.tobytes(), np.uint8).reshape(image.height, image.width, channels)
+    return as_array(image.tobytes(), image.size, len(image.getbands()))
+
+
+def as_array(rows: bytes, size: tuple[int, int], channels: int) -> Pixels:
+    """The array `(height, width, channels)` of pixels that are stored row by row."""
+    width, height = size
+    return np.frombuffer(rows, np.uint8).reshape(height, width, channels)

@@ -70,7 +70,13 @@ ALLOWED_SIBLINGS = {"grpc": {"open_inference"}}
 # Libraries that only these modules may import.
 ONLY_IMPORTERS = {
     "onnxruntime": {"engine.cuda_graphs", "engine.session"},
-    "PIL": {"imaging.decoder", "imaging.flatten", "imaging.resize", "loadgen.workload.images"},
+    "PIL": {
+        "imaging.decoder",
+        "imaging.flatten",
+        "imaging.plain_png",
+        "imaging.resize",
+        "loadgen.workload.images",
+    },
     "uvicorn": {"http.connection_pool", "http.protocol", "server.server"},
     "grpc": {
         "protocols.grpc.auth_interceptor",

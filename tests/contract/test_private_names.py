@@ -29,6 +29,8 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.utils import floatToGoString
 from uvicorn.server import ServerState
 
+from service.imaging.plain_png import PlainPng
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 # Packages with subclasses of a uvicorn class.
@@ -217,6 +219,14 @@ def test_pillow_decoder_of_a_webp_returns_the_pixels_of_a_frame(mode: str, raw: 
         assert image.rawmode == raw
         pixels, _ = image._decoder.get_next()
         assert len(pixels) == 4 * 3 * 4
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pillow_codec_unpacks_a_plain_png(channels: int) -> None:
+    pixels = np.arange(4 * 3 * channels, dtype=np.uint8).reshape(3, 4, channels)
+    file = io.BytesIO()
+    Image.fromarray(pixels[..., 0] if channels == 1 else pixels).save(file, "PNG")
+    assert PlainPng(4, 3, channels).unpack(file.getvalue()) == pixels.tobytes()
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from service.errors import DeadlineExceeded, InvalidImage, PayloadTooLarge
 from service.imaging.decode_pool import INLINE_BYTES, DecodePool, EncodedImage
 from service.imaging.decoded_batch import INSPECTION_SECONDS
 from service.imaging.decoder import Decoder
-from service.imaging.image_header import ImageHeader
+from service.imaging.headers.image_header import ImageHeader
 from service.repository.manifest import InputSpec
 from tests.support.images.image_cases import encode
 from tests.support.manual_clock import ManualClockLoop

@@ -20,7 +20,7 @@ from service.config.settings import Settings
 from service.errors import InvalidImage
 from service.imaging.decode_pool import INLINE_BYTES, DecodePool, EncodedImage
 from service.imaging.decoder import Decoder
-from service.imaging.image_header import ImageHeader
+from service.imaging.headers.image_header import ImageHeader
 from service.inference.classifier import Classifier, Inference
 from service.inference.data_plane import DataPlane
 from service.inference.model import LoadedModel

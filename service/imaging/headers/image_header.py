@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
-from .decompression_guards import check_runs, check_size
+from ..decompression_guards import check_runs, check_size
 from .jpeg_header import read_jpeg
 from .png_texts import read_texts
 from .tiff_directory import read_tiff

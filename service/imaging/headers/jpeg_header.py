@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from ..errors import InvalidImage
+from ...errors import InvalidImage
 
 MAX_SEGMENTS = 10_000
 MAX_SCANS = 100

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from ..errors import InvalidImage
+from ...errors import InvalidImage
 
 MAX_PACKED_TEXTS = 32
 MAX_CHUNKS = 50_000

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..errors import InvalidImage
+from ...errors import InvalidImage
 from .jpeg_header import LARGE_PIXELS, MAX_SCANS_OF_LARGE_IMAGES
 
 MAX_FIELDS = 4096

@@ -1,0 +1,1 @@
+"""Reads from the header of an image what decoding it costs."""
