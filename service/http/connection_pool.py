@@ -41,7 +41,7 @@ class ConnectionPool:
     ) -> None:
         self.limits = limits
         self.budget = budget
-        self.proxies = proxies
+        self.proxies = proxies or None  # None if there are none, which costs a request the least
         self.rejections = rejections
         self.overload_cache = overload_cache
         self.slots = ConnectionSlots(limits, rejections, proxies)

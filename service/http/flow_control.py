@@ -15,9 +15,12 @@ class FlowControl:
     """Pauses reading while a body is not consumed, and writing while the client does not read.
 
     Bytes that the client does not read are charged to the connection's account while writing is paused.
+
+    Attributes:
+        read_paused, write_paused: whether reading, or writing, is paused.
     """
 
-    __slots__ = ("_account", "_charged", "_transport", "_writable", "read_paused")
+    __slots__ = ("_account", "_charged", "_transport", "_writable", "read_paused", "write_paused")
 
     def __init__(self, transport: asyncio.Transport, account: Account) -> None:
         transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
@@ -26,10 +29,7 @@ class FlowControl:
         self._charged = 0
         self._writable: asyncio.Event | None = None  # None while writing is not paused
         self.read_paused = False
-
-    @property
-    def write_paused(self) -> bool:
-        return self._writable is not None
+        self.write_paused = False
 
     def pause_reading(self) -> None:
         if not self.read_paused:
@@ -45,6 +45,7 @@ class FlowControl:
         """Stop writing, and charge what is written and not sent; False if the budget has no room for it."""
         if self._writable is None:
             self._writable = asyncio.Event()
+            self.write_paused = True
         unsent = self._transport.get_write_buffer_size()
         try:
             self._account.charge(unsent)
@@ -59,6 +60,7 @@ class FlowControl:
         if self._writable is not None:
             self._writable.set()
             self._writable = None
+            self.write_paused = False
 
     async def drain(self) -> None:
         """Wait until the transport accepts more bytes, or the connection is lost."""

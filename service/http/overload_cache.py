@@ -29,19 +29,23 @@ Responder = Callable[[Headers], Response | None]
 
 
 class OverloadCache:
-    """The responders of recently rejected requests, by method and URL as sent."""
+    """The responders of recently rejected requests.
+
+    Attributes:
+        responders: the responders by method and URL as sent.
+    """
 
     def __init__(self) -> None:
-        self._responders: dict[tuple[bytes, bytes], Responder] = {}
+        self.responders: dict[tuple[bytes, bytes], Responder] = {}
 
     def add(self, method: bytes, url: bytes, responder: Responder) -> None:
         if len(url) > MAX_URL_LENGTH:
             return
-        if len(self._responders) >= MAX_URLS:
-            self._responders.clear()
-        self._responders[method, url] = responder
+        if len(self.responders) >= MAX_URLS:
+            self.responders.clear()
+        self.responders[method, url] = responder
 
     def find(self, method: bytes, url: bytes, headers: Headers) -> Response | None:
         """The response that rejects a request; None if the application has to handle it."""
-        responder = self._responders.get((method, url))
+        responder = self.responders.get((method, url))
         return None if responder is None else responder(headers)

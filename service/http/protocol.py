@@ -31,7 +31,7 @@ from .flow_control import FlowControl
 from .input_buffer import TLS_BYTES, InputBuffer
 from .request_cycle import RequestCycle
 from .request_parser import RequestParser
-from .response_bytes import CLOSE, Headers, ProtocolError
+from .response_bytes import CLOSE, Headers, ProtocolError, too_many_bytes
 from .scope_extensions import ACCOUNT, CANCELLABLE, CLIENT_DISCONNECTED, OVERLOAD_RESPONDER
 from .time_limits import TimeLimits
 
@@ -55,6 +55,7 @@ class HttpProtocol(asyncio.Protocol):
 
     Attributes:
         body_bytes: bytes of all bodies that have arrived, without their framing.
+        tasks: the running requests of all connections.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class HttpProtocol(asyncio.Protocol):
         self._server_state = state
         # uvicorn's annotation allows only its own protocol classes.
         self._connections = cast("set[asyncio.Protocol]", state.connections)
+        self.tasks = state.tasks
         self._app_state = app_state
         self._keep_alive = config.timeout_keep_alive
         self._loop = asyncio.get_running_loop()
@@ -95,7 +97,7 @@ class HttpProtocol(asyncio.Protocol):
             self, self._parser, self._account, self.flow, self._pool.turns, secure=secure
         )
         self._connections.add(self)
-        self._time_limits.restart(self._loop.time())
+        self._time_limits.since = self._loop.time()
         self._slot.close = self._close_idle
         if not self._slot.take_for(transport):
             self._close_idle(ordinary=False)
@@ -175,7 +177,7 @@ class HttpProtocol(asyncio.Protocol):
                 if limits.waited(now) > LINGER_SECONDS:
                     self.transport.abort()
             elif self.flow.read_paused:  # the server does not read: the client is not slow
-                limits.restart(now)
+                limits.since = now
             elif self._state is State.HEAD:
                 limits.check_head(now)
             elif self._state is State.IDLE:
@@ -210,12 +212,14 @@ class HttpProtocol(asyncio.Protocol):
 
     def _enter(self, state: State) -> None:
         self._state = state
-        self._time_limits.restart(self._loop.time())
+        self._time_limits.since = self._loop.time()
 
-    def on_head(self) -> None:
-        """A request begins, possibly in the same chunk as the end of the previous one."""
-        if self._state is not State.HEAD:
-            self._enter(State.HEAD)
+    def on_head(self) -> bool:
+        """A request begins; returns True if it is in the same chunk as the end of the previous one."""
+        if self._state is State.HEAD:
+            return False
+        self._enter(State.HEAD)
+        return True
 
     def on_request(self) -> None:
         """The head of a request is complete."""
@@ -278,9 +282,8 @@ class HttpProtocol(asyncio.Protocol):
         self._running = cycle
         self._slot.begin_request()
         cycle.task = task = self._loop.create_task(cycle.run(self._app))
-        self._server_state.tasks.add(task)
-        task.add_done_callback(self._server_state.tasks.discard)
-        task.add_done_callback(cycle.close_account)
+        self.tasks.add(task)
+        task.add_done_callback(cycle.on_task_done)
 
     def _reject_overloaded(self) -> bool:
         """Reject the request from the overload cache; returns False if the application has to handle it.
@@ -288,7 +291,7 @@ class HttpProtocol(asyncio.Protocol):
         The cache is not used while an earlier response is unfinished, or if the connection has to close.
         """
         cache, parser = self._pool.overload_cache, self._parser
-        if cache is None or self._running is not None or self.flow.write_paused:
+        if cache is None or not cache.responders or self._running is not None or self.flow.write_paused:
             return False
         if parser.expects_continue or not parser.keep_alive:
             return False
@@ -330,23 +333,25 @@ class HttpProtocol(asyncio.Protocol):
         self._slot.end_request()
         if cycle.more_body and self._state is State.BODY:
             self._state = State.DISCARDING
-        self._cache_overload(cycle.scope)
+        if OVERLOAD_RESPONDER in cycle.scope:
+            self._cache_overload(cycle.scope)
         if not cycle.keep_alive:
             self.close()
             return
         if self._pipeline:
             self._start(self._pipeline.popleft())
         elif self._state is State.IDLE:
-            self._time_limits.restart(self._loop.time())
-        self.continue_reading()
+            self._time_limits.since = self._loop.time()
+        if self.flow.read_paused:  # also while bytes are held
+            self.continue_reading()
 
     def _cache_overload(self, scope: Mapping[str, Any]) -> None:
         """Have later requests to the same URL rejected, if the application has set a responder."""
-        cache, responder = self._pool.overload_cache, scope.get(OVERLOAD_RESPONDER)
-        if cache is not None and responder is not None:
+        cache = self._pool.overload_cache
+        if cache is not None:
             query = scope["query_string"]
             url = scope["raw_path"] + (b"?" + query if query else b"")
-            cache.add(scope["method"].encode(), url, responder)
+            cache.add(scope["method"].encode(), url, scope[OVERLOAD_RESPONDER])
 
     def _evict_upload(self) -> None:
         """Reject the request whose body is arriving, to make room for others."""
@@ -366,7 +371,7 @@ class HttpProtocol(asyncio.Protocol):
     def _reject(self, error: ProtocolError | BudgetExceeded | PayloadTooLarge) -> None:
         """Send an error response, unless another response prevents it, and ignore further input."""
         if not isinstance(error, ProtocolError):
-            error = _too_many_bytes(error)
+            error = too_many_bytes(error)
         self._pool.rejections.count(error.reason)
         if self._state in (State.DISCARDING, State.LINGERING):  # the response is already sent
             self.transport.close()
@@ -392,8 +397,3 @@ class HttpProtocol(asyncio.Protocol):
             self.transport.write_eof()
         else:
             self.transport.close()
-
-
-def _too_many_bytes(error: BudgetExceeded | PayloadTooLarge) -> ProtocolError:
-    status = 429 if isinstance(error, BudgetExceeded) else 413
-    return ProtocolError(status, RejectionReason.TOO_MANY_BYTES, str(error))

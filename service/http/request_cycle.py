@@ -123,8 +123,9 @@ class RequestCycle:
         self.more_body = False
         self._wake()
 
-    def close_account(self, task: asyncio.Task[None]) -> None:
-        """Release what the request holds; called when its task has ended."""
+    def on_task_done(self, task: asyncio.Task[None]) -> None:
+        """Release what the request holds, however its task has ended."""
+        self._connection.tasks.discard(task)
         self.account.close()
 
     def disconnect(self) -> None:

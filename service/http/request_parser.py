@@ -35,6 +35,8 @@ class RequestParser:
     Attributes:
         url: the target of the request that is arriving, as sent.
         headers: its headers, their names in lower case.
+        method, version: of the request, once its head is complete.
+        keep_alive: whether the connection stays open after the response; never in HTTP/1.0.
         chunked: whether the body arrives in chunks.
         expects_continue: whether the client waits for "100 Continue" before it sends the body.
     """
@@ -42,6 +44,9 @@ class RequestParser:
     def __init__(self, connection: HttpProtocol, limits: ConnectionLimits) -> None:
         self.url = b""
         self.headers: list[tuple[bytes, bytes]] = []
+        self.method = b""
+        self.version = ""
+        self.keep_alive = False
         self.chunked = False
         self.expects_continue = False
         self._connection = connection
@@ -49,24 +54,10 @@ class RequestParser:
         self._other_bytes = 0
         self._chunk_bytes = 0
         self._body_start = 0
+        self._in_head = False
         self._upgrade_offered = False
         self.on_body = connection.on_body  # without a method of the parser in between, to save a call
         self._parser = self._new_parser()
-
-    @property
-    def method(self) -> bytes:
-        method: bytes = self._parser.get_method()
-        return method
-
-    @property
-    def version(self) -> str:
-        version: str = self._parser.get_http_version()
-        return version
-
-    @property
-    def keep_alive(self) -> bool:
-        """True if the connection stays open after the response; never in HTTP/1.0."""
-        return self.version != "1.0" and bool(self._parser.should_keep_alive())
 
     def close(self) -> None:
         """Break the cycle of references through httptools, so that the connection is freed at once."""
@@ -142,9 +133,9 @@ class RequestParser:
         }
 
     def on_message_begin(self) -> None:
-        if not self._connection.reads_head:  # it begins behind another request, at an unknown position
+        if self._connection.on_head():  # it begins behind another request, at an unknown position
             self._other_bytes = -self._chunk_bytes
-        self._connection.on_head()
+        self._in_head = True
         self.url = b""
         self.headers = []
         self.chunked = self.expects_continue = False
@@ -153,7 +144,7 @@ class RequestParser:
         self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._connection.reads_head:  # a trailer: it must not look like a header of the request
+        if not self._in_head:  # a trailer: it must not look like a header of the request
             return
         name = name.lower()
         if name == b"expect" and value.lower() == b"100-continue":
@@ -163,6 +154,10 @@ class RequestParser:
         self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
+        self._in_head = False
+        self.method = self._parser.get_method()
+        self.version = self._parser.get_http_version()
+        self.keep_alive = self.version != "1.0" and self._parser.should_keep_alive()
         self._upgrade_offered = self._parser.should_upgrade() and self.method != b"CONNECT"
         if not self._upgrade_offered:
             self._check_head()
@@ -198,7 +193,7 @@ class RequestParser:
         if len(self.headers) > limits.max_headers:
             raise self._large_head()
         # The exact size matters only if the chunks that hold the head could exceed the limit.
-        if max(0, self._other_bytes) + self._chunk_bytes > limits.max_head_bytes:
+        if self._other_bytes + self._chunk_bytes > limits.max_head_bytes:
             size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
             if size > limits.max_head_bytes:
                 raise self._large_head()

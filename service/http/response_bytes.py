@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 
+from ..errors import BudgetExceeded, PayloadTooLarge
 from ..telemetry.rejections import RejectionReason
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -40,6 +41,12 @@ class ProtocolError(Exception):
     @property
     def body(self) -> bytes:
         return error_body(str(self))
+
+
+def too_many_bytes(error: BudgetExceeded | PayloadTooLarge) -> ProtocolError:
+    """The rejection of a request whose bytes cannot be held now, or never."""
+    status = 429 if isinstance(error, BudgetExceeded) else 413
+    return ProtocolError(status, RejectionReason.TOO_MANY_BYTES, str(error))
 
 
 def error_body(message: str) -> bytes:

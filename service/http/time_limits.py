@@ -11,30 +11,30 @@ RATE_SECONDS = 10.0
 
 
 class TimeLimits:
-    """Measures the time since the connection's state began, and the rate of a body."""
+    """Measures the time since the connection's state began, and the rate of a body.
 
-    __slots__ = ("_limits", "_rate_bytes", "_rate_since", "_since", "_unread_since")
+    Attributes:
+        since: when the state began, or when the server last did not read.
+    """
+
+    __slots__ = ("_limits", "_rate_bytes", "_rate_since", "_unread_since", "since")
 
     def __init__(self, limits: ConnectionLimits, now: float) -> None:
         self._limits = limits
-        self._since = now
+        self.since = now
         self._rate_since = now
         self._rate_bytes = 0
         self._unread_since: float | None = None
 
-    def restart(self, now: float) -> None:
-        """Start measuring, because a state begins or the server does not read."""
-        self._since = now
-
     def waited(self, now: float) -> float:
-        return now - self._since
+        return now - self.since
 
     def check_head(self, now: float) -> None:
         """
         Raises:
             ProtocolError: the head has not arrived in time.
         """
-        if now - self._since > self._limits.head_timeout:
+        if now - self.since > self._limits.head_timeout:
             raise ProtocolError(408, RejectionReason.SLOW_HEAD, "the request's head took too long to arrive")
 
     def check_body(self, now: float, received: int) -> None:
@@ -44,9 +44,9 @@ class TimeLimits:
             ProtocolError: the body has not arrived in time, or arrives too slowly.
         """
         limits = self._limits
-        if now - self._since > limits.body_timeout:
+        if now - self.since > limits.body_timeout:
             raise ProtocolError(408, RejectionReason.SLOW_BODY, "the request's body took too long to arrive")
-        if self._rate_since < self._since:  # of an earlier body
+        if self._rate_since < self.since:  # of an earlier body
             self._rate_since, self._rate_bytes = now, received
             return
         seconds = now - self._rate_since

@@ -55,21 +55,22 @@ class PlainPng:
         packed = data[len(self.head) + _CHUNK.size : -_AFTER_PIXELS]
         box = (0, 0, *self._size)
         try:
-            pixels = Image.core.new(self._mode, self._size)
-            decoder = Image.core.zip_decoder(self._mode, self._mode, 0)
+            core: Any = Image.core  # type: ignore[attr-defined]
+            pixels = core.new(self._mode, self._size)
+            decoder = core.zip_decoder(self._mode, self._mode, 0)
             try:
                 decoder.setimage(pixels, box)
                 # The codec has stopped, without an error, at the end of the pixels.
                 complete = decoder.decode(packed) == (-1, 0)
             finally:
                 decoder.cleanup()
-            return self._rows(pixels, box) if complete else None
+            return self._rows(core, pixels, box) if complete else None
         except Exception:  # of the codec, or because another version of Pillow lacks these names
             return None
 
-    def _rows(self, pixels: Any, box: tuple[int, int, int, int]) -> bytes | None:
+    def _rows(self, core: Any, pixels: Any, box: tuple[int, int, int, int]) -> bytes | None:
         size = self._stride * self._size[1]
-        encoder = Image.core.raw_encoder(self._mode, self._mode, self._stride, 1)
+        encoder = core.raw_encoder(self._mode, self._mode, self._stride, 1)
         try:
             encoder.setimage(pixels, box)
             written, _, rows = encoder.encode(size)

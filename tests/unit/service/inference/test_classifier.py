@@ -44,14 +44,11 @@ class GatedDecoder:
     def decode_bytes(self, header: ImageHeader) -> int:
         return header.pixels
 
-    def open(self, data: bytes, header: ImageHeader) -> int:
+    def read(self, data: bytes, header: ImageHeader) -> NDArray[np.uint8]:
         assert self.gates[data[0]].wait(timeout=30)
         if data[0] == BROKEN:
             raise InvalidImage("broken")
-        return data[0]
-
-    def decode(self, value: int) -> NDArray[np.uint8]:
-        row: NDArray[np.uint8] = rows(level(value))[0]
+        row: NDArray[np.uint8] = rows(level(data[0]))[0]
         return row
 
 
