@@ -74,22 +74,24 @@ class DecodePool:
             DeadlineExceeded: the deadline or the timeout passed first.
         """
         _check_deadline(deadline)
-        if len(images) == 1 and (row := self._decode_one_inline(decoder, images[0])) is not None:
-            return row[np.newaxis]
         batch = DecodedBatch(decoder, images)
         if not self._decode_inline(batch):
             await self._decode_in_threads(batch, deadline, key)
             _check_deadline(deadline)
         return batch.rows()
 
-    def _decode_one_inline(self, decoder: Decoder, image: EncodedImage) -> Rows | None:
-        """A single small image, the most frequent request; None if it is not small."""
+    def decode_small(self, decoder: Decoder, image: EncodedImage, *, deadline: float) -> Rows | None:
+        """The row of a single small image, the most frequent request; None if it is not small.
+
+        It is decoded at once, in the event loop; raises as `decode` does.
+        """
+        _check_deadline(deadline)
         if len(image.data) > INLINE_BYTES:
             return None
         header = inspect(decoder, image)
-        if header.pixels > INLINE_PIXELS or header.parts > INLINE_PARTS:
+        if header.width * header.height > INLINE_PIXELS or header.parts > INLINE_PARTS:
             return None
-        return decoder.read(image.data, header)
+        return decoder.read(image.data, header)[np.newaxis]
 
     def _decode_inline(self, batch: DecodedBatch) -> bool:
         """Decode all images in the event loop; returns False and decodes none if they are too large."""

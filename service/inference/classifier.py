@@ -147,25 +147,35 @@ class Classifier:
             InvalidImage: images cannot be decoded; the message names each of them.
             InvalidInput: several images for a model with a dynamic input size; they might differ in size.
         """
-        if model.manifest.input.dynamic and len(images) > 1:
+        count = len(images)
+        if count > 1 and model.manifest.input.dynamic:
             raise InvalidInput(
                 f"{model.name} accepts images of any size, but only one encoded image per request; "
                 "send several images of the same size as one tensor"
             )
-        count = len(images)
         model.footprint.charge_images(account, count, response_bytes_per_score)
         with _Permit(model, count, deadline, account.peer) as permit:
             started = time.perf_counter()
-            model.batcher.expect_rows(count)
-            try:
-                rows = await self._pool.decode(model.decoder, images, deadline=deadline, key=account.peer)
-            finally:
-                model.batcher.rows_ready(count)
+            rows: Rows | None = None
+            if count == 1:
+                rows = self._pool.decode_small(model.decoder, images[0], deadline=deadline)
+            if rows is None:
+                rows = await self._decode(model, images, deadline, account.peer)
             seconds = time.perf_counter() - started
             if model.manifest.input.dynamic:
                 model.footprint.charge_rows(account, rows, response_bytes_per_score)
             permit.add_decoded()
             return await _infer(model, rows, seconds, deadline)
+
+    async def _decode(
+        self, model: LoadedModel, images: Sequence[EncodedImage], deadline: float, key: Hashable
+    ) -> Rows:
+        """Decode images while a batch may wait for them."""
+        model.batcher.expect_rows(len(images))
+        try:
+            return await self._pool.decode(model.decoder, images, deadline=deadline, key=key)
+        finally:
+            model.batcher.rows_ready(len(images))
 
     async def infer_rows(
         self,

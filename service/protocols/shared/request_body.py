@@ -16,9 +16,11 @@ async def read_body(request: Request, limit: int) -> bytes:
         ClientDisconnect: the client disconnected before the end of the body.
         PayloadTooLarge: the Content-Length exceeds the limit, or more bytes arrive.
     """
-    length = next((value for name, value in request.scope["headers"] if name == b"content-length"), b"")
-    if length.isdigit() and (len(length) > 18 or int(length) > limit):
-        raise _too_large(limit)
+    for name, length in request.scope["headers"]:
+        if name == b"content-length":
+            if length.isdigit() and (len(length) > 18 or int(length) > limit):
+                raise _too_large(limit)
+            break
     first, more = await _next_part(request)
     if len(first) > limit:
         raise _too_large(limit)

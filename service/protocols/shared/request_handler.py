@@ -35,9 +35,8 @@ class InferenceContext(RequestMetrics):
     def __init__(self, request: Request, telemetry: ServerMetrics, protocol: str) -> None:
         super().__init__(telemetry, protocol, code="500", account=request.scope.get(ACCOUNT))
         self.request = request
-        self._headers: dict[bytes, bytes] = {}
-        for name, value in request.scope["headers"]:
-            self._headers.setdefault(name, value)
+        # Of several headers of a name, the first counts.
+        self._headers: dict[bytes, bytes] = dict(reversed(request.scope["headers"]))
 
     @property
     def path_params(self) -> Mapping[str, str]:

@@ -79,7 +79,7 @@ def error_response(error: ConvserveError) -> EncodedResponse:
 
 def server_timing(timings: Timings) -> tuple[bytes, bytes]:
     """The Server-Timing header (https://www.w3.org/TR/server-timing/), durations in milliseconds."""
-    stages = ", ".join(f"{stage};dur={1e3 * seconds:.3f}" for stage, seconds in timings.stages())
+    stages = ", ".join([f"{stage};dur={1e3 * seconds:.3f}" for stage, seconds in timings.stages()])
     return b"server-timing", stages.encode()
 
 
