@@ -138,13 +138,22 @@ def decode(content: bytes, size: Size) -> NDArray[np.uint8]:
     Raises:
         DatasetError: the content is not an image, or damaged.
     """
+    image = open_image(content, size.channels)
+    return np.asarray(_resize(image, size)).reshape(size.height, size.width, size.channels)
+
+
+def open_image(content: bytes, channels: int) -> Image.Image:
+    """Decode an image file in its own size to mode L or RGB, upright.
+
+    Raises:
+        DatasetError: the content is not an image, or damaged.
+    """
     try:
         with Image.open(io.BytesIO(content)) as opened:
             upright = ImageOps.exif_transpose(opened)
-            image = _convert_mode(upright, "L" if size.channels == 1 else "RGB")
+            return _convert_mode(upright, "L" if channels == 1 else "RGB")
     except Exception as error:  # Pillow's plugins raise many types for damaged files
         raise DatasetError(_reason(error)) from error
-    return np.asarray(_resize(image, size)).reshape(size.height, size.width, size.channels)
 
 
 def _convert_mode(image: Image.Image, mode: str) -> Image.Image:

@@ -46,7 +46,7 @@ def load(folder: Path, size: Size) -> Dataset:
             f"{folder} does not contain a folder train with one folder of images per class; "
             "move the folders of the classes into it"
         )
-    labels = _classes(folder / "train")
+    labels = list_classes(folder / "train")
     if len(labels) < 2:
         raise DatasetError(
             f"{folder / 'train'} contains {len(labels)} classes (folders); expected at least 2"
@@ -92,7 +92,21 @@ def _other_parts(folder: Path) -> Sequence[str]:
     return [*test, *validation]
 
 
-def _classes(folder: Path) -> Sequence[str]:
+def list_images(folder: Path) -> Sequence[Path]:
+    """Return the image files of a class, sorted by name.
+
+    Raises:
+        DatasetError: the folder cannot be read.
+    """
+    return [folder / Path(name).name for _, name, _ in _entries(folder.parent, ".", 0, folder.name)]
+
+
+def list_classes(folder: Path) -> Sequence[str]:
+    """Return the names of the folders in a folder, sorted, without hidden ones.
+
+    Raises:
+        DatasetError: the folder cannot be read, or a name is not text.
+    """
     try:
         with os.scandir(folder) as entries:
             labels = sorted(
@@ -118,7 +132,7 @@ def _printable(name: str) -> str:
 
 def _part(folder: Path, part: str, labels: Sequence[str]) -> list[_Entry]:
     """Return the images of a part; one other than train may lack classes."""
-    found = _classes(folder / part)
+    found = list_classes(folder / part)
     unknown = sorted(set(found) - set(labels))
     if unknown:
         raise DatasetError(

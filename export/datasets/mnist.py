@@ -33,6 +33,11 @@ _FILES: Final = (
 )
 
 
+def is_mnist(folder: Path) -> bool:
+    """Return True if the folder contains at least one of the four files."""
+    return any((folder / name).is_file() or (folder / f"{name}.gz").is_file() for name, _ in _FILES)
+
+
 def load(folder: Path | None) -> Dataset:
     """Load MNIST, or other digits in its format, from four IDX files in `folder`; None downloads it.
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 Probabilities = NDArray[np.floating[Any]]
 Labels = NDArray[np.integer[Any]]
+
+# Of a normal distribution: 95 % of its values lie within this many standard deviations.
+_DEVIATIONS: Final = 1.96
 
 
 def accuracy(probabilities: Probabilities, labels: Labels) -> float:
@@ -30,7 +33,7 @@ def calibration_error(probabilities: Probabilities, labels: Labels, bins: int = 
     """
     confidence = probabilities.max(axis=1).astype(np.float64)
     correct = probabilities.argmax(axis=1) == labels
-    group = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    group = _bin(confidence, bins)
     gaps = np.bincount(group, weights=correct - confidence, minlength=bins)
     return float(np.abs(gaps).sum() / len(labels))
 
@@ -40,3 +43,37 @@ def confusion(probabilities: Probabilities, labels: Labels) -> NDArray[np.int64]
     classes = probabilities.shape[1]
     pairs = labels * classes + probabilities.argmax(axis=1)
     return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
+
+
+def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the probabilities of logits, [examples, classes]."""
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities: NDArray[np.float32] = exponentials / exponentials.sum(axis=1, keepdims=True)
+    return probabilities
+
+
+def reliability(
+    probabilities: Probabilities, labels: Labels, bins: int = 15
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return the number of examples, the mean confidence and the accuracy of each bin of confidence."""
+    confidence = probabilities.max(axis=1).astype(np.float64)
+    correct = probabilities.argmax(axis=1) == labels
+    group = _bin(confidence, bins)
+    counts = np.bincount(group, minlength=bins)
+    sums = (np.bincount(group, weights=values, minlength=bins) for values in (confidence, correct))
+    mean_confidence, accuracies = (values / np.maximum(counts, 1) for values in sums)
+    return counts, mean_confidence, accuracies
+
+
+def wilson_interval(
+    shares: NDArray[np.float64], counts: NDArray[np.integer[Any]]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the 95 % confidence intervals of shares of `counts` examples (E. B. Wilson, JASA 22, 1927)."""
+    square = _DEVIATIONS**2 / counts
+    centre = shares + square / 2
+    reach = _DEVIATIONS * np.sqrt(shares * (1 - shares) / counts + square / (4 * counts))
+    return np.maximum(0, (centre - reach) / (1 + square)), np.minimum(1, (centre + reach) / (1 + square))
+
+
+def _bin(confidence: NDArray[np.float64], bins: int) -> NDArray[np.intp]:
+    return np.clip(np.ceil(confidence * bins).astype(np.intp) - 1, 0, bins - 1)

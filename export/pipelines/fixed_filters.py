@@ -20,11 +20,16 @@ from ..graph.convert import OPSET
 from ..graph.ort_session import OrtSession
 from ..networks import filters
 from ..networks.preprocessing import INPUT
+from ..report import kernels, model_card, report_files
 from ..repository.manifest import InputSpec, Manifest, OutputSpec
 from ..repository.publish import check_writable, publish
 
 NAME: Final = "filters"
 DESCRIPTION: Final = "Four fixed kernels of image processing: edges, sharpening, Gaussian and mean smoothing."
+NOTES: Final = (
+    f"The maps are, in this order: {', '.join(filters.KERNELS)}. "
+    "They have the height and width of the image, and are not clipped to the range of pixels.",
+)
 OUTPUT: Final = "maps"
 
 # For sums of up to 25 products of pixels and weights in float32.
@@ -59,7 +64,9 @@ def export_filters(models: Path, seed: int) -> Path:
         tolerance=_TOLERANCE,
         weights="fixed",
     )
-    return publish(models, manifest, model, pixels, expected)
+    plots = {report_files.KERNELS_FILE: kernels.plot([filters.weights()], f"{NAME}: the kernels")}
+    card = model_card.render(manifest, model, report_files.pictures(plots), notes=NOTES)
+    return publish(models, manifest, model, pixels, expected, {**plots, model_card.FILE: card.encode()})
 
 
 def build_graph() -> bytes:

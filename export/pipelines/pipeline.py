@@ -113,7 +113,14 @@ def export_network(name: str, recipe: Recipe, options: ExportOptions, report: Te
         verify.predict_keras(trained.ensemble.network, golden),
         {
             EXAMPLE_FILE: synthetic_images.png(example),
-            **report_files.build(manifest, trained.ensemble.members, verified.probabilities, verified.test),
+            **report_files.build(
+                manifest,
+                verified.graph,
+                trained.ensemble.members,
+                verified.probabilities,
+                verified.test,
+                recipe.notes,
+            ),
         },
     )
     return Published(version, job.ensemble.folder)

@@ -76,6 +76,6 @@ def publish_random_weights(name: str, recipe: Recipe, options: ExportOptions, re
     report.write(f"ONNX graph of {len(graph):,} bytes with random weights, for benchmarks\n")
     files = {
         EXAMPLE_FILE: synthetic_images.png(example),
-        model_card.FILE: model_card.render(manifest, []).encode(),
+        model_card.FILE: model_card.render(manifest, graph, []).encode(),
     }
     return publish(options.models, manifest, graph, golden, expected, files)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..datasets.dataset import Dataset
 from ..datasets.image_files import Size
 from ..errors import DatasetError, ManifestError, VerificationError
-from ..evaluation import verify
+from ..evaluation import metrics, verify
 from ..graph.float16 import METHOD as FLOAT16_METHOD
 from ..graph.float16 import to_float16
 from ..graph.int8 import METHOD as INT8_METHOD
@@ -23,6 +23,7 @@ from ..report import model_card
 from ..repository.manifest import Evaluation, Manifest, Quantization
 from ..repository.publish import check_writable, publish
 from ..repository.repository_reader import PublishedVersion, read_version
+from .recipes import notes_of
 
 MAX_ACCURACY_LOSS: Final = 0.005
 
@@ -115,7 +116,7 @@ def reduce_precision(options: ReducePrecisionOptions, report: TextIO) -> Path:
         ),
     )
     manifest, files = _with_example(parent, manifest, graph)
-    files[model_card.FILE] = model_card.render(manifest, []).encode()
+    files[model_card.FILE] = model_card.render(manifest, graph, [], notes=notes_of(manifest)).encode()
     return publish(options.models, manifest, graph, parent.golden_inputs, outputs, files)
 
 
@@ -155,14 +156,8 @@ def _calibration_images(parent: PublishedVersion, dataset: Dataset | None, count
 
 def _evaluate(graph: bytes, dataset: Dataset, manifest: Manifest) -> Evaluation:
     (scores,), test = verify.predict([OrtSession(graph).run], dataset.test, _BATCH_SIZE)
-    probabilities = _softmax(scores) if manifest.output.kind == "logits" else scores
+    probabilities = metrics.softmax(scores) if manifest.output.kind == "logits" else scores
     return verify.evaluate(probabilities, test, dataset.name)
-
-
-def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-    probabilities: NDArray[np.float32] = exponentials / exponentials.sum(axis=1, keepdims=True)
-    return probabilities
 
 
 def _check_accuracy(before: Evaluation, after: Evaluation, precision: str) -> None:

@@ -8,9 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from ..repository.manifest import Manifest
+from ..evaluation.robustness import Robustness
+from ..graph.structure import GraphStructure
+from ..repository.manifest import CARD_FILE, Manifest
+from . import layer_table
 
-FILE: Final = "README.md"
+FILE: Final = CARD_FILE
 
 _MAX_LABELS: Final = 60
 
@@ -28,28 +31,38 @@ _WEIGHTS: Final = {
 }
 
 
-def render(manifest: Manifest, plots: Sequence[str], members: int = 1) -> str:
+def render(
+    manifest: Manifest,
+    graph: bytes,
+    pictures: Sequence[str],
+    robustness: Robustness | None = None,
+    notes: Sequence[str] = (),
+) -> str:
     """Return the model card.
 
     Args:
         manifest: the manifest of the version.
-        plots: the names of the image files to embed.
-        members: the number of ensemble members.
+        graph: the ONNX file.
+        pictures: the names of the image files to show, besides the example.
+        robustness: the accuracy on changed test images.
+        notes: sentences about the use of the model and the meaning of its figures.
     """
-    return "\n".join(
-        [f"# {manifest.name}", "", manifest.description, "", *_sections(manifest, plots, members)]
-    )
-
-
-def _sections(manifest: Manifest, plots: Sequence[str], members: int) -> Iterator[str]:
-    yield from _table("Model", _model(manifest, members))
-    yield from _table("Evaluation", _evaluation(manifest))
-    yield from _table("Training", _training(manifest))
-    yield from _labels(manifest.labels)
-    for plot in plots:
-        yield from (f"![{plot.partition('.')[0]}]({plot})", "")
-    yield "Generated from `manifest.json`, which contains all values in full precision."
-    yield ""
+    structure = GraphStructure(graph)
+    members = len(structure.members())
+    lines = [f"# {manifest.name}", "", manifest.description, ""]
+    lines += [
+        *_table("Model", _model(manifest, members)),
+        *_table("Evaluation", _evaluation(manifest, members)),
+    ]
+    if notes:
+        lines += ["## Notes", "", *(f"- {note}" for note in notes), ""]
+    lines += [*_robustness(robustness), *_table("Training", _training(manifest))]
+    lines += [*layer_table.render(structure), *_labels(manifest.labels)]
+    example = [] if manifest.example is None else [manifest.example.file]
+    for picture in [*example, *pictures]:
+        lines += [f"![{picture.partition('.')[0]}]({picture})", ""]
+    lines += ["Generated from `manifest.json`, which contains all values in full precision.", ""]
+    return "\n".join(lines)
 
 
 def _table(title: str, rows: Iterator[tuple[str, str]]) -> Iterator[str]:
@@ -82,7 +95,7 @@ def _model(manifest: Manifest, members: int) -> Iterator[tuple[str, str]]:
         yield "quantized", f"{quantization.method}; from version {quantization.parent}{accuracy}"
 
 
-def _evaluation(manifest: Manifest) -> Iterator[tuple[str, str]]:
+def _evaluation(manifest: Manifest, members: int) -> Iterator[tuple[str, str]]:
     evaluation, parity, calibration = manifest.evaluation, manifest.parity, manifest.calibration
     if evaluation:
         tested = f"{evaluation.examples:,} test images of {evaluation.dataset}"
@@ -92,7 +105,8 @@ def _evaluation(manifest: Manifest) -> Iterator[tuple[str, str]]:
     if calibration:
         yield (
             "temperature",
-            f"{calibration.temperature:.3f}, fitted on {calibration.examples:,} held-out images; "
+            f"{calibration.temperature:.3f}{', of the averaged probabilities' if members > 1 else ''}, "
+            f"fitted on {calibration.examples:,} held-out images; "
             f"without it the calibration error is {calibration.error_before:.2%}",
         )
     if parity:
@@ -101,6 +115,17 @@ def _evaluation(manifest: Manifest) -> Iterator[tuple[str, str]]:
             f"probabilities differ by at most {parity.max_abs_difference:.1e} on {parity.examples:,} images, "
             f"{'all predicted classes are equal' if parity.argmax_equal else 'predicted classes differ'}",
         )
+
+
+def _robustness(robustness: Robustness | None) -> Iterator[str]:
+    if robustness is None:
+        return
+    yield from ("## Robustness", "")
+    yield f"On {robustness.examples:,} test images of {robustness.dataset}, changed as the table says:"
+    yield from ("", "| images | accuracy | mean confidence |", "| --- | ---: | ---: |")
+    for result in robustness.results:
+        yield f"| {result.condition} | {result.accuracy:.1%} | {result.confidence:.1%} |"
+    yield ""
 
 
 def _training(manifest: Manifest) -> Iterator[tuple[str, str]]:

@@ -30,6 +30,7 @@ from .manifest_sections import (
 
 # Re-exports the sections, so that callers need one import.
 __all__ = [
+    "CARD_FILE",
     "FORMAT",
     "GOLDEN_FILE",
     "GRAPH_FILE",
@@ -55,6 +56,7 @@ FORMAT: Final = 2
 GRAPH_FILE: Final = "model.onnx"
 GOLDEN_FILE: Final = "golden.npz"
 MANIFEST_FILE: Final = "manifest.json"
+CARD_FILE: Final = "README.md"
 
 # The server reads no manifest beyond these.
 MAX_TEXT: Final = 256

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ..errors import ManifestError, PublishError
 from .manifest import (
+    CARD_FILE,
     GOLDEN_FILE,
     GRAPH_FILE,
     MANIFEST_FILE,
@@ -39,6 +40,8 @@ from .publish import MAX_GOLDEN_BYTES
 
 MAX_GRAPH_BYTES: Final = 2 << 30
 MAX_MANIFEST_BYTES: Final = 4 << 20
+
+_GOLDEN_ARRAYS: Final = ("inputs", "outputs")
 
 _SECTIONS = {
     "example": Example,
@@ -62,6 +65,7 @@ class PublishedVersion:
         manifest: its manifest.
         graph: the ONNX file.
         golden_inputs: the inputs of the golden outputs, batch first.
+        golden_outputs: the golden outputs, batch first.
     """
 
     folder: Path
@@ -69,6 +73,23 @@ class PublishedVersion:
     manifest: Manifest
     graph: bytes
     golden_inputs: NDArray[Any]
+    golden_outputs: NDArray[np.float32]
+
+    def files(self) -> Mapping[str, bytes]:
+        """Return the contents of the other files, such as pictures, by name; without the model card.
+
+        Raises:
+            PublishError: a file cannot be read.
+        """
+        own = {GRAPH_FILE, GOLDEN_FILE, MANIFEST_FILE, CARD_FILE}
+        try:
+            return {
+                path.name: _read_file(path, MAX_GRAPH_BYTES)
+                for path in sorted(self.folder.iterdir())
+                if path.name not in own and not path.name.startswith(".")
+            }
+        except OSError as error:
+            raise PublishError(f"{self.folder} cannot be read: {error.strerror or error}") from error
 
 
 def read_version(models: Path, name: str, version: str | None = None) -> PublishedVersion:
@@ -130,12 +151,12 @@ def _read(folder: Path) -> PublishedVersion:
     try:
         graph = _read_published(folder / GRAPH_FILE, MAX_GRAPH_BYTES, digests)
         golden = _read_published(folder / GOLDEN_FILE, 2 * MAX_GOLDEN_BYTES, digests)
-        inputs = _read_golden_inputs(golden)
+        inputs, outputs = _read_golden(golden)
     except PublishError:
         raise
     except Exception as error:  # zipfile, zlib and numpy raise many types for a damaged archive
         raise PublishError(f"{folder} cannot be read: {error}") from error
-    return PublishedVersion(folder, folder.name, manifest, graph, inputs)
+    return PublishedVersion(folder, folder.name, manifest, graph, inputs, outputs)
 
 
 def _read_published(path: Path, max_bytes: int, digests: Mapping[str, str]) -> bytes:
@@ -156,14 +177,14 @@ def _read_file(path: Path, max_bytes: int) -> bytes:
     return path.read_bytes()
 
 
-def _read_golden_inputs(content: bytes) -> NDArray[Any]:
+def _read_golden(content: bytes) -> tuple[NDArray[Any], NDArray[np.float32]]:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        size = archive.getinfo("inputs.npy").file_size
+        size = sum(archive.getinfo(f"{name}.npy").file_size for name in _GOLDEN_ARRAYS)
     if size > MAX_GOLDEN_BYTES:  # a megabyte of the archive can inflate to a gigabyte
-        raise ValueError(f"the golden inputs inflate to {size:,} bytes, more than {MAX_GOLDEN_BYTES:,}")
+        raise ValueError(f"the golden arrays inflate to {size:,} bytes, more than {MAX_GOLDEN_BYTES:,}")
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        inputs: NDArray[Any] = arrays["inputs"]
-    return inputs
+        inputs, outputs = (arrays[name] for name in _GOLDEN_ARRAYS)
+    return inputs, outputs
 
 
 def _document(folder: Path) -> dict[str, Any]:

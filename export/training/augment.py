@@ -11,12 +11,15 @@ same result.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from math import pi
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .faults import Faults
+from .projection import project
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -44,20 +47,8 @@ class Affine:
         """Transform each image about its centre, with different random parameters."""
         import tensorflow as tf
 
-        size = tf.shape(images)[1:3]
-        return tf.saturate_cast(
-            tf.round(
-                tf.raw_ops.ImageProjectiveTransformV3(
-                    images=tf.cast(images, tf.float32),
-                    transforms=self._transforms(tf.shape(images)[0], tf.cast(size, tf.float32), seed),
-                    output_shape=size,
-                    interpolation="BILINEAR",
-                    fill_mode=self.border.upper(),
-                    fill_value=0.0,
-                )
-            ),
-            tf.uint8,
-        )
+        size = tf.cast(tf.shape(images)[1:3], tf.float32)
+        return project(images, self._transforms(tf.shape(images)[0], size, seed), self.border.upper())
 
     def _transforms(self, count: tf.Tensor, size: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Map positions in the result to positions in the image.
@@ -91,12 +82,14 @@ class Augmentation:
         warp: a random affine transformation.
         colour: the standard deviation of the random multiple of each principal colour component that is
             added.
+        faults: faults of cameras and detectors.
     """
 
     crop: tuple[int, int] | None = None
     mirror: bool = False
     warp: Affine | None = None
     colour: float = 0.0
+    faults: Faults | None = None
 
     def apply(self, images: tf.Tensor, seed: tf.Tensor, components: tf.Tensor) -> tf.Tensor:
         """Augment a batch.
@@ -120,7 +113,17 @@ class Augmentation:
             multiples = self.colour * tf.random.stateless_normal([tf.shape(images)[0], 3], seeds[3])
             shift = tf.round(tf.matmul(multiples, components))[:, tf.newaxis, tf.newaxis]
             images = tf.saturate_cast(tf.cast(images, tf.float32) + shift, tf.uint8)
+        if self.faults is not None:
+            images = self.faults.strike(images, tf.random.split(seed, 5)[4])
         return images
+
+    def __repr__(self) -> str:
+        """Return the `repr` of a data class, without `faults` if there are none.
+
+        It is part of the fingerprint of checkpoints, and those of a training without faults stay valid.
+        """
+        shown = [field.name for field in fields(self) if field.name != "faults" or self.faults is not None]
+        return f"Augmentation({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
 
 
 def principal_colours(images: NDArray[np.uint8]) -> NDArray[np.float32]:

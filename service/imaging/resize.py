@@ -13,8 +13,8 @@ from ..repository.manifest import InputSpec
 from .polarity import Pixels
 
 # Bicubic is sharp in both directions, and without the ringing of Lanczos around strokes. Reducing by whole
-# numbers first, down to three times the target, is four times as fast on a photograph and within 3 of 255 of
-# the exact result.
+# numbers first, down to three times the target, is four times as fast on a photograph. Its pixels differ from
+# the exact result by less than one of 255 on average, and single ones on edges by up to 30.
 FILTER = Image.Resampling.BICUBIC
 REDUCING_GAP = 3.0
 DRAFT_SCALES = (8, 4, 2)
@@ -38,8 +38,8 @@ def draft_scale(size: tuple[int, int], spec: InputSpec) -> int:
     """The scale at which a JPEG is decoded: 1, or 2, 4 or 8 if a part of its size is still large enough.
 
     The inverse cosine transform of fewer coefficients gives the average of each block of pixels in a fraction
-    of the time: a photograph of 12 megapixels is decoded three times as fast, and after resizing its pixels
-    differ by less than one of 255 on average.
+    of the time: a photograph of 12 megapixels is decoded three times as fast. After resizing to 28x28 or
+    48x48, the pixels of 62 photographs differ by 0.9 of 255 on average, and by 2.5 in the worst one.
     """
     least = _draft_size(size, spec)
     if least is None:

@@ -44,6 +44,7 @@ def test_export_publishes_version_1_and_prints_its_path(exported: Exported) -> N
     assert sorted(path.name for path in (exported.models / "convnet" / "1").iterdir()) == [
         "README.md",
         "confusion.png",
+        "curves.json",
         "curves.png",
         "example.png",
         "golden.npz",
@@ -51,6 +52,7 @@ def test_export_publishes_version_1_and_prints_its_path(exported: Exported) -> N
         "manifest.json",
         "mistakes.png",
         "model.onnx",
+        "reliability.png",
     ]
 
 

@@ -1,0 +1,138 @@
+"""The commands `evaluate` and `robustness`, which measure a published model on labelled images."""
+
+from __future__ import annotations
+
+# Only modules with a short import time are imported here, as in main.py.
+import argparse
+from pathlib import Path
+from typing import TextIO
+
+from .arguments import add_data, add_models, integer_from
+
+_EVALUATE = "Measure a published model on labelled images."
+_ROBUSTNESS = "Measure a published model on shifted, scaled, covered, blurred, compressed and noisy images."
+
+_EVALUATE_DETAILS = (
+    "The images are prepared as by the server. The report has the accuracy, the calibration error, the "
+    "result of each class and the most frequent confusions."
+)
+_ROBUSTNESS_DETAILS = "The images are changed in the size of the model's input."
+_DATA = (
+    "folder of the images: one folder per class, named like its label, below DIR or DIR/test; or the data "
+    "set that the model was trained on"
+)
+
+# `robustness` reads no more images without --limit.
+DEFAULT_ROBUSTNESS_IMAGES = 2000
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], data: str | None) -> None:
+    """Add the parsers of both commands; `data` is the default of --data."""
+    _add_evaluate(
+        commands.add_parser("evaluate", help=_EVALUATE, description=f"{_EVALUATE} {_EVALUATE_DETAILS}"), data
+    )
+    _add_robustness(
+        commands.add_parser(
+            "robustness", help=_ROBUSTNESS, description=f"{_ROBUSTNESS} {_ROBUSTNESS_DETAILS}"
+        ),
+        data,
+    )
+
+
+def _add_evaluate(command: argparse.ArgumentParser, data: str | None) -> None:
+    def run(arguments: argparse.Namespace, report: TextIO) -> str | Path:
+        from ..pipelines.evaluate import EvaluateOptions, evaluate
+
+        name, version = arguments.model
+        options = EvaluateOptions(
+            models=arguments.models,
+            name=name,
+            version=version,
+            data=arguments.data,
+            limit=arguments.limit,
+            compare=arguments.compare,
+            json=arguments.json,
+            plot=arguments.plot,
+            publish=arguments.publish,
+        )
+        return evaluate(options, report)
+
+    _add_model(command)
+    _add_data(command, data, None)
+    output = command.add_argument_group("output")
+    output.add_argument(
+        "--compare",
+        metavar="VERSION",
+        help="evaluate this version too, and list the images whose predicted class differs",
+    )
+    output.add_argument(
+        "--json", type=Path, metavar="FILE", help="write the report as JSON, with each mistake"
+    )
+    output.add_argument(
+        "--plot", type=Path, metavar="FILE", help="write the confusion matrix and the calibration as PNG"
+    )
+    _add_publish(output)
+    command.set_defaults(run=run)
+
+
+def _add_robustness(command: argparse.ArgumentParser, data: str | None) -> None:
+    def run(arguments: argparse.Namespace, report: TextIO) -> str | Path:
+        from ..pipelines.evaluate import EvaluateOptions, measure_robustness
+
+        name, version = arguments.model
+        options = EvaluateOptions(
+            models=arguments.models,
+            name=name,
+            version=version,
+            data=arguments.data,
+            limit=arguments.limit,
+            json=arguments.json,
+            publish=arguments.publish,
+        )
+        return measure_robustness(options, report)
+
+    _add_model(command)
+    _add_data(command, data, DEFAULT_ROBUSTNESS_IMAGES)
+    output = command.add_argument_group("output")
+    output.add_argument("--json", type=Path, metavar="FILE", help="write the table as JSON")
+    _add_publish(output)
+    command.set_defaults(run=run)
+
+
+def _add_model(command: argparse.ArgumentParser) -> None:
+    model = command.add_argument_group("model")
+    model.add_argument(
+        "model",
+        type=_name_and_version,
+        metavar="NAME[/VERSION]",
+        help="the model, and its version unless it is the highest one that is not quantized",
+    )
+    add_models(model)
+
+
+def _add_data(command: argparse.ArgumentParser, data: str | None, limit: int | None) -> None:
+    group = command.add_argument_group("data")
+    add_data(group, data, _DATA)
+    group.add_argument(
+        "--limit",
+        type=integer_from(1),
+        metavar="N",
+        default=limit,
+        help="use at most N images, evenly over the classes "
+        f"(default: {'all' if limit is None else '%(default)s'})",
+    )
+
+
+def _add_publish(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--publish",
+        action="store_true",
+        help="publish the same graph with the result as the next version",
+    )
+
+
+def _name_and_version(text: str) -> tuple[str, str | None]:
+    name, slash, version = text.partition("/")
+    if not name or (slash and not version.isdecimal()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a model; expected NAME or NAME/VERSION")
+    return name, version or None
