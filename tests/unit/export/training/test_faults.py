@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from export.training.augment import Affine, Augmentation
 from export.training.faults import Faults
 
 SIDE = 40
-ALWAYS = {"probability": 1.0}
+ALWAYS: dict[str, Any] = {"probability": 1.0}
 
 Pixels = NDArray[np.uint8]
 
