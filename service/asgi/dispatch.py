@@ -1,4 +1,4 @@
-"""FastAPI with a shorter path to the inference endpoints."""
+"""FastAPI with a shorter path to the endpoints."""
 
 from __future__ import annotations
 
@@ -13,14 +13,12 @@ from starlette.types import Receive, Send
 from starlette.types import Scope as RequestScope
 
 from ..protocols.shared.request_handler import Endpoint
-from ..protocols.shared.routes import InferenceRoute, scope_of_route
+from ..protocols.shared.routes import ScopedRoute, scope_of_route
 from ..security.api_keys import Scope
 
 # Clients choose the paths, so the cache is bounded in entries and in their length.
 MAX_CACHED_PATHS = 1024
 MAX_PATH_LENGTH = 256
-# The methods of inference requests.
-_INFERRING = frozenset({"POST", "PUT"})
 
 
 class Found(NamedTuple):
@@ -28,8 +26,8 @@ class Found(NamedTuple):
 
     Attributes:
         scope: the scope that it needs; None for a probe.
-        endpoint: of an inference request that matches a route; None for any other request.
-        path_params: the parameters in the path of an inference request.
+        endpoint: responds to the request; None if no route with this method matches, and for documentation.
+        path_params: the parameters in the path.
     """
 
     scope: Scope | None
@@ -43,11 +41,12 @@ InternalErrorHandler = Callable[[Request, Exception], Awaitable[Response]]
 
 
 class Application(FastAPI):
-    """Serves inference requests without the layers that other endpoints need.
+    """Serves requests without layers that the endpoints do not need.
 
     FastAPI matches every route's pattern in turn, and wraps each endpoint in two exit stacks and two
-    exception handlers. For a small network that is a quarter of a request's time. Here the first request to
-    a path is matched by the same routes in the same order; later ones use the cached result.
+    exception handlers. For a small network that is a quarter of a request's time, for a probe two thirds.
+    Here the first request to a path is matched by the same routes in the same order; later ones use the
+    cached result.
 
     Attributes:
         route_cache: routes by method and path.
@@ -63,12 +62,12 @@ class Application(FastAPI):
     def add_middleware(self, *args: Any, **kwargs: Any) -> NoReturn:
         """
         Raises:
-            RuntimeError: always; inference requests would bypass the middleware.
+            RuntimeError: always; most requests would bypass the middleware.
         """
         raise RuntimeError("middleware wraps the application: add it in asgi/middleware/stack.py")
 
     async def __call__(self, scope: RequestScope, receive: Receive, send: Send) -> None:
-        found = self.find(scope) if scope["type"] == "http" and scope["method"] in _INFERRING else _NOT_FOUND
+        found = self.find(scope) if scope["type"] == "http" else _NOT_FOUND
         if found.endpoint is None:
             await super().__call__(scope, receive, send)
             return
@@ -100,7 +99,7 @@ class Application(FastAPI):
         for route in self.routes:
             match, child_scope = route.matches(scope)
             if match is Match.FULL:
-                endpoint = route.endpoint if isinstance(route, InferenceRoute) else None
+                endpoint = route.respond if isinstance(route, ScopedRoute) else None
                 return Found(scope_of_route(route), endpoint, child_scope["path_params"])
             if match is Match.PARTIAL and partial is _NOT_FOUND:  # another method, which gets 405
                 partial = Found(scope_of_route(route), None, {})

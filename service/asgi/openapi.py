@@ -1,24 +1,32 @@
-"""Adds examples of the default model to the OpenAPI description."""
+"""Serves the OpenAPI description, with examples of the default model."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastapi import FastAPI
+from pydantic_core import to_json
+from starlette.requests import Request
+from starlette.routing import Route
 
 from ..errors import ConvserveError
 from ..inference.model import LoadedModel
 from ..inference.registry import Registry
 from ..protocols.native.openapi import SCHEMAS
 from ..protocols.shared.openapi import ERROR_CONTENT, path_parameters
+from ..protocols.shared.responses import JSON_CONTENT_TYPE, EncodedResponse
+
+ETAG_DIGITS = 32
 
 
 def describe_with_examples(app: FastAPI, registry: Registry) -> None:
     """Use the default model's name as an example in paths, and its example image in JSON bodies.
 
-    FastAPI creates the description at its first use, after the models have been loaded.
+    FastAPI creates the description at its first use, after the models have been loaded. It is written as JSON
+    once: FastAPI's own endpoint writes it for each request, which takes longer than classifying an image.
     """
     describe = app.openapi
 
@@ -28,6 +36,34 @@ def describe_with_examples(app: FastAPI, registry: Registry) -> None:
         return describe()
 
     app.openapi = openapi  # type: ignore[method-assign]  # as FastAPI's documentation extends it
+    page = DescriptionPage(openapi)
+    for index, route in enumerate(app.router.routes):
+        if isinstance(route, Route) and route.path == app.openapi_url:
+            app.router.routes[index] = Route(route.path, page.respond, include_in_schema=False)
+
+
+class DescriptionPage:
+    """The description as a response, which a client need not receive again while it is unchanged."""
+
+    def __init__(self, describe: Callable[[], dict[str, Any]]) -> None:
+        self._describe = describe
+        self._body = b""
+        self._etag = b""
+
+    async def respond(self, request: Request) -> EncodedResponse:
+        if not self._body:
+            self._body = to_json(self._describe())
+            self._etag = b'"%b"' % hashlib.sha256(self._body).hexdigest()[:ETAG_DIGITS].encode()
+        etag = (b"etag", self._etag)
+        conditions = [value for name, value in request.scope["headers"] if name == b"if-none-match"]
+        if not any(map(self._matches, conditions)):
+            return EncodedResponse(self._body, JSON_CONTENT_TYPE, etag)
+        unchanged = EncodedResponse(b"", status=304)
+        unchanged.raw_headers = [etag]  # a Content-Length would be that of the description
+        return unchanged
+
+    def _matches(self, value: bytes) -> bool:
+        return self._etag in value or value.strip() == b"*"
 
 
 _ANY_ERROR = {

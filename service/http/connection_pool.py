@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from ..client_budget import ClientBudget
-from ..client_budget.identity import TrustedProxies
+from ..client_budget import Account, ClientBudget, Peer
+from ..client_budget.identity import TrustedProxies, address_identity
 from ..config.limits import ConnectionLimits
 from ..security.authorization import PROBES
 from ..telemetry.rejections import RejectionCounters, RejectionReason
 from .connections.slots import ConnectionSlots, Slot
 from .overload_cache import OverloadCache
-from .parse_turns import ParseTurns
 from .protocol import HttpProtocol
 from .response_bytes import ProtocolError, ResponseEncoder
+from .turns.parse_turns import ParseTurns
+from .turns.request_turns import RequestTurns
 
 
 class ConnectionPool:
@@ -46,7 +48,8 @@ class ConnectionPool:
         self.overload_cache = overload_cache
         self.slots = ConnectionSlots(limits, rejections, proxies)
         self.encoder = ResponseEncoder()
-        self.turns = ParseTurns()
+        self.parse_turns = ParseTurns()
+        self.request_turns = RequestTurns()
 
     def connect(
         self,
@@ -80,6 +83,13 @@ class ConnectionPool:
             raise ProtocolError(429, RejectionReason.TOO_MANY_OF_ADDRESS, message)
         message = "the server has too many connections"
         raise ProtocolError(503, RejectionReason.TOO_MANY_CONNECTIONS, message)
+
+    def peer(self, account: Account, scope: Mapping[str, Any]) -> Peer:
+        """The client of a request: that of its connection's account, unless a trusted proxy names another."""
+        if not self.proxies or scope["client"] is None:
+            return account.peer
+        address = self.proxies.client_address(scope["client"][0], scope["headers"])
+        return self.budget.peer(address_identity(address))
 
     def check(self, state: ServerState) -> None:
         """Reject or close the connections that take too long; called once a second."""

@@ -6,17 +6,20 @@ from typing import TYPE_CHECKING
 
 from ..client_budget import Account
 from .flow_control import FlowControl
-from .parse_turns import ParseTurns
 from .request_parser import RequestParser
+from .turns.parse_turns import ParseTurns
 
 if TYPE_CHECKING:
     from .protocol import HttpProtocol
 
 # Bytes that may hold many small requests, or many small chunks, are parsed in pieces: until a request has to
-# wait for another, and for a limited time in one iteration of the event loop, which all connections share.
+# wait for another, and for a limited time in one iteration of the event loop, which all connections share. A
+# request takes a hundred times the memory of its shortest head, so few are parsed before they can begin.
 PIECE_BYTES = 16 * 1024
-# Fewer bytes are parsed at once, without a turn.
+HEAD_PIECE_BYTES = 1024
+# Few bytes of few lines are parsed at once, without a turn: usually they are one request.
 SMALL_BYTES = 4 * 1024
+FEW_LINES = 32
 # Memory of a connection's TLS session; a connection without TLS takes 4 KiB, which are not charged.
 TLS_BYTES = 48 * 1024
 # With TLS, uvloop keeps buffers of this size once a connection has received large data.
@@ -57,7 +60,7 @@ class InputBuffer:
         """
         if self._held:
             self._hold(data)
-        elif len(data) <= SMALL_BYTES:
+        elif len(data) <= SMALL_BYTES and data.count(b"\n") <= FEW_LINES:
             self._parse_piece(data)
         else:
             self._parse(data)
@@ -87,8 +90,9 @@ class InputBuffer:
             if self._connection.is_full:
                 self._hold(bytes(rest))
                 return
-            piece = rest[:PIECE_BYTES]
-            if not self._is_expensive:
+            begins = self._connection.is_idle or self._connection.reads_head
+            piece = rest[: HEAD_PIECE_BYTES if begins else PIECE_BYTES]
+            if not (begins or self._parser.chunked):
                 self._parse_piece(piece)
             elif self._turns.are_over:
                 self._hold(bytes(rest))
@@ -100,7 +104,7 @@ class InputBuffer:
                     self._parse_piece(piece)
                 finally:
                     self._turns.end()
-            rest = rest[PIECE_BYTES:]
+            rest = rest[len(piece) :]
 
     def _wait(self) -> None:
         self._flow.pause_reading()
@@ -110,11 +114,6 @@ class InputBuffer:
         if self._connection.is_idle:
             self._connection.begin_request()
         self._parser.feed(piece)
-
-    @property
-    def _is_expensive(self) -> bool:
-        """True if the next bytes may hold thousands of requests or chunks."""
-        return self._connection.is_idle or self._connection.reads_head or self._parser.chunked
 
     def _hold(self, data: bytes) -> None:
         self._account.charge(len(data))

@@ -6,10 +6,11 @@ has arrived, for as long as the model has no room: the application does not run,
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 from .response_bytes import Headers
+from .scope_extensions import OVERLOAD_RESPONDER
 
 # Clients choose the URLs, so their number and length are bounded.
 MAX_URLS = 1024
@@ -44,6 +45,12 @@ class OverloadCache:
         if len(self.responders) >= MAX_URLS:
             self.responders.clear()
         self.responders[method, url] = responder
+
+    def add_request(self, scope: Mapping[str, Any]) -> None:
+        """Reject later requests to the URL of this one with the responder that the application has set."""
+        query = scope["query_string"]
+        url = scope["raw_path"] + (b"?" + query if query else b"")
+        self.add(scope["method"].encode(), url, scope[OVERLOAD_RESPONDER])
 
     def find(self, method: bytes, url: bytes, headers: Headers) -> Response | None:
         """The response that rejects a request; None if the application has to handle it."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from starlette.types import ASGIApp
@@ -54,6 +54,7 @@ class HttpProtocol(asyncio.Protocol):
     `shutdown`. Its parser calls the methods named `on_…`.
 
     Attributes:
+        app: the application.
         body_bytes: bytes of all bodies that have arrived, without their framing.
         tasks: the running requests of all connections.
     """
@@ -65,7 +66,7 @@ class HttpProtocol(asyncio.Protocol):
         self.flow: FlowControl
         self._pool = pool
         self._slot = slot
-        self._app: ASGIApp = config.loaded_app
+        self.app: ASGIApp = config.loaded_app
         self._server_state = state
         # uvicorn's annotation allows only its own protocol classes.
         self._connections = cast("set[asyncio.Protocol]", state.connections)
@@ -81,6 +82,7 @@ class HttpProtocol(asyncio.Protocol):
         self._arriving: RequestCycle | None = None  # the request whose body is arriving
         self._running: RequestCycle | None = None
         self._pipeline: deque[RequestCycle] = deque()
+        self._has_responded = False
         self._account: Account  # holds the bytes that belong to no request
         self._input: InputBuffer
         self.body_bytes = 0
@@ -94,7 +96,7 @@ class HttpProtocol(asyncio.Protocol):
         self.flow = FlowControl(transport, self._account)
         secure = self._scope["scheme"] == "https"
         self._input = InputBuffer(
-            self, self._parser, self._account, self.flow, self._pool.turns, secure=secure
+            self, self._parser, self._account, self.flow, self._pool.parse_turns, secure=secure
         )
         self._connections.add(self)
         self._time_limits.since = self._loop.time()
@@ -121,7 +123,9 @@ class HttpProtocol(asyncio.Protocol):
         running, self._running = self._running, None
         if running is not None:
             running.disconnect()
-            if CANCELLABLE in running.scope and running.task is not None:
+            if running.task is None:
+                running.account.close()
+            elif CANCELLABLE in running.scope:
                 running.task.cancel(CLIENT_DISCONNECTED)
 
     def data_received(self, data: bytes) -> None:
@@ -234,7 +238,9 @@ class HttpProtocol(asyncio.Protocol):
             keep_alive &= self._pool.admit(self._slot, scope["path"])
         # Probes also get an answer if their client, or others behind its proxy, hold too much.
         is_probe = self._running is None and scope["path"] in PROBES
-        account = self._open_account(scope, 0 if is_probe else REQUEST_BYTES + parser.head_bytes)
+        size = 0 if is_probe else REQUEST_BYTES + parser.head_bytes
+        account = scope[ACCOUNT] = Account(self._pool.budget, self._pool.peer(self._account, scope), size)
+        account.evict = self._evict_upload
         cycle = RequestCycle(
             self,
             scope,
@@ -249,16 +255,6 @@ class HttpProtocol(asyncio.Protocol):
             self.flow.pause_reading()
             self._pipeline.append(cycle)
 
-    def _open_account(self, scope: dict[str, Any], size: int) -> Account:
-        """An account for a request, whose client may be behind a proxy."""
-        pool, peer = self._pool, self._account.peer
-        if pool.proxies and scope["client"] is not None:
-            address = pool.proxies.client_address(scope["client"][0], scope["headers"])
-            peer = pool.budget.peer(address_identity(address))
-        account = scope[ACCOUNT] = Account(pool.budget, peer, size)
-        account.evict = self._evict_upload
-        return account
-
     def on_body(self, body: bytes) -> None:
         self.body_bytes += len(body)
         cycle = self._arriving
@@ -267,23 +263,31 @@ class HttpProtocol(asyncio.Protocol):
         cycle.account.charge(len(body))
         if cycle.add_body(body) > MAX_UNREAD_BYTES:
             self.flow.pause_reading()
+        self._wake(cycle)
 
     def on_request_complete(self) -> None:
         if self._state is State.LINGERING:
             self.transport.close()
             return
         if self._arriving is not None:
-            self._arriving.account.evict = None
-            self._arriving.end_body()
-            self._arriving = None
+            cycle, self._arriving = self._arriving, None
+            cycle.account.evict = None
+            cycle.more_body = False
+            self._wake(cycle)
         self._enter(State.IDLE)
 
     def _start(self, cycle: RequestCycle) -> None:
         self._running = cycle
         self._slot.begin_request()
-        cycle.task = task = self._loop.create_task(cycle.run(self._app))
-        self.tasks.add(task)
-        task.add_done_callback(cycle.on_task_done)
+        self._take_turn(cycle, cycle.begin)
+
+    def _wake(self, cycle: RequestCycle) -> None:
+        """Have the application receive what has arrived of the body, if it waits for it."""
+        if cycle.needs_turn():
+            self._take_turn(cycle, cycle.wake)
+
+    def _take_turn(self, cycle: RequestCycle, begin: Callable[[], None]) -> None:
+        self._pool.request_turns.take(begin, cycle.account.peer, is_first=not self._has_responded)
 
     def _reject_overloaded(self) -> bool:
         """Reject the request from the overload cache; returns False if the application has to handle it.
@@ -330,11 +334,12 @@ class HttpProtocol(asyncio.Protocol):
         """Start the next request, or close the connection."""
         self._server_state.total_requests += 1
         self._running = None
+        self._has_responded = True
         self._slot.end_request()
         if cycle.more_body and self._state is State.BODY:
             self._state = State.DISCARDING
-        if OVERLOAD_RESPONDER in cycle.scope:
-            self._cache_overload(cycle.scope)
+        if OVERLOAD_RESPONDER in cycle.scope and self._pool.overload_cache is not None:
+            self._pool.overload_cache.add_request(cycle.scope)
         if not cycle.keep_alive:
             self.close()
             return
@@ -344,14 +349,6 @@ class HttpProtocol(asyncio.Protocol):
             self._time_limits.since = self._loop.time()
         if self.flow.read_paused:  # also while bytes are held
             self.continue_reading()
-
-    def _cache_overload(self, scope: Mapping[str, Any]) -> None:
-        """Have later requests to the same URL rejected, if the application has set a responder."""
-        cache = self._pool.overload_cache
-        if cache is not None:
-            query = scope["query_string"]
-            url = scope["raw_path"] + (b"?" + query if query else b"")
-            cache.add(scope["method"].encode(), url, scope[OVERLOAD_RESPONDER])
 
     def _evict_upload(self) -> None:
         """Reject the request whose body is arriving, to make room for others."""

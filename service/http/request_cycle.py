@@ -33,11 +33,11 @@ class RequestCycle:
 
     Attributes:
         keep_alive: whether the connection stays open after the response.
-        more_body: whether more of the request's body has to arrive.
+        more_body: whether more of the request's body has to arrive; the connection sets it to False.
         account: the bytes that the request holds; it is closed when the task ends.
         disconnected: whether `receive` returns a disconnect and `send` discards messages.
         response_started, response_complete: whether bytes of the response, or all of them, are written.
-        task: the task that runs the application; None while an earlier request is in progress.
+        task: the task that runs the application; None until it is the request's turn.
     """
 
     __slots__ = (
@@ -49,6 +49,7 @@ class RequestCycle:
         "_event",
         "_head",
         "_remaining",
+        "_takes_turn",
         "account",
         "disconnected",
         "keep_alive",
@@ -81,11 +82,22 @@ class RequestCycle:
         self._body = bytearray()
         self._delivered = False  # whether `receive` has returned the end of the body
         self._event: asyncio.Event | None = None  # exists while `receive` waits
+        self._takes_turn = False  # whether `wake` is going to be called
         self._head: tuple[int, list[tuple[bytes, bytes]]] | None = None
         self._remaining: int | None = None
         self._chunked = False
 
-    async def run(self, app: ASGIApp) -> None:
+    def begin(self) -> None:
+        """Run the application, unless the request is rejected or the client has left."""
+        if self.disconnected:
+            self.account.close()
+            return
+        tasks = self._connection.tasks
+        self.task = task = asyncio.get_running_loop().create_task(self._run(self._connection.app))
+        tasks.add(task)
+        task.add_done_callback(self._on_task_done)
+
+    async def _run(self, app: ASGIApp) -> None:
         """Call the application, and complete the response if it does not."""
         try:
             await app(self.scope, self.receive, self.send)
@@ -116,14 +128,16 @@ class RequestCycle:
     def add_body(self, data: bytes) -> int:
         """Append to the body that `receive` returns next; returns its length."""
         self._body += data
-        self._wake()
         return len(self._body)
 
-    def end_body(self) -> None:
-        self.more_body = False
-        self._wake()
+    def needs_turn(self) -> bool:
+        """True if the application waits for the body, the first time that it is asked."""
+        if self._event is None or self._takes_turn:
+            return False
+        self._takes_turn = True
+        return True
 
-    def on_task_done(self, task: asyncio.Task[None]) -> None:
+    def _on_task_done(self, task: asyncio.Task[None]) -> None:
         """Release what the request holds, however its task has ended."""
         self._connection.tasks.discard(task)
         self.account.close()
@@ -131,7 +145,7 @@ class RequestCycle:
     def disconnect(self) -> None:
         """Make `receive` return a disconnect and `send` discard messages."""
         self.disconnected = True
-        self._wake()
+        self.wake()
 
     async def receive(self) -> Message:
         if self._awaits_continue and not self.response_started:
@@ -246,7 +260,7 @@ class RequestCycle:
             self._connection.write(head + payload if head else payload)
         if not more:
             self.response_complete = True
-            self._wake()
+            self.wake()
             self._connection.on_response_complete(self)
 
     def _choose_framing(self, headers: list[tuple[bytes, bytes]], length: int, *, more: bool) -> None:
@@ -267,7 +281,9 @@ class RequestCycle:
         if self._remaining and not more:
             raise RuntimeError("the response's body is shorter than its content-length")
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Let `receive` return, if the application waits in it."""
         if self._event is not None:
             self._event.set()
             self._event = None
+            self._takes_turn = False

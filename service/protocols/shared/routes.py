@@ -3,29 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from inspect import signature
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
 from starlette.routing import BaseRoute
 
+from ...errors import ConvserveError
 from ...security.api_keys import Scope
-from .request_handler import Endpoint
+from .request_handler import CLIENT_CLOSED_REQUEST, Endpoint
+from .responses import error_response
 
 # Routes that FastAPI adds itself.
 DOCUMENTATION = frozenset({"/docs", "/docs/oauth2-redirect", "/openapi.json"})
 
 
 class ScopedRoute(APIRoute):
-    """A route with the scope that its requests need; None for a probe, which needs no key."""
+    """A route that FastAPI only documents: its endpoint takes the request, or nothing, and responds.
+
+    Attributes:
+        scope: the scope that its requests need; None for a probe, which needs no key.
+        respond: calls the endpoint; an error of the server's own becomes a response.
+    """
 
     scope: Scope | None = Scope.ADMIN
+    respond: Endpoint
+
+    def get_route_handler(self) -> Endpoint:
+        """Called once, by FastAPI's constructor."""
+        self.respond = self._handler()
+        return self.respond
+
+    def _handler(self) -> Endpoint:
+        endpoint = self.endpoint
+        takes_request = bool(signature(endpoint).parameters)
+
+        async def handler(request: Request) -> Response:
+            try:
+                response: Response = await (endpoint(request) if takes_request else endpoint())
+            except ConvserveError as error:
+                response = error_response(error)
+            except ClientDisconnect:
+                response = Response(status_code=CLIENT_CLOSED_REQUEST)
+            return response
+
+        return handler
 
 
 class InferenceRoute(ScopedRoute):
-    """A route whose endpoint receives the Starlette request; FastAPI only documents it."""
+    """A route whose endpoint takes the request, and responds to errors itself."""
 
-    def get_route_handler(self) -> Endpoint:
+    def _handler(self) -> Endpoint:
         handler: Endpoint = self.endpoint
         return handler
 

@@ -88,6 +88,17 @@ def test_documentation_page(client: TestClient) -> None:
     assert "swagger" in client.get("/docs").text
 
 
+def test_description_is_sent_again_only_after_a_change(client: TestClient) -> None:
+    response = client.get("/openapi.json")
+    etag = response.headers["etag"]
+    for value in (etag, f'"other", {etag}', "*"):
+        unchanged = client.get("/openapi.json", headers={"If-None-Match": value})
+        assert (unchanged.status_code, unchanged.content) == (304, b"")
+        assert unchanged.headers["etag"] == etag
+        assert "content-length" not in unchanged.headers
+    assert client.get("/openapi.json", headers={"If-None-Match": '"other"'}).content == response.content
+
+
 def test_every_openapi_example_works(client: TestClient) -> None:
     paths = client.get("/openapi.json").json()["paths"]
     tried = []

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from service.http.parse_turns import MAX_SECONDS, ParseTurns
+from service.http.turns.parse_turns import MAX_SECONDS, ParseTurns
 from tests.support.http.raw_http import chunk
 from tests.support.server.output_lines import DEADLINE
 from tests.support.server.procfs import needs_procfs

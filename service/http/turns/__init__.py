@@ -1,0 +1,1 @@
+"""Shares the time of an iteration of the event loop between connections."""
