@@ -19,6 +19,7 @@ from ..config.limits import Limits
 from ..config.settings import Settings
 from ..errors import ConvserveError, shortened
 from ..inference.data_plane import DataPlane
+from ..process_pool.pool import ProcessPool
 from ..protocols.native.rest import Native
 from ..protocols.open_inference.rest import OpenInference
 from ..protocols.operations import Operations
@@ -51,18 +52,21 @@ def create_app(settings: Settings) -> Application:
     return build(settings).app
 
 
-def build(settings: Settings, *, metrics_dir: Path | None = None) -> Service:
+def build(
+    settings: Settings, *, metrics_dir: Path | None = None, processes: ProcessPool | None = None
+) -> Service:
     """Create and connect every part; the application's lifespan loads the models.
 
     Args:
         metrics_dir: the folder through which several workers share their metrics; None with one process.
+        processes: run long jobs; threads do by default.
 
     Raises:
         ConfigurationError: this machine does not support a setting.
     """
     collectors = CollectorRegistry()
     telemetry = ServerMetrics(collectors, metrics_dir)
-    plane = DataPlane.build(settings, telemetry)
+    plane = DataPlane.build(settings, telemetry, processes)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

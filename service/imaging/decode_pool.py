@@ -1,4 +1,4 @@
-"""Decodes the images of a request: small ones in the event loop, larger ones in a pool of threads."""
+"""Decodes images: small ones in the event loop, larger ones in threads, and the largest in processes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 
 from ..errors import DeadlineExceeded, PayloadTooLarge
+from ..process_pool.pool import ProcessPool
 from .decoded_batch import DecodedBatch, EncodedImage, Rows, inspect
 from .decoder import Decoder
 from .fair_executor import FairExecutor
@@ -31,11 +32,14 @@ __all__ = ["DecodePool", "EncodedImage", "Rows"]
 
 
 class DecodePool:
-    """Threads that decode large images for all clients in turn.
+    """Threads that decode images for all clients in turn.
+
+    An image of more than `SMALL_BYTES` is decoded in a process, which can be killed, and from which the event
+    loop need not wait for the interpreter lock.
 
     Args:
-        timeout: maximum seconds that a request waits. A running codec cannot be interrupted and finishes;
-            images that are still queued are dropped.
+        timeout: maximum seconds that a request waits. After it no image is begun, and a process is killed; a
+            thread finishes its small image.
         max_decode_bytes: memory for the large images that are decoded at a time. Small ones, of at most
             `SMALL_BYTES`, are decoded besides, so that a large one does not hold them up.
         max_request_pixels: the maximum number of pixels of all images of a request.
@@ -45,11 +49,13 @@ class DecodePool:
         self,
         threads: int,
         *,
+        processes: ProcessPool | None = None,
         timeout: float = float("inf"),
         max_decode_bytes: float = float("inf"),
         max_request_pixels: float = float("inf"),
     ) -> None:
         self._threads = threads
+        self._processes = processes or ProcessPool()
         self._timeout = timeout
         self._max_request_pixels = max_request_pixels
         self._executor = FairExecutor(
@@ -131,7 +137,8 @@ class DecodePool:
         async def decode() -> None:
             # Each job is queued when the one before it is done, so that other clients have their turn.
             for job in waiting:
-                await self._executor.run(key, partial(batch.decode_images, job.indices), job.size)
+                call = None if job.size <= SMALL_BYTES else self._processes.call
+                await self._executor.run(key, partial(batch.decode_images, job.indices, call), job.size)
 
         await asyncio.gather(*(decode() for _ in range(min(self._threads, len(jobs)))))
 

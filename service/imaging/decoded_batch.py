@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,8 @@ INSPECTION_SECONDS = 0.01
 FIRST_JOB_BYTES = 8 << 20
 
 Rows = NDArray[np.uint8 | np.float32]
+# Runs a function in a process, as `ProcessPool.call` does.
+Call = Callable[[Callable[[], Any], Callable[[], bool]], Any]
 
 
 class EncodedImage(NamedTuple):
@@ -118,23 +121,26 @@ class DecodedBatch:
             jobs.append(Job(indices, size))
         return jobs
 
-    def decode_images(self, indices: Iterable[int]) -> None:
-        """Decode these images into their rows; an error of one is kept for `rows`."""
-        for index in indices:
-            if self._stopped:
-                return
-            header = self.headers.get(index)
-            if header is None:
-                continue
-            try:
-                row = self.decoder.read(self.images[index].data, header)
-            except InvalidImage as error:
-                self._errors[index] = error
+    def decode_images(self, indices: Iterable[int], call: Call | None = None) -> None:
+        """Decode these images into their rows; an error of one is kept for `rows`.
+
+        Args:
+            call: runs the codecs in a process.
+        """
+        decodable = [index for index in indices if index in self.headers]
+        images = [(self.images[index].data, self.headers[index]) for index in decodable]
+        if call is None:
+            results = decode_each(self.decoder, images, lambda: self._stopped)
+        else:
+            results = call(partial(decode_each, self.decoder, images), lambda: self._stopped)
+        # There are fewer results if decoding was stopped.
+        for index, result in zip(decodable, results, strict=False):
+            if isinstance(result, InvalidImage):
+                self._errors[index] = result
+            elif len(self.images) == 1:
+                self._rows = result[np.newaxis]
             else:
-                if len(self.images) == 1:
-                    self._rows = row[np.newaxis]
-                else:
-                    self._rows[index] = row
+                self._rows[index] = result
 
     def rows(self) -> Rows:
         """The decoded rows.
@@ -149,6 +155,23 @@ class DecodedBatch:
 
     def _sizes(self) -> Mapping[int, int]:
         return {index: self.decoder.decode_bytes(header) for index, header in self.headers.items()}
+
+
+def decode_each(
+    decoder: Decoder,
+    images: Iterable[tuple[bytes, ImageHeader]],
+    stopped: Callable[[], bool] = lambda: False,
+) -> list[Rows | InvalidImage]:
+    """The decoded image, or the error, of each image until it is stopped."""
+    results: list[Rows | InvalidImage] = []
+    for data, header in images:
+        if stopped():
+            break
+        try:
+            results.append(decoder.read(data, header))
+        except InvalidImage as error:
+            results.append(error)
+    return results
 
 
 def inspect(decoder: Decoder, image: EncodedImage) -> ImageHeader:

@@ -10,7 +10,6 @@ from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from ..errors import ModelNotReady
-from ..system.thread_priority import lower_priority
 
 T = TypeVar("T")
 
@@ -47,8 +46,7 @@ class FairExecutor:
         medium: float = float("inf"),
     ) -> None:
         all_threads = max(2, threads)
-        # Many large jobs would otherwise delay the event loop, which shares the processor with them.
-        self._executor = ThreadPoolExecutor(all_threads, name, lower_priority)
+        self._executor = ThreadPoolExecutor(all_threads, name)
         self._room, self._small, self._medium = room, small, medium
         # Sizes of the running jobs, and the number of jobs that may begin.
         self._medium_used = self._huge_used = 0

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ..config.settings import Settings
 from ..engine.session import choose_provider
 from ..imaging.decode_pool import DecodePool
+from ..process_pool.pool import ProcessPool
 from ..system.cpu_quota import available_cores
 from ..telemetry.metrics import ServerMetrics
 from .classifier import Classifier
@@ -19,19 +20,26 @@ from .text_executor import TextExecutor
 
 @dataclass(frozen=True, slots=True)
 class DataPlane:
-    """The registry of models, the classifier that runs them, and a thread for large texts."""
+    """The registry of models, the classifier that runs them, and what reads and writes large texts."""
 
     registry: Registry
     classifier: Classifier
     texts: TextExecutor
+    processes: ProcessPool
 
     @classmethod
-    def build(cls, settings: Settings, telemetry: ServerMetrics) -> DataPlane:
+    def build(
+        cls, settings: Settings, telemetry: ServerMetrics, processes: ProcessPool | None = None
+    ) -> DataPlane:
         """Create and connect the parts without loading a model.
+
+        Args:
+            processes: run long jobs; threads do by default.
 
         Raises:
             ConfigurationError: this machine cannot provide what a setting requires.
         """
+        processes = processes or ProcessPool()
         cores = max(1, available_cores() // settings.workers)
         loader = Loader(
             telemetry=telemetry,
@@ -54,14 +62,15 @@ class DataPlane:
             engine_timeout=settings.engine_timeout_s,
             drain_timeout=settings.shutdown_timeout_s,
         )
-        texts = TextExecutor()
+        texts = TextExecutor(processes)
         pool = DecodePool(
             cores,
+            processes=processes,
             timeout=settings.decode_timeout_ms / 1000,
             max_decode_bytes=settings.max_decode_bytes,
             max_request_pixels=settings.max_request_pixels,
         )
-        return cls(registry, Classifier(pool, texts), texts)
+        return cls(registry, Classifier(pool, texts), texts, processes)
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
@@ -78,5 +87,7 @@ class DataPlane:
             finally:
                 await self.registry.close()
         finally:
+            self.processes.stop()
             self.classifier.close()
             self.texts.close()
+            self.processes.close()

@@ -68,8 +68,8 @@ class TorchServe:
         form = content_type.lower().startswith("multipart/form-data")
         images = [EncodedImage(body)]
         if form:
-            context.account.charge(len(body))  # for the files, which are copied
-            images = await self.plane.texts.run(
+            context.account.charge(2 * len(body))  # for the copy that is read, and for the files in it
+            images = await self.plane.texts.parse(
                 partial(read_files, content_type, body, self.limits.max_parts),
                 size=text_size(body),
                 account=context.account,

@@ -30,6 +30,8 @@ from ..http.connections.tls_listener import TlsListener
 from ..http.overload_cache import OverloadCache
 from ..http.protocol import HttpProtocol
 from ..inference.registry import Registry
+from ..process_pool.pool import ProcessPool
+from ..process_pool.template import Template
 from ..system.allocator import return_large_blocks
 from ..system.heap_trimmer import HeapTrimmer
 from .components import Components
@@ -225,7 +227,10 @@ def serve(
     warnings.filterwarnings("ignore", module=r"PIL\.")
     # The _created series would double the number of counter series.
     disable_created_metrics()  # type: ignore[no-untyped-call]
-    components = Components.build(settings, metrics_dir)
+    processes = ProcessPool(Template() if Template.supported() else None)  # before there are threads
+    if link is not None:
+        link.start()
+    components = Components.build(settings, metrics_dir, processes)
     server = build_server(settings, components, endpoints)
     server.on_started = partial(_on_started, server, components, announce, link)
     if not hangup_is_ignored():
@@ -271,6 +276,7 @@ def build_server(settings: Settings, components: Components, endpoints: Endpoint
             partial(connections.check, server.server_state),
             components.publish_state,
             service.plane.registry.shrink_idle,
+            service.plane.processes.check,
             HeapTrimmer(lambda: service.budget.held).check,
             *(part.refresh for part in (components.api_keys, tls) if part is not None),
         ]

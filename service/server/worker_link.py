@@ -72,7 +72,9 @@ class WorkerLink:
         self._supervisor_alive = supervisor_alive
         self._beat = beat
         self._attached = threading.Event()
-        # While models load, no event loop could beat, but the libraries that load them let other threads run.
+
+    def start(self) -> None:
+        """Beat while models load: no event loop could, but the libraries let other threads run."""
         threading.Thread(target=self._beat_while_loading, name="heartbeat", daemon=True).start()
 
     def attach(self, stop: Callable[[], None]) -> None:

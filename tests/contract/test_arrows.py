@@ -28,6 +28,7 @@ LAYERS = {
         "client_budget",
         "security",
         "repository",
+        "process_pool",
         "imaging",
         "engine",
         "batching",

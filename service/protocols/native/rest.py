@@ -77,8 +77,10 @@ class Native:
         if size <= INLINE_BYTES:
             images = read()
         else:
-            context.account.charge(len(body))  # for the files, which are copied
-            images = await self._run(context, read, size)
+            context.account.charge(2 * len(body))  # for the copy that is read, and for the files in it
+            images = await self.plane.texts.parse(
+                read, size=size, account=context.account, deadline=context.deadline
+            )
         self._check_count(images)
         classification = await self.plane.classifier.classify(
             model, images, top_k=top_k, deadline=context.deadline, account=context.account

@@ -20,9 +20,9 @@ from ...errors import InvalidInput, shown
 from ...inference.classifier import Classifier, Inference, check_classifies
 from ...inference.footprint import JSON_NUMBER_BYTES
 from ...inference.model import LoadedModel
-from ...inference.text_executor import INLINE_BYTES, TextExecutor
+from ...inference.text_executor import TextExecutor
 from ...repository.manifest import Manifest
-from ..shared.tensors import JsonValues, TensorPayload, decode_tensor, elements_to_bytes
+from ..shared.tensors import TensorPayload, decode_tensor, elements_to_bytes
 
 # The classification extension sorts at most this many scores for one response: each becomes a string.
 MAX_CLASSIFICATION_ELEMENTS = 1 << 18
@@ -80,7 +80,7 @@ async def infer(
     """Decode the request's tensor and run the model; returns the requested outputs in order.
 
     Args:
-        texts: decodes large JSON, and writes large classifications.
+        texts: writes large classifications.
         deadline: in the event loop's time.
         account: charged with the memory of the request.
         binary_bytes_per_score: memory of a binary response in addition to the scores.
@@ -92,12 +92,7 @@ async def infer(
     """
     if any(output.classification for output in request.outputs):
         check_classifies(model)
-    tensor = request.tensor
-    if isinstance(tensor.payload, JsonValues) and tensor.payload.size > INLINE_BYTES:
-        job = partial(decode_tensor, tensor, model.manifest.input, max_images)
-        content = await texts.run(job, size=tensor.payload.size, account=account, deadline=deadline)
-    else:
-        content = decode_tensor(tensor, model.manifest.input, max_images)
+    content = decode_tensor(request.tensor, model.manifest.input, max_images)
     if max_binary_bytes is not None:
         model.footprint.check_scores(content, max_binary_bytes)
     inference = await classifier.infer(

@@ -39,7 +39,7 @@ from .read_only_settings import (
     parse_settings,
     trace_settings,
 )
-from .rest_codec import RAW_HEADER_LENGTH, json_size, read_request, write_response
+from .rest_codec import RAW_HEADER_LENGTH, json_size, read_decoded, read_request, write_response
 
 T = TypeVar("T")
 
@@ -143,12 +143,18 @@ class OpenInference:
             )
         header_length = context.header(RAW_HEADER_LENGTH)
         size = json_size(body, header_length)
-        read = partial(read_request, body, header_length, model.manifest, self.limits.json)
+        arguments = body, header_length, model.manifest, self.limits.json
         if COST_PER_BYTE * size <= INLINE_BYTES:
-            parsed = read()
+            parsed = read_request(*arguments)
         else:
-            context.account.charge(2 * size)  # for strings, and for what is decoded from them
-            parsed = await self._run(context, read, COST_PER_BYTE * size)
+            # For the copy that is parsed, for strings, and for what is decoded from them.
+            context.account.charge(len(body) + 2 * size)
+            parsed = await texts.parse(
+                partial(read_decoded, *arguments, self.limits.max_images),
+                size=COST_PER_BYTE * size,
+                account=context.account,
+                deadline=context.deadline,
+            )
         if parsed.timeout is not None:
             context.shorten_deadline(parsed.timeout)
         outputs, inference = await infer(

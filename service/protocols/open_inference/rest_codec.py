@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -22,11 +23,13 @@ from ..shared.parsing.number_writer import STEP_NUMBERS, numbers_to_json
 from ..shared.responses import JSON_CONTENT_TYPE
 from ..shared.tensors import (
     DATATYPE_NAMES,
+    Decoded,
     Elements,
     JsonValues,
     RawBytes,
     TensorPayload,
     check_json_size,
+    decode_tensor,
     row_bytes,
 )
 from .infer_request import (
@@ -111,6 +114,19 @@ def read_request(
     return _read(body[:length], memoryview(body)[length:], manifest, limits)
 
 
+def read_decoded(
+    body: bytes, header_length: str | None, manifest: Manifest, limits: JsonLimits, max_images: int
+) -> InferRequest:
+    """`read_request`, with the tensor decoded.
+
+    Raises:
+        InvalidInput, PayloadTooLarge: as `read_request` and `decode_tensor` raise them.
+    """
+    request = read_request(body, header_length, manifest, limits)
+    content = decode_tensor(request.tensor, manifest.input, max_images)
+    return replace(request, tensor=replace(request.tensor, payload=Decoded(content)))
+
+
 def json_size(body: bytes, header_length: str | None) -> int:
     """The bytes of JSON at the start of a body; 0 if the header is invalid."""
     if header_length is None:
@@ -138,7 +154,7 @@ def _read(text: bytes, binary: memoryview, manifest: Manifest, limits: JsonLimit
     request = parse_json(_ADAPTER, text, limits)
     timeout = check_parameters(request.parameters)
     check_inputs([tensor.name for tensor in request.inputs], manifest)
-    tensor = _tensor(request.inputs[0], binary, len(text))
+    tensor = _tensor(request.inputs[0], binary)
     default = _boolean((request.parameters or {}).get("binary_data_output", False), "binary_data_output")
     outputs = [_requested(output, default) for output in request.outputs or []]
     if not outputs:
@@ -146,7 +162,7 @@ def _read(text: bytes, binary: memoryview, manifest: Manifest, limits: JsonLimit
     return InferRequest(request.id or new_id(), tensor, check_outputs(outputs, manifest), timeout)
 
 
-def _tensor(tensor: JsonInput, binary: memoryview, size: int) -> TensorPayload:
+def _tensor(tensor: JsonInput, binary: memoryview) -> TensorPayload:
     given: list[str] = [
         name for name in ("binary_data_size", "shared_memory_region") if name in tensor.parameters
     ]
@@ -162,7 +178,7 @@ def _tensor(tensor: JsonInput, binary: memoryview, size: int) -> TensorPayload:
         return TensorPayload(tensor.name, tensor.datatype, tensor.shape, raw)
     if len(binary):
         raise InvalidInput(f"unexpected additional input data: {len(binary)} bytes follow the JSON")
-    values = JsonValues(tensor.data, "inputs.0.data", size)
+    values = JsonValues(tensor.data, "inputs.0.data")
     return TensorPayload(tensor.name, tensor.datatype, tensor.shape, values)
 
 

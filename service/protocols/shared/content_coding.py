@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterator
 from functools import partial
 
 from ...client_budget import Account
 from ...errors import InvalidInput, PayloadTooLarge, UnsupportedContent, shown
-from ...inference.text_executor import TextExecutor
+from ...inference.text_executor import INLINE_BYTES, TextExecutor
 
 # zlib's window bits: 31 is gzip, 15 is what HTTP calls deflate.
 _WINDOWS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
@@ -20,7 +19,7 @@ _FORBIDDEN = re.compile(r"q\s*=\s*0(\.0*)?", re.IGNORECASE)
 MAX_ACCEPTED_LENGTH = 1024
 # Compressing a smaller response takes longer than sending it.
 MIN_COMPRESSED_BYTES = 16 * 1024
-# Bytes of input and of output of one call of zlib: a few milliseconds.
+# Bytes of input of one call of zlib: a few milliseconds.
 STEP_BYTES = 256 * 1024
 # Pixels of one colour are compressed to a thousandth, but large bodies of real images by half.
 MAX_RATIO = 100
@@ -37,7 +36,7 @@ async def decompress(
         InvalidInput: the body is not in that coding, or truncated.
         PayloadTooLarge: the output exceeds `limit` bytes, or MAX_RATIO times the input if it is large;
             decompression stops there.
-        BudgetExceeded, DeadlineExceeded: as `Account.charge` and `TextExecutor.run` raise them.
+        BudgetExceeded, DeadlineExceeded: as `Account.charge` and `TextExecutor.parse` raise them.
     """
     name = coding.strip().lower()
     if name in ("", "identity"):
@@ -46,46 +45,44 @@ async def decompress(
         raise UnsupportedContent(
             f"Content-Encoding {shown(coding)} is not supported; send gzip, deflate or identity"
         )
-    steps = _inflate(body, name, limit)
-    pieces: list[bytes] = []
-    size = 0
-    while True:
-        step = partial(next, steps, None)
-        first = size < STEP_BYTES and len(body) <= STEP_BYTES
-        piece = (
-            step() if first else await texts.run(step, size=STEP_BYTES, account=account, deadline=deadline)
-        )
-        if piece is None:
-            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        account.charge(len(piece))
-        pieces.append(piece)
-        size += len(piece)
-
-
-def _inflate(body: bytes, name: str, limit: int) -> Iterator[bytes]:
-    """The parts of the decompressed body."""
-    inflater = zlib.decompressobj(_WINDOWS[name])
     limit = min(limit, max(UNLIMITED_RATIO_BYTES, MAX_RATIO * len(body)))
-    size = position = 0
-    # A call copies the input that it leaves, so the input is passed in parts too.
-    while position < len(body) and not inflater.eof:
-        pending = body[position : position + STEP_BYTES]
-        position += len(pending)
-        while pending and not inflater.eof:
-            try:
-                piece = inflater.decompress(pending, min(STEP_BYTES, limit + 1 - size))
-            except zlib.error as error:
-                raise InvalidInput(f"the body is not valid {name}: {error}") from error
-            size += len(piece)
-            if size > limit:
-                raise PayloadTooLarge(
-                    f"the decompressed body is larger than {limit} bytes: the limit is "
-                    f"CONVSERVE_MAX_BODY_BYTES, and {MAX_RATIO} times the size of a large compressed body"
-                )
-            yield piece
-            pending = inflater.unconsumed_tail
-    if not inflater.eof or inflater.unused_data or position < len(body):
+    if len(body) <= INLINE_BYTES:
+        small = min(limit, INLINE_BYTES)
+        try:
+            inflated = inflate(body, name, small)
+        except PayloadTooLarge:
+            if small == limit:
+                raise
+        else:
+            account.charge(len(inflated))
+            return inflated
+    account.charge(len(body) + limit)  # the size is not known yet
+    job = partial(inflate, body, name, limit)
+    inflated = await texts.parse(job, size=limit, account=account, deadline=deadline)
+    account.release(len(body) + limit - len(inflated))
+    return inflated
+
+
+def inflate(body: bytes, name: str, limit: int) -> bytes:
+    """The decompressed body, of at most `limit` bytes.
+
+    Raises:
+        InvalidInput: the body is not in that coding, or truncated.
+        PayloadTooLarge: the output is larger than the limit; decompression stops there.
+    """
+    inflater = zlib.decompressobj(_WINDOWS[name])
+    try:
+        inflated = inflater.decompress(body, limit + 1)
+    except zlib.error as error:
+        raise InvalidInput(f"the body is not valid {name}: {error}") from error
+    if len(inflated) > limit:
+        raise PayloadTooLarge(
+            f"the decompressed body is larger than {limit} bytes: the limit is "
+            f"CONVSERVE_MAX_BODY_BYTES, and {MAX_RATIO} times the size of a large compressed body"
+        )
+    if not inflater.eof or inflater.unused_data:
         raise InvalidInput(f"the body is not exactly one {name} stream")
+    return inflated
 
 
 async def compress(

@@ -56,12 +56,11 @@ class RawBytes:
 class JsonValues:
     """A JSON value: numbers, or base64 strings for BYTES, nested as in the shape or flat.
 
-    `where` is the value's path in the body, for error messages, and `size` the bytes of the whole JSON.
+    `where` is the value's path in the body, for error messages.
     """
 
     values: Any
     where: str = "data"
-    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +79,20 @@ class Elements:
 
 
 @dataclass(frozen=True, slots=True)
+class Decoded:
+    """The rows or images that `decode_tensor` has read from another payload."""
+
+    content: Rows | list[EncodedImage]
+
+
+@dataclass(frozen=True, slots=True)
 class TensorPayload:
     """An input tensor of a request: parsed, but neither checked nor decoded."""
 
     name: str
     datatype: str
     shape: Sequence[int]
-    payload: RawBytes | JsonValues | Numbers | Elements
+    payload: RawBytes | JsonValues | Numbers | Elements | Decoded
 
 
 def decode_tensor(tensor: TensorPayload, spec: InputSpec, max_rows: int) -> Rows | list[EncodedImage]:
@@ -96,6 +102,8 @@ def decode_tensor(tensor: TensorPayload, spec: InputSpec, max_rows: int) -> Rows
         InvalidInput: the datatype, shape or data do not fit the model's input.
         PayloadTooLarge: it has more than `max_rows` rows, or more pixels than `MAX_DYNAMIC_PIXELS`.
     """
+    if isinstance(tensor.payload, Decoded):
+        return tensor.payload.content
     if tensor.datatype == "BYTES":
         return _decode_images(tensor, check_image_shape(tensor.shape, spec, max_rows))
     check_datatype(tensor.datatype, spec)

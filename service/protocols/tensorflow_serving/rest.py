@@ -110,8 +110,7 @@ class TensorFlowServing:
     async def predict(self, context: InferenceContext) -> Response:
         model, body = await self._receive(context)
         job = partial(read_predict, body, model.manifest.input, self.limits.max_images, self.limits.json)
-        context.account.charge(len(body))  # for what is read
-        content, key = await self._run(context, job, COST_PER_BYTE * len(body))
+        content, key = await self._parse(context, job, body)
         inference = await self._infer(context, model, content)
         check_json_size(inference.scores, model.manifest)
         # Like TensorFlow Serving, writes NaN and Infinity literally, though JSON does not allow them.
@@ -123,10 +122,7 @@ class TensorFlowServing:
         model, body = await self._receive(context)
         check_classifies(model)
         job = partial(read_classify, body, model.manifest.input, self.limits.max_images, self.limits.json)
-        context.account.charge(len(body))  # for what is read
-        inference = await self._infer(
-            context, model, await self._run(context, job, COST_PER_BYTE * len(body))
-        )
+        inference = await self._infer(context, model, await self._parse(context, job, body))
         write = partial(write_results, inference.scores, model.manifest.labels)
         text = await self._run(context, write, inference.scores.nbytes)
         return EncodedResponse(text, JSON_CONTENT_TYPE)
@@ -152,6 +148,12 @@ class TensorFlowServing:
             self.plane.texts,
             account=context.account,
             deadline=context.deadline,
+        )
+
+    async def _parse(self, context: InferenceContext, job: Callable[[], T], body: bytes) -> T:
+        context.account.charge(2 * len(body))  # for the copy that is parsed, and for what is read from it
+        return await self.plane.texts.parse(
+            job, size=COST_PER_BYTE * len(body), account=context.account, deadline=context.deadline
         )
 
     async def _run(self, context: InferenceContext, job: Callable[[], T], size: int) -> T:

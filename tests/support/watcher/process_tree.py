@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from pathlib import Path
 
 PROC = Path("/proc")
 REFRESH = 0.2  # seconds after which the descendants are looked for again
-PAGE = os.sysconf("SC_PAGESIZE")
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -32,12 +32,13 @@ class ProcessTree:
 
 
 def private_bytes(pid: int) -> int:
-    """Resident bytes without pages of files and of shared memory; 0 once the process has ended."""
+    """Resident bytes that no file backs, with a part of those that forks share; 0 after its end."""
     try:
-        _, resident, shared, *_ = (PROC / str(pid) / "statm").read_text().split()
+        text = (PROC / str(pid) / "smaps_rollup").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return 0
-    return (int(resident) - int(shared)) * PAGE
+    found = re.search(r"^Pss_Anon: +([0-9]+) kB$", text, re.MULTILINE)
+    return int(found[1]) * 1024 if found else 0
 
 
 def seconds_in_queue(pid: int) -> float:

@@ -1,0 +1,1 @@
+"""Processes for long work on clients' data."""
