@@ -17,6 +17,7 @@ from onnx import TensorProto
 
 from ..errors import ConversionError, ManifestError, VerificationError
 from ..graph import io_edits
+from ..graph.float32 import has_doubles, to_float32
 from ..graph.ort_session import OrtSession
 from ..graph.preprocessing import draw_images, preprocess
 from ..repository.io_spec import InputSpec, OutputSpec
@@ -76,14 +77,16 @@ def fit_graph(model: onnx.ModelProto, labels: Sequence[str], options: ImportOpti
         ExportError: the graph cannot be run, contradicts the options, or returns something else after it was
             fitted.
     """
-    source = OrtSession(serialize(model))
+    notes: list[str] = []
+    source = open_source(model, notes)
     plan = plan_input(source.input, options)
     inputs = preprocess(draw_images(plan.spec), plan.spec)
     found = run_source(source, plan, inputs)
     check_count(labels, found.shape[1], options.labels)
     scores = plan_scores(model, found, len(labels), options.output_kind)
     outputs = scores.apply(found)
-    notes = [note for note in (scores.describe(),) if note]
+    if added := scores.describe():
+        notes.append(added)
     if np.ptp(outputs, axis=0).max() == 0:
         notes.append("the scores of black, white, a gradient and noise are all the same")
 
@@ -106,6 +109,22 @@ def fit_graph(model: onnx.ModelProto, labels: Sequence[str], options: ImportOpti
         scores=scores,
         notes=tuple(notes),
     )
+
+
+def open_source(model: onnx.ModelProto, notes: list[str]) -> OrtSession:
+    """Open the graph as it came; in float32 if ONNX Runtime cannot compute it in double precision.
+
+    Raises:
+        ConversionError: ONNX Runtime cannot load it.
+    """
+    try:
+        return OrtSession(serialize(model))
+    except ConversionError:
+        if not has_doubles(model):
+            raise
+    to_float32(model)
+    notes.append("its double precision is converted to float32")
+    return OrtSession(serialize(model))
 
 
 def run_source(source: OrtSession, plan: InputPlan, inputs: NDArray[Any]) -> NDArray[np.float32]:

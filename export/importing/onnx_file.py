@@ -120,7 +120,7 @@ def _read_external_data(model: onnx.ModelProto, folder: Path) -> None:
                 f"{name!r} has {len(tensor.raw_data):,} bytes for the weights {tensor.name[:100]!r}, "
                 f"expected {expected:,}"
             )
-        tensor.data_location = TensorProto.DEFAULT
+        tensor.ClearField("data_location")
         del tensor.external_data[:]
 
 

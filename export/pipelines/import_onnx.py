@@ -8,12 +8,11 @@ from typing import TextIO
 import onnx
 
 from ..errors import UsageError
-from ..graph.ort_session import OrtSession
-from ..importing.fitted_graph import fit_graph
+from ..importing.fitted_graph import fit_graph, open_source
 from ..importing.input_plan import plan_input
 from ..importing.label_file import describe_duplicates, read_labels
 from ..importing.normalisation import ask_back
-from ..importing.onnx_file import read_onnx, serialize
+from ..importing.onnx_file import read_onnx
 from ..importing.options import ImportOptions
 from ..importing.output_selection import select_output
 from ..importing.publication import describe, model_name, publish_fitted
@@ -54,9 +53,9 @@ def _labels(path: Path | None, own: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _check_normalisation(model: onnx.ModelProto, options: ImportOptions) -> None:
-    """Check that the normalisation of a graph that takes numbers from somewhere to somewhere is known."""
+    """Check that the normalisation is known: nothing in the graph tells the range of its float32 input."""
     if options.normalises:
         return
-    spec = plan_input(OrtSession(serialize(model)).input, options).spec
+    spec = plan_input(open_source(model, []).input, options).spec
     if spec.dtype == "float32":
         raise ask_back(model, spec.channels, options.source)

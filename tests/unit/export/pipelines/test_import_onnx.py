@@ -222,3 +222,117 @@ def test_invalid_numbers_exit_with_2(
         run_import(classifier(), *option)
     assert ended.value.code == 2
     assert option[0] in capsys.readouterr().err
+
+
+def test_normalisation_is_asked_back_with_the_line_to_copy(
+    run_import: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = classifier()
+    model.producer_name = "pytorch"
+    assert run_import(model, normalisation=()) == 2
+    message = capsys.readouterr().err
+    line = "--scale 1/255 --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225"
+    assert f"{line} (torchvision and timm; likely, because PyTorch wrote the file)" in message
+    assert "--raw-pixels" in message
+    assert message.count("\n") == 1
+    assert not list((tmp_path / "models").iterdir())
+    assert run_import(model, normalisation=tuple(line.split())) == 0
+    spec = read_version(tmp_path / "models", "my-model").manifest.input
+    assert (spec.scale, spec.mean, spec.std) == (1 / 255, MEAN, STD)
+
+
+def test_graph_that_normalises_itself_is_recognised(
+    run_import: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = classifier()
+    model.graph.node[0].CopyFrom(helper.make_node("Div", ["data", "most"], ["floats"]))
+    model.graph.initializer.append(numpy_helper.from_array(np.array(255, np.float32), "most"))
+    assert run_import(model, normalisation=()) == 2
+    assert (
+        "--raw-pixels (0 to 255, or the graph normalises by itself; likely, because"
+        in capsys.readouterr().err
+    )
+
+
+def test_uint8_graph_needs_no_normalisation(run_import: Callable[..., int]) -> None:
+    model = classifier(axes=("batch", SIDE, SIDE, 3), dtype=TensorProto.UINT8, perm=(0, 3, 1, 2))
+    assert run_import(model, normalisation=()) == 0
+
+
+ASKED_BACK: dict[str, tuple[Callable[[], onnx.ModelProto], tuple[str, ...], str]] = {
+    "layout": (lambda: classifier(axes=("n", None, None, None)), (), "set it with --layout"),
+    "size": (lambda: classifier(axes=("n", 3, "h", "w")), (), "set them with --size"),
+    "output": (lambda: with_two_outputs(), (), "such as --output logits"),
+    "kind": (lambda: classifier(activation="Softplus"), (), "set --output-kind to logits"),
+}
+
+
+def with_two_outputs() -> onnx.ModelProto:
+    model = classifier()
+    model.graph.output.append(helper.make_tensor_value_info("rows", TensorProto.FLOAT, ["batch", 8]))
+    return model
+
+
+@pytest.mark.parametrize(("make", "options", "words"), ASKED_BACK.values(), ids=ASKED_BACK)
+def test_missing_option_is_asked_back(
+    run_import: Callable[..., int],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    make: Callable[[], onnx.ModelProto],
+    options: tuple[str, ...],
+    words: str,
+) -> None:
+    assert run_import(make(), *options) == 2
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "models").exists() or not list((tmp_path / "models").iterdir())
+
+
+def test_output_is_chosen_by_name(run_import: Callable[..., int], tmp_path: Path) -> None:
+    model = with_two_outputs()
+    assert run_import(model, "--output", "logits") == 0
+    manifest = read_version(tmp_path / "models", "my-model").manifest
+    assert (manifest.output.name, manifest.labels) == ("logits", LABELS)
+    labels = "\n".join("abcdefgh")
+    assert (
+        run_import(model, "--output", "rows", "--name", "rows", "--output-kind", "logits", labels=labels) == 0
+    )
+    published = read_version(tmp_path / "models", "rows")
+    # The dense layer is not needed for this output.
+    assert [each.name for each in onnx.load_from_string(published.graph).graph.initializer] == ["kernel"]
+
+
+@pytest.mark.parametrize(("wanted", "axes", "found"), [("3", "batch", 3), ("200", "batch", 200), ("3", 1, 3)])
+def test_largest_batch_is_chosen(
+    run_import: Callable[..., int], tmp_path: Path, wanted: str, axes: Any, found: int
+) -> None:
+    assert run_import(classifier(axes=(axes, 3, SIDE, SIDE)), "--max-batch-size", wanted) == 0
+    assert read_version(tmp_path / "models", "my-model").manifest.max_batch_size == found
+
+
+def test_graph_whose_images_depend_on_each_other_is_refused(
+    run_import: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = classifier()
+    model.graph.node[-1].output[0] = "alone"
+    model.graph.node.append(helper.make_node("ReduceMean", ["alone"], ["mean"], axes=[0]))
+    model.graph.node.append(helper.make_node("Sub", ["alone", "mean"], ["logits"]))
+    assert run_import(model, "--output-kind", "logits") == 1
+    assert "depends on the other images of the batch" in capsys.readouterr().err
+
+
+def test_labels_that_occur_twice_are_told(
+    run_import: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_import(classifier(), labels="crane\nmaillot\ncrane\nmaillot\nfrog") == 0
+    report = capsys.readouterr().err
+    assert "the label 'crane' stands for 2 classes, and 1 more labels occur several times" in report
+
+
+def test_other_labels_for_a_published_name_are_refused(
+    run_import: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_import(classifier()) == 0
+    assert run_import(classifier(), labels="a\nb\nc\nd\ne") == 1
+    assert "--replace-labels" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "models" / "my-model").iterdir()] == ["1"]
+    assert run_import(classifier(), "--replace-labels", labels="a\nb\nc\nd\ne") == 0
