@@ -66,9 +66,10 @@ def integer_from(minimum: int) -> Callable[[str], int]:
 
 
 def number(text: str) -> float:
-    """Parse a decimal number or a fraction such as 1/255."""
+    """Parse a decimal number or a fraction such as 1/255 or 1/127.5."""
+    numerator, slash, denominator = text.partition("/")
     try:
-        return float(Fraction(text.strip()))
+        return float(Fraction(numerator.strip()) / (Fraction(denominator.strip()) if slash else 1))
     except (ValueError, ZeroDivisionError) as error:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number") from error
 

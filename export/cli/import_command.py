@@ -9,10 +9,10 @@ from typing import TextIO
 
 from .arguments import add_models, add_replace_labels, image_size, integer_from, number, numbers
 
-_IMPORT = "Publish an ONNX classifier from another source."
+_IMPORT = "Publish a classifier of Keras, TensorFlow or ONNX from a file."
 _DETAILS = (
-    "The graph must take images and return one row of scores for each of them. Properties that no option "
-    "sets are inferred from the graph. The published graph is compared with the file, and nothing is "
+    "The network must take images and return one row of scores for each of them. Properties that no option "
+    "sets are inferred from the file. The published graph is compared with the file, and nothing is "
     "published if they differ."
 )
 
@@ -29,15 +29,21 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], data: str
 
 def _run(arguments: argparse.Namespace, report: TextIO) -> Path:
     from ..importing.options import ImportOptions
+    from ..pipelines.import_keras import import_keras, is_keras
     from ..pipelines.import_onnx import import_onnx
 
     fields = ImportOptions.__dataclass_fields__
     options = ImportOptions(**{name: value for name, value in vars(arguments).items() if name in fields})
-    return import_onnx(options, report)
+    return import_keras(options, report) if is_keras(options.source) else import_onnx(options, report)
 
 
 def _add_model(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("source", type=Path, metavar="FILE", help="the ONNX file")
+    group.add_argument(
+        "source",
+        type=Path,
+        metavar="FILE",
+        help="an ONNX file, a file of Keras (.keras or .h5), or the folder of a SavedModel",
+    )
     group.add_argument(
         "--labels",
         type=Path,
@@ -124,6 +130,20 @@ def _add_output(group: argparse._ArgumentGroup) -> None:
         choices=["logits", "probabilities", "sigmoid"],
         help="kind of the scores: logits, to which the server applies a softmax, probabilities, which sum to "
         "1, or sigmoid, for independent classes (default: inferred)",
+    )
+    group.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="folder of labelled images, as for evaluate: the version is compared with the file on them, and "
+        "its accuracy is published (default: drawn images)",
+    )
+    group.add_argument(
+        "--history",
+        type=Path,
+        metavar="FILE",
+        help="learning curves of a Keras network for the model card: history.history as JSON, or the file of "
+        "CSVLogger (default: none)",
     )
     add_models(group)
     add_replace_labels(group)

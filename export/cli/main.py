@@ -54,7 +54,8 @@ def _run(argv: Sequence[str] | None) -> int:
         os.environ[BACKEND_VARIABLE] = "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # off by default without AVX-512; a quarter slower
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    for library in ("absl", "tensorflow", "tf2onnx"):  # what matters is in the errors
+        logging.getLogger(library).setLevel(logging.CRITICAL)
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
     try:

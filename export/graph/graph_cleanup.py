@@ -26,9 +26,6 @@ def clean_up(model: onnx.ModelProto, name: str, inputs: Sequence[str], outputs: 
         name: the name of the graph.
         inputs: the names of its inputs, in order.
         outputs: the names of its outputs, in order.
-
-    Raises:
-        ValueError: the shape of a Reshape depends on more than the batch size.
     """
     infer_shapes(model)
     graph = model.graph
@@ -72,7 +69,7 @@ def _fix_reshapes(graph: onnx.GraphProto) -> None:
             continue
         sizes = [axis.dim_value or -1 for axis in shapes.get(node.output[0], ())]
         if not sizes or sizes.count(-1) > 1:
-            raise ValueError(f"the shape of {node.output[0]} has more unknown axes than the batch")
+            continue  # computed at run time
         shape = numpy_helper.from_array(np.array(sizes, dtype=np.int64), name=f"{node.name}/shape")
         graph.initializer.append(shape)
         node.input[1] = shape.name

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from ..repository.io_spec import InputSpec
+
+_SMOOTH_IMAGES: Final = 12
 
 
 def preprocess(pixels: NDArray[np.uint8], spec: InputSpec) -> NDArray[Any]:
@@ -37,3 +40,22 @@ def draw_images(spec: InputSpec) -> NDArray[np.uint8]:
     return np.stack(
         [np.zeros(shape, np.uint8), np.full(shape, 255, np.uint8), np.broadcast_to(gradient, shape), noise]
     )
+
+
+def draw_smooth_images(spec: InputSpec) -> NDArray[np.uint8]:
+    """Return images of blurred colours, which are nearer to photographs than noise.
+
+    Returns:
+        uint8, [12, height, width, channels].
+    """
+    assert spec.height is not None
+    assert spec.width is not None
+    random = np.random.default_rng(1)
+    images = []
+    for number in range(_SMOOTH_IMAGES):
+        cells = 2 + number
+        coarse = random.integers(0, 256, (cells, cells, 3), dtype=np.uint8)
+        image = Image.fromarray(coarse).resize((spec.width, spec.height), Image.Resampling.BICUBIC)
+        pixels = np.asarray(image.convert("L" if spec.channels == 1 else "RGB"))
+        images.append(pixels.reshape(spec.height, spec.width, spec.channels))
+    return np.stack(images)

@@ -35,6 +35,7 @@ class ImportOptions:
         output_kind: what the graph returns.
         max_batch_size: the largest batch.
         data: a folder of labelled images to compare and evaluate on.
+        history: a file with the learning curves of a Keras network.
         replace_labels: True if the labels may differ from those of the version before.
     """
 
@@ -56,6 +57,7 @@ class ImportOptions:
     output_kind: ScoreKind | None = None
     max_batch_size: int | None = None
     data: Path | None = None
+    history: Path | None = None
     replace_labels: bool = False
 
     @property

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..repository.manifest import Evaluation, Manifest, Parity, check_name
+from ..datasets.labelled_images import LabelledImages, load_test_images
+from ..report import model_card, report_files
+from ..repository.manifest import Manifest, Parity, check_name
 from ..repository.publish import publish
+from .evidence import collect
 from .fitted_graph import FittedGraph
 from .options import ImportOptions
 
@@ -43,27 +47,45 @@ def describe(fitted: FittedGraph, report: TextIO) -> None:
     report.flush()
 
 
+def load_images(fitted: FittedGraph, options: ImportOptions) -> LabelledImages | None:
+    """Return the images of --data, or None without them.
+
+    Raises:
+        DatasetError: there are none, or their classes are not among the labels.
+    """
+    if options.data is None:
+        return None
+    return load_test_images(options.data, fitted.labels, fitted.input)
+
+
 def publish_fitted(
     fitted: FittedGraph,
     outputs: NDArray[np.float32],
     options: ImportOptions,
+    report: TextIO,
     *,
-    evaluation: Evaluation | None = None,
+    images: LabelledImages | None = None,
     parity: Parity | None = None,
+    rewrites: Sequence[str] = (),
+    files: Mapping[str, bytes] = {},
 ) -> Path:
-    """Publish a fitted graph as the next version of its name.
+    """Evaluate a fitted graph, and publish it with its evidence as the next version of its name.
 
     Args:
         fitted: the graph.
         outputs: the golden outputs for its inputs, of the original network.
         options: the options of the command line.
-        evaluation, parity: sections of the manifest.
+        report: receives a line about the accuracy.
+        images: the images to evaluate on.
+        parity, rewrites: sections of the manifest.
+        files: plots for the model card.
 
     Returns:
         The folder of the new version.
 
     Raises:
-        ExportError: the manifest is invalid, or the repository cannot be written; nothing is published.
+        ExportError: no image can be read, the manifest is invalid, or the repository cannot be written;
+            nothing is published.
     """
     manifest = Manifest(
         name=model_name(options),
@@ -75,8 +97,12 @@ def publish_fitted(
         opset=fitted.opset,
         parameters=fitted.parameters,
         tolerance=fitted.tolerance * max(float(np.abs(outputs).max()), 1e-3),
-        evaluation=evaluation,
         parity=parity,
         weights="imported",
+        rewrites=tuple(rewrites),
     )
-    return publish(options.models, manifest, fitted.graph, fitted.inputs, outputs)
+    evidence = collect(fitted.graph, manifest, images, report)
+    contents = {**files, **evidence.files}
+    card = model_card.render(evidence.manifest, fitted.graph, report_files.pictures(contents))
+    contents[model_card.FILE] = card.encode()
+    return publish(options.models, evidence.manifest, fitted.graph, fitted.inputs, outputs, contents)

@@ -15,7 +15,7 @@ from ..importing.normalisation import ask_back
 from ..importing.onnx_file import read_onnx
 from ..importing.options import ImportOptions
 from ..importing.output_selection import select_output
-from ..importing.publication import describe, model_name, publish_fitted
+from ..importing.publication import describe, load_images, model_name, publish_fitted
 from ..repository.labels_before import check_labels
 from ..repository.publish import check_writable
 
@@ -40,7 +40,8 @@ def import_onnx(options: ImportOptions, report: TextIO) -> Path:
     describe(fitted, report)
     if duplicates := describe_duplicates(labels):
         report.write(f"note: {duplicates}\n")
-    return publish_fitted(fitted, fitted.outputs, options)
+    images = load_images(fitted, options)
+    return publish_fitted(fitted, fitted.outputs, options, report, images=images)
 
 
 def _labels(path: Path | None, own: tuple[str, ...]) -> tuple[str, ...]:

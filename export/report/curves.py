@@ -20,8 +20,9 @@ Values = Sequence[float] | NDArray[np.float64]
 
 _TRAINING: Final = "#1f77b4"
 _VALIDATION: Final = "#d62728"
-_TRAINING_LABEL: Final = "training (augmented images)"
-_VALIDATION_LABEL: Final = "validation (unchanged images)"
+# Of the own trainings; those of others may differ.
+_LABELS: Final = ("training (augmented images)", "validation (unchanged images)")
+_PLAIN_LABELS: Final = ("training", "validation")
 
 # The coarsest steps that give enough ticks inside the axis are used, so that labels keep their distance.
 _LOG_STEPS: Final = ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7))
@@ -33,11 +34,11 @@ _MIN_LOSS: Final = 1e-9
 _MANY_EPOCHS: Final = 6
 
 
-def plot(members: Sequence[Curves], title: str) -> bytes:
-    """Plot training and validation loss and accuracy per epoch.
+def plot(members: Sequence[Curves], title: str, *, own: bool = True) -> bytes:
+    """Plot training and, if there are any, validation loss and accuracy per epoch.
 
     A single network has a colour for training and one for validation. An ensemble has a colour for each
-    member; its training curves are dashed.
+    member; its training curves are dashed. `own` tells that the network was trained here.
     """
     figure = Figure(figsize=(10, 4.4), layout="constrained")
     figure.suptitle(title)
@@ -58,8 +59,13 @@ def plot(members: Sequence[Curves], title: str) -> bytes:
     _scale_loss(loss)
     _scale_accuracy(accuracy, members)
     # Below the axes, where it covers no point.
+    labels = _LABELS if own else _PLAIN_LABELS
+    validated = any(member.validation_loss or member.validation_accuracy for member in members)
     figure.legend(
-        handles=_legend(colours), loc="outside lower center", ncols=min(len(members), 4) + 1, fontsize=9
+        handles=_legend(colours, labels if validated else labels[:1]),
+        loc="outside lower center",
+        ncols=min(len(members), 4) + 1,
+        fontsize=9,
     )
     return encode(figure, colours=128)
 
@@ -78,22 +84,19 @@ def _plot_line(axes: Axes, values: Values, colour: str, style: str = "-") -> Non
     axes.plot(range(1, len(values) + 1), values, style, marker=marker, color=colour, linewidth=1.2)
 
 
-def _legend(colours: Sequence[tuple[str, str]]) -> Sequence[Line2D]:
+def _legend(colours: Sequence[tuple[str, str]], labels: Sequence[str]) -> Sequence[Line2D]:
     if len(colours) == 1:
-        ((training, validation),) = colours
         return [
-            Line2D([], [], color=training, marker=".", label=_TRAINING_LABEL),
-            Line2D([], [], color=validation, marker=".", label=_VALIDATION_LABEL),
+            Line2D([], [], color=colour, marker=".", label=label)
+            for colour, label in zip(colours[0], labels, strict=False)
         ]
     members = [
         Line2D([], [], color=colour, linewidth=3, label=f"member {number}")
         for number, (colour, _) in enumerate(colours, start=1)
     ]
-    return [
-        *members,
-        Line2D([], [], color="black", linestyle="--", label=_TRAINING_LABEL),
-        Line2D([], [], color="black", linestyle="-", label=_VALIDATION_LABEL),
-    ]
+    training = Line2D([], [], color="black", linestyle="--", label=labels[0])
+    validation = [Line2D([], [], color="black", linestyle="-", label=label) for label in labels[1:]]
+    return [*members, training, *validation]
 
 
 def _scale_loss(axes: Axes) -> None:

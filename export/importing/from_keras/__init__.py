@@ -1,0 +1,1 @@
+"""Networks of Keras and TensorFlow: reading their files, converting and comparing them."""
