@@ -4,8 +4,21 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from dataclasses import fields
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
+
+
+def options_from(arguments: argparse.Namespace, options: type[T]) -> T:
+    """Return a dataclass of options, each field from the argument of its name; others keep their default."""
+    names = {field.name for field in fields(options)}
+    return options(**{name: value for name, value in vars(arguments).items() if name in names})
 
 
 def add_data(group: argparse._ActionsContainer, default: str | None, description: str) -> None:

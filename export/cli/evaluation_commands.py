@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 from typing import TextIO
 
-from .arguments import add_data, add_models, integer_from
+from .arguments import add_data, add_models, integer_from, options_from
 
 _EVALUATE = "Measure a published model on labelled images."
 _ROBUSTNESS = "Measure a published model on shifted, scaled, covered, blurred, compressed and noisy images."
@@ -43,19 +43,7 @@ def _add_evaluate(command: argparse.ArgumentParser, data: str | None) -> None:
     def run(arguments: argparse.Namespace, report: TextIO) -> str | Path:
         from ..pipelines.evaluate import EvaluateOptions, evaluate
 
-        name, version = arguments.model
-        options = EvaluateOptions(
-            models=arguments.models,
-            name=name,
-            version=version,
-            data=arguments.data,
-            limit=arguments.limit,
-            compare=arguments.compare,
-            json=arguments.json,
-            plot=arguments.plot,
-            publish=arguments.publish,
-        )
-        return evaluate(options, report)
+        return evaluate(options_from(arguments, EvaluateOptions), report)
 
     _add_model(command)
     _add_data(command, data, None)
@@ -79,17 +67,7 @@ def _add_robustness(command: argparse.ArgumentParser, data: str | None) -> None:
     def run(arguments: argparse.Namespace, report: TextIO) -> str | Path:
         from ..pipelines.evaluate import EvaluateOptions, measure_robustness
 
-        name, version = arguments.model
-        options = EvaluateOptions(
-            models=arguments.models,
-            name=name,
-            version=version,
-            data=arguments.data,
-            limit=arguments.limit,
-            json=arguments.json,
-            publish=arguments.publish,
-        )
-        return measure_robustness(options, report)
+        return measure_robustness(options_from(arguments, EvaluateOptions), report)
 
     _add_model(command)
     _add_data(command, data, DEFAULT_ROBUSTNESS_IMAGES)

@@ -7,7 +7,15 @@ import argparse
 from pathlib import Path
 from typing import TextIO
 
-from .arguments import add_models, add_replace_labels, image_size, integer_from, number, numbers
+from .arguments import (
+    add_models,
+    add_replace_labels,
+    image_size,
+    integer_from,
+    number,
+    numbers,
+    options_from,
+)
 
 _IMPORT = "Publish a classifier of Keras, TensorFlow or ONNX from a file."
 _DETAILS = (
@@ -32,8 +40,7 @@ def _run(arguments: argparse.Namespace, report: TextIO) -> Path:
     from ..pipelines.import_keras import import_keras, is_keras
     from ..pipelines.import_onnx import import_onnx
 
-    fields = ImportOptions.__dataclass_fields__
-    options = ImportOptions(**{name: value for name, value in vars(arguments).items() if name in fields})
+    options = options_from(arguments, ImportOptions)
     return import_keras(options, report) if is_keras(options.source) else import_onnx(options, report)
 
 

@@ -14,6 +14,8 @@ import numpy as np
 import onnx
 from onnx import numpy_helper, shape_inference
 
+from .io_edits import drop_unused
+
 # In bytes; shape inference does not need the values of larger weights.
 _MIN_LARGE_WEIGHT: Final = 1 << 20
 
@@ -30,7 +32,7 @@ def clean_up(model: onnx.ModelProto, name: str, inputs: Sequence[str], outputs: 
     infer_shapes(model)
     graph = model.graph
     _fix_reshapes(graph)
-    _drop_unused(graph)
+    drop_unused(model)
     _rename(model, inputs, outputs)
     graph.name, graph.doc_string = name, ""
     del graph.value_info[:]
@@ -73,20 +75,6 @@ def _fix_reshapes(graph: onnx.GraphProto) -> None:
         shape = numpy_helper.from_array(np.array(sizes, dtype=np.int64), name=f"{node.name}/shape")
         graph.initializer.append(shape)
         node.input[1] = shape.name
-
-
-def _drop_unused(graph: onnx.GraphProto) -> None:
-    needed = {value.name for value in graph.output}
-    nodes = []
-    for node in reversed(graph.node):
-        if needed.intersection(node.output):
-            needed.update(node.input)
-            nodes.append(node)
-    del graph.node[:]
-    graph.node.extend(reversed(nodes))
-    for index in reversed(range(len(graph.initializer))):
-        if graph.initializer[index].name not in needed:
-            del graph.initializer[index]
 
 
 def _rename(model: onnx.ModelProto, inputs: Sequence[str], outputs: Sequence[str]) -> None:

@@ -180,22 +180,26 @@ def _add_before(model: onnx.ModelProto, nodes: Callable[[str, str], _Nodes]) -> 
     """Insert nodes between the input and its consumers; `nodes` gets the names before and after them."""
     graph = model.graph
     outer = graph.input[0].name
-    inner = _new_name(model, outer)
-    for node in graph.node:
-        _rename(node, outer, inner)
+    inner = _rename_everywhere(model, outer)
     new = list(nodes(outer, inner))
     for node in reversed(new):
         graph.node.insert(0, node)
     del graph.value_info[:]
 
 
+def _rename_everywhere(model: onnx.ModelProto, name: str) -> str:
+    """Give a value another name in all nodes; returns that name."""
+    new = _new_name(model, name)
+    for node in model.graph.node:
+        _rename(node, name, new)
+    return new
+
+
 def _add_after(model: onnx.ModelProto, nodes: Callable[[str, str], _Nodes]) -> None:
     """Append nodes between the value of the output and the output; `nodes` gets both names."""
     graph = model.graph
     outer = graph.output[0].name
-    inner = _new_name(model, outer)
-    for node in graph.node:
-        _rename(node, outer, inner)
+    inner = _rename_everywhere(model, outer)
     graph.node.extend(nodes(inner, outer))
     del graph.value_info[:]
 

@@ -55,15 +55,7 @@ def read_history(path: Path) -> Curves:
             tuple(columns.get(f"{_VALIDATION}loss", ())),
             tuple(columns.get(f"{_VALIDATION}{accuracy}", ())),
         )
-    except (
-        ValueError,
-        TypeError,
-        KeyError,
-        AttributeError,
-        StopIteration,
-        RecursionError,
-        csv.Error,
-    ) as error:
+    except _UNREADABLE as error:
         raise ManifestError(f"{path} has no learning curves; {_EXPECTED}") from error
     lengths = {len(values) for values in (curves.loss, curves.accuracy)}
     lengths |= {len(values) for values in (curves.validation_loss, curves.validation_accuracy) if values}

@@ -19,15 +19,19 @@ _SCALING: Final = frozenset({"Sub", "Div", "Mul", "Add"})
 _TRANSPARENT: Final = frozenset({"Cast", "Transpose", "Identity", "Reshape"})
 
 
+def signed(channels: int) -> str:
+    """Return the line of options for pixels from -1 to 1."""
+    return f"--scale 1/127.5 --mean {','.join(['1'] * channels)}"
+
+
 def candidates(channels: int) -> dict[str, str]:
     """Return the usual normalisations: a meaning for each line of options."""
-    ones = ",".join(["1"] * channels)
     return {
         TORCHVISION if channels == 3 else MNIST: "torchvision and timm"
         if channels == 3
         else "PyTorch's MNIST",
         UNIT: "0 to 1",
-        f"--scale 1/127.5 --mean {ones}": "-1 to 1",
+        signed(channels): "-1 to 1",
         RAW: "0 to 255, or the graph normalises by itself",
     }
 

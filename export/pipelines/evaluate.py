@@ -24,8 +24,7 @@ class EvaluateOptions:
 
     Attributes:
         models: the model repository.
-        name: the model.
-        version: its version; None for the highest one that is not quantized.
+        model: the name of the model, and its version; None for the highest one that is not quantized.
         data: the folder of the images.
         limit: the maximum number of images, evenly over the classes; None for all.
         compare: another version of the model, for the same images.
@@ -35,8 +34,7 @@ class EvaluateOptions:
     """
 
     models: Path
-    name: str
-    version: str | None
+    model: tuple[str, str | None]
     data: Path | None
     limit: int | None
     compare: str | None = None
@@ -58,7 +56,7 @@ def evaluate(options: EvaluateOptions, report: TextIO) -> str | Path:
     results = _evaluate(published, images)
     before = None
     if options.compare is not None:
-        other = read_version(options.models, options.name, options.compare)
+        other = read_version(options.models, published.manifest.name, options.compare)
         _check_comparable(published, other)
         before = _evaluate(other, images)
     text = evaluation_text.render(results, before)
@@ -120,9 +118,9 @@ def republish(models: Path, parent: PublishedVersion, manifest: Manifest, files:
 
 
 def _load(options: EvaluateOptions) -> tuple[PublishedVersion, LabelledImages]:
-    published = read_version(options.models, options.name, options.version)
+    published = read_version(options.models, *options.model)
     if published.manifest.output.kind == "maps":
-        raise ManifestError(f"{options.name} returns maps; only classifiers can be evaluated")
+        raise ManifestError(f"{published.manifest.name} returns maps; only classifiers can be evaluated")
     if options.publish:
         check_writable(options.models)
     images = load_test_images(options.data, published.manifest.labels, published.manifest.input)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import ConversionError, UsageError
-from .network import KerasNetwork, first_line
+from ...errors import ConversionError
+from .network import KerasNetwork, choose_output, first_line
 
 if TYPE_CHECKING:
     import keras
@@ -44,13 +44,7 @@ def read_keras(path: Path, output: str | None) -> KerasNetwork:
     name = path.stem
     shape, dtype = _single_input(model, path)
     outputs = _outputs(model)
-    if output is not None and output not in outputs:
-        raise UsageError(f"{path} has no output {output!r}; it has {', '.join(outputs)}")
-    if output is None and len(outputs) > 1:
-        raise UsageError(
-            f"{path} has {len(outputs)} outputs; choose the scores with --output {' or '.join(outputs)}"
-        )
-    chosen = output or next(iter(outputs))
+    chosen = choose_output(path, outputs, output)
 
     def call(inputs: tf.Tensor) -> tf.Tensor:
         found = model(inputs, training=False)

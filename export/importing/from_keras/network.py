@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from ...errors import ConversionError
+from ...errors import ConversionError, UsageError
 from ...graph.convert import convert_function
 from ...graph.ort_session import TensorSpec
 from ...graph.rewrites import SPEEDUPS, rewrite
@@ -96,6 +97,26 @@ class KerasNetwork:
         except (tf.errors.OpError, TypeError, NotImplementedError) as error:
             raise ConversionError(f"{self.name} cannot be converted to ONNX: {first_line(error)}") from error
         return onnx.load_from_string(graph)
+
+
+def choose_output(path: Path, outputs: Collection[str], wanted: str | None) -> str:
+    """Return the name of the output with the scores.
+
+    Args:
+        path: the file of the network.
+        outputs: the names of all outputs, of which there is at least one.
+        wanted: the name that the options give; None for the only output.
+
+    Raises:
+        UsageError: there is no such output, or there are several and none is wanted.
+    """
+    if wanted is not None and wanted not in outputs:
+        raise UsageError(f"{path} has no output {wanted!r}; it has {', '.join(outputs)}")
+    if wanted is None and len(outputs) > 1:
+        raise UsageError(
+            f"{path} has {len(outputs)} outputs; choose the scores with --output {' or '.join(outputs)}"
+        )
+    return wanted or next(iter(outputs))
 
 
 def simplify(model: onnx.ModelProto) -> tuple[onnx.ModelProto, tuple[str, ...]]:

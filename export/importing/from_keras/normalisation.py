@@ -6,17 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from ..normalisation import RAW, TORCHVISION, UNIT, signed
 from .network import KerasNetwork
 
-_UNIT: Final = "--scale 1/255"
-_SIGNED: Final = "--scale 1/127.5 --mean 1,1,1"
+_SIGNED: Final = signed(3)
 _CAFFE: Final = "--channel-order bgr --mean 123.68,116.779,103.939"
-_TORCH: Final = "--scale 1/255 --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225"
-_RAW: Final = "--raw-pixels"
 
 # What `preprocess_input` of keras.applications does, by the beginning of the network's name.
 _APPLICATIONS: Final[Mapping[str, str]] = {
-    "densenet": _TORCH,
+    "densenet": TORCHVISION,
     "inception": _SIGNED,
     "mobilenetv2": _SIGNED,
     "mobilenet_": _SIGNED,
@@ -38,10 +36,9 @@ def ask_back(network: KerasNetwork, path: Path, channels: int) -> str:
             if channels == 3 and name.lower().startswith(prefix):
                 return (
                     f"{path} does not scale pixels itself; give the options that do what its training did: "
-                    f"{line} for {name} of keras.applications, {_UNIT} for 0 to 1, or {_RAW} for 0 to 255"
+                    f"{line} for {name} of keras.applications, {UNIT} for 0 to 1, or {RAW} for 0 to 255"
                 )
-    ones = ",".join(["1"] * channels)
     return (
-        f"{path} does not scale pixels itself; give the options that do what its training did: {_UNIT} for 0 "
-        f"to 1, --scale 1/127.5 --mean {ones} for -1 to 1, or {_RAW} for 0 to 255"
+        f"{path} does not scale pixels itself; give the options that do what its training did: {UNIT} for 0 "
+        f"to 1, {signed(channels)} for -1 to 1, or {RAW} for 0 to 255"
     )

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ...errors import ConversionError, UsageError
-from .network import KerasNetwork, first_line
+from ...errors import ConversionError
+from .network import KerasNetwork, choose_output, first_line
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -37,13 +37,7 @@ def read_saved_model(path: Path, output: str | None) -> KerasNetwork:
     loaded, function = _load(path)
     name, tensor = _single_input(function, path)
     outputs: Mapping[str, Any] = function.structured_outputs
-    if output is not None and output not in outputs:
-        raise UsageError(f"{path} has no output {output!r}; it has {', '.join(outputs)}")
-    if output is None and len(outputs) > 1:
-        raise UsageError(
-            f"{path} has {len(outputs)} outputs; choose the scores with --output {' or '.join(outputs)}"
-        )
-    chosen = output or next(iter(outputs))
+    chosen = choose_output(path, outputs, output)
 
     def call(inputs: tf.Tensor, kept: object = loaded) -> tf.Tensor:
         """Call the signature; its variables live as long as the loaded object, `kept`."""
