@@ -14,7 +14,7 @@
     │   ├── RateLimited         the API key has exceeded its rate
     │   └── BudgetExceeded      the server holds too many bytes for its clients
     ├── DeadlineExceeded        the deadline passed before the result was ready
-    ├── InferenceFailed         the engine failed; the cause is logged and not sent
+    ├── InferenceFailed         the engine, or a process, failed; the cause is logged and not sent
     ├── InvalidModel            a version on disk must not be served
     ├── NothingToServe          no version could be loaded
     ├── ConfigurationError      a setting is invalid, or cannot be applied on this machine
@@ -114,7 +114,7 @@ class DeadlineExceeded(ConvserveError):
 
 
 class InferenceFailed(ConvserveError):
-    """The engine failed on a batch. The message is generic; the cause is logged."""
+    """The engine or a process failed on the request. The message is generic; the cause is logged."""
 
 
 class InvalidModel(ConvserveError):

@@ -1,10 +1,9 @@
-"""A process that calls functions, one after another, for the process that had it forked."""
+"""A process that runs jobs for the server, one after another, and the server's end of it."""
 
 from __future__ import annotations
 
 import gc
 import os
-import signal
 import socket
 import traceback
 from collections.abc import Callable
@@ -16,9 +15,9 @@ from ..errors import ConvserveError
 from .channel import Channel
 
 NAME = "convserve-job"
-# While both want the processor, an event loop gets it nearly all the time.
+# An event loop that wants the processor gets it nearly all the time.
 NICENESS = 19
-# Added to what the kernel compares when memory is short: it ends a job rather than a server.
+# Added to the process's score when memory is short, so that the kernel ends a job rather than a server.
 OOM_SCORE = 500
 # The time between two looks at whether a call is still wanted.
 CHECK_SECONDS = 0.05
@@ -41,7 +40,7 @@ class Raised(NamedTuple):
 
 
 class JobProcess:
-    """The calling end.
+    """The server's end of a process.
 
     Attributes:
         pid: the process.
@@ -105,13 +104,15 @@ def _answer(channel: Channel) -> None:
     channel.send(answer)
 
 
-def _set_up() -> None:
-    # The server ends its processes, also if a signal goes to all of them.
-    for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(ignored, signal.SIG_IGN)
-    os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
+def set_process_name(name: str) -> None:
+    """Set the name of this process as `ps` shows it."""
     with suppress(OSError):
-        Path("/proc/self/comm").write_text(NAME)
+        Path("/proc/self/comm").write_text(name)
+
+
+def _set_up() -> None:
+    os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
+    set_process_name(NAME)
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE))
     gc.enable()

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
-from .job_process import JobProcess, run_jobs
+from .job_process import JobProcess, run_jobs, set_process_name
 
 # A request to the template: FORK, or a process to end. The response to FORK is a process, 0 if there is none.
 _NUMBER = struct.Struct("=q")
@@ -28,9 +28,9 @@ class TemplateEnded(Exception):
 
 
 class Template:
-    """Forks a process that stays as it is now, and has others forked from it later.
+    """A forked copy of this process, which forks others on request.
 
-    It is created before this process has threads, which do not survive a fork. The template ends with this
+    It has to be created before this process has threads, which do not survive a fork. It ends with this
     process, and ends the processes that it has forked.
     """
 
@@ -59,12 +59,9 @@ class Template:
                 response = self._control.recv(_NUMBER.size)
             if len(response) < _NUMBER.size or not (pid := _NUMBER.unpack(response)[0]):
                 raise TemplateEnded
-        except OSError as error:
+        except (OSError, TemplateEnded) as error:
             near.close()
             raise TemplateEnded from error
-        except TemplateEnded:
-            near.close()
-            raise
         return JobProcess(pid, near)
 
     def end(self, process: JobProcess) -> None:
@@ -106,6 +103,7 @@ def _main(control: socket.socket) -> NoReturn:
 
 
 def _set_up(control: socket.socket) -> None:
+    # The server ends its processes, also if a signal goes to all of them. Forked processes ignore it too.
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
     signal.set_wakeup_fd(-1)
@@ -115,8 +113,7 @@ def _set_up(control: socket.socket) -> None:
         if descriptor not in kept:
             with suppress(OSError):
                 os.close(descriptor)
-    with suppress(OSError):
-        Path("/proc/self/comm").write_text(NAME)
+    set_process_name(NAME)
     # A collection writes to the objects that it visits, and the kernel copies pages that are written to.
     gc.disable()
     gc.freeze()

@@ -126,7 +126,6 @@ class VersionFolder:
                         f"says {published_size:,}"
                     )
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
-                size = file.tell()
         except OSError as error:
             raise InvalidModel(f"{name} cannot be read: {error.strerror}") from error
         if digest != sha256:

@@ -17,8 +17,9 @@ from tests.support.http.client import post
 from tests.support.images.large_images import png
 from tests.support.models.gray_classifier import image, level
 from tests.support.server.eventually import eventually
-from tests.support.server.procfs import descendants, name_of, needs_procfs, wait_for_end
+from tests.support.server.procfs import name_of, needs_procfs, wait_for_end
 from tests.support.server.server_process import ServerProcess
+from tests.support.watcher.process_tree import descendants
 
 pytestmark = [needs_procfs, pytest.mark.skipif(not Template.supported(), reason="forks")]
 

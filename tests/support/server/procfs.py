@@ -25,14 +25,6 @@ def workers(pid: int) -> set[int]:
     return {child for child in _children(pid) if _read(child, "cmdline")}
 
 
-def descendants(pid: int) -> list[int]:
-    """The running processes below a process, at any depth."""
-    found = [pid]
-    for each in found:  # grows as it goes
-        found += workers(each)
-    return found[1:]
-
-
 def name_of(pid: int) -> str:
     """The name of a process as `ps` shows it."""
     return _read(pid, "comm").decode().strip()

@@ -17,7 +17,7 @@ class ProcessTree:
 
     def __init__(self, pid: int) -> None:
         self._root = pid
-        self._pids = _descendants(pid)
+        self._pids = descendants(pid)
         self._refreshed = time.monotonic()
 
     def queues(self) -> dict[int, float]:
@@ -26,7 +26,7 @@ class ProcessTree:
 
     def private_bytes(self) -> int:
         if time.monotonic() - self._refreshed > REFRESH:
-            self._pids = _descendants(self._root)
+            self._pids = descendants(self._root)
             self._refreshed = time.monotonic()
         return sum(map(private_bytes, self._pids))
 
@@ -58,7 +58,8 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
-def _descendants(root: int) -> list[int]:
+def descendants(root: int) -> list[int]:
+    """A process and all processes below it."""
     children: dict[int, list[int]] = {}
     for entry in PROC.iterdir():
         if entry.name.isdecimal():
