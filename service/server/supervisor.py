@@ -24,6 +24,7 @@ from typing import Any
 
 from ..config.settings import Settings
 from ..errors import ConvserveError, NothingToServe
+from ..system.orphans import reap_orphans
 from ..system.owned_folder import owned_folder
 from ..system.shared_memory import forget
 from ..system.sockets import bind
@@ -120,6 +121,7 @@ class Supervisor:
             signal.set_wakeup_fd(wakeup_writer.fileno())
             for handled in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(handled, self._on_signal)
+            signal.signal(signal.SIGCHLD, _ignore)  # it wakes the supervisor
             if not self._ignores_hangup:
                 signal.signal(signal.SIGHUP, self._on_hangup)
             try:
@@ -256,6 +258,8 @@ class Supervisor:
             forget(self._metrics_dir, GAUGES, worker.pid)
             worker.process.close()
             worker.status_pipe.close()
+        # Processes of ended workers, if this is process 1.
+        reap_orphans({worker.pid for worker in self._workers.values()})
 
     def _restart_due(self) -> None:
         for index, (when, failures) in list(self._restarts.items()):
@@ -296,6 +300,7 @@ class Supervisor:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         if not self._ignores_hangup:
             signal.signal(signal.SIGHUP, _ignore)  # until the server has loaded the files
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)

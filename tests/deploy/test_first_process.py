@@ -83,5 +83,6 @@ def test_dead_workers_are_reaped(shades: Path) -> None:
         victim = min(workers(supervisor))
         os.kill(victim, signal.SIGKILL)
         eventually(lambda: len(workers(supervisor) - {victim}) == 2)
+        eventually(lambda: len(children(supervisor)) == 2)  # the processes of the victim have ended too
         assert victim not in children(supervisor)
         assert "Z" not in {state(child) for child in children(supervisor)}
