@@ -81,6 +81,7 @@ ONLY_IMPORTERS = {
     "uvicorn": {"http.connection_pool", "http.protocol", "server.server"},
     "grpc": {
         "protocols.grpc.auth_interceptor",
+        "protocols.grpc.call_acceptors",
         "protocols.grpc.credentials",
         "protocols.grpc.handlers",
         "protocols.grpc.limits.calls",

@@ -22,6 +22,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import uvicorn
+from grpc._cython import cygrpc  # type: ignore[attr-defined]
 from PIL import Image, ImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 from prometheus_client import CollectorRegistry
@@ -241,6 +242,17 @@ def test_prometheus_client_selects_an_encoder_by_accept_header() -> None:
     encode, content_type = choose_encoder("")
     assert content_type.startswith("text/plain")
     assert encode(CollectorRegistry()) == b""
+
+
+def test_grpc_has_the_functions_that_accept_and_handle_a_call() -> None:
+    server = cygrpc.AioServer
+    assert parameters(server._request_registered_call) == ["self", "method"]
+    assert parameters(server.is_running) == ["self"]
+    assert parameters(cygrpc._handle_rpc) == [
+        "method_name", "method_resolver", "interceptors", "rpc_state", "loop", "concurrency_exceeded",
+    ]  # fmt: skip
+    assert parameters(cygrpc._schedule_rpc_coro) == ["rpc_coro", "rpc_state", "loop", "method_name"]
+    assert issubclass(cygrpc._RequestCallError, Exception)
 
 
 def test_keras_optimizer_has_a_private_learning_rate_variable() -> None:

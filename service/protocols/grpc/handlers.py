@@ -14,11 +14,9 @@ from google.protobuf.message_factory import GetMessageClass
 
 from ...errors import ConvserveError, InferenceFailed, InvalidInput, Overloaded
 from ..shared.status_codes import STATUS_BY_ERROR
+from .call_acceptors import MethodHandler
 from .limits.calls import Call, Calls, Context
 
-# In quotes, because these are generic only in the stubs.
-Handler: TypeAlias = "grpc.GenericRpcHandler[Any, Any]"
-_MethodHandler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Response: TypeAlias = Message | bytes
 # From a message, or a call to receive messages from, and the call to a message, or an iterator of them.
 Behaviour = Callable[[Any, Any], Awaitable[Response] | AsyncIterator[Response]]
@@ -41,8 +39,12 @@ class ServiceHandlers:
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
 
-    def create(self, service: ServiceDescriptor, behaviours: Mapping[str, Behaviour]) -> Handler:
-        """Create handlers for every method of `service`; without a behaviour it ends with UNIMPLEMENTED.
+    def create(
+        self, service: ServiceDescriptor, behaviours: Mapping[str, Behaviour]
+    ) -> dict[str, MethodHandler]:
+        """Create handlers for every method of `service`, by the method in the form `/package.Service/Method`.
+
+        A method without a behaviour ends with UNIMPLEMENTED.
 
         A behaviour of a method with a single request gets its message, or its bytes if it is marked with
         `takes_bytes`. One of a stream gets the call, from which it receives messages.
@@ -50,15 +52,16 @@ class ServiceHandlers:
         Generated handlers would import their messages by an absolute name, which differs between a clone and
         an installed package.
         """
-        handlers = {
-            method.name: self._handler(f"/{service.full_name}/{method.name}", method, behaviours[method.name])
-            if method.name in behaviours
-            else _unimplemented(method.name)
-            for method in service.methods
-        }
-        return grpc.method_handlers_generic_handler(service.full_name, handlers)
+        handlers = {}
+        for method in service.methods:
+            path = f"/{service.full_name}/{method.name}"
+            if method.name in behaviours:
+                handlers[path] = self._handler(path, method, behaviours[method.name])
+            else:
+                handlers[path] = _unimplemented(method.name)
+        return handlers
 
-    def _handler(self, path: str, method: MethodDescriptor, behaviour: Any) -> _MethodHandler:
+    def _handler(self, path: str, method: MethodDescriptor, behaviour: Any) -> MethodHandler:
         """A handler that receives messages itself, so that calls are counted before.
 
         For the client there is no difference between a call with one message and a stream of one.
@@ -122,7 +125,7 @@ def _serialized(response: Response) -> bytes:
     return response if isinstance(response, bytes) else response.SerializeToString()
 
 
-def rejecting_handler(reject: Callable[[Context], Awaitable[None]]) -> _MethodHandler:
+def rejecting_handler(reject: Callable[[Context], Awaitable[None]]) -> MethodHandler:
     """Create a handler that ends each call with `reject`; a bidirectional stream fits calls of every kind."""
 
     async def respond(received: Any, context: Context) -> AsyncIterator[bytes]:
@@ -132,7 +135,7 @@ def rejecting_handler(reject: Callable[[Context], Awaitable[None]]) -> _MethodHa
     return grpc.stream_stream_rpc_method_handler(respond)
 
 
-def _unimplemented(name: str) -> _MethodHandler:
+def _unimplemented(name: str) -> MethodHandler:
     async def reject(context: Context) -> None:
         await context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{name} is not supported by this server")
 

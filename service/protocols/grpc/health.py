@@ -10,7 +10,8 @@ from grpc_health.v1 import health_pb2
 
 from ...errors import ModelNotFound, shown
 from ...inference.registry import Registry
-from .handlers import Handler, ServiceHandlers
+from .call_acceptors import MethodHandler
+from .handlers import ServiceHandlers
 from .limits.calls import Call
 
 SERVICE = health_pb2.DESCRIPTOR.services_by_name["Health"]
@@ -32,7 +33,7 @@ class Health:
         self._changed = asyncio.Event()
         self._closed = False
 
-    def handler(self, handlers: ServiceHandlers) -> Handler:
+    def handlers(self, handlers: ServiceHandlers) -> dict[str, MethodHandler]:
         return handlers.create(SERVICE, {"Check": self.check, "Watch": self.watch})
 
     def changed(self) -> None:

@@ -9,7 +9,8 @@ from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
-from .handlers import MAX_SMALL_MESSAGE_BYTES, Handler, ServiceHandlers, parse
+from .call_acceptors import MethodHandler
+from .handlers import MAX_SMALL_MESSAGE_BYTES, ServiceHandlers, parse
 from .limits.calls import Call
 
 SERVICE = reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"]
@@ -26,7 +27,7 @@ class Reflection:
             services += [service.full_name for service in file.services_by_name.values()]
         self._servicer = reflection.aio.ReflectionServicer(services, pool)  # type: ignore[attr-defined]
 
-    def handler(self, handlers: ServiceHandlers) -> Handler:
+    def handlers(self, handlers: ServiceHandlers) -> dict[str, MethodHandler]:
         return handlers.create(SERVICE, {"ServerReflectionInfo": self.info})
 
     async def info(self, received: Call, call: Call) -> AsyncIterator[Any]:

@@ -22,7 +22,9 @@ from ...telemetry.rejections import RejectionCounters
 from ...telemetry.request_log import RequestLog
 from . import health, servicer
 from .auth_interceptor import AuthInterceptor
+from .call_acceptors import CallAcceptors
 from .credentials import credentials
+from .event_wakeups import emptied_wakeups
 from .handlers import ServiceHandlers
 from .health import Health
 from .limits.calls import Calls
@@ -71,19 +73,18 @@ class GrpcServer:
         inference = OpenInferenceGrpc(plane, limits, telemetry)
         self._health = Health(plane.registry, servicer.SERVICE.full_name)
         described = (servicer.SERVICE.file, health.SERVICE.file)
-        services = (inference, self._health, Reflection(described))
         interceptors: list[grpc.aio.ServerInterceptor[Any, Any]] = []
         if request_log is not None:  # the first is the outermost
             interceptors.append(LogInterceptor(request_log))
         if authorizer is not None:
             interceptors.append(AuthInterceptor(authorizer))
         silence_disconnects()
+        with emptied_wakeups():
+            self._server = grpc.aio.server(interceptors=interceptors, options=channel_options(limits))
+        self._acceptors = CallAcceptors(self._server, interceptors)
         handlers = ServiceHandlers(self._calls)
-        self._server = grpc.aio.server(
-            handlers=[service.handler(handlers) for service in services],
-            interceptors=interceptors,
-            options=channel_options(limits),
-        )
+        for service in (inference, self._health, Reflection(described)):
+            self._acceptors.register(service.handlers(handlers))
 
     @asynccontextmanager
     async def serving(self, address: str) -> AsyncIterator[int]:
@@ -99,9 +100,10 @@ class GrpcServer:
                 port = self._server.add_secure_port(address, credentials(self._tls))
         except RuntimeError as error:
             raise ConfigurationError(f"cannot listen on {address} for gRPC") from error
-        self._calls.tcp = TcpConnections(port)
-        self._idle_connections = IdleConnections(self._calls.tcp, self._max_connections)
+        tcp = self._calls.tcp = TcpConnections(port)
+        self._idle_connections = IdleConnections(tcp, self._max_connections)
         await self._server.start()
+        self._acceptors.start()
         try:
             yield port
         finally:

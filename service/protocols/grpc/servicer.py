@@ -28,8 +28,9 @@ from ..open_inference.metadata import (
 from ..shared.request_metrics import RequestMetrics
 from ..shared.status_codes import STATUS_BY_ERROR
 from . import inference_pb2 as messages
+from .call_acceptors import MethodHandler
 from .codec import InferResponse, receive_request, stream_response, write_response
-from .handlers import Behaviour, Handler, Response, ServiceHandlers, status_message, takes_bytes
+from .handlers import Behaviour, Response, ServiceHandlers, status_message, takes_bytes
 from .limits.calls import COPIES, Call
 from .settings_codec import log_settings_response, trace_settings_response
 
@@ -47,7 +48,7 @@ class OpenInferenceGrpc:
     limits: Limits
     telemetry: ServerMetrics
 
-    def handler(self, handlers: ServiceHandlers) -> Handler:
+    def handlers(self, handlers: ServiceHandlers) -> dict[str, MethodHandler]:
         return handlers.create(SERVICE, self._behaviours())
 
     def _behaviours(self) -> Mapping[str, Behaviour]:

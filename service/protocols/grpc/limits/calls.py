@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import defaultdict
 from collections.abc import Hashable
 from contextvars import ContextVar
 from typing import Any, TypeAlias
@@ -15,9 +14,7 @@ from ....client_budget import ClientBudget
 from ....client_budget.identity import TrustedProxies, address_identity
 from ....config.limits import Limits
 from ....errors import (
-    BudgetExceeded,
     ConvserveError,
-    DeadlineExceeded,
     InvalidInput,
     ModelNotReady,
     Overloaded,
@@ -28,13 +25,12 @@ from ....system.tcp_connections import Address, TcpConnections
 from ....telemetry.rejections import RejectionCounters, RejectionReason
 from .connection import Connection
 from .decompression import decompress, is_compressed
+from .incomplete_messages import IncompleteMessages
 from .resets import ResetLimit, is_reset
 from .slots import Slots
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"  # generic only in the stubs
 
-# Seconds between checks of incomplete messages; most are complete before the first.
-CHECK_SECONDS = 0.02
 # The library may report the end of a stream this many seconds before it reports that the client has left.
 DISCONNECT_SECONDS = 0.05
 # Copies of a response that exist while it is sent: one is the library's.
@@ -117,7 +113,7 @@ class Call:
                 return None
             raise self._failure from None
         finally:
-            del calls.incomplete[self]
+            calls.incomplete.remove(self)
         if message is EOF:
             return None
         self.connection.deliver(len(message))
@@ -223,7 +219,7 @@ class Calls:
     Attributes:
         budget: the process's.
         max_message: bytes of a message, in either direction.
-        incomplete: the calls whose message is awaited, each with the time since when.
+        incomplete: the calls whose message is awaited.
         resets: the limit on calls that are cancelled at once.
         unsent: the calls whose response the client has not received completely.
         watches: the slots of health watches, which may be open for days.
@@ -239,11 +235,9 @@ class Calls:
     ) -> None:
         self.budget = budget
         self.max_message = limits.max_message_bytes
-        self.incomplete: dict[Call, None] = {}
+        self.incomplete = IncompleteMessages(budget, limits.max_message_bytes, limits.arrival_timeout)
         self.unsent: dict[Call, None] = {}
         self.resets = ResetLimit(time.monotonic)
-        self.tcp: TcpConnections | None = None
-        self._arrival_timeout = limits.arrival_timeout
         self._write_timeout = limits.write_timeout
         self._inference = Slots(limits.max_calls, "gRPC calls")
         self.watches = Slots(max(MIN_SLOTS, int(limits.max_calls * WATCHES_SHARE)), "health watches")
@@ -251,10 +245,16 @@ class Calls:
         self._proxies = proxies
         self._rejections = rejections
         self._connections: dict[str, Connection] = {}
-        self._charged: set[Connection] = set()
-        self._checking: asyncio.TimerHandle | None = None
         self._stopping = False
         self._idle: asyncio.Event | None = None
+
+    @property
+    def tcp(self) -> TcpConnections | None:
+        return self.incomplete.tcp
+
+    @tcp.setter
+    def tcp(self, tcp: TcpConnections) -> None:
+        self.incomplete.tcp = tcp
 
     @property
     def in_progress(self) -> int:
@@ -293,10 +293,7 @@ class Calls:
         return address_identity(self._proxies.client_address(address[0], headers))
 
     def add_incomplete(self, call: Call) -> None:
-        call.since = 0.0
-        self.incomplete[call] = None
-        if self._checking is None:
-            self._check_later(CHECK_SECONDS)
+        self.incomplete.add(call)
         if self._stopping:
             asyncio.get_running_loop().call_soon(call.stop)
 
@@ -344,7 +341,7 @@ class Calls:
     def stop(self) -> None:
         """End the calls whose message is incomplete, now and from now on."""
         self._stopping = True
-        for call in list(self.incomplete):
+        for call in self.incomplete:
             call.stop()
 
     async def ended(self) -> None:
@@ -357,42 +354,3 @@ class Calls:
         slots.release(client)
         if self._idle is not None and not self.in_progress:
             self._idle.set()
-
-    def _check_incomplete(self) -> None:
-        started = self.now()
-        late: dict[Connection, list[Call]] = defaultdict(list)
-        for call in self.incomplete:
-            if not call.since:
-                call.since = started
-            late[call.connection].append(call)
-        for connection in self._charged.difference(late):
-            connection.settle()
-        for connection, calls in late.items():
-            self._charge(connection, calls)
-            self._check_arrival(calls, started - self._arrival_timeout)
-        self._charged = set(late)
-        self._checking = None
-        if self.incomplete:  # at most a twentieth of the time, however many there are
-            self._check_later(max(CHECK_SECONDS, 20 * (self.now() - started)))
-
-    def _check_later(self, seconds: float) -> None:
-        self._checking = asyncio.get_running_loop().call_later(seconds, self._check_incomplete)
-
-    def _charge(self, connection: Connection, calls: list[Call]) -> None:
-        state = None
-        if self.tcp is not None and connection.address is not None:
-            state = self.tcp.state(connection.address)
-        try:
-            connection.charge(self.budget, state, calls, self.max_message)
-        except (BudgetExceeded, PayloadTooLarge) as error:
-            connection.refuse(calls, error)
-
-    def _check_arrival(self, calls: list[Call], earliest: float) -> None:
-        for call in calls:
-            if call.since < earliest and not call.streaming:
-                call.fail(
-                    DeadlineExceeded(
-                        f"the message has not arrived within {self._arrival_timeout:g} s "
-                        "(CONVSERVE_BODY_TIMEOUT_S)"
-                    )
-                )

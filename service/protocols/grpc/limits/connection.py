@@ -114,11 +114,8 @@ class Connection:
             call.fail(error)
         self.settle()
 
-    def settle(self) -> int:
-        """Release everything, as no message is incomplete; returns the bytes that were held."""
+    def settle(self) -> None:
+        """Release everything, as no message is incomplete."""
         account, self._account = self._account, None
-        if account is None:
-            return 0
-        held = account.held
-        account.close()
-        return held
+        if account is not None:
+            account.close()

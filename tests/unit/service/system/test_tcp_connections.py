@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from service.system.tcp_connections import TcpConnections, peer_address
+from service.system.tcp_connections import Address, TcpConnections, peer_address
 from tests.support.server.procfs import needs_procfs
 
 SENT = 10_000
@@ -57,6 +57,32 @@ def test_no_descriptor_is_left_open() -> None:
             connections.state(client.getsockname())
             connections.state(("127.0.0.1", 1))
         assert connections.open_files() == before
+
+
+@needs_procfs
+def test_descriptor_that_is_used_again_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files that are known are not looked at again, and one with a known number but another file is."""
+    with connected() as (connections, client, accepted), socket.create_server(("127.0.0.1", 0)) as other:
+        assert connections.state(client.getsockname()) is not None
+        number = accepted.fileno()
+        looked_at: list[int] = []
+        peer = connections._peer
+
+        def look_at(descriptor: int) -> Address | None:
+            looked_at.append(descriptor)
+            return peer(descriptor)
+
+        monkeypatch.setattr(connections, "_peer", look_at)
+        connections.states()
+        # Listing the files opens one, whose number may be that of another file before.
+        assert len(looked_at) <= 1
+        with socket.create_connection(("127.0.0.1", connections._port)) as second:
+            saved = os.dup(other.fileno())
+            assert connections.state(second.getsockname()) is None  # it is not accepted yet
+            os.dup2(saved, number)
+            os.close(saved)
+            assert connections.state(client.getsockname()) is None
+            assert number in looked_at
 
 
 def test_unknown_connections_have_no_state() -> None:

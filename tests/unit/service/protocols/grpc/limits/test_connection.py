@@ -38,7 +38,7 @@ def test_bytes_are_charged_as_they_arrive(budget: ClientBudget, connection: Conn
     for size in (100_000, 300_000, 900_000):
         connection.charge(budget, received(size), [call()], MAX_MESSAGE)
         assert budget.held == COPIES * size
-    assert connection.settle() == COPIES * 900_000
+    connection.settle()
     assert budget.held == 0
 
 
