@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -147,43 +147,40 @@ class FairExecutor:
         self._start_jobs()
 
 
-_NO_JOBS: deque[_Job] = deque(maxlen=0)
-
-
 class _Queue:
-    """Waiting jobs by key."""
+    """Waiting jobs by key. Each operation takes constant time, also if thousands of jobs of a key wait."""
 
     def __init__(self) -> None:
         # The first key is the next to be served; none has no jobs.
-        self._jobs: dict[Hashable, deque[_Job]] = {}
+        self._jobs: OrderedDict[Hashable, OrderedDict[asyncio.Future[Any], _Job]] = OrderedDict()
 
     def append(self, key: Hashable, job: _Job) -> None:
-        self._jobs.setdefault(key, deque()).append(job)
+        self._jobs.setdefault(key, OrderedDict())[job.future] = job
 
     def first(self) -> _Job | None:
-        return next(iter(self._jobs.values()))[0] if self._jobs else None
+        return next(iter(next(iter(self._jobs.values())).values())) if self._jobs else None
 
     def pop(self) -> _Job:
         """Remove the first job, and give the next turn to the next key."""
         key, waiting = next(iter(self._jobs.items()))
-        job = waiting.popleft()
-        del self._jobs[key]
+        _, job = waiting.popitem(last=False)
         if waiting:
-            self._jobs[key] = waiting  # at the end
+            self._jobs.move_to_end(key)
+        else:
+            del self._jobs[key]
         return job
 
     def discard(self, key: Hashable, job: _Job) -> bool:
         """Remove a job; returns False if it is not waiting."""
-        waiting = self._jobs.get(key, _NO_JOBS)
-        if job not in waiting:
+        waiting = self._jobs.get(key)
+        if waiting is None or waiting.pop(job.future, None) is None:
             return False
-        waiting.remove(job)
         if not waiting:
             del self._jobs[key]
         return True
 
     def clear(self) -> list[_Job]:
         """Remove and return all jobs."""
-        jobs = [job for waiting in self._jobs.values() for job in waiting]
+        jobs = [job for waiting in self._jobs.values() for job in waiting.values()]
         self._jobs.clear()
         return jobs

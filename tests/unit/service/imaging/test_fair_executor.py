@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Coroutine
 
 import pytest
@@ -42,6 +43,26 @@ def test_result_and_exception_reach_the_caller() -> None:
         with pytest.raises(ZeroDivisionError):
             await executor.run("a", lambda: 1 // 0)
         assert await executor.run("a", lambda: 43) == 43
+        executor.close()
+
+    asyncio.run(run())
+
+
+@pytest.mark.measures
+def test_thousands_of_jobs_of_a_key_are_cancelled_in_no_time() -> None:
+    async def run() -> None:
+        executor, gate = FairExecutor(1, "test"), threading.Event()
+        first = asyncio.create_task(executor.run("a", gate.wait))
+        await asyncio.sleep(0)
+        waiting = [asyncio.create_task(executor.run("a", gate.wait)) for _ in range(5000)]
+        await asyncio.sleep(0)
+        started = time.process_time()
+        for task in reversed(waiting):
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        assert time.process_time() - started < 0.5
+        gate.set()
+        await first
         executor.close()
 
     asyncio.run(run())
