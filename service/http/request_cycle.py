@@ -10,8 +10,7 @@ from starlette.types import ASGIApp, Message
 
 from ..client_budget import Account
 from ..errors import BudgetExceeded, PayloadTooLarge
-from ..telemetry.rejections import RejectionReason
-from .response_bytes import CLOSE, Headers, ProtocolError, error_body
+from .response_bytes import CLOSE, Headers, error_body, too_many_bytes
 
 if TYPE_CHECKING:
     from .protocol import HttpProtocol
@@ -207,13 +206,13 @@ class RequestCycle:
                 await self._drain()
         return view
 
-    def _refuse(self, error: Exception) -> None:
+    def _refuse(self, error: BudgetExceeded | PayloadTooLarge) -> None:
         """Replace a response that the server cannot hold; the rest of the application's is discarded."""
         if self.response_started:
             self._connection.abort_reader()
         else:
             self._head, self._remaining, self._chunked = None, None, False
-            refusal = ProtocolError(429, RejectionReason.TOO_MANY_BYTES, str(error))
+            refusal = too_many_bytes(error)
             self._start(refusal.status, refusal.headers)
             self._write(refusal.body, more=False)
         self.disconnected = True
