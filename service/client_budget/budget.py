@@ -15,6 +15,7 @@ from __future__ import annotations
 import time
 from bisect import insort
 from collections.abc import Callable, Hashable, Iterator
+from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 from ..errors import BudgetExceeded, PayloadTooLarge
@@ -120,6 +121,31 @@ class Account:
         return self.held * (now - self._opened)
 
 
+class _Refusal(NamedTuple):
+    """A charge for which nothing could be evicted; others that could evict even less need no scan.
+
+    Attributes:
+        until: the end of its validity.
+        identity, peer_held: of the peer, and what it held.
+        cost: what the account had cost, in byte-seconds.
+    """
+
+    until: float
+    identity: Hashable
+    peer_held: int
+    cost: float
+
+    def covers(self, newcomer: Account, now: float) -> bool:
+        """True if all accounts that the newcomer may evict were also candidates of the refused charge."""
+        if now >= self.until or newcomer.byte_seconds(now) < self.cost:
+            return False
+        peer = newcomer.peer
+        if peer.held == self.peer_held:
+            # The accounts of a peer that holds as much were no candidates of the other.
+            return peer.identity == self.identity or peer.held < MIN_EVICTED_BYTES
+        return peer.held > self.peer_held
+
+
 class ClientBudget:
     """The account of the whole process.
 
@@ -143,7 +169,7 @@ class ClientBudget:
         self._peers: WeakValueDictionary[Hashable, Peer] = WeakValueDictionary()
         self._large_peers = 0
         self._counted_until = 0.0
-        self._no_eviction_until = 0.0
+        self._refusal = _Refusal(0.0, None, 0, 0.0)
 
     def peer(self, identity: Hashable) -> Peer:
         """The peer of this identity; it exists while somebody refers to it."""
@@ -171,10 +197,12 @@ class ClientBudget:
                 f"{self._share.unreserved:,} for one request (CONVSERVE_CLIENT_BUDGET_BYTES)"
             )
         candidates: list[Account] | None = None
+        known = False
         while not self._fits(account.peer, size):
             if candidates is None:  # once, as thousands may have to be evicted
-                candidates = self._candidates(account)
-            if account.closed or not self._evict(account, candidates):
+                known = self._refusal.covers(account, self.clock())
+                candidates = [] if known else self._candidates(account)
+            if account.closed or known or not self._evict(account, candidates):
                 raise BudgetExceeded(
                     "the server holds too many bytes for its clients (CONVSERVE_CLIENT_BUDGET_BYTES); "
                     "try again later",
@@ -195,8 +223,6 @@ class ClientBudget:
     def _candidates(self, newcomer: Account) -> list[Account]:
         """The accounts that may be evicted for the newcomer, the costliest last."""
         now = self.clock()
-        if now < self._no_eviction_until:
-            return []
         candidates = [
             account
             for peer in self._peers.values()
@@ -229,7 +255,8 @@ class ClientBudget:
             costliest.evict = None
             evict()
             return costliest.held < held
-        self._no_eviction_until = now + SCAN_SECONDS
+        peer = newcomer.peer
+        self._refusal = _Refusal(now + SCAN_SECONDS, peer.identity, peer.held, newcomer.byte_seconds(now))
         return False
 
 

@@ -140,6 +140,30 @@ def test_failed_eviction_is_not_repeated_at_once(budget: ClientBudget, clock: Ma
     assert hold(budget, "b", 2 * MEBIBYTE).held
 
 
+def test_failed_eviction_delays_no_peer_that_holds_less(budget: ClientBudget, clock: ManualClock) -> None:
+    hold(budget, "large", LIMIT // 2)
+    stalled = evictable(budget, "slow", LIMIT // 4)
+    clock.advance(1)
+    for _ in range(10):  # each failure is one more that the honest client could suffer from
+        with pytest.raises(BudgetExceeded):
+            hold(budget, "large", LIMIT // 4)
+        clock.advance(0.01)
+    assert not stalled.closed
+    assert hold(budget, "honest", LIMIT // 4).held
+    assert stalled.closed
+
+
+def test_refusals_do_not_prolong_each_other(budget: ClientBudget, clock: ManualClock) -> None:
+    hold(budget, "a", LIMIT * 7 // 8)
+    (late,) = budget.peer("a").accounts
+    for _ in range(5):
+        with pytest.raises(BudgetExceeded):
+            hold(budget, "b", 2 * MEBIBYTE)
+        late.evict = late.close
+        clock.advance(0.011)
+    assert hold(budget, "b", 2 * MEBIBYTE).held
+
+
 def test_account_of_a_peer_above_its_share_is_opened(budget: ClientBudget, clock: ManualClock) -> None:
     """A connection or a call that holds nothing yet; its charges are rejected."""
     large = evictable(budget, "a", LIMIT // 2)
