@@ -18,6 +18,7 @@ from ..client_budget import ClientBudget
 from ..config.limits import Limits
 from ..config.settings import Settings
 from ..errors import ConvserveError, shortened
+from ..http.path_prefix import PathPrefix
 from ..inference.data_plane import DataPlane
 from ..process_pool.pool import ProcessPool
 from ..protocols.native.rest import Native
@@ -29,7 +30,9 @@ from ..protocols.tensorflow_serving.rest import TensorFlowServing
 from ..protocols.torchserve import TorchServe
 from ..telemetry.exposition import Exposition
 from ..telemetry.metrics import ServerMetrics
-from .dispatch import Application
+from ..ui.docs_page import DocsPage
+from ..ui.page import UserInterface
+from .dispatch import Application, check_prefix
 from .openapi import describe_with_examples
 
 
@@ -73,22 +76,29 @@ def build(
         async with plane.opened():
             yield
 
+    prefix = PathPrefix.of_settings(settings)
     app = Application(
         _internal_error,
+        prefix,
         title="convserve",
         version=__version__,
         summary="Batched image classification with ONNX Runtime.",
         lifespan=lifespan,
+        docs_url=None,
         redoc_url=None,
         redirect_slashes=False,  # clients of several dialects do not follow redirects
     )
+    if settings.ui:
+        UserInterface(prefix).mount(app)
+    DocsPage().mount(app)
     for dialect in (Native, OpenInference, TensorFlowServing, TorchServe):
         dialect(plane, Limits.of(settings)).mount(app, telemetry)
-    Operations(plane.registry, Exposition(collectors, metrics_dir), telemetry).mount(app)
+    Operations(plane.registry, Exposition(collectors, metrics_dir), telemetry, prefix).mount(app)
+    check_prefix(app, prefix)
     app.add_exception_handler(ConvserveError, _domain_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(ClientDisconnect, _client_disconnected)
-    describe_with_examples(app, plane.registry)
+    describe_with_examples(app, plane.registry, prefix)
     return Service(app, plane, telemetry, ClientBudget(settings.client_budget_bytes))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,16 +12,16 @@ from starlette.requests import Request
 from starlette.routing import Route
 
 from ..errors import ConvserveError
+from ..http.path_prefix import PathPrefix
 from ..inference.model import LoadedModel
 from ..inference.registry import Registry
 from ..protocols.native.openapi import SCHEMAS
+from ..protocols.shared.conditional import conditional_response, etag_of
 from ..protocols.shared.openapi import ERROR_CONTENT, path_parameters
 from ..protocols.shared.responses import JSON_CONTENT_TYPE, EncodedResponse
 
-ETAG_DIGITS = 32
 
-
-def describe_with_examples(app: FastAPI, registry: Registry) -> None:
+def describe_with_examples(app: FastAPI, registry: Registry, prefix: PathPrefix) -> None:
     """Use the default model's name as an example in paths, and its example image in JSON bodies.
 
     FastAPI creates the description at its first use, after the models have been loaded. It is written as JSON
@@ -36,34 +35,32 @@ def describe_with_examples(app: FastAPI, registry: Registry) -> None:
         return describe()
 
     app.openapi = openapi  # type: ignore[method-assign]  # as FastAPI's documentation extends it
-    page = DescriptionPage(openapi)
+    page = DescriptionPage(openapi, prefix)
     for index, route in enumerate(app.router.routes):
         if isinstance(route, Route) and route.path == app.openapi_url:
             app.router.routes[index] = Route(route.path, page.respond, include_in_schema=False)
 
 
 class DescriptionPage:
-    """The description as a response, which a client need not receive again while it is unchanged."""
+    """The description as a response, which a client need not receive again while it is unchanged.
 
-    def __init__(self, describe: Callable[[], dict[str, Any]]) -> None:
+    Behind a path prefix it names the prefix as the server's URL. Only the last prefix is kept: a server has
+    one, as a rule.
+    """
+
+    def __init__(self, describe: Callable[[], dict[str, Any]], prefix: PathPrefix) -> None:
         self._describe = describe
-        self._body = b""
-        self._etag = b""
+        self._prefix = prefix
+        self._written: tuple[str, bytes, bytes] | None = None
 
     async def respond(self, request: Request) -> EncodedResponse:
-        if not self._body:
-            self._body = to_json(self._describe())
-            self._etag = b'"%b"' % hashlib.sha256(self._body).hexdigest()[:ETAG_DIGITS].encode()
-        etag = (b"etag", self._etag)
-        conditions = [value for name, value in request.scope["headers"] if name == b"if-none-match"]
-        if not any(map(self._matches, conditions)):
-            return EncodedResponse(self._body, JSON_CONTENT_TYPE, etag)
-        unchanged = EncodedResponse(b"", status=304)
-        unchanged.raw_headers = [etag]  # a Content-Length would be that of the description
-        return unchanged
-
-    def _matches(self, value: bytes) -> bool:
-        return self._etag in value or value.strip() == b"*"
+        prefix = self._prefix.of(request.scope)
+        if self._written is None or self._written[0] != prefix:
+            servers = {"servers": [{"url": prefix}]} if prefix else {}
+            body = to_json({**self._describe(), **servers})
+            self._written = prefix, body, etag_of(body)
+        _, body, etag = self._written
+        return conditional_response(request, body, etag, JSON_CONTENT_TYPE)
 
 
 _ANY_ERROR = {

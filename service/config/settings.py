@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -19,6 +20,8 @@ from pydantic import (
     SecretStr,
     model_validator,
 )
+
+from .path_prefix import normal_prefix
 
 MEBIBYTE = 1024 * 1024
 PREFIX = "CONVSERVE_"
@@ -90,6 +93,17 @@ class Settings(BaseModel):
         default=0,
         ge=-1,
         le=65535,
+    )
+    root_path: Annotated[str, AfterValidator(normal_prefix)] = _setting(
+        Group.NETWORK,
+        "Path under which a proxy publishes the server, such as `/models-eu`; the proxy may remove it from "
+        "requests or keep it. A trusted proxy may name it in `X-Forwarded-Prefix` instead.",
+        default="",
+    )
+    ui: bool = _setting(
+        Group.NETWORK,
+        "Serve the page `/ui`, to which browsers are directed from `/`, and what it shows of a network.",
+        default=True,
     )
 
     models: Path = _setting(
@@ -221,8 +235,8 @@ class Settings(BaseModel):
     api_keys: SecretStr | None = _setting(
         Group.SECURITY,
         "API keys, separated by semicolons: each a name, its scopes (`infer,admin,metrics`), the key or its "
-        "digest, and optionally a rate. With keys, every request except probes needs one. Environment "
-        "variable only.",
+        "digest, and optionally a rate. With keys, every request needs one, except probes and the "
+        "files of the page and of `/docs`. Environment variable only.",
     )
     api_keys_file: Path | None = _setting(
         Group.SECURITY,

@@ -12,6 +12,7 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from .. import __version__
+from ..http.path_prefix import PathPrefix
 from ..inference.model import LoadedModel
 from ..inference.registry import Registry
 from ..security.api_keys import Scope
@@ -33,10 +34,13 @@ LINKS = {
 class Operations:
     """`GET /`, `/livez`, `/readyz`, `/metrics`, `/models` and `/models/{name}`."""
 
-    def __init__(self, registry: Registry, exposition: Exposition, telemetry: ServerMetrics) -> None:
+    def __init__(
+        self, registry: Registry, exposition: Exposition, telemetry: ServerMetrics, prefix: PathPrefix
+    ) -> None:
         self._registry = registry
         self._exposition = exposition
         self._telemetry = telemetry
+        self._prefix = prefix
         # Threads that render pages at the same time would take the interpreter from the event loop.
         self._rendering = asyncio.Lock()
 
@@ -51,8 +55,11 @@ class Operations:
         ):
             add_route(app, path, endpoint, scope=scope, summary=summary, tags=["operations"])
 
-    async def root(self) -> Response:
-        return json_response({"status": "alive", "name": "convserve", "version": __version__, "links": LINKS})
+    async def root(self, request: Request) -> Response:
+        prefix = self._prefix.of(request.scope)
+        links = {name: prefix + path for name, path in LINKS.items()}
+        content = {"status": "alive", "name": "convserve", "version": __version__, "links": links}
+        return json_response(content, headers={"Vary": "Accept"})
 
     async def live(self) -> Response:
         return json_response({"status": "alive"})

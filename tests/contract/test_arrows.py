@@ -41,6 +41,7 @@ LAYERS = {
         "protocols.torchserve",
         "protocols.operations",
         "protocols.grpc",
+        "ui",
         "asgi",
         "server",
         "http_client",

@@ -1,4 +1,4 @@
-"""Authenticates HTTP requests, except probes, by API key (RFC 6750, section 3)."""
+"""Authenticates HTTP requests, except probes and public files, by API key (RFC 6750, section 3)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ class Authentication:
         self._authorizer = authorizer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and (needed := self._find(scope).scope) is not None:
+        found = self._find(scope) if scope["type"] == "http" else None
+        if found is not None and found.scope is not None and not found.public:
             authorization, x_api_key = [], []
             for name, value in scope["headers"]:
                 if name == b"authorization":
@@ -36,7 +37,7 @@ class Authentication:
                 elif name == b"x-api-key":
                     x_api_key.append(value)
             try:
-                key = self._authorizer.authorize(presented_key(authorization, x_api_key), needed)
+                key = self._authorizer.authorize(presented_key(authorization, x_api_key), found.scope)
             except ConvserveError as error:
                 response = error_response(error)
                 if isinstance(error, Unauthenticated):

@@ -18,7 +18,9 @@ from .status_codes import STATUS_BY_ERROR
 # Long enough to name every bad image of a request; short enough not to echo megabytes to a client.
 MAX_MESSAGE_LENGTH = 64 * 1024
 
-JSON_CONTENT_TYPE = (b"content-type", b"application/json")
+RawHeader = tuple[bytes, bytes]
+
+JSON_CONTENT_TYPE: RawHeader = (b"content-type", b"application/json")
 
 
 class EncodedResponse(Response):
@@ -32,7 +34,7 @@ class EncodedResponse(Response):
     def __init__(
         self,
         body: bytes,
-        *headers: tuple[bytes, bytes],
+        *headers: RawHeader,
         status: int = 200,
         tail: Sequence[bytes | memoryview] = (),
     ) -> None:

@@ -17,8 +17,8 @@ from ...security.api_keys import Scope
 from .request_handler import CLIENT_CLOSED_REQUEST, Endpoint
 from .responses import error_response
 
-# Routes that FastAPI adds itself.
-DOCUMENTATION = frozenset({"/docs", "/docs/oauth2-redirect", "/openapi.json"})
+# The route that FastAPI adds itself.
+DOCUMENTATION = frozenset({"/openapi.json"})
 
 
 class ScopedRoute(APIRoute):
@@ -26,10 +26,12 @@ class ScopedRoute(APIRoute):
 
     Attributes:
         scope: the scope that its requests need; None for a probe, which needs no key.
+        public: whether a request needs no key although it is no probe: for files that come with the server.
         respond: calls the endpoint; an error of the server's own becomes a response.
     """
 
     scope: Scope | None = Scope.ADMIN
+    public = False
     respond: Endpoint
 
     def get_route_handler(self) -> Endpoint:
@@ -51,6 +53,12 @@ class ScopedRoute(APIRoute):
             return response
 
         return handler
+
+
+class FileRoute(ScopedRoute):
+    """A route to files that come with the server; they are served beside inference, to everybody."""
+
+    public = True
 
 
 class InferenceRoute(ScopedRoute):

@@ -15,7 +15,7 @@ from starlette.types import Message
 from service.asgi.app import create_app
 from service.asgi.dispatch import Application
 from service.config.settings import Settings
-from service.protocols.shared.routes import DOCUMENTATION, ScopedRoute, scope_of_route
+from service.protocols.shared.routes import DOCUMENTATION, FileRoute, ScopedRoute, scope_of_route
 from service.security.api_keys import Scope
 from service.security.authorization import PROBES
 
@@ -40,6 +40,10 @@ ADMIN = {
 }
 
 
+# Files that come with the server, and the way to them; JSON at `/` has a route of its own, which needs a key.
+PUBLIC = {"/", "/ui", "/ui/{build}/{file}", "/docs", "/docs/{file}"}
+
+
 def expected(path: str) -> Scope | None:
     if path in PROBES:
         return None
@@ -54,6 +58,20 @@ def test_every_route_has_a_scope() -> None:
         assert isinstance(route, ScopedRoute) or route.path in DOCUMENTATION, route.path
         assert scope_of_route(route) == expected(route.path), route.path
     assert {*PROBES, *ADMIN} <= {route.path for route in ROUTES}
+
+
+def test_only_files_of_the_package_are_public() -> None:
+    assert {route.path for route in ROUTES if isinstance(route, ScopedRoute) and route.public} == PUBLIC
+    for route in ROUTES:
+        if isinstance(route, ScopedRoute) and route.public:
+            assert isinstance(route, FileRoute)
+            assert route.methods == {"GET"}
+            assert route.endpoint.__module__.startswith("service.ui.")
+    browser = {**request("GET", "/"), "headers": [(b"accept", b"text/html,*/*;q=0.8")]}
+    assert APP.find(browser).public
+    for path in ("/", "/openapi.json", "/models", "/x"):
+        assert not APP.find(request("GET", path)).public
+    assert not APP.find({**browser, "method": "POST"}).public
 
 
 def request(method: str, path: str) -> dict[str, Any]:

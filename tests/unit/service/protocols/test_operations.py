@@ -84,10 +84,6 @@ def test_metrics_in_both_formats(client: TestClient) -> None:
     assert open_metrics.text.endswith("# EOF\n")
 
 
-def test_documentation_page(client: TestClient) -> None:
-    assert "swagger" in client.get("/docs").text
-
-
 def test_description_is_sent_again_only_after_a_change(client: TestClient) -> None:
     response = client.get("/openapi.json")
     etag = response.headers["etag"]

@@ -1,4 +1,4 @@
-"""With API keys, every route except the probes needs one."""
+"""With API keys, every route needs one, except the probes and the files that come with the server."""
 
 from __future__ import annotations
 
@@ -30,6 +30,8 @@ PATH_PARAMETERS = {
     "repository": "main",
     "rest": "status",
 }
+# The page, the description of the API, and files of neither.
+FILES = {"/ui", "/ui/x/x", "/docs", "/docs/x"}
 UNKNOWN_PATHS = [
     "/nowhere",
     "/livez/",
@@ -39,6 +41,9 @@ UNKNOWN_PATHS = [
     "/v2/health",
     "/metrics/",
     "/%6Detrics",
+    "/ui/",
+    "/ui/x",
+    "/docs/x/y",
     "/\xe9",
 ]
 
@@ -71,9 +76,9 @@ def bearer(key: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(("method", "path"), [*routes(), *product(["GET", "POST", "OPTIONS"], UNKNOWN_PATHS)])
-def test_only_probes_need_no_key(guarded: TestClient, method: str, path: str) -> None:
+def test_only_probes_and_files_need_no_key(guarded: TestClient, method: str, path: str) -> None:
     response = guarded.request(method, path)
-    if path in PROBES:
+    if path in PROBES or (path in FILES and method == "GET"):
         assert response.status_code != 401
     else:
         assert response.status_code == 401
@@ -87,7 +92,7 @@ def test_each_route_accepts_exactly_one_scope(guarded: TestClient, method: str, 
         guarded.request(method, path, headers=bearer(key)).status_code for key in (INFER, ADMIN, METRICS)
     ]
     assert 401 not in statuses
-    assert path in PROBES or statuses.count(403) == 2
+    assert path in PROBES | FILES or statuses.count(403) == 2
 
 
 def test_probes_succeed_without_a_key(guarded: TestClient) -> None:
@@ -137,7 +142,8 @@ def test_invalid_keys_are_rejected(guarded: TestClient, headers: dict[str, str])
         ("POST", "/v2/logging", ADMIN),
         ("GET", "/v2/models/shades/trace/setting", ADMIN),
         ("GET", "/models", INFER),
-        ("GET", "/docs", INFER),
+        ("POST", "/docs", INFER),
+        ("GET", "/docs/x/y", ADMIN),
         ("GET", "/openapi.json", INFER),
         ("GET", "/nowhere", ADMIN),
         ("POST", "/metrics", METRICS),
