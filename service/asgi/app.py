@@ -24,7 +24,7 @@ from ..process_pool.pool import ProcessPool
 from ..protocols.native.rest import Native
 from ..protocols.open_inference.rest import OpenInference
 from ..protocols.operations import Operations
-from ..protocols.shared.request_handler import CLIENT_CLOSED_REQUEST
+from ..protocols.shared.request_handler import disconnected_status
 from ..protocols.shared.responses import error_json, error_response
 from ..protocols.tensorflow_serving.rest import TensorFlowServing
 from ..protocols.torchserve import TorchServe
@@ -119,7 +119,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 async def _client_disconnected(request: Request, error: Exception) -> Response:
     """No client receives this response; without it, the disconnect would be logged as an error."""
-    return Response(status_code=CLIENT_CLOSED_REQUEST)
+    return Response(status_code=disconnected_status(request.scope))
 
 
 async def _internal_error(request: Request, error: Exception) -> Response:

@@ -32,7 +32,7 @@ from .input_buffer import TLS_BYTES, InputBuffer
 from .request_cycle import RequestCycle
 from .request_parser import RequestParser
 from .response_bytes import CLOSE, Headers, ProtocolError, too_many_bytes
-from .scope_extensions import ACCOUNT, CANCELLABLE, CLIENT_DISCONNECTED, OVERLOAD_RESPONDER
+from .scope_extensions import ACCOUNT, CANCELLABLE, CLIENT_DISCONNECTED, OVERLOAD_RESPONDER, REJECTED
 from .time_limits import TimeLimits
 
 if TYPE_CHECKING:
@@ -382,10 +382,12 @@ class HttpProtocol(asyncio.Protocol):
                 running.keep_alive = False
                 self._enter(State.LAST_RESPONSE)
                 return
-            running.disconnect()
             if running.response_started:
+                running.disconnect()
                 self.transport.abort()
                 return
+            running.scope[REJECTED] = error.status
+            running.disconnect()
         self._enter(State.REJECTED)
         body = error.body
         headers = [*error.headers, (b"content-length", b"%d" % len(body)), CLOSE]

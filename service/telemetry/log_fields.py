@@ -65,8 +65,7 @@ LOG_FIELDS = (
     LogField(
         STATUS,
         Lines.ACCESS,
-        "HTTP status code, 499 if the client disconnected early or its body came too late; the name of the "
-        "status code for gRPC.",
+        "HTTP status code, 499 if the client disconnected early; the name of the status code for gRPC.",
     ),
     LogField(KEY, Lines.ACCESS, "Name of the API key, if the request has one."),
     LogField(BYTES, Lines.ACCESS, "Size of the response's body."),

@@ -154,6 +154,29 @@ def test_missing_body_times_out(strict: ServerProcess, expect_rejection: Expect)
     expect_rejection("slow_body")
 
 
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (REQUEST[:-10], 408),
+        (head("Transfer-Encoding: chunked") + chunk(BODY[:9]) + b"no size\r\n", 400),
+        (head("Transfer-Encoding: chunked") + b"0\r\nname: " + b"x" * 2 * MAX_HEAD, 431),
+    ],
+    ids=["late", "malformed", "long-trailer"],
+)
+def test_rejected_body_is_counted_and_logged_with_the_status_that_the_client_gets(
+    shades: Path, sent: bytes, status: int
+) -> None:
+    arguments = ("--body-timeout-s", "1", "--max-head-bytes", str(MAX_HEAD), "--access-log")
+    with ServerProcess(shades, *arguments) as server:
+        with connected(server) as client:
+            client.sendall(sent)
+            assert_rejected(client, status)
+        page = scrape_until(server.url, MetricsPage.is_idle)
+        assert page.total("convserve_requests_total", code=str(status)) == 1
+        assert page.total("convserve_requests_total") == 1
+        server.stderr.wait_for(f"POST /classify.* status={status} .* code={status} ")
+
+
 def test_bytes_after_the_last_response_are_discarded_until_a_limit(
     strict: ServerProcess, expect_rejection: Expect
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ...protocols.shared.request_handler import CLIENT_CLOSED_REQUEST
+from ...protocols.shared.request_handler import disconnected_status
 from ...telemetry.request_context import current
 from ...telemetry.request_log import RequestLog
 
@@ -30,7 +30,7 @@ class AccessLog:
                 traceparent = value.decode("latin-1")
                 break
         record = self._request_log.begin(f"HTTP {method}", traceparent)
-        status = CLIENT_CLOSED_REQUEST
+        status = 0
 
         async def send_recorded(message: Message) -> None:
             nonlocal status
@@ -46,6 +46,7 @@ class AccessLog:
         try:
             await self._app(scope, receive, send_recorded)
         finally:
+            status = status or disconnected_status(scope)
             record.end(
                 f"{method} {path}",
                 status,

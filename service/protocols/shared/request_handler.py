@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from ...errors import ConvserveError, InvalidInput, ModelNotReady, Overloaded, shown
-from ...http.scope_extensions import ACCOUNT, CANCELLABLE, CLIENT_DISCONNECTED, OVERLOAD_RESPONDER
+from ...http.scope_extensions import ACCOUNT, CANCELLABLE, CLIENT_DISCONNECTED, OVERLOAD_RESPONDER, REJECTED
 from ...inference.model import LoadedModel
 from ...telemetry.metrics import ServerMetrics
 from .overload_responder import DEADLINE_HEADER, OverloadResponder
@@ -22,6 +22,16 @@ MAX_NUMBER_LENGTH = 40
 
 # nginx's code for a client that disconnected before the response. No client receives it.
 CLIENT_CLOSED_REQUEST = 499
+
+
+def disconnected_status(scope: Mapping[str, Any]) -> int:
+    """The status for the log and the metrics of a request whose client gets no response of the application.
+
+    It is the status with which the protocol layer has rejected the request, such as 408 for a late body.
+    """
+    status: int = scope.get(REJECTED, CLIENT_CLOSED_REQUEST)
+    return status
+
 
 # Finds the model that a path's parameters name.
 Resolve = Callable[[Mapping[str, str]], LoadedModel]
@@ -118,16 +128,20 @@ def inference_endpoint(telemetry: ServerMetrics, protocol: str, handler: Inferen
                 response = _record(context, error)
             except asyncio.CancelledError as cancelled:
                 if CLIENT_DISCONNECTED in cancelled.args:
-                    context.code = str(CLIENT_CLOSED_REQUEST)
-                    return Response(status_code=CLIENT_CLOSED_REQUEST)
+                    return _record_disconnect(context)
                 # Otherwise the server cancelled the task, because its shutdown timeout has passed.
                 response = _record(context, ModelNotReady("the server is shutting down"))
             except ClientDisconnect:
-                response = Response(status_code=CLIENT_CLOSED_REQUEST)
-                context.code = str(CLIENT_CLOSED_REQUEST)
+                response = _record_disconnect(context)
         return response
 
     return endpoint
+
+
+def _record_disconnect(context: InferenceContext) -> Response:
+    status = disconnected_status(context.request.scope)
+    context.code = str(status)
+    return Response(status_code=status)
 
 
 def _record(context: InferenceContext, error: ConvserveError) -> Response:

@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute
 
 from ...errors import ConvserveError
 from ...security.api_keys import Scope
-from .request_handler import CLIENT_CLOSED_REQUEST, Endpoint
+from .request_handler import Endpoint, disconnected_status
 from .responses import error_response
 
 # The route that FastAPI adds itself.
@@ -49,7 +49,7 @@ class ScopedRoute(APIRoute):
             except ConvserveError as error:
                 response = error_response(error)
             except ClientDisconnect:
-                response = Response(status_code=CLIENT_CLOSED_REQUEST)
+                response = Response(status_code=disconnected_status(request.scope))
             return response
 
         return handler
