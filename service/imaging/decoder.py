@@ -29,6 +29,7 @@ from ..repository.manifest import InputSpec
 from .decompression_guards import LimitedSource, recognise
 from .flatten import PART_PIXEL_BYTES, PART_PIXELS, flatten, flatten_and_resize, load, part_size
 from .headers.image_header import ImageHeader, read_header
+from .libtiff import silence_libtiff
 from .orientation import ORIENTATION_KEYS, read_orientation
 from .plain_png import PlainPng
 from .polarity import Pixels, is_light, padded
@@ -73,6 +74,10 @@ class _TiffWithoutExif(TiffImageFile):
         if orientation is not None:
             exif[Tag.Orientation] = orientation
         return exif
+
+    def load_prepare(self) -> None:
+        silence_libtiff()  # in each process that decodes TIFFs
+        super().load_prepare()
 
 
 _PLUGINS: Mapping[str, type[ImageFile.ImageFile]] = MappingProxyType(

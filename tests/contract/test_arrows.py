@@ -75,6 +75,7 @@ ONLY_IMPORTERS = {
     "PIL": {
         "imaging.decoder",
         "imaging.flatten",
+        "imaging.libtiff",
         "imaging.plain_png",
         "imaging.resize",
         "loadgen.workload.images",
