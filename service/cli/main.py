@@ -38,6 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _serve(settings: Settings, arguments: argparse.Namespace) -> int:
+    from ..server.hangup import handle_early_hangups
+
+    handle_early_hangups()  # the libraries take a second to load
     from .serve import serve
 
     ended_by = serve(settings)

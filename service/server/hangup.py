@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from types import FrameType
 
 _TERMINAL = "/dev/tty"
 
@@ -23,6 +24,23 @@ class Terminal:
 def hangup_is_ignored() -> bool:
     """True if SIGHUP is ignored, as `nohup` has programs start."""
     return signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+
+
+def handle_early_hangups() -> None:
+    """Until the server has a handler of its own, SIGHUP ends the process only if its terminal is gone.
+
+    A request to reload files needs no action: the files are read after it.
+    """
+    if hangup_is_ignored():
+        return
+    terminal = Terminal()
+
+    def handle(sig: int, frame: FrameType | None) -> None:
+        if terminal.lost:
+            signal.signal(sig, signal.SIG_DFL)
+            signal.raise_signal(sig)
+
+    signal.signal(signal.SIGHUP, handle)
 
 
 def _has_terminal() -> bool:

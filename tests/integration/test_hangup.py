@@ -15,6 +15,7 @@ from tests.support.http.client import get, send_request
 from tests.support.models.gray_classifier import image, level
 from tests.support.server.eventually import eventually
 from tests.support.server.half_sent import half_sent, is_port_closed
+from tests.support.server.procfs import is_importing, needs_procfs
 from tests.support.server.server_process import PYTHON_M_SERVICE, ServerProcess
 
 BODY = image(level(7))
@@ -67,6 +68,28 @@ def test_hangup_of_the_terminal_drains(shades: Path, workers: str) -> None:
                 eventually(lambda: is_port_closed(server))
                 request.send(BODY[len(BODY) // 2 :])
                 assert request.getresponse().status == 200
+            assert server.wait() == -signal.SIGHUP
+
+
+@needs_procfs
+@each_number
+def test_hangup_during_the_start_does_not_end_the_server(shades: Path, workers: str) -> None:
+    with ServerProcess(shades, "--workers", workers, until_announced=False) as server:
+        eventually(lambda: is_importing(server.pid))
+        server.send(signal.SIGHUP)
+        server.stdout.wait_for(r"^  docs: .*\n")
+        assert server.stop() == -signal.SIGTERM
+        assert server.stderr.text == ""
+
+
+@needs_procfs
+@each_number
+def test_loss_of_the_terminal_during_the_start_ends_the_server(shades: Path, workers: str) -> None:
+    with terminal() as (controller, path):
+        command = (sys.executable, "-c", ON_TERMINAL, path, *PYTHON_M_SERVICE)
+        with ServerProcess(shades, "--workers", workers, command=command, until_announced=False) as server:
+            eventually(lambda: is_importing(server.pid))
+            os.close(controller)
             assert server.wait() == -signal.SIGHUP
 
 
