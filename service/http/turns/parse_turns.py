@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 
 MAX_SECONDS = 0.005
@@ -21,7 +22,8 @@ class ParseTurns:
     def __init__(self) -> None:
         self._spent = self._begun = 0.0
         self._scheduled = False
-        self._waiting: dict[Callable[[], None], None] = {}  # in the order of their turns
+        # In the order of their turns. A dictionary would search for its first key past all that were removed.
+        self._waiting: OrderedDict[Callable[[], None], None] = OrderedDict()
 
     @property
     def are_over(self) -> bool:
@@ -50,8 +52,7 @@ class ParseTurns:
         self._scheduled = False
         self._spent = 0.0
         while self._waiting and not self.are_over:
-            resume = next(iter(self._waiting))
-            del self._waiting[resume]
+            resume, _ = self._waiting.popitem(last=False)
             resume()
         if self._waiting:
             self._schedule()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+import time
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
@@ -70,6 +71,27 @@ def test_connection_that_waits_twice_has_one_turn() -> None:
 
     asyncio.run(test())
     assert len(calls) == 1
+
+
+@pytest.mark.measures
+def test_turns_of_many_connections_take_linear_time() -> None:
+    count = 200_000
+    resumed = 0
+
+    def resume(number: int) -> None:
+        nonlocal resumed
+        resumed += 1
+
+    async def test() -> None:
+        turns = ParseTurns()
+        for number in range(count):
+            turns.wait(partial(resume, number))
+        await asyncio.sleep(0)
+
+    started = time.process_time()
+    asyncio.run(test())
+    assert resumed == count
+    assert time.process_time() - started < 2
 
 
 @needs_procfs
