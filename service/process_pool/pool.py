@@ -16,6 +16,8 @@ T = TypeVar("T")
 
 # An idle process keeps some memory; to fork another takes some milliseconds.
 IDLE_SECONDS = 10.0
+# While no process can be forked, every large request would be a line in the log.
+LOG_SECONDS = 60.0
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +34,8 @@ class ProcessPool:
         self._lock = threading.Lock()
         self._idle: list[JobProcess] = []  # the last was used last
         self._closed = False
+        self._in_threads = 0  # jobs since the last line in the log
+        self._logged = -LOG_SECONDS
 
     def call(self, job: Callable[[], T], stopped: Callable[[], bool]) -> T:
         """Call a function in a process; returns or raises what it does. Blocks.
@@ -99,8 +103,21 @@ class ProcessPool:
         try:
             return self._template.fork()
         except TemplateEnded:
-            logger.error("no process can be forked; the server decodes and parses in threads")
+            self._log_missing_process()
             return None
+
+    def _log_missing_process(self) -> None:
+        with self._lock:
+            self._in_threads += 1
+            now = self._clock()
+            if now - self._logged < LOG_SECONDS:
+                return
+            jobs, self._in_threads, self._logged = self._in_threads, 0, now
+        logger.error(
+            "no process can be forked; the server decodes and parses in threads (jobs since the last "
+            "such line: %d)",
+            jobs,
+        )
 
     def _end(self, process: JobProcess) -> None:
         assert self._template is not None  # it has forked the process

@@ -13,7 +13,7 @@ import pytest
 
 from service.errors import InferenceFailed, InvalidImage
 from service.process_pool.job_process import NICENESS, CallStopped
-from service.process_pool.pool import IDLE_SECONDS, ProcessPool
+from service.process_pool.pool import IDLE_SECONDS, LOG_SECONDS, ProcessPool
 from service.process_pool.template import Template
 from tests.support.manual_clock import ManualClock
 from tests.support.server.procfs import needs_procfs, wait_for_end
@@ -172,6 +172,18 @@ def test_jobs_run_in_the_caller_when_the_template_has_ended(
     os.waitid(os.P_PID, template.pid, os.WEXITED | os.WNOWAIT)
     assert pool.call(os.getpid, never) == os.getpid()
     assert "no process can be forked" in caplog.text
+
+
+def test_missing_processes_are_logged_once_a_minute(
+    template: Template, pool: ProcessPool, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    template.close()
+    for _ in range(100):
+        pool.call(os.getpid, never)
+    assert [record.args for record in caplog.records] == [(1,)]
+    clock.advance(LOG_SECONDS)
+    pool.call(os.getpid, never)
+    assert [record.args for record in caplog.records] == [(1,), (100,)]
 
 
 def test_closing_the_template_ends_its_processes(clock: ManualClock) -> None:
