@@ -13,6 +13,7 @@ from ..process_pool.pool import ProcessPool
 from .decoded_batch import DecodedBatch, EncodedImage, Rows, inspect
 from .decoder import Decoder
 from .fair_executor import FairExecutor
+from .headers.image_header import ImageHeader
 
 # Requests of at most this many pixels are decoded in the event loop: handing them to a thread and back costs
 # about as much as decoding them.
@@ -28,7 +29,7 @@ SMALL_BYTES = 8 << 20
 # A larger image is decoded for longer than about 0.3 seconds.
 MEDIUM_BYTES = 64 << 20
 
-__all__ = ["DecodePool", "EncodedImage", "Rows"]
+__all__ = ["DecodePool", "EncodedImage", "ImageHeader", "Rows"]
 
 
 class DecodePool:
@@ -67,12 +68,19 @@ class DecodePool:
         self._executor.close()
 
     async def decode(
-        self, decoder: Decoder, images: Sequence[EncodedImage], *, deadline: float, key: Hashable = None
+        self,
+        decoder: Decoder,
+        images: Sequence[EncodedImage],
+        *,
+        deadline: float,
+        key: Hashable = None,
+        header: ImageHeader | None = None,
     ) -> Rows:
         """The images as rows `(n, …)` of the model's input; `deadline` is in the event loop's time.
 
         Args:
             key: the client; requests of different clients take turns.
+            header: the header of the only image, which `decode_small` has read.
 
         Raises:
             InvalidImage: some images cannot be decoded; the message names each of them.
@@ -80,14 +88,18 @@ class DecodePool:
             DeadlineExceeded: the deadline or the timeout passed first.
         """
         _check_deadline(deadline)
-        batch = DecodedBatch(decoder, images)
+        batch = DecodedBatch(decoder, images, header)
         if not self._decode_inline(batch):
             await self._decode_in_threads(batch, deadline, key)
             _check_deadline(deadline)
         return batch.rows()
 
-    def decode_small(self, decoder: Decoder, image: EncodedImage, *, deadline: float) -> Rows | None:
-        """The row of a single small image, the most frequent request; None if it is not small.
+    def decode_small(
+        self, decoder: Decoder, image: EncodedImage, *, deadline: float
+    ) -> Rows | ImageHeader | None:
+        """The row of a single small image, the most frequent request.
+
+        Returns the header instead if the image has too many pixels, and None if it has too many bytes.
 
         It is decoded at once, in the event loop; raises as `decode` does.
         """
@@ -96,7 +108,7 @@ class DecodePool:
             return None
         header = inspect(decoder, image)
         if header.width * header.height > INLINE_PIXELS or header.parts > INLINE_PARTS:
-            return None
+            return header
         return decoder.read(image.data, header)[np.newaxis]
 
     def _decode_inline(self, batch: DecodedBatch) -> bool:

@@ -53,18 +53,23 @@ class DecodedBatch:
 
     Threads may decode into different rows at the same time.
 
+    Args:
+        header: that of the only image, if it has been read.
+
     Attributes:
         headers: the headers that were read, by the index of the image. The other images are invalid.
     """
 
-    def __init__(self, decoder: Decoder, images: Sequence[EncodedImage]) -> None:
+    def __init__(
+        self, decoder: Decoder, images: Sequence[EncodedImage], header: ImageHeader | None = None
+    ) -> None:
         self.decoder = decoder
         self.images = images
-        self.headers: dict[int, ImageHeader] = {}
+        self.headers: dict[int, ImageHeader] = {} if header is None else {0: header}
         # A single image may have any size; its decoded array becomes the batch.
         self._rows: Rows = np.empty(0, np.uint8) if len(images) == 1 else decoder.empty(len(images))
         self._errors: dict[int, InvalidImage | PayloadTooLarge] = {}
-        self._inspected = 0
+        self._inspected = len(self.headers)
         self._stopped = False
         self._complete = False
 

@@ -8,10 +8,12 @@ from collections.abc import Hashable, Sequence
 from functools import partial
 from typing import Any, NamedTuple, Self
 
+import numpy as np
+
 from ..batching.pending_request import Rows, Scores
 from ..client_budget import Account
 from ..errors import InvalidInput, NotAClassifier
-from ..imaging.decode_pool import DecodePool, EncodedImage
+from ..imaging.decode_pool import DecodePool, EncodedImage, ImageHeader
 from .model import LoadedModel
 from .text_executor import INLINE_BYTES, TextExecutor
 from .timings import Timings
@@ -156,11 +158,13 @@ class Classifier:
         model.footprint.charge_images(account, count, response_bytes_per_score)
         with _Permit(model, count, deadline, account.peer) as permit:
             started = time.perf_counter()
-            rows: Rows | None = None
+            small: Rows | ImageHeader | None = None
             if count == 1:
-                rows = self._pool.decode_small(model.decoder, images[0], deadline=deadline)
-            if rows is None:
-                rows = await self._decode(model, images, deadline, account.peer)
+                small = self._pool.decode_small(model.decoder, images[0], deadline=deadline)
+            if isinstance(small, np.ndarray):
+                rows = small
+            else:
+                rows = await self._decode(model, images, deadline, account.peer, small)
             seconds = time.perf_counter() - started
             if model.manifest.input.dynamic:
                 model.footprint.charge_rows(account, rows, response_bytes_per_score)
@@ -168,12 +172,17 @@ class Classifier:
             return await _infer(model, rows, seconds, deadline)
 
     async def _decode(
-        self, model: LoadedModel, images: Sequence[EncodedImage], deadline: float, key: Hashable
+        self,
+        model: LoadedModel,
+        images: Sequence[EncodedImage],
+        deadline: float,
+        key: Hashable,
+        header: ImageHeader | None,
     ) -> Rows:
         """Decode images while a batch may wait for them."""
         model.batcher.expect_rows(len(images))
         try:
-            return await self._pool.decode(model.decoder, images, deadline=deadline, key=key)
+            return await self._pool.decode(model.decoder, images, deadline=deadline, key=key, header=header)
         finally:
             model.batcher.rows_ready(len(images))
 

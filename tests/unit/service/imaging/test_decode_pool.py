@@ -11,6 +11,7 @@ from typing import cast
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from service.errors import DeadlineExceeded, InvalidImage, PayloadTooLarge
 from service.imaging.decode_pool import INLINE_BYTES, DecodePool, EncodedImage
@@ -109,6 +110,31 @@ def test_decode_returns_the_rows_within_the_deadline() -> None:
             pool.close()
 
     assert asyncio.run(decode()) == 3
+
+
+def test_header_of_a_small_file_with_many_pixels_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    inspected: list[int] = []
+    decoder = Decoder(InputSpec.model_validate_json(SPEC), max_pixels=10**9)
+    inspect = decoder.inspect
+
+    def counted(self: Decoder, data: bytes) -> ImageHeader:
+        inspected.append(len(data))
+        return inspect(data)
+
+    monkeypatch.setattr(Decoder, "inspect", counted)
+    image = EncodedImage(encode(Image.new("L", (1000, 1000)), "PNG"))
+
+    async def decode() -> int:
+        pool = DecodePool(1)
+        try:
+            header = pool.decode_small(decoder, image, deadline=far_deadline())
+            assert isinstance(header, ImageHeader)
+            return len(await pool.decode(decoder, [image], deadline=far_deadline(), header=header))
+        finally:
+            pool.close()
+
+    assert asyncio.run(decode()) == 1
+    assert inspected == [len(image.data)]
 
 
 def numbered(client: int) -> EncodedImage:
