@@ -54,9 +54,11 @@ class Account:
         held: the charged bytes.
         evict: called to make room for others; it has to close the account, or release what it holds. None
             if that is impossible now.
+        waiting: its request is complete and waits for its turn. It is not evicted for the peer itself: each
+            new request would throw away the next in turn.
     """
 
-    __slots__ = ("_budget", "_opened", "closed", "evict", "held", "peer")
+    __slots__ = ("_budget", "_opened", "closed", "evict", "held", "peer", "waiting")
 
     def __init__(self, budget: ClientBudget, peer: Peer, size: int = 0) -> None:
         """`size` is the first charge; if it does not fit, there is no account."""
@@ -65,6 +67,7 @@ class Account:
         self.peer = peer
         self.held = 0
         self.evict: Callable[[], None] | None = None
+        self.waiting = False
         self.closed = False
         if size:
             self.charge(size)
@@ -105,6 +108,15 @@ class Account:
             self.release(self.held)
             self.peer.accounts.discard(self)
             self.evict = None
+
+    def wait(self, evict: Callable[[], None]) -> None:
+        """The complete request waits for its turn; until `begin`, others may have it evicted."""
+        self.evict, self.waiting = evict, True
+
+    def begin(self) -> None:
+        """Work on the request begins; if it waited, it is not evicted any more."""
+        if self.waiting:
+            self.evict, self.waiting = None, False
 
     def identify(self, identity: Hashable) -> None:
         """Move the account and what it holds to another peer, such as that of an API key."""
@@ -151,8 +163,8 @@ class ClientBudget:
 
     A charge fits while the budget is not contended. Beyond that, a peer may hold an equal share, so a single
     peer still gets nearly all of it; and the last part is reserved for peers that hold little. Before a
-    charge is refused, the accounts that have cost the most are evicted: uploads that arrive slowly, and
-    responses that are not read.
+    charge is refused, the accounts that have cost the most are evicted: uploads that arrive slowly, responses
+    that are not read, and requests for which no work has begun.
 
     Attributes:
         limit: the maximum number of held bytes.
@@ -226,9 +238,11 @@ class ClientBudget:
         candidates = [
             account
             for peer in self._peers.values()
-            if _may_lose(peer, newcomer)
+            if peer is newcomer.peer or peer.held > newcomer.peer.held
             for account in peer.accounts
-            if account.evict is not None and account.held >= MIN_EVICTED_BYTES and account is not newcomer
+            if account.evict is not None
+            and account.held >= MIN_EVICTED_BYTES
+            and _may_lose(account, newcomer)
         ]
         return sorted(candidates, key=lambda account: self._loss(account, now))
 
@@ -243,7 +257,7 @@ class ClientBudget:
             costliest = candidates.pop()
             held, evict = costliest.held, costliest.evict
             # An earlier eviction may have changed what the account or its peer holds.
-            if evict is None or held < MIN_EVICTED_BYTES or not _may_lose(costliest.peer, newcomer):
+            if evict is None or held < MIN_EVICTED_BYTES or not _may_lose(costliest, newcomer):
                 continue
             if costliest.peer.held <= self._share.little and candidates:
                 loss = self._loss(costliest, now)
@@ -260,6 +274,8 @@ class ClientBudget:
         return False
 
 
-def _may_lose(peer: Peer, newcomer: Account) -> bool:
-    """True if the peer is the newcomer's own, or holds more than that one."""
-    return peer is newcomer.peer or peer.held > newcomer.peer.held
+def _may_lose(account: Account, newcomer: Account) -> bool:
+    """True if the account is of the newcomer's own peer, or of one that holds more."""
+    if account.peer is newcomer.peer:
+        return account is not newcomer and not account.waiting
+    return account.peer.held > newcomer.peer.held

@@ -1,8 +1,7 @@
 """HTTP/1.1 on one connection, within limits.
 
 Limits apply to clients that send slowly or not at all, send too much, read too slowly, or open too many
-connections, so that the server needs no proxy in front of it. A limit costs a request a few
-comparisons: time limits are checked once a second, by `HttpProtocol.check`.
+connections: the server needs no proxy in front of it. Time limits are checked once a second.
 
 A client usually reads only after it has sent its whole request. Closing the connection earlier
 would reset it and lose the response, so the server first reads and discards the rest (a lingering close).
@@ -13,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from starlette.types import ASGIApp
@@ -272,12 +272,15 @@ class HttpProtocol(asyncio.Protocol):
         if self._arriving is not None:
             cycle, self._arriving = self._arriving, None
             cycle.account.evict = None
+            if cycle is not self._running:
+                cycle.account.wait(partial(self._reject, BudgetExceeded(EVICTED, retry_after=1.0)))
             cycle.more_body = False
             self._wake(cycle)
         self._enter(State.IDLE)
 
     def _start(self, cycle: RequestCycle) -> None:
         self._running = cycle
+        cycle.account.begin()
         self._slot.begin_request()
         self._take_turn(cycle, cycle.begin)
 
@@ -382,12 +385,11 @@ class HttpProtocol(asyncio.Protocol):
                 running.keep_alive = False
                 self._enter(State.LAST_RESPONSE)
                 return
-            if running.response_started:
-                running.disconnect()
-                self.transport.abort()
-                return
             running.scope[REJECTED] = error.status
             running.disconnect()
+            if running.response_started:
+                self.transport.abort()
+                return
         self._enter(State.REJECTED)
         body = error.body
         headers = [*error.headers, (b"content-length", b"%d" % len(body)), CLOSE]

@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 
+from ..client_budget import Account
 from ..errors import DeadlineExceeded, PayloadTooLarge
 from ..process_pool.pool import ProcessPool
 from .decoded_batch import DecodedBatch, EncodedImage, Rows, inspect
@@ -75,14 +76,17 @@ class DecodePool:
         deadline: float,
         key: Hashable = None,
         header: ImageHeader | None = None,
+        account: Account | None = None,
     ) -> Rows:
         """The images as rows `(n, …)` of the model's input; `deadline` is in the event loop's time.
 
         Args:
             key: the client; requests of different clients take turns.
             header: the header of the only image, which `decode_small` has read.
+            account: that of the request, which may be evicted until the first image is begun.
 
         Raises:
+            BudgetExceeded: the request was evicted.
             InvalidImage: some images cannot be decoded; the message names each of them.
             PayloadTooLarge: an image needs too much memory, or all of them have too many pixels.
             DeadlineExceeded: the deadline or the timeout passed first.
@@ -90,7 +94,7 @@ class DecodePool:
         _check_deadline(deadline)
         batch = DecodedBatch(decoder, images, header)
         if not self._decode_inline(batch):
-            await self._decode_in_threads(batch, deadline, key)
+            await self._decode_in_threads(batch, deadline, key, account)
             _check_deadline(deadline)
         return batch.rows()
 
@@ -124,25 +128,27 @@ class DecodePool:
         batch.decode_images(batch.headers)
         return True
 
-    async def _decode_in_threads(self, batch: DecodedBatch, deadline: float, key: Hashable) -> None:
+    async def _decode_in_threads(
+        self, batch: DecodedBatch, deadline: float, key: Hashable, account: Account | None
+    ) -> None:
         latest = min(deadline, asyncio.get_running_loop().time() + self._timeout)
         key = batch.decoder if key is None else key
         try:
             async with asyncio.timeout_at(latest):
-                while not await self._executor.run(key, batch.begin, SMALL_BYTES):
+                while not await self._executor.run(key, batch.begin, SMALL_BYTES, account=account):
                     pass  # another client may have its turn
                 if batch.pixels > self._max_request_pixels:
                     raise PayloadTooLarge(
                         f"the images of the request have {batch.pixels:,} pixels; "
                         f"at most {self._max_request_pixels:,} are decoded"
                     )
-                await self._decode_jobs(batch, key)
+                await self._decode_jobs(batch, key, account)
         except TimeoutError as error:
             raise DeadlineExceeded("the deadline passed before the images were decoded") from error
         finally:
             batch.stop()
 
-    async def _decode_jobs(self, batch: DecodedBatch, key: Hashable) -> None:
+    async def _decode_jobs(self, batch: DecodedBatch, key: Hashable, account: Account | None) -> None:
         jobs = batch.jobs()
         waiting = iter(jobs)
 
@@ -150,7 +156,9 @@ class DecodePool:
             # Each job is queued when the one before it is done, so that other clients have their turn.
             for job in waiting:
                 call = None if job.size <= SMALL_BYTES else self._processes.call
-                await self._executor.run(key, partial(batch.decode_images, job.indices, call), job.size)
+                run = partial(batch.decode_images, job.indices, call)
+                evictable = account if job is jobs[0] else None
+                await self._executor.run(key, run, job.size, account=evictable)
 
         await asyncio.gather(*(decode() for _ in range(min(self._threads, len(jobs)))))
 

@@ -9,15 +9,20 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
-from ..errors import ModelNotReady
+from ..client_budget import Account
+from ..errors import BudgetExceeded, ModelNotReady
 
 T = TypeVar("T")
+
+
+EVICTED = "the server needs the memory of this waiting request for others; try again later"
 
 
 class _Job(NamedTuple):
     run: Callable[[], Any]
     size: int
     future: asyncio.Future[Any]
+    account: Account | None
 
 
 class FairExecutor:
@@ -64,21 +69,28 @@ class FairExecutor:
                     job.future.set_exception(ModelNotReady("the server is shutting down"))
         self._executor.shutdown()
 
-    async def run(self, key: Hashable, job: Callable[[], T], size: int = 0) -> T:
+    async def run(
+        self, key: Hashable, job: Callable[[], T], size: int = 0, *, account: Account | None = None
+    ) -> T:
         """Run the job; returns or raises what it does. A job whose caller was cancelled is not started.
 
         Args:
             size: bytes that the job needs while it runs.
+            account: that of the request, if little has been done for it; it may be evicted until the job
+                begins.
 
         Raises:
+            BudgetExceeded: the request was evicted.
             ModelNotReady: the executor is closed.
         """
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         if self._closed:
             raise ModelNotReady("the server is shutting down")
         queue = self._queue(size)
-        waiting = _Job(job, size, future)
+        waiting = _Job(job, size, future, account)
         queue.append(key, waiting)
+        if account is not None:
+            account.wait(partial(self._evict, key, waiting))
         self._start_jobs()
         try:
             return await future
@@ -87,6 +99,15 @@ class FairExecutor:
             if queue.discard(key, waiting):
                 self._start_jobs()
             raise
+
+    def _evict(self, key: Hashable, job: _Job) -> None:
+        """Reject the request of a job that waits, and release what it holds."""
+        assert job.account is not None
+        job.account.close()
+        self._queue(job.size).discard(key, job)
+        if not job.future.done():
+            job.future.set_exception(BudgetExceeded(EVICTED, retry_after=1.0))
+        self._start_jobs()
 
     def _queue(self, size: int) -> _Queue:
         if size <= self._small:
@@ -98,6 +119,8 @@ class FairExecutor:
             self._queues.remove(queue)
             self._queues.append(queue)  # the others are served before it
             job = queue.pop()
+            if job.account is not None:
+                job.account.begin()
             self._free -= 1
             self._count(job, 1)
             running = asyncio.get_running_loop().run_in_executor(self._executor, job.run)

@@ -164,7 +164,7 @@ class Classifier:
             if isinstance(small, np.ndarray):
                 rows = small
             else:
-                rows = await self._decode(model, images, deadline, account.peer, small)
+                rows = await self._decode(model, images, deadline, account, small)
             seconds = time.perf_counter() - started
             if model.manifest.input.dynamic:
                 model.footprint.charge_rows(account, rows, response_bytes_per_score)
@@ -176,13 +176,15 @@ class Classifier:
         model: LoadedModel,
         images: Sequence[EncodedImage],
         deadline: float,
-        key: Hashable,
+        account: Account,
         header: ImageHeader | None,
     ) -> Rows:
         """Decode images while a batch may wait for them."""
         model.batcher.expect_rows(len(images))
         try:
-            return await self._pool.decode(model.decoder, images, deadline=deadline, key=key, header=header)
+            return await self._pool.decode(
+                model.decoder, images, deadline=deadline, key=account.peer, header=header, account=account
+            )
         finally:
             model.batcher.rows_ready(len(images))
 

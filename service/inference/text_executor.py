@@ -47,17 +47,18 @@ class TextExecutor:
         """
         if size <= INLINE_BYTES:
             return job()
-        return await _in_turn(self._writer, job, account, deadline)
+        return await _in_turn(self._writer, job, account, deadline, evictable=False)
 
     async def parse(self, job: Callable[[], T], *, size: int, account: Account, deadline: float) -> T:
         """Run a job that reads `size` bytes of a request in the process; a small one in the event loop.
 
         Args:
             job: it, its arguments and its result can be pickled.
-            account: as for `run`.
+            account: as for `run`; it may be evicted until the job begins.
             deadline: in the event loop's time; a job is stopped at it.
 
         Raises:
+            BudgetExceeded: the request was evicted.
             DeadlineExceeded: the deadline passed before the job was done.
             InferenceFailed: the process has crashed, or was killed.
         """
@@ -66,14 +67,16 @@ class TextExecutor:
         stopped = Event()
         call = partial(self._processes.call, job, stopped.is_set)
         try:
-            return await _in_turn(self._parser, call, account, deadline)
+            return await _in_turn(self._parser, call, account, deadline, evictable=True)
         finally:
             stopped.set()
 
 
-async def _in_turn(executor: FairExecutor, job: Callable[[], T], account: Account, deadline: float) -> T:
+async def _in_turn(
+    executor: FairExecutor, job: Callable[[], T], account: Account, deadline: float, *, evictable: bool
+) -> T:
     try:
         async with asyncio.timeout_at(deadline):
-            return await executor.run(account.peer, job)
+            return await executor.run(account.peer, job, account=account if evictable else None)
     except TimeoutError as error:
         raise DeadlineExceeded("the deadline passed before the request was read or written") from error

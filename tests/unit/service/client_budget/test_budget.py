@@ -119,6 +119,22 @@ def test_peer_that_holds_little_is_evicted_last(budget: ClientBudget, clock: Man
     assert not patient.closed
 
 
+def test_waiting_request_is_evicted_only_for_a_peer_that_holds_less(
+    budget: ClientBudget, clock: ManualClock
+) -> None:
+    waiting = [hold(budget, "a", LIMIT // 8) for _ in range(6)]
+    for account in waiting:
+        account.wait(account.close)
+    clock.advance(1)
+    with pytest.raises(BudgetExceeded):
+        hold(budget, "a", LIMIT // 4)
+    assert not any(account.closed for account in waiting)
+    waiting[0].begin()
+    hold(budget, "b", LIMIT // 4)
+    assert [account.closed for account in waiting].count(True) == 1
+    assert not waiting[0].closed
+
+
 def test_account_that_is_computing_is_not_evicted(budget: ClientBudget, clock: ManualClock) -> None:
     computing = hold(budget, "a", LIMIT * 7 // 8)
     clock.advance(100)

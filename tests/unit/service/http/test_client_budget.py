@@ -382,6 +382,25 @@ def test_budget_is_exact_on_every_path(actions: list[bytes | int | str]) -> None
     on_bench(test)
 
 
+def test_complete_request_behind_another_can_be_evicted() -> None:
+    async def test() -> None:
+        gate = asyncio.Event()
+        bench = Bench(gated(gate))
+        bench.send(sized_post(1000))
+        bench.send(sized_post(1000))
+        (waiting,) = [each for peer in bench.budget.peers() for each in peer.accounts if each.waiting]
+        assert waiting.evict is not None
+        waiting.evict()
+        assert waiting.closed
+        assert bench.counter.counts == {RejectionReason.TOO_MANY_BYTES.value: 1}
+        gate.set()
+        await turns()
+        assert bench.written.count(b"HTTP/1.1 200 ") == 1
+        assert bench.transport.is_closing()
+
+    on_bench(test)
+
+
 def test_probe_is_answered_although_its_client_holds_too_much() -> None:
     async def test() -> None:
         bench = Bench(sink, client_budget_bytes=MEBIBYTE)

@@ -9,7 +9,8 @@ from collections.abc import Callable, Coroutine
 
 import pytest
 
-from service.errors import ModelNotReady
+from service.client_budget import ClientBudget
+from service.errors import BudgetExceeded, ModelNotReady
 from service.imaging.fair_executor import FairExecutor
 
 
@@ -63,6 +64,28 @@ def test_thousands_of_jobs_of_a_key_are_cancelled_in_no_time() -> None:
         assert time.process_time() - started < 0.5
         gate.set()
         await first
+        executor.close()
+
+    asyncio.run(run())
+
+
+def test_waiting_request_is_evicted_and_a_running_one_is_not() -> None:
+    async def run() -> None:
+        budget, gate = ClientBudget(1 << 20), threading.Event()
+        executor = FairExecutor(1, "test")
+        running, waiting = budget.account("a"), budget.account("a")
+        running.charge(1 << 18)
+        waiting.charge(1 << 19)
+        first = asyncio.create_task(executor.run("a", gate.wait, account=running))
+        second = asyncio.create_task(executor.run("a", gate.wait, account=waiting))
+        await asyncio.sleep(0)
+        assert running.evict is None
+        budget.account("b").charge(1 << 18)
+        with pytest.raises(BudgetExceeded, match="waiting request"):
+            await second
+        assert waiting.closed
+        gate.set()
+        assert await first
         executor.close()
 
     asyncio.run(run())
