@@ -8,6 +8,7 @@
     ├── PayloadTooLarge         the request has too many bytes or images
     ├── ModelNotFound           there is no such model or version
     ├── ModelNotReady           the model failed to load, or it is being unloaded
+    ├── LoadConflict            too many calls want to load and unload models
     ├── Unauthenticated         the API key is missing or unknown
     ├── Forbidden               the API key lacks the scope
     ├── Overloaded              the model has no capacity for the request
@@ -83,6 +84,10 @@ class ModelNotFound(ConvserveError):
 
 class ModelNotReady(ConvserveError):
     """The model failed to load, or it is being unloaded because the server is shutting down."""
+
+
+class LoadConflict(ConvserveError):
+    """Too many calls want to load and unload models."""
 
 
 class Unauthenticated(ConvserveError):

@@ -20,6 +20,7 @@ from ..config.settings import Settings
 from ..errors import ConvserveError, shortened
 from ..http.path_prefix import PathPrefix
 from ..inference.data_plane import DataPlane
+from ..lifecycle.lifecycle import CoordinatorLink, Lifecycle
 from ..process_pool.pool import ProcessPool
 from ..protocols.native.rest import Native
 from ..protocols.open_inference.rest import OpenInference
@@ -44,6 +45,7 @@ class Service:
     plane: DataPlane
     telemetry: ServerMetrics
     budget: ClientBudget
+    lifecycle: Lifecycle
 
 
 def create_app(settings: Settings) -> Application:
@@ -56,13 +58,18 @@ def create_app(settings: Settings) -> Application:
 
 
 def build(
-    settings: Settings, *, metrics_dir: Path | None = None, processes: ProcessPool | None = None
+    settings: Settings,
+    *,
+    metrics_dir: Path | None = None,
+    processes: ProcessPool | None = None,
+    coordinator: CoordinatorLink | None = None,
 ) -> Service:
     """Create and connect every part; the application's lifespan loads the models.
 
     Args:
         metrics_dir: the folder through which several workers share their metrics; None with one process.
         processes: run long jobs; threads do by default.
+        coordinator: decides what several workers serve; None with one process.
 
     Raises:
         ConfigurationError: this machine does not support a setting.
@@ -70,10 +77,11 @@ def build(
     collectors = CollectorRegistry()
     telemetry = ServerMetrics(collectors, metrics_dir)
     plane = DataPlane.build(settings, telemetry, processes)
+    lifecycle = Lifecycle(settings, plane, telemetry, coordinator)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with plane.opened():
+        async with lifecycle.opened():
             yield
 
     prefix = PathPrefix.of_settings(settings)
@@ -99,7 +107,7 @@ def build(
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(ClientDisconnect, _client_disconnected)
     describe_with_examples(app, plane.registry, prefix)
-    return Service(app, plane, telemetry, ClientBudget(settings.client_budget_bytes))
+    return Service(app, plane, telemetry, ClientBudget(settings.client_budget_bytes), lifecycle)
 
 
 async def _domain_error(request: Request, error: Exception) -> Response:

@@ -20,6 +20,7 @@ from ..errors import ConfigurationError, InvalidImage, RemoteServerError
 from ..http_client import HttpClient
 from ..imaging.decode_pool import EncodedImage
 from ..inference.data_plane import DataPlane
+from ..lifecycle.lifecycle import Lifecycle
 from ..system.printable import printable
 from ..telemetry.metrics import ServerMetrics
 from .exit_codes import ExitCode
@@ -97,8 +98,9 @@ def _remote(client: HttpClient, query: ModelQuery) -> Classify:
 
 @asynccontextmanager
 async def _local(settings: Settings, query: ModelQuery) -> AsyncIterator[Classify]:
-    plane = DataPlane.build(settings, ServerMetrics(CollectorRegistry()))
-    async with plane.opened():
+    telemetry = ServerMetrics(CollectorRegistry())
+    plane = DataPlane.build(settings, telemetry)
+    async with Lifecycle(settings, plane, telemetry).opened():
         model = plane.registry.resolve(query.model, query.version)
 
         async def classify_one(image: EncodedImage) -> dict[str, Any]:

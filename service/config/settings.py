@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from enum import StrEnum
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -12,7 +11,6 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
-    Field,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
@@ -22,25 +20,11 @@ from pydantic import (
 )
 
 from .path_prefix import normal_prefix
+from .setting_fields import Group as Group
+from .setting_fields import setting as _setting
 
 MEBIBYTE = 1024 * 1024
 PREFIX = "CONVSERVE_"
-
-
-class Group(StrEnum):
-    """The headings under which settings are listed, in this order."""
-
-    NETWORK = "Network"
-    MODELS = "Models"
-    BATCHING = "Batching"
-    ADMISSION = "Admission"
-    REQUESTS = "Request limits"
-    IMAGES = "Images"
-    SECURITY = "Security"
-    TLS = "TLS"
-    CONNECTIONS = "Connection limits"
-    SHUTDOWN = "Shutdown"
-    TELEMETRY = "Logging and tracing"
 
 
 def shipped_models() -> Path:
@@ -53,19 +37,6 @@ def _lower(value: Any) -> Any:
 
 
 IgnoreCase = BeforeValidator(_lower)
-
-
-def _setting(
-    group: Group,
-    description: str,
-    *,
-    default: Any = None,
-    default_factory: Callable[[], Any] | None = None,
-    ge: float | None = None,
-    le: float | None = None,
-) -> Any:
-    source = {"default": default} if default_factory is None else {"default_factory": default_factory}
-    return Field(**source, ge=ge, le=le, description=description, json_schema_extra={"group": group.value})
 
 
 class Settings(BaseModel):
@@ -115,6 +86,24 @@ class Settings(BaseModel):
         Group.MODELS,
         "Model that `POST /classify` uses. If unset: `convnet` if it is served, otherwise the first "
         "classifier by name.",
+    )
+    poll_s: NonNegativeFloat = _setting(
+        Group.MODELS,
+        "Seconds between two looks at the model repository for new, changed and removed versions. "
+        "0 looks only after SIGHUP, and at a model when a call loads it.",
+        default=5.0,
+    )
+    allow_empty: bool = _setting(
+        Group.MODELS,
+        "Unload the last version of a model when its folder vanishes, and start without any model. Otherwise "
+        "a model that is loaded is served even if its storage is gone, and a server without models ends.",
+        default=False,
+    )
+    load_timeout_s: PositiveFloat = _setting(
+        Group.MODELS,
+        "Seconds in which a worker must load a version while the server runs. If it takes longer, the former "
+        "version stays.",
+        default=300.0,
     )
     workers: PositiveInt = _setting(
         Group.MODELS, "Server processes. Each loads its own copy of the models.", default=1

@@ -90,12 +90,18 @@ class Engine:
         self.threads = threads
         self.row_seconds = float("inf")
         self._has_arena = not (dynamic and provider == "cpu")
+        # Untyped, because it is None once the engine is closed.
+        self._session: Any
         self._session, self._can_capture = _open_session(path, provider, threads, dynamic=dynamic)
         self._cuda_graphs: CudaGraphs | None = None
         self._run_options: Any = None
         self._file_name = path.name
         self.input = _single_input(path, self._session)
         self.output = _named_output(path, self._session, output)
+
+    def close(self) -> None:
+        """Free the memory of the session; nothing may use the engine afterwards."""
+        self._cuda_graphs = self._session = None
 
     @property
     def device(self) -> str:

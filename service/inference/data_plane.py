@@ -20,9 +20,10 @@ from .text_executor import TextExecutor
 
 @dataclass(frozen=True, slots=True)
 class DataPlane:
-    """The registry of models, the classifier that runs them, and what reads and writes large texts."""
+    """The registry of models, what loads and what runs them, and what reads and writes large texts."""
 
     registry: Registry
+    loader: Loader
     classifier: Classifier
     texts: TextExecutor
     processes: ProcessPool
@@ -56,8 +57,6 @@ class DataPlane:
             max_decode_bytes=settings.max_decode_bytes,
         )
         registry = Registry(
-            settings.models,
-            loader,
             settings.default_model,
             engine_timeout=settings.engine_timeout_s,
             drain_timeout=settings.shutdown_timeout_s,
@@ -70,22 +69,13 @@ class DataPlane:
             max_decode_bytes=settings.max_decode_bytes,
             max_request_pixels=settings.max_request_pixels,
         )
-        return cls(registry, Classifier(pool, texts), texts, processes)
+        return cls(registry, loader, Classifier(pool, texts), texts, processes)
 
     @asynccontextmanager
-    async def opened(self) -> AsyncIterator[None]:
-        """Load the models; on exit finish the admitted requests and end all threads.
-
-        Raises:
-            ConfigurationError: the repository cannot be read.
-            NothingToServe: no version could be loaded.
-        """
+    async def running(self) -> AsyncIterator[None]:
+        """End all threads and processes on exit, which is after the registry was closed."""
         try:
-            self.registry.open()
-            try:
-                yield
-            finally:
-                await self.registry.close()
+            yield
         finally:
             self.processes.stop()
             self.classifier.close()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -17,6 +19,7 @@ from ..batching.pending_request import Rows, Scores
 from ..engine.session import Engine, Provider, TensorSpec
 from ..errors import InvalidModel
 from ..imaging.decoder import Decoder
+from ..repository.content_digest import content_digest
 from ..repository.manifest import MAX_DYNAMIC_PIXELS, Manifest
 from ..repository.version_folder import VersionFolder
 from ..system.memory_limit import limited_allocation
@@ -45,6 +48,8 @@ INLINE_ROW_SECONDS = 5e-4
 
 # What loading a version may allocate for the outputs of its layers, on the CPU.
 LOAD_BYTES = 2 << 30
+
+Step = Literal["checking", "loading", "warming"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +83,26 @@ class Loader:
     load_timeout: float
     max_decode_bytes: int
 
-    def __call__(self, folder: VersionFolder) -> LoadedModel:
+    def __call__(
+        self, folder: VersionFolder, begin: Callable[[Step], None] = lambda step: None
+    ) -> LoadedModel:
         """Open, check and warm up one version.
+
+        Args:
+            begin: called at the beginning of each step.
 
         Raises:
             InvalidModel: the version must not be served; the message says why.
         """
         started = time.perf_counter()
+        begin("checking")
         manifest = folder.manifest()
-        engine, executor, row = self._engine(folder, manifest)
+        digests: dict[str, str] = {}
+        engine, executor, row = self._engine(folder, manifest, digests, begin)
+        digest = content_digest(folder, self.max_model_bytes, digests)
         seconds = time.perf_counter() - started
         admission = Admission(self.queue_limit, max_wait=self.max_wait, seconds_per_image=engine.row_seconds)
-        metrics, statistics = self._metrics(manifest, engine, seconds)
+        metrics, statistics = self._metrics(manifest)
         batcher = Batcher(
             engine.run,
             concat=engine.concat,
@@ -118,26 +131,27 @@ class Loader:
             statistics=statistics,
             load_seconds=seconds,
             executor=executor,
+            digest=digest,
         )
 
-    def _metrics(
-        self, manifest: Manifest, engine: Engine, load_seconds: float
-    ) -> tuple[ModelMetrics, ModelStatistics]:
+    def _metrics(self, manifest: Manifest) -> tuple[ModelMetrics, ModelStatistics]:
         name, version = manifest.name, manifest.version
         classes = manifest.labels if manifest.classifies else []
-        metrics = self.telemetry.model(name, version, classes, self.queue_limit)
+        metrics = self.telemetry.model(name, version, classes)
         statistics = ModelStatistics(f"{name}@{version}", manifest.max_batch_size, self.telemetry.statistics)
-        self.telemetry.record_load(
-            name, version, provider=engine.provider, sha256=manifest.onnx.sha256, seconds=load_seconds
-        )
-        if manifest.evaluation is not None and manifest.evaluation.predicted is not None:
-            self.telemetry.record_evaluation(name, version, manifest.labels, manifest.evaluation.predicted)
         return metrics, statistics
 
-    def _engine(self, folder: VersionFolder, manifest: Manifest) -> tuple[Engine, Executor | None, Rows]:
+    def _engine(
+        self,
+        folder: VersionFolder,
+        manifest: Manifest,
+        digests: dict[str, str],
+        begin: Callable[[Step], None],
+    ) -> tuple[Engine, Executor | None, Rows]:
         """The engine, its thread if it has one, and a row of its input."""
-        path = folder.graph(manifest, self.max_model_bytes)
+        path = folder.graph(manifest, self.max_model_bytes, digests)
         inputs, expected = folder.golden(manifest)
+        begin("loading")
         # CUDA reserves more memory than it uses.
         on_cpu = self.provider == "cpu"
         limit = limited_allocation(self._max_allocation(folder, manifest)) if on_cpu else nullcontext()
@@ -150,6 +164,7 @@ class Loader:
             try:
                 if not self.threads and self._is_heavy(engine, inputs[:1]):
                     engine = self._open(path, manifest, self.cores)
+                begin("warming")
                 prepare = partial(self._prepare, engine, manifest, inputs, expected)
                 prepare() if thread is None else thread.submit(prepare).result()
             except InvalidModel:

@@ -67,7 +67,7 @@ class Operations:
     async def ready(self) -> Response:
         registry = self._registry
         models = [{"name": model.name, "version": model.version} for model in registry.models]
-        content = {"status": state_of(registry), "models": models, "failed": self._failed()}
+        content = {"status": state_of(registry), "models": models, **self._conditions()}
         return readiness_response(registry, content)
 
     async def metrics(self, request: Request) -> Response:
@@ -83,7 +83,8 @@ class Operations:
             {
                 "default": registry.default_name,
                 "models": [describe(model) for model in registry.models],
-                "failed": self._failed(),
+                "labels": {name: registry.labels(name) for name in registry.names if registry.labels(name)},
+                **self._conditions(),
             }
         )
 
@@ -94,7 +95,20 @@ class Operations:
         failed = [failure for failure in self._failed() if failure["name"] == name]
         if not versions and not failed:
             raise self._registry.not_found(name)
-        return json_response({"name": name, "versions": versions, "failed": failed})
+        return json_response(
+            {
+                "name": name,
+                "versions": versions,
+                "labels": self._registry.labels(name),
+                "failed": failed,
+                "problem": self._registry.problems.get(name),
+            }
+        )
+
+    def _conditions(self) -> dict[str, Any]:
+        """The versions that are not served, and the changes on disk that have no effect."""
+        problems = [{"name": name, "reason": reason} for name, reason in self._registry.problems.items()]
+        return {"failed": self._failed(), "problems": problems}
 
     def _failed(self) -> Sequence[dict[str, Any]]:
         return [asdict(failure) for failure in self._registry.failures]

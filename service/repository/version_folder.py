@@ -1,4 +1,4 @@
-"""Finds the versions of a model repository on disk, and reads and verifies their files."""
+"""Reads and verifies the files of a version."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import codecs
 import hashlib
 import mmap
 import os
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from ..errors import ConfigurationError, InvalidModel
+from ..errors import InvalidModel
 from ..system.regular_files import open_regular, read_regular
 from .external_data import external_files
 from .golden_archive import MAX_GOLDEN_BYTES, ArrayHeader, golden_archive
@@ -27,10 +25,7 @@ MAX_EXAMPLE_BYTES = 1 << 20
 # Golden inputs, each of which is run when the version is loaded.
 MAX_CASES = 4096
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-# The version of a model whose folder cannot be read.
-UNKNOWN = "?"
-_VERSION = re.compile(r"[1-9][0-9]{0,17}")
+MANIFEST_FILE = "manifest.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +43,7 @@ class VersionFolder:
             InvalidModel: the file is missing, too large, invalid, or names another model or version.
         """
         try:
-            content = read_regular(self.path / "manifest.json", MAX_MANIFEST_BYTES)
+            content = read_regular(self.path / MANIFEST_FILE, MAX_MANIFEST_BYTES)
             manifest = Manifest.model_validate_json(content.removeprefix(codecs.BOM_UTF8))
         except OSError as error:
             raise InvalidModel(f"manifest.json cannot be read: {error.strerror}") from error
@@ -63,23 +58,25 @@ class VersionFolder:
             )
         return manifest
 
-    def graph(self, manifest: Manifest, max_bytes: int) -> Path:
+    def graph(self, manifest: Manifest, max_bytes: int, digests: dict[str, str] | None = None) -> Path:
         """The path of the ONNX file, after the digests of the version's files were verified.
 
         In format 1 only the digests of the files that the graph needs are known.
 
         Args:
             max_bytes: the largest size of the verified files together.
+            digests: gets the SHA-256 of each verified file by its name.
 
         Raises:
             InvalidModel: a file is missing, too large, or differs from the published one, or the graph takes
                 weights from a file that the manifest does not list.
         """
         path = self.path / manifest.onnx.file
+        digests = {} if digests is None else digests
         if manifest.format == 1:
-            self._verify_graph(manifest, max_bytes)
+            self._verify_graph(manifest, max_bytes, digests)
         else:
-            self._verify_files(manifest, max_bytes)
+            self._verify_files(manifest, max_bytes, digests)
         try:
             with (
                 path.open("rb") as file,
@@ -97,12 +94,14 @@ class VersionFolder:
             )
         return path
 
-    def _verify_graph(self, manifest: Manifest, max_bytes: int) -> None:
+    def _verify_graph(self, manifest: Manifest, max_bytes: int, digests: dict[str, str]) -> None:
         max_bytes -= self._verify(manifest.onnx.file, manifest.onnx.sha256, max_bytes)
+        digests[manifest.onnx.file] = manifest.onnx.sha256
         for each in manifest.onnx.external:
             max_bytes -= self._verify(each.file, each.sha256, max_bytes)
+            digests[each.file] = each.sha256
 
-    def _verify_files(self, manifest: Manifest, max_bytes: int) -> None:
+    def _verify_files(self, manifest: Manifest, max_bytes: int, digests: dict[str, str]) -> None:
         total = sum(each.size for each in manifest.files)
         if total > max_bytes:
             raise InvalidModel(
@@ -113,6 +112,7 @@ class VersionFolder:
             # A file that no field refers to, such as a plot, may have been removed.
             if each.name in manifest.files_in_use or (self.path / each.name).exists():
                 self._verify(each.name, each.sha256, max_bytes, each.size)
+            digests[each.name] = each.sha256
 
     def _verify(self, name: str, sha256: str, max_bytes: int, published_size: int | None = None) -> int:
         """Compare a file with its digest, and with its size if that is known; returns its size."""
@@ -194,30 +194,3 @@ def _output_axes(manifest: Manifest, image: tuple[int, ...]) -> tuple[int | None
     if manifest.classifies:
         return manifest.output_axes
     return manifest.input.with_size_of(image).feature_map_axes(len(manifest.labels))
-
-
-def find_versions(repository: Path) -> Iterator[VersionFolder]:
-    """All version folders, by name and then by version.
-
-    Entries that cannot be a model are skipped: unfinished publications, whose name begins with a dot, and
-    others such as a README. A model whose folder cannot be read has one version, UNKNOWN, whose manifest
-    cannot be read either.
-
-    Raises:
-        ConfigurationError: the repository is not a readable folder.
-    """
-    try:
-        names = sorted(entry for entry in repository.iterdir() if _NAME.fullmatch(entry.name))
-    except OSError as error:
-        raise ConfigurationError(
-            f"the model repository {repository} cannot be read: {error.strerror}"
-        ) from error
-    for model in names:
-        try:
-            entries = list(model.iterdir()) if model.is_dir() else []
-        except OSError:
-            yield VersionFolder(model.name, UNKNOWN, model)
-            continue
-        versions = [entry for entry in entries if _VERSION.fullmatch(entry.name)]
-        for path in sorted(versions, key=lambda entry: int(entry.name)):
-            yield VersionFolder(model.name, path.name, path)

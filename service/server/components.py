@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 from ..asgi.app import Service, build
 from ..config.settings import Settings
 from ..errors import ConfigurationError
+from ..lifecycle.lifecycle import CoordinatorLink
 from ..process_pool.pool import ProcessPool
 from ..security.api_keys import ApiKeyStore
 from ..security.authorization import Authorizer
@@ -34,14 +35,20 @@ class Components:
     tls: Tls | None
 
     @classmethod
-    def build(cls, settings: Settings, metrics_dir: Path | None, processes: ProcessPool) -> Self:
+    def build(
+        cls,
+        settings: Settings,
+        metrics_dir: Path | None,
+        processes: ProcessPool,
+        coordinator: CoordinatorLink | None = None,
+    ) -> Self:
         """Create and connect the components.
 
         Raises:
             ConfigurationError: the API keys or TLS files are invalid, or this machine lacks what a setting
                 needs.
         """
-        service = build(settings, metrics_dir=metrics_dir, processes=processes)
+        service = build(settings, metrics_dir=metrics_dir, processes=processes, coordinator=coordinator)
         rejections = RejectionCounters(service.telemetry.connection_rejections)
         api_keys = _api_keys(settings)
         authorizer = None

@@ -30,6 +30,7 @@ from ..http.connections.tls_listener import TlsListener
 from ..http.overload_cache import OverloadCache
 from ..http.protocol import HttpProtocol
 from ..inference.registry import Registry
+from ..lifecycle.lifecycle import CoordinatorLink
 from ..process_pool.pool import ProcessPool
 from ..process_pool.template import Template
 from ..system.allocator import return_large_blocks
@@ -210,6 +211,7 @@ def serve(
     on_loaded: Callable[[], None] = lambda: None,
     metrics_dir: Path | None = None,
     link: WorkerLink | None = None,
+    coordinator: CoordinatorLink | None = None,
 ) -> signal.Signals | None:
     """Serve until a signal arrives, and return that signal.
 
@@ -218,6 +220,7 @@ def serve(
         on_loaded: called when the models are loaded, before the ports listen.
         metrics_dir: the folder through which several workers share their metrics; None with one process.
         link: connects a worker to its supervisor; None with one process.
+        coordinator: decides what the workers serve; None with one process.
 
     Raises:
         ConfigurationError, NothingToServe: the server cannot start.
@@ -230,7 +233,7 @@ def serve(
     processes = ProcessPool(Template() if Template.supported() else None)  # before there are threads
     if link is not None:
         link.start()
-    components = Components.build(settings, metrics_dir, processes)
+    components = Components.build(settings, metrics_dir, processes, coordinator)
     server = build_server(settings, components, endpoints)
     server.on_started = partial(_on_started, server, components, announce, link)
     if not hangup_is_ignored():
@@ -281,7 +284,8 @@ def build_server(settings: Settings, components: Components, endpoints: Endpoint
             *(part.refresh for part in (components.api_keys, tls) if part is not None),
         ]
     )
-    server.reload = PeriodicTasks([part.reload for part in (components.api_keys, tls) if part is not None])
+    reloaded = [part.reload for part in (components.api_keys, tls) if part is not None]
+    server.reload = PeriodicTasks([*reloaded, service.lifecycle.look])
     server.in_progress = lambda: int(service.telemetry.inflight.value)
     context, admin_context = (None, None) if tls is None else (tls.context, tls.admin_context)
     server.listeners = [Listener(endpoints.listener, context, admin=False)]

@@ -24,6 +24,9 @@ from typing import Any
 
 from ..config.settings import Settings
 from ..errors import ConvserveError, NothingToServe
+from ..lifecycle.coordinator import Coordinator
+from ..lifecycle.message_socket import MessageSocket
+from ..lifecycle.messages import ToWorker
 from ..system.orphans import reap_orphans
 from ..system.owned_folder import owned_folder
 from ..system.shared_memory import forget
@@ -50,11 +53,13 @@ class _Worker:
     Attributes:
         status_pipe: receives None once the models are loaded, then the startup banner; or the error that
             prevented the start.
+        messages: connects the coordinator with the worker.
         failures: consecutive processes of this worker that ended early.
     """
 
     process: ForkProcess
     status_pipe: Connection
+    messages: MessageSocket
     started: float = field(default_factory=time.monotonic)
     failures: int = 0
 
@@ -96,7 +101,10 @@ class Supervisor:
         self._ignores_hangup = hangup_is_ignored()
         self._heartbeats = Heartbeats(settings.workers)
         self._silence = SilenceDetector(settings.worker_timeout_s)
-        self._tasks = PeriodicTasks([self._reap, self._kill_silent, self._restart_due])
+        self._coordinator = Coordinator.of(settings, self._send)
+        self._tasks = PeriodicTasks(
+            [self._reap, self._kill_silent, self._restart_due, self._coordinator.tick]
+        )
 
     def run(self, announce: Callable[[StartupBanner], None]) -> signal.Signals | None:
         """Start the workers, supervise them until a signal arrives, and return that signal.
@@ -159,7 +167,10 @@ class Supervisor:
 
     def _start(self, index: int, failures: int = 0) -> None:
         receiver, sender = self._context.Pipe(duplex=False)
-        process = self._context.Process(target=self._run_worker, args=(index, sender), name=f"worker {index}")
+        own, others = socket.socketpair()
+        process = self._context.Process(
+            target=self._run_worker, args=(index, sender, others), name=f"worker {index}"
+        )
         self._heartbeats.reset(index)
         # A forked worker has the supervisor's handlers until it installs its own: block signals meanwhile.
         signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
@@ -167,11 +178,13 @@ class Supervisor:
             process.start()
         except OSError:
             receiver.close()
+            own.close()
             raise
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
             sender.close()
-        self._workers[index] = _Worker(process, receiver, failures=failures)
+            others.close()
+        self._workers[index] = _Worker(process, receiver, MessageSocket(own), failures=failures)
 
     def _preload(self) -> None:
         """Import the modules of the workers, so that they share their memory."""
@@ -198,9 +211,14 @@ class Supervisor:
         for worker in self._workers.values():
             ready: list[Any] = []
             while not ready:
-                ready = _wait([worker.status_pipe], wakeup)
+                links = [each.messages.fileno() for each in self._workers.values()]
+                found = _wait([worker.status_pipe, *links], wakeup)
                 if self._ended_by is not None:
                     return []
+                self._receive()
+                if self._coordinator.error is not None:
+                    raise self._coordinator.error
+                ready = [each for each in found if each is worker.status_pipe]
             try:
                 message = worker.status_pipe.recv()
             except EOFError:
@@ -215,9 +233,24 @@ class Supervisor:
             sentinels = [worker.process.sentinel for worker in self._workers.values()]
             due = [when for when, _ in self._restarts.values()]
             timeout = max(0.0, min(due) - time.monotonic()) if due else CHECK_SECONDS
-            _wait(sentinels, wakeup, min(timeout, CHECK_SECONDS))
+            links = [each.messages.fileno() for each in self._workers.values() if not each.messages.has_ended]
+            _wait([*sentinels, *links], wakeup, min(timeout, CHECK_SECONDS))
             if self._ended_by is None:
+                self._receive()
                 self._tasks.run()
+
+    def _receive(self) -> None:
+        """Give what the workers have sent to the coordinator."""
+        for index, worker in list(self._workers.items()):
+            worker.messages.flush()
+            for message in worker.messages.receive():
+                self._coordinator.receive(index, message)
+
+    def _send(self, index: int, message: ToWorker) -> None:
+        """Send a message of the coordinator to a worker."""
+        worker = self._workers.get(index)
+        if worker is not None:
+            worker.messages.send(message)
 
     def _kill_silent(self) -> None:
         """Kill the workers whose event loop does not run; `_reap` replaces them."""
@@ -258,6 +291,8 @@ class Supervisor:
             forget(self._metrics_dir, GAUGES, worker.pid)
             worker.process.close()
             worker.status_pipe.close()
+            worker.messages.close()
+            self._coordinator.lost(index)
         # Processes of ended workers, if this is process 1.
         reap_orphans({worker.pid for worker in self._workers.values()})
 
@@ -293,7 +328,7 @@ class Supervisor:
         if self._ended_by is not None:
             logger.info("all workers have ended")
 
-    def _run_worker(self, index: int, status_pipe: Connection) -> None:
+    def _run_worker(self, index: int, status_pipe: Connection, messages: socket.socket) -> None:
         """The main function of a worker process."""
         gc.disable()  # until the server has started; hardly any object is freed before that
         # A terminal sends SIGINT to the whole process group; the supervisor handles it for its workers.
@@ -307,12 +342,13 @@ class Supervisor:
         self._parent_alive_writer.close()
         self._start_barrier_writer.close()
         try:
-            self._serve(index, status_pipe)
+            self._serve(index, status_pipe, messages)
         except ConvserveError as error:
             status_pipe.send(error)
             sys.exit(STARTUP_FAILED)
 
-    def _serve(self, index: int, status_pipe: Connection) -> None:
+    def _serve(self, index: int, status_pipe: Connection, messages: socket.socket) -> None:
+        from ..lifecycle.lifecycle import CoordinatorLink
         from .server import Endpoints, serve
 
         def wait_at_barrier() -> None:
@@ -330,6 +366,7 @@ class Supervisor:
             on_loaded=wait_at_barrier,
             metrics_dir=self._metrics_dir,
             link=WorkerLink(self._parent_alive.fileno(), partial(self._heartbeats.beat, index)),
+            coordinator=CoordinatorLink(MessageSocket(messages), self._coordinator.state),
         )
 
 

@@ -7,6 +7,7 @@ pack a struct: together more than a small network needs for an image. Here a chi
 from __future__ import annotations
 
 import json
+import math
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
@@ -25,6 +26,8 @@ Merge = Literal["sum", "max"]
 # Tables: counts of an ended process stay in every sum, its gauges do not.
 COUNTS = "counts"
 GAUGES = "gauges"
+# The value of a gauge that describes something that is gone; it is not exported.
+ABSENT = -math.inf
 
 
 class CounterChild:
@@ -127,12 +130,15 @@ class Gauge(Family[GaugeChild]):
         return GaugeChild(row)
 
     def merged(self, one: list[float], other: Sequence[float]) -> list[float]:
+        if ABSENT in (one[0], other[0]):
+            return [max(one[0], other[0])]
         return super().merged(one, other) if self._merge == "sum" else [max(one[0], other[0])]
 
     def metric(self, rows: Iterable[tuple[Sequence[str], list[float]]]) -> Metric:
         metric = GaugeMetricFamily(self.name, self.text, labels=self.label_names)
         for values, (number,) in rows:
-            metric.add_metric(values, number)
+            if number != ABSENT:
+                metric.add_metric(values, number)
         return metric
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from ..system.shared_memory import IntTable
-from .collector import CounterChild, GaugeChild, HistogramChild, MetricsCollector
+from .collector import ABSENT, CounterChild, GaugeChild, HistogramChild, MetricsCollector
 
 # A small network takes well under a millisecond, less than the usual first bucket.
 DURATION_BUCKETS = (
@@ -125,6 +125,11 @@ class ServerMetrics:
             ("model", "version", "provider", "sha256"),
             merge="max",
         )
+        self._model_changes = collector.counter(
+            "model_changes_total",
+            "Versions that were loaded, unloaded, or failed to load, counted by each worker.",
+            ("model", "change"),
+        )
         self._predictions = collector.counter(
             "predictions_total", "Images by predicted label.", ("model", "version", "label")
         )
@@ -162,10 +167,8 @@ class ServerMetrics:
         requests.inc()
         duration.observe(seconds)
 
-    def model(self, name: str, version: str, labels: Sequence[str], queue_limit: int) -> ModelMetrics:
+    def model(self, name: str, version: str, labels: Sequence[str]) -> ModelMetrics:
         """The metrics of one version; every label value exists from here on, at zero."""
-        self._queue_limit.labels(name).inc(queue_limit)
-        self._images_in_flight_limit.labels(name).inc(queue_limit)
         return ModelMetrics(
             stages={
                 "decode": self._stage.labels(name, "decode"),
@@ -181,10 +184,27 @@ class ServerMetrics:
             rejected={reason: self._rejected.labels(name, reason) for reason in REJECTIONS},
         )
 
-    def record_load(self, name: str, version: str, *, provider: str, sha256: str, seconds: float) -> None:
-        """Record that a version is ready after `seconds` of loading."""
+    def record_served(
+        self, name: str, version: str, *, provider: str, sha256: str, seconds: float, queue_limit: int
+    ) -> None:
+        """Record that a version is served after `seconds` of loading, and how many images it admits."""
         self._load.labels(name, version).set(seconds)
         self._info.labels(name, version, provider, sha256).set(1)
+        self._queue_limit.labels(name).inc(queue_limit)
+        self._images_in_flight_limit.labels(name).inc(queue_limit)
+
+    def record_not_served(
+        self, name: str, version: str, *, provider: str, sha256: str, queue_limit: int
+    ) -> None:
+        """Take back what `record_served` has recorded."""
+        self._load.labels(name, version).set(ABSENT)
+        self._info.labels(name, version, provider, sha256).set(ABSENT)
+        self._queue_limit.labels(name).dec(queue_limit)
+        self._images_in_flight_limit.labels(name).dec(queue_limit)
+
+    def record_model_change(self, name: str, change: str) -> None:
+        """Count a version that was `loaded`, `unloaded`, or that `failed`."""
+        self._model_changes.labels(name, change).inc()
 
     def record_evaluation(
         self, name: str, version: str, labels: Sequence[str], predicted: Sequence[int]

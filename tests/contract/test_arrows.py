@@ -33,6 +33,7 @@ LAYERS = {
         "engine",
         "batching",
         "inference",
+        "lifecycle",
         "http",
         "protocols.shared",
         "protocols.native",

@@ -86,7 +86,9 @@ def test_overwritten_model_is_still_served(tmp_path: Path) -> None:
             victim = min(workers(server.pid))
             os.kill(victim, signal.SIGKILL)
             # The dead worker is not replaced while the file is invalid; the log has the reason.
-            server.stderr.wait_for(r"ended with code 3 \(nothing to serve: .*manifest.json is not valid")
+            server.stderr.wait_for(
+                r"ended with code 3 \(this worker cannot load .*manifest.json is not valid"
+            )
             assert post(f"{server.url}/classify", BODY).json["predictions"][0]["label"] == "shade 7"
         assert set(load.responses) == {200}
         assert server.stop() == -signal.SIGTERM

@@ -102,7 +102,8 @@ class OpenInferenceGrpc:
 
     async def _infer(self, metrics: RequestMetrics, data: bytes, call: Call) -> InferResponse:
         received = receive_request(data, self.limits.max_images)
-        model = metrics.model = self._resolve(*received.model)
+        model = self._resolve(*received.model)
+        metrics.bind(model)
         parsed = received.parse(
             model.manifest, self.limits.max_images, call.account, streaming=call.streaming
         )

@@ -88,7 +88,12 @@ _JSON_IMAGES = {
         }
     },
 }
-PATHS = ("/classify", "/models/{name}/classify", "/models/{name}/versions/{version}/classify")
+PATHS = (
+    "/classify",
+    "/models/{name}/classify",
+    "/models/{name}/versions/{version}/classify",
+    "/models/{name}/labels/{label}/classify",
+)
 
 
 def parameters(path: str) -> list[dict[str, Any]]:

@@ -45,7 +45,7 @@ _PLAIN_TOP_K = re.compile(rb"top_k=([1-9][0-9]{0,8})")
 
 @dataclass(frozen=True, slots=True)
 class Native:
-    """`POST /classify`, `/models/{name}/classify` and `/models/{name}/versions/{version}/classify`."""
+    """`POST /classify` and `/models/{name}/…/classify`, with a version, a label, or neither."""
 
     plane: DataPlane
     limits: Limits

@@ -40,7 +40,7 @@ class OverloadResponder:
         except Overloaded as overloaded:
             response = error_response(overloaded)
             with RequestMetrics(self.telemetry, self.protocol, str(response.status_code)) as metrics:
-                metrics.model = model
+                metrics.bind(model)
                 metrics.record_error(overloaded, metrics.code)
             return response
         except ConvserveError:  # the dialect responds to other errors

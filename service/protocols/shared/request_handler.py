@@ -67,7 +67,8 @@ class InferenceContext(RequestMetrics):
         Raises:
             ConvserveError: any that `find` or `set_deadline` raises.
         """
-        self.model = find(self.path_params)
+        model = find(self.path_params)
+        self.bind(model)
         try:
             self.set_deadline(default_timeout)
         except Overloaded:
@@ -76,7 +77,7 @@ class InferenceContext(RequestMetrics):
                 self._telemetry, self._protocol, lambda: find(parameters), default_timeout
             )
             raise
-        return self.model
+        return model
 
     def set_deadline(self, default_timeout: float) -> None:
         """Set the deadline to `X-Request-Timeout-Ms` from now, or to the default in seconds.

@@ -47,6 +47,11 @@ class RequestMetrics:
         self.timings: Timings | None = None
         self.deadline = float("inf")
 
+    def bind(self, model: LoadedModel) -> None:
+        """Let this model answer the request, also if it is not served any more before the request ends."""
+        self.model = model
+        model.leases.take()
+
     def expire_in(self, seconds: float) -> None:
         """Set the deadline, and check that the model's queue can meet it.
 
@@ -78,6 +83,7 @@ class RequestMetrics:
         name = version = ""
         if (model := self.model) is not None:
             name, version = model.name, model.version
+            model.leases.give_back()
             if self.timings is None:
                 model.statistics.record_failure(seconds)
             else:

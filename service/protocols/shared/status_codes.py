@@ -24,6 +24,7 @@ STATUS_BY_ERROR: dict[type[errors.ConvserveError], Status] = {
     errors.PayloadTooLarge: Status(413, "RESOURCE_EXHAUSTED"),
     errors.ModelNotFound: Status(404, "NOT_FOUND"),
     errors.ModelNotReady: Status(503, "UNAVAILABLE"),
+    errors.LoadConflict: Status(409, "ABORTED"),
     errors.Unauthenticated: Status(401, "UNAUTHENTICATED"),
     errors.Forbidden: Status(403, "PERMISSION_DENIED"),
     errors.Overloaded: Status(429, "RESOURCE_EXHAUSTED"),

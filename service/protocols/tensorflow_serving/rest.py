@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -11,7 +11,7 @@ from fastapi import FastAPI, Request
 from starlette.responses import Response
 
 from ...config.limits import Limits
-from ...errors import InvalidInput, ModelNotFound, shortened, shown
+from ...errors import InvalidInput, shortened
 from ...inference.classifier import Inference, check_classifies
 from ...inference.data_plane import DataPlane
 from ...inference.footprint import JSON_NUMBER_BYTES, PREDICTION_BYTES
@@ -73,8 +73,8 @@ class TensorFlowServing:
 
     async def status(self, request: Request) -> Response:
         """TensorFlow Serving's list of versions and KServe's readiness, in one object."""
-        named = request.path_params.get("version")
-        model = self._resolve(request.path_params)
+        model = self.plane.registry.resolve_named(request.path_params)
+        named = model.version if {"version", "label"} & request.path_params.keys() else None
         states = [
             _state(version, "AVAILABLE", "OK", "")
             for version in reversed(self.plane.registry.versions(model.name))
@@ -86,7 +86,7 @@ class TensorFlowServing:
         return json_response({"model_version_status": states, "name": model.name, "ready": True})
 
     async def metadata(self, request: Request) -> Response:
-        model = self._resolve(request.path_params)
+        model = self.plane.registry.resolve_named(request.path_params)
         manifest = model.manifest
         signature = {
             "inputs": {
@@ -139,7 +139,7 @@ class TensorFlowServing:
         raise InvalidInput(f"unknown verb :{shortened(verb)}; use :predict or :classify")
 
     async def _receive(self, context: InferenceContext) -> tuple[LoadedModel, bytes]:
-        model = context.resolve(self._resolve, self.limits.request_timeout)
+        model = context.resolve(self.plane.registry.resolve_named, self.limits.request_timeout)
         received = await read_body(context.request, self.limits.max_body_bytes)
         return model, await decompress(
             received,
@@ -170,14 +170,6 @@ class TensorFlowServing:
         )
         context.timings = inference.timings
         return inference
-
-    def _resolve(self, names: Mapping[str, str]) -> LoadedModel:
-        if "label" in names:
-            raise ModelNotFound(
-                f"{shortened(names['name'])} has no version labelled {shown(names['label'])}; "
-                "use a version number"
-            )
-        return self.plane.registry.resolve_named(names)
 
 
 def _state(version: str, state: str, code: str, message: str) -> dict[str, Any]:

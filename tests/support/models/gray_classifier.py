@@ -79,6 +79,13 @@ def image(value: int, *, side: int = SIDE, form: str = "PNG") -> bytes:
     return buffer.getvalue()
 
 
+def configure(models: Path, text: str, name: str = "shades") -> None:
+    """Writes the configuration of a model, at once."""
+    new = models / name / ".config.toml"
+    new.write_text(text)
+    new.rename(models / name / "config.toml")
+
+
 def publish_shades(
     models: Path,
     name: str = "shades",

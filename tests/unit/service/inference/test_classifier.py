@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -12,21 +13,18 @@ from typing import Any, cast
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from prometheus_client import CollectorRegistry
 
 from service.batching.batcher import Batcher
 from service.client_budget import Account
-from service.config.settings import Settings
 from service.errors import InvalidImage
 from service.imaging.decode_pool import INLINE_BYTES, DecodePool, EncodedImage
 from service.imaging.decoder import Decoder
 from service.imaging.headers.image_header import ImageHeader
 from service.inference.classifier import Classifier, Inference
-from service.inference.data_plane import DataPlane
 from service.inference.model import LoadedModel
 from service.inference.text_executor import TextExecutor
-from service.telemetry.metrics import ServerMetrics
 from tests.support.models.gray_classifier import level, rows
+from tests.support.models.loaded import loaded as load
 
 FOREVER = 3600.0
 BROKEN = 255
@@ -56,9 +54,8 @@ class ClassifierHarness:
     """A classifier on a real model whose batches wait forever for images that are being decoded."""
 
     def __init__(self, repository: Path) -> None:
-        plane = DataPlane.build(Settings(models=repository), ServerMetrics(CollectorRegistry()))
-        plane.registry.open()
-        loaded = plane.registry.resolve()
+        with ThreadPoolExecutor(1) as thread:  # outside the event loop of the test
+            loaded = thread.submit(load, repository).result().registry.resolve()
         self.decoder = GatedDecoder()
         self.sizes: list[int] = []
         batcher = Batcher(

@@ -8,25 +8,19 @@ from pathlib import Path
 
 import pytest
 from onnx import ModelProto, TensorProto, helper
-from prometheus_client import CollectorRegistry
 
-from service.config.settings import Settings
 from service.errors import NothingToServe
-from service.inference.data_plane import DataPlane
 from service.inference.registry import Registry
-from service.telemetry.metrics import ServerMetrics
 from tests.support.models.file_records import downgrade, record_files
 from tests.support.models.gray_classifier import publish_shades
 from tests.support.models.hostile_versions import edit_manifest, replace_graph
+from tests.support.models.loaded import loaded
 
 FILE = "weights.bin"
 
 
 def opened(models: Path, **settings: int) -> Registry:
-    wired = Settings(models=models, **settings)  # type: ignore[arg-type]
-    registry = DataPlane.build(wired, ServerMetrics(CollectorRegistry())).registry
-    registry.open()
-    return registry
+    return loaded(models, **settings).registry
 
 
 def digest(path: Path) -> str:

@@ -9,32 +9,23 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from prometheus_client import CollectorRegistry
 
-from service.config.settings import Settings
 from service.errors import ConfigurationError, ModelNotFound, ModelNotReady, NothingToServe
-from service.inference.data_plane import DataPlane
 from service.inference.registry import Registry
-from service.telemetry.metrics import ServerMetrics
 from tests.support.models.file_records import record_files
 from tests.support.models.gray_classifier import graph, publish_shades
-
-
-def registry(models: Path, **settings: object) -> Registry:
-    wired = Settings(models=models, **settings)  # type: ignore[arg-type]
-    return DataPlane.build(wired, ServerMetrics(CollectorRegistry())).registry
+from tests.support.models.loaded import loaded
 
 
 def opened(models: Path, **settings: object) -> Registry:
-    found = registry(models, **settings)
-    found.open()
-    return found
+    return loaded(models, **settings).registry
 
 
 def test_names_and_versions_are_resolved(tmp_path: Path) -> None:
     for _ in range(10):
         publish_shades(tmp_path, "a")
     publish_shades(tmp_path, "b")
+    (tmp_path / "a/config.toml").write_text('versions = "all"')
     models = opened(tmp_path)
     assert (models.resolve().name, models.resolve().version) == ("a", "10")
     assert models.resolve("a", "9").version == "9"
@@ -165,7 +156,7 @@ def test_requested_cuda_without_a_device_is_a_configuration_error(repository: Pa
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("this machine has CUDA")
     with pytest.raises(ConfigurationError, match="CONVSERVE_PROVIDER=cuda cannot be used"):
-        registry(repository, provider="cuda")
+        opened(repository, provider="cuda")
     assert opened(repository, provider="auto").resolve().engine.provider == "cpu"
 
 
@@ -210,5 +201,6 @@ def test_load_failures_are_logged_only_if_a_model_is_served(
             opened(repository)
         assert caplog.records == []
         publish_shades(repository)
+        (repository / "shades/config.toml").write_text('versions = "all"')
         opened(repository)
     assert len(caplog.records) == 1

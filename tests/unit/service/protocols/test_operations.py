@@ -29,6 +29,7 @@ def test_probes(client: TestClient, service: Service) -> None:
         "status": "ready",
         "models": [{"name": "shades", "version": "1"}],
         "failed": [],
+        "problems": [],
     }
     service.plane.registry.drain()
     response = client.get("/readyz")
@@ -65,7 +66,13 @@ def test_models_lists_served_and_failed_versions(repository: Path) -> None:
     [failure] = listing["failed"]
     assert (failure["name"], failure["version"]) == ("shades", "2")
     assert "golden.npz cannot be read" in failure["reason"]
-    assert one == {"name": "shades", "versions": [model], "failed": [failure]}
+    assert one == {
+        "name": "shades",
+        "versions": [model],
+        "labels": {},
+        "failed": [failure],
+        "problem": None,
+    }
 
 
 def test_unknown_model(client: TestClient) -> None:
@@ -109,7 +116,7 @@ def test_every_openapi_example_works(client: TestClient) -> None:
         wanted = 404 if "{label}" in path else 200  # versions have no labels
         assert response.status_code == wanted, response.text
         tried.append(path)
-    assert len(tried) == 15
+    assert len(tried) == 16
 
 
 def test_openapi_example_is_the_image_of_the_model(client: TestClient) -> None:

@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from service.asgi.app import Service, create_app
 from service.config.settings import Settings
 from tests.support.http.errors import assert_error
-from tests.support.models.gray_classifier import image, level, publish_shades
+from tests.support.models.gray_classifier import configure, image, level, publish_shades
 
 PREDICT = "/predictions/shades"
 
@@ -33,6 +33,7 @@ def test_form_of_one_file(client: TestClient, field: str) -> None:
 
 
 def test_versions(repository: Path) -> None:
+    configure(repository, 'versions = "all"')
     publish_shades(repository)
     with TestClient(create_app(Settings(models=repository))) as client:
         assert client.post(f"{PREDICT}/1", content=image(0)).status_code == 200

@@ -1,52 +1,27 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pytest
 
-from service.errors import ConfigurationError, InvalidModel
-from service.repository.version_folder import UNKNOWN, VersionFolder, find_versions
-from tests.support.models.gray_classifier import publish_shades
+from service.errors import InvalidModel
+from service.repository.version_folder import VersionFolder
 
 MAX_BYTES = 1 << 20
 
 
 def only(repository: Path) -> VersionFolder:
-    [folder] = find_versions(repository)
-    return folder
+    [path] = repository.glob("*/[0-9]*")
+    return VersionFolder(path.parent.name, path.name, path)
 
 
 def edit(path: Path, change: dict[str, Any]) -> None:
     document = json.loads(path.read_text())
     document.update(change)
     path.write_text(json.dumps(document))
-
-
-def test_versions_are_found_by_name_and_number(tmp_path: Path) -> None:
-    for name in ("b", "a"):
-        for _ in range(11):
-            publish_shades(tmp_path, name)
-    found = [(folder.name, folder.version) for folder in find_versions(tmp_path)]
-    assert found == [(name, str(number)) for name in "ab" for number in range(1, 12)]
-
-
-def test_other_entries_are_skipped(repository: Path) -> None:
-    for name in (".incoming-1", "shades/.hidden", "shades/latest", "shades/0", "ä/1"):
-        (repository / name).mkdir(parents=True)
-    (repository / "README.md").write_text("not a model")
-    assert only(repository).version == "1"
-
-
-def test_missing_repository_is_a_configuration_error(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="nowhere cannot be read: No such file"):
-        list(find_versions(tmp_path / "nowhere"))
 
 
 @pytest.mark.parametrize(
@@ -147,36 +122,3 @@ def test_damaged_golden_archive_is_rejected(repository: Path, content: bytes) ->
     (folder.path / "golden.npz").write_bytes(content)
     with pytest.raises(InvalidModel, match=r"golden\.npz cannot be read"):
         folder.golden(folder.manifest())
-
-
-@contextmanager
-def without_root_permissions() -> Iterator[None]:
-    """Act as the user nobody if this is root, who may read everything."""
-    user = os.geteuid()
-    if user == 0:
-        os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(user)
-
-
-def test_unreadable_model_does_not_hide_others() -> None:
-    with TemporaryDirectory() as folder:
-        repository = Path(folder)
-        repository.chmod(0o755)
-        for name in ("a", "closed", "z"):
-            publish_shades(repository, name)
-        (repository / "closed").chmod(0)
-        try:
-            with without_root_permissions():
-                found = list(find_versions(repository))
-                assert [(each.name, each.version) for each in found] == [
-                    ("a", "1"),
-                    ("closed", UNKNOWN),
-                    ("z", "1"),
-                ]
-                with pytest.raises(InvalidModel, match="cannot be read: Permission denied"):
-                    found[1].manifest()
-        finally:
-            (repository / "closed").chmod(0o755)

@@ -17,7 +17,7 @@ from service.config.settings import Settings
 from service.system.shared_memory import IntTable
 from service.telemetry.model_statistics import Field, ModelStatistics
 from tests.conftest import ROOT
-from tests.support.models.gray_classifier import image, publish_shades, rows
+from tests.support.models.gray_classifier import configure, image, publish_shades, rows
 
 WRITERS = 3
 ROUNDS = 200
@@ -178,6 +178,7 @@ def test_requests_are_counted_in_the_statistics(client: TestClient) -> None:
 
 
 def test_statistics_by_name_and_version(repository: Path) -> None:
+    configure(repository, 'versions = "all"')
     publish_shades(repository)
     publish_shades(repository, "other")
     with TestClient(create_app(Settings(models=repository))) as client:

@@ -27,6 +27,7 @@ from service.config.settings import Settings
 from service.inference.classifier import Classifier
 from service.inference.data_plane import DataPlane
 from service.inference.model import LoadedModel
+from service.lifecycle.lifecycle import Lifecycle
 from service.protocols.grpc import inference_pb2 as messages
 from service.protocols.grpc.server import GrpcServer
 from service.protocols.grpc.servicer import SERVICE
@@ -86,7 +87,7 @@ async def served(models: Path, **settings: Any) -> AsyncIterator[Served]:
     metrics = CollectorRegistry()
     telemetry = ServerMetrics(metrics)
     plane = DataPlane.build(wired, telemetry)
-    async with plane.opened():
+    async with Lifecycle(wired, plane, telemetry).opened():
         budget = ClientBudget(wired.client_budget_bytes)
         server = GrpcServer(
             plane,

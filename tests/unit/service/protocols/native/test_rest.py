@@ -15,7 +15,7 @@ from service.asgi.app import Service, build, create_app
 from service.batching.pending_request import Rows, Scores
 from service.config.settings import Settings
 from tests.support.http.errors import assert_error
-from tests.support.models.gray_classifier import LABELS, image, level, publish_shades
+from tests.support.models.gray_classifier import LABELS, configure, image, level, publish_shades
 
 PNG = {"Content-Type": "image/png"}
 PATHS = ["/classify", "/models/shades/classify", "/models/shades/versions/1/classify"]
@@ -93,7 +93,8 @@ def test_large_images_are_decoded_in_the_pool(client: TestClient) -> None:
     assert labels(client.post("/classify", files=files)) == list(LABELS[:5])
 
 
-def test_names_and_versions_in_the_path(repository: Path) -> None:
+def test_names_versions_and_labels_in_the_path(repository: Path) -> None:
+    configure(repository, 'versions = "all"\nlabels = {canary = 2, old = 1}')
     publish_shades(repository)
     publish_shades(repository, "other.name-2_x")
     with TestClient(create_app(Settings(models=repository, default_model="other.name-2_x"))) as client:
@@ -101,6 +102,9 @@ def test_names_and_versions_in_the_path(repository: Path) -> None:
             "/classify": ("other.name-2_x", "1"),
             "/models/shades/classify": ("shades", "2"),
             "/models/shades/versions/1/classify": ("shades", "1"),
+            "/models/shades/versions/canary/classify": ("shades", "2"),
+            "/models/shades/labels/canary/classify": ("shades", "2"),
+            "/models/shades/labels/old/classify": ("shades", "1"),
         }
         for path, served in served_by_path.items():
             document = client.post(path, content=image(0), headers=PNG).json()

@@ -12,7 +12,7 @@ from service import __version__
 from service.asgi.app import Service, create_app
 from service.config.settings import Settings
 from tests.support.http.errors import assert_error
-from tests.support.models.gray_classifier import CLASSES, SIDE, publish_shades
+from tests.support.models.gray_classifier import CLASSES, SIDE, configure, publish_shades
 
 INFER = "/v2/models/shades/infer"
 
@@ -63,6 +63,7 @@ def test_metadata_of_a_percent_encoded_name(client: TestClient, path: str) -> No
 
 
 def test_names_of_all_models(repository: Path) -> None:
+    configure(repository, 'versions = "all"')
     publish_shades(repository)
     publish_shades(repository, "another")
     with TestClient(create_app(Settings(models=repository))) as client:

@@ -20,6 +20,7 @@ from tests.support.models.gray_classifier import (
     CLASSES,
     LABELS,
     SIDE,
+    configure,
     image,
     level,
     publish_shades,
@@ -53,6 +54,7 @@ def test_status_and_readiness_in_one_object(client: TestClient, place: str) -> N
 
 
 def test_versions_are_listed_highest_first_with_failures(repository: Path) -> None:
+    configure(repository, 'versions = "all"')
     publish_shades(repository)
     (publish_shades(repository) / "golden.npz").unlink()
     with TestClient(create_app(Settings(models=repository))) as client:
@@ -160,7 +162,7 @@ def test_gzipped_request(client: TestClient) -> None:
         (
             f"{MODEL}/labels/stable:predict",
             404,
-            "no version labelled 'stable'; use a version number",
+            "no version labelled 'stable'; labels: none",
         ),
         (f"{MODEL}:regress", 501, ":regress is not supported; use :predict or :classify"),
         (f"{MODEL}:explain", 501, ":explain is not supported"),

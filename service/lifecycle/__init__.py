@@ -1,0 +1,1 @@
+"""Changes the served versions while the server runs."""

@@ -1,0 +1,26 @@
+"""Tells operators about models that are not served as they lie on disk."""
+
+from __future__ import annotations
+
+import logging
+
+from .plans import ModelReport, State
+
+logger = logging.getLogger(__name__)
+
+
+def nothing_to_serve(repository: str, state: State) -> str:
+    failures = [failure for report in state.reports.values() for failure in report.failures]
+    if not failures:
+        return f"nothing to serve: {repository} contains no <name>/<version>/ folder"
+    reasons = "; ".join(f"{f.name} version {f.version}: {f.reason}" for f in failures)
+    return f"nothing to serve: every version in {repository} failed to load: {reasons}"
+
+
+def log_change(before: ModelReport, after: ModelReport) -> None:
+    known = {(failure.version, failure.reason) for failure in before.failures}
+    for failure in after.failures:
+        if (failure.version, failure.reason) not in known:
+            logger.error("%s version %s is not served: %s", failure.name, failure.version, failure.reason)
+    if after.problem is not None and after.problem != before.problem:
+        logger.warning("%s: %s", after.name, after.problem)
