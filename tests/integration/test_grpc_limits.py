@@ -44,12 +44,13 @@ from tests.support.http.raw_http2 import (
 )
 from tests.support.models.filter_model import publish_filters
 from tests.support.models.gray_classifier import level, publish_shades
+from tests.support.server.certificates import Authority
 from tests.support.server.eventually import eventually
 from tests.support.server.metrics_page import MetricsPage
 from tests.support.server.output_lines import DEADLINE
 from tests.support.server.procfs import needs_procfs
 from tests.support.server.server_process import FREE_GRPC_PORT, ServerProcess
-from tests.support.server.watched import MEBIBYTE, assert_harmless
+from tests.support.server.watched import MAX_GROWTH, MEBIBYTE, assert_harmless, watched
 
 LARGE = 20_000_000
 HUGE = 57_000_000
@@ -110,6 +111,36 @@ def test_message_of_many_fields_is_refused(server: ServerProcess, name: str) -> 
     def attack() -> None:
         with RawHttp2(server.grpc_address) as client:
             assert client.call(1, MANY_FIELDS[name]) == RESOURCE_EXHAUSTED
+
+    assert_harmless(server, attack)
+
+
+HUGE_MESSAGES = {
+    "elements": (NAME + field(5, PIXELS + field(5, field(4, b"\1" * HUGE))), RESOURCE_EXHAUSTED),
+    "inputs": (NAME + field(5, b"") * 10_000_000, RESOURCE_EXHAUSTED),
+    "outputs": (NAME + field(6, b"") * 3_000_000, RESOURCE_EXHAUSTED),
+    "image": (
+        NAME
+        + field(
+            5, field(1, b"pixels") + field(2, b"BYTES") + field(3, b"\1") + field(5, field(8, b"x" * HUGE))
+        ),
+        INVALID_ARGUMENT,
+    ),
+    "raw contents": (NAME + field(5, PIXELS) + field(7, b"x" * HUGE), INVALID_ARGUMENT),
+}
+
+
+@needs_procfs
+@pytest.mark.measures
+@pytest.mark.parametrize("name", HUGE_MESSAGES)
+def test_huge_messages_one_after_another_are_harmless(server: ServerProcess, name: str) -> None:
+    """Each gets the error that is its own, as nothing is left of the one before."""
+    message, status = HUGE_MESSAGES[name]
+
+    def attack() -> None:
+        with RawHttp2(server.grpc_address) as client:
+            for stream in range(1, 11, 2):
+                assert client.call(stream, message) == status
 
     assert_harmless(server, attack)
 
@@ -317,6 +348,50 @@ def test_unfinished_handshakes_leave_room(shades: Path) -> None:
         for _ in range(80):
             stack.enter_context(closing(socket.create_connection((host, int(port)))))
         eventually(lambda: is_served(server))
+
+
+def test_no_call_of_a_burst_is_cancelled(server: ServerProcess) -> None:
+    """Clients do not try a cancelled call again."""
+    streams, block = range(1, 200, 2), headers(INFER)
+    burst = b"".join(
+        frame(HEADERS, END_HEADERS, each, block) + frame(DATA, 1, each, prefixed(b"")) for each in streams
+    )
+    with ExitStack() as stack:
+        clients = [stack.enter_context(RawHttp2(server.grpc_address)) for _ in range(20)]
+        for client in clients:
+            client.wait_for_settings()
+        in_threads(len(clients), lambda index: clients[index].send(burst))
+        statuses = {client.status(each) for client in clients for each in streams}
+    assert statuses <= {NOT_FOUND, RESOURCE_EXHAUSTED}
+
+
+@pytest.mark.measures
+def test_unfinished_tls_handshakes_fail_nobody(shades: Path, tmp_path: Path) -> None:
+    """Half of the clients send nothing, half the beginning of a ClientHello; all with default settings."""
+    authority = Authority(tmp_path)
+    pair = authority.sign("server")
+    tls = ("--tls-cert", str(pair.certificate), "--tls-key", str(pair.key))
+    trusted = grpc.ssl_channel_credentials(authority.certificate.read_bytes())
+    with ServerProcess(shades, *FREE_GRPC_PORT, *tls) as server, ExitStack() as stack:
+        host, _, port = server.grpc_address.rpartition(":")
+        kept = stack.enter_context(grpc.secure_channel(server.grpc_address, trusted))
+        assert health(kept) == SERVING
+
+        def attack() -> None:
+            for number in range(500):
+                client = stack.enter_context(closing(socket.create_connection((host, int(port)))))
+                if number % 2:
+                    client.sendall(b"\x16\x03\x01\x02\x00\x01\x00")
+                if number % 50 == 0:
+                    with grpc.secure_channel(server.grpc_address, trusted) as new:
+                        assert infer(new)(request(level(7)), timeout=SOON).model_name == "shades"
+                    assert infer(kept)(request(level(7)), timeout=SOON).model_name == "shades"
+
+        with watched(server) as watch:
+            attack()
+        assert watch.growth <= MAX_GROWTH
+        assert not watch.failures
+        assert server.stderr.text == ""
 
 
 @pytest.mark.measures

@@ -80,12 +80,14 @@ class ReceivedRequest:
         """
         if self.scanned is not None:
             self.scanned.check_contents(manifest, max_images)
-            account.charge(PARSED_BYTES * self.scanned.packed_bytes)
-            self.message = parse(ModelInferRequest, self.scanned.rest)
+            account.charge(PARSED_BYTES * self.scanned.packed_bytes + self.scanned.image_bytes)
+            self.message = parse(ModelInferRequest, self.scanned.rest())
         if streaming:
             mark = self.message.parameters.pop(MARK_FINAL, None)
             self.final = mark is not None and mark.bool_param
-        return read_request(self.message, manifest, None if self.scanned is None else self.scanned.raws)
+        if self.scanned is None:
+            return read_request(self.message, manifest)
+        return read_request(self.message, manifest, self.scanned.raws, self.scanned.images)
 
 
 def receive_request(data: bytes, max_images: int) -> ReceivedRequest:
@@ -100,29 +102,37 @@ def receive_request(data: bytes, max_images: int) -> ReceivedRequest:
 
 
 def read_request(
-    message: ModelInferRequest, manifest: Manifest, raws: Sequence[bytes | memoryview] | None = None
+    message: ModelInferRequest,
+    manifest: Manifest,
+    raws: Sequence[bytes | memoryview] | None = None,
+    images: Sequence[memoryview] = (),
 ) -> InferRequest:
-    """Read a message without copying or decoding its tensor.
+    """Read a message without decoding its tensor; only images are copied.
 
     Args:
         raws: the raw contents, if they are not in the message.
+        images: the elements of bytes_contents that are not in the message.
 
     Raises:
         InvalidInput: the inputs, outputs or parameters do not fit the model or the protocol.
     """
     timeout = check_parameters(_values(message.parameters))
     check_inputs([tensor.name for tensor in message.inputs], manifest)
-    tensor = _tensor(message.inputs[0], message.raw_input_contents if raws is None else raws)
+    tensor = _tensor(message.inputs[0], message.raw_input_contents if raws is None else raws, images)
     requested = [_requested(output) for output in message.outputs]
     outputs = check_outputs(requested or [RequestedOutput(manifest.output.name, binary=True)], manifest)
     return InferRequest(message.id or new_id(), tensor, outputs, timeout)
 
 
-def _tensor(tensor: ModelInferRequest.InferInputTensor, raws: Sequence[bytes | memoryview]) -> TensorPayload:
+def _tensor(
+    tensor: ModelInferRequest.InferInputTensor,
+    raws: Sequence[bytes | memoryview],
+    images: Sequence[memoryview],
+) -> TensorPayload:
     if "shared_memory_region" in tensor.parameters:
         raise InvalidInput("shared memory is not supported; send the tensors in the request")
     if not raws:
-        return TensorPayload(tensor.name, tensor.datatype, tensor.shape, _contents(tensor))
+        return TensorPayload(tensor.name, tensor.datatype, tensor.shape, _contents(tensor, images))
     if len(raws) != 1 or tensor.HasField("contents"):
         raise InvalidInput(
             f"the request has {len(raws)} raw_input_contents for 1 input"
@@ -131,16 +141,22 @@ def _tensor(tensor: ModelInferRequest.InferInputTensor, raws: Sequence[bytes | m
     return TensorPayload(tensor.name, tensor.datatype, tensor.shape, RawBytes(raws[0]))
 
 
-def _contents(tensor: ModelInferRequest.InferInputTensor) -> Numbers | RawBytes | Elements:
+def _contents(
+    tensor: ModelInferRequest.InferInputTensor, images: Sequence[memoryview]
+) -> Numbers | RawBytes | Elements:
     field = _CONTENTS.get(tensor.datatype)
     if field is None:  # no model has such an input, so decoding rejects the datatype
         return Elements(())
     filled = [each.name for each, _ in tensor.contents.ListFields()]
+    if images:
+        filled.append(_CONTENTS["BYTES"])
     if filled != [field]:
         raise InvalidInput(
             f"input {shown(tensor.name)} needs its elements in raw_input_contents or in contents.{field}; "
             f"it has {', '.join(filled) or 'neither'}"
         )
+    if images:
+        return Elements([bytes(image) for image in images])
     elements: Sequence[Any] = getattr(tensor.contents, field)
     number_type = _NUMBER_TYPES.get(tensor.datatype)
     if number_type is None:

@@ -106,6 +106,7 @@ class Call:
         try:
             message: bytes = await self._context.read()
         except asyncio.CancelledError:
+            self.connection.abandon()
             if self._failure is None and not self._stopping:
                 raise
             self._task.uncancel()
@@ -116,12 +117,12 @@ class Call:
             calls.incomplete.remove(self)
         if message is EOF:
             return None
-        self.connection.deliver(len(message))
+        self.connection.deliver(len(message), streaming=self.streaming)
         self._begin_request()
         self.account.charge(len(message))
         if is_compressed(message):
             async with self.connection.decompressing:
-                message = await decompress(message, calls.max_message, self.account)
+                message = await decompress(message, max_bytes, self.account)
         if len(message) > max_bytes:
             raise PayloadTooLarge(f"the message has {len(message):,} bytes; this method takes {max_bytes:,}")
         return message

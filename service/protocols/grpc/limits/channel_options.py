@@ -10,8 +10,9 @@ MAX_STREAMS = 100
 # Bytes of a stream that the client may send before the server reads it: HTTP/2's initial window.
 WINDOW_BYTES = 65_535
 MAX_METADATA_BYTES = 16 * 1024
-# Calls that the library holds until the event loop takes them.
-MAX_QUEUED_CALLS = 1000
+# Calls that the library holds until the event loop takes them; it cancels further ones, also of others. Each
+# may hold 20 kB. There is room for 40 connections that begin all the calls at once that they may have.
+MAX_QUEUED_CALLS = 4000
 # Dead connections are found after two minutes at most, also those of which a firewall has lost track.
 PING_INTERVAL_MS = 60_000
 PING_TIMEOUT_MS = 20_000

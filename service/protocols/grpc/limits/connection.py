@@ -15,8 +15,11 @@ from ....system.tcp_connections import TcpState, peer_address
 if TYPE_CHECKING:
     from .calls import Call
 
-# Bytes of frames and headers around a message.
-OVERHEAD_BYTES = 512
+# Bytes of headers before the message of a call and before one of a stream, and the part of a message that the
+# headers of frames and TLS are. More would let clients hide bytes behind many small messages.
+CALL_OVERHEAD = 256
+STREAM_OVERHEAD = 32
+OVERHEAD_SHARE = 512
 # The library copies a message when it is complete.
 COPIES = 2
 _EVICTED = "the message arrives too slowly for a busy server (CONVSERVE_CLIENT_BUDGET_BYTES); try again later"
@@ -63,19 +66,26 @@ class Connection:
         self.requests = 0
         self.decompressing = asyncio.Lock()
         self._account: Account | None = None
-        self._received = 0
+        # Bytes that had arrived when they were last counted, None if unknown, and those of them in no
+        # complete message. Messages that are complete before they are counted make this negative.
+        self._received: int | None = 0
         self._held = 0
 
-    def deliver(self, size: int) -> None:
+    def deliver(self, size: int, *, streaming: bool = False) -> None:
         """A message of this size is complete; its call is charged for it from now on."""
+        self._held -= size + size // OVERHEAD_SHARE + (STREAM_OVERHEAD if streaming else CALL_OVERHEAD)
         if self._account is not None:
-            self._held -= size + OVERHEAD_BYTES  # negative until the next charge counts the rest of it
             self._account.release(COPIES * size)
+
+    def abandon(self) -> None:
+        """A message will never be complete; the library drops what has arrived of it."""
+        if self._account is None:
+            self._received = None
 
     def charge(
         self, budget: ClientBudget, state: TcpState | None, incomplete: list[Call], max_message: int
     ) -> None:
-        """Charge what has arrived since the last time; the first time, all of it if the connection is young.
+        """Charge what has arrived and is not part of a complete message.
 
         Args:
             state: the connection's; None if it is unknown, and each call may hold a whole message.
@@ -85,14 +95,15 @@ class Connection:
             BudgetExceeded, PayloadTooLarge: the library may hold no more.
         """
         account, limit = self._account, 2 * max_message
+        before = self._received
         if account is None:
             account = self._account = budget.account(incomplete[0].client)
-            self._held = 0
-            self._received = 0 if state is None or state.received <= limit else state.received
+            if state is not None and before is not None and state.received - before > limit:
+                before = None  # so many complete messages that their headers have an unknown size
         if state is None:
             self._held = len(incomplete) * max_message
         else:
-            self._held = max(0, self._held + state.received - self._received)
+            self._held = 0 if before is None else max(0, self._held + state.received - before)
             self._received = state.received
         if self._held > limit:
             raise PayloadTooLarge(
@@ -112,10 +123,12 @@ class Connection:
         """End the calls whose message is incomplete; the library then drops what it has of them."""
         for call in incomplete:
             call.fail(error)
-        self.settle()
+        self.settle(None)
 
-    def settle(self) -> None:
-        """Release everything, as no message is incomplete."""
+    def settle(self, state: TcpState | None) -> None:
+        """Release everything, as no message is incomplete; the state is None if it is unknown."""
+        self._held = 0
+        self._received = None if state is None else state.received
         account, self._account = self._account, None
         if account is not None:
             account.close()

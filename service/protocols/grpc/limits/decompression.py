@@ -61,8 +61,9 @@ async def decompress(message: bytes, max_bytes: int, account: Account) -> bytes:
         account.release(limit - len(chunk))
         if size > max_bytes:
             raise PayloadTooLarge(
-                f"the message has more than {max_bytes:,} bytes when it is decompressed: the limits are "
-                f"CONVSERVE_GRPC_MAX_MESSAGE_BYTES, and {MAX_RATIO} times the size of a large message"
+                f"the message has more than {max_bytes:,} bytes when it is decompressed: the limits are that "
+                "of the method, for inference CONVSERVE_GRPC_MAX_MESSAGE_BYTES, and "
+                f"{MAX_RATIO} times the size of a large message"
             )
         if not chunk and not data and not decompressor.eof:
             raise InvalidInput("the compressed message ends early")

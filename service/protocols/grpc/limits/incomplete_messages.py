@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from ....client_budget import ClientBudget
 from ....errors import BudgetExceeded, DeadlineExceeded, PayloadTooLarge
-from ....system.tcp_connections import TcpConnections
+from ....system.tcp_connections import TcpConnections, TcpState
 from .connection import Connection
 
 if TYPE_CHECKING:
@@ -66,17 +67,19 @@ class IncompleteMessages:
             if not call.since:
                 call.since = started
             late[call.connection].append(call)
-        for connection in self._charged.difference(late):
-            connection.settle()
+        settled = self._charged.difference(late)
         self._charged = set(late)
-        self._check(iter(late.items()), started)
+        self._check(chain(((each, []) for each in settled), late.items()), started)
 
     def _check(self, late: Iterator[tuple[Connection, list[Call]]], started: float) -> None:
         """Check as many connections as there is time for, and the others later."""
         now = asyncio.get_running_loop().time
         begun = now()
         for connection, calls in late:
-            self._charge(connection, calls)
+            if calls:
+                self._charge(connection, calls)
+            else:
+                connection.settle(self._state(connection))
             self._check_arrival(calls, started - self._arrival_timeout)
             if now() - begun > MAX_CHECK_SECONDS:
                 self._later(PAUSE_RATIO * MAX_CHECK_SECONDS, self._check, late, started)
@@ -89,13 +92,15 @@ class IncompleteMessages:
         self._checking = asyncio.get_running_loop().call_later(seconds, check, *arguments)
 
     def _charge(self, connection: Connection, calls: list[Call]) -> None:
-        state = None
-        if self.tcp is not None and connection.address is not None:
-            state = self.tcp.state(connection.address)
         try:
-            connection.charge(self._budget, state, calls, self._max_message)
+            connection.charge(self._budget, self._state(connection), calls, self._max_message)
         except (BudgetExceeded, PayloadTooLarge) as error:
             connection.refuse(calls, error)
+
+    def _state(self, connection: Connection) -> TcpState | None:
+        if self.tcp is None or connection.address is None:
+            return None
+        return self.tcp.state(connection.address)
 
     def _check_arrival(self, calls: list[Call], earliest: float) -> None:
         for call in calls:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ....errors import InvalidInput, PayloadTooLarge
 from ....repository.manifest import MAX_DYNAMIC_PIXELS, InputSpec, Manifest
-from .wire_format import FIXED32, FIXED64, LENGTH, MAX_VARINT_BYTES, VARINT, read_varint
+from .wire_format import FIXED32, FIXED64, LENGTH, MAX_VARINT_BYTES, VARINT, field_head, read_varint
 
 # A shorter message is parsed without a scan: it cannot have enough fields to matter.
 MAX_UNSCANNED_BYTES = 2048
@@ -45,20 +45,30 @@ class ScannedRequest:
     """The parts of a request that are needed before the rest is parsed.
 
     Attributes:
-        rest: the message without its raw contents.
         raws: the raw contents, as views of the message.
+        images: the elements of bytes_contents, as views of the message.
         packed: the field and the bytes of each packed array of elements.
+        others: the parts of the message without raw contents and elements of bytes_contents.
     """
 
     model_name: str = ""
     model_version: str = ""
-    rest: bytes = b""
     raws: list[memoryview] = field(default_factory=list)
+    images: list[memoryview] = field(default_factory=list)
     packed: list[tuple[int, memoryview]] = field(default_factory=list)
+    others: list[bytes | memoryview] = field(default_factory=list)
 
     @property
     def packed_bytes(self) -> int:
         return sum(len(data) for _, data in self.packed)
+
+    @property
+    def image_bytes(self) -> int:
+        return sum(map(len, self.images))
+
+    def rest(self) -> bytes:
+        """The message without its raw contents and the elements of bytes_contents."""
+        return b"".join(self.others)
 
     def check_contents(self, manifest: Manifest, max_images: int) -> None:
         """
@@ -106,60 +116,73 @@ class _Scan:
         self._fields_left = MAX_FIELDS
         self._images_left = max_images
         self._tensors_left = 2 * MAX_TENSORS
-        self._image_bytes = 0
         self._request = ScannedRequest()
 
     def run(self) -> ScannedRequest:
-        request, view, rest, kept_from = self._request, self._view, [], 0
+        request, view, kept_from = self._request, self._view, 0
+        others = request.others
         try:
             for number, kind, start, value, end in self._fields(0, len(view)):
                 if number == RAW_INPUT_CONTENTS and kind == LENGTH:
                     self._count_tensor()
                     request.raws.append(view[value:end])
-                    rest.append(view[kept_from:start])
+                    others.append(view[kept_from:start])
                     kept_from = end
-                elif number in (INPUTS, OUTPUTS) and kind == LENGTH:
+                elif number == INPUTS and kind == LENGTH:
                     self._count_tensor()
-                    (self._scan_input if number == INPUTS else self._scan_output)(value, end)
+                    if without_images := self._scan_input(value, end):
+                        others += [view[kept_from:start], *_field(INPUTS, without_images)]
+                        kept_from = end
+                elif number == OUTPUTS and kind == LENGTH:
+                    self._count_tensor()
+                    self._scan_output(value, end)
                 elif number == MODEL_NAME and kind == LENGTH:
                     request.model_name = self._text(value, end)
                 elif number == MODEL_VERSION and kind == LENGTH:
                     request.model_version = self._text(value, end)
         except (IndexError, ValueError) as error:
             raise InvalidInput(_MALFORMED) from error
-        rest.append(view[kept_from:])
-        others = sum(map(len, rest)) - request.packed_bytes - self._image_bytes
-        if others > MAX_OTHER_BYTES:
+        others.append(view[kept_from:])
+        if sum(map(len, others)) - request.packed_bytes > MAX_OTHER_BYTES:
             raise PayloadTooLarge(_TOO_MANY_OTHER_BYTES)
-        request.rest = b"".join(rest) if request.raws else self._message
         return request
 
     def _scan_output(self, at: int, end: int) -> None:
         for _ in self._fields(at, end):
             pass
 
-    def _scan_input(self, at: int, end: int) -> None:
-        shape_bytes = 0
-        for number, kind, _, value, after in self._fields(at, end):
+    def _scan_input(self, at: int, end: int) -> list[bytes | memoryview]:
+        """The parts of the input without its images; nothing if it has none."""
+        shape_bytes, kept_from = 0, at
+        parts: list[bytes | memoryview] = []
+        for number, kind, start, value, after in self._fields(at, end):
             if number == SHAPE:
                 shape_bytes += after - value if kind == LENGTH else MAX_VARINT_BYTES
                 if shape_bytes > MAX_DIMENSIONS * MAX_VARINT_BYTES:
                     raise PayloadTooLarge(f"the shape of an input has more than {MAX_DIMENSIONS} dimensions")
-            elif number == CONTENTS and kind == LENGTH:
-                self._scan_contents(value, after)
+            elif number == CONTENTS and kind == LENGTH and (others := self._scan_contents(value, after)):
+                parts += [self._view[kept_from:start], *_field(CONTENTS, others)]
+                kept_from = after
+        return [*parts, self._view[kept_from:end]] if parts else []
 
-    def _scan_contents(self, at: int, end: int) -> None:
-        for number, kind, _, value, after in self._fields(at, end):
+    def _scan_contents(self, at: int, end: int) -> list[bytes | memoryview]:
+        """The parts of the contents without the images; nothing if there are none."""
+        kept_from = at
+        parts: list[bytes | memoryview] = []
+        for number, kind, start, value, after in self._fields(at, end):
             if kind != LENGTH:
                 continue
             if number == BYTES_CONTENTS:
-                self._image_bytes += after - value
                 self._fields_left += 1
                 self._images_left -= 1
                 if self._images_left < 0:
                     raise PayloadTooLarge("the request has more bytes_contents than images are allowed")
+                self._request.images.append(self._view[value:after])
+                parts.append(self._view[kept_from:start])
+                kept_from = after
             elif number < BYTES_CONTENTS:
                 self._request.packed.append((number, self._view[value:after]))
+        return [*parts, self._view[kept_from:end]] if parts else []
 
     def _count_tensor(self) -> None:
         self._tensors_left -= 1
@@ -208,6 +231,10 @@ class _Scan:
             if at > end:
                 raise InvalidInput(_MALFORMED)
             yield tag >> 3, kind, start, value, at
+
+
+def _field(number: int, parts: list[bytes | memoryview]) -> list[bytes | memoryview]:
+    return [field_head(number, sum(map(len, parts))), *parts]
 
 
 def _count_varints(data: memoryview, limit: int) -> int:

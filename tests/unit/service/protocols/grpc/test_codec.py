@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.batching.pending_request import Rows
+from service.client_budget import Account
 from service.errors import ConvserveError, InvalidInput, PayloadTooLarge
 from service.imaging.decode_pool import EncodedImage
-from service.protocols.grpc.codec import read_request
+from service.protocols.grpc.codec import read_request, receive_request
 from service.protocols.grpc.inference_pb2 import InferParameter, InferTensorContents, ModelInferRequest
 from service.protocols.open_inference.infer_request import InferRequest, RequestedOutput
 from service.protocols.shared.tensors import TensorPayload, decode_tensor
@@ -101,6 +102,54 @@ def test_encoded_images_may_be_raw_or_typed(manifest: Manifest, shape: list[int]
         typed("bytes_contents", [one, two], datatype="BYTES", shape=shape),
     ):
         assert decode(manifest, message) == expected
+
+
+def read_long(manifest: Manifest, message: ModelInferRequest) -> InferRequest:
+    """The request as it is read from a message that is so long that it is scanned first."""
+    received = receive_request(message.SerializeToString(), MAX_ROWS)
+    assert received.scanned is not None
+    return received.parse(manifest, MAX_ROWS, Account.unlimited(), streaming=False)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_long_images_are_read_like_short_ones(manifest: Manifest, count: int) -> None:
+    images = [bytes([number]) * 5000 for number in range(count)]
+    message = typed("bytes_contents", images, datatype="BYTES", shape=[count])
+    for content in (read(manifest, message), read_long(manifest, message)):
+        assert decode_tensor(content.tensor, manifest.input, MAX_ROWS) == list(map(EncodedImage, images))
+
+
+@pytest.mark.parametrize(
+    ("message", "sentence"),
+    [
+        (typed("bytes_contents", [b"x" * 5000]), "it has bytes_contents"),
+        (
+            ModelInferRequest(
+                inputs=[
+                    tensor(
+                        datatype="BYTES",
+                        shape=[1],
+                        contents=InferTensorContents(bytes_contents=[b"x" * 5000], uint_contents=[1]),
+                    )
+                ]
+            ),
+            "it has uint_contents, bytes_contents",
+        ),
+        (
+            ModelInferRequest(
+                inputs=typed("bytes_contents", [b"x" * 5000], datatype="BYTES", shape=[1]).inputs,
+                raw_input_contents=[b"x"],
+            ),
+            "which also has contents",
+        ),
+    ],
+)
+def test_long_images_beside_other_contents_are_rejected(
+    manifest: Manifest, message: ModelInferRequest, sentence: str
+) -> None:
+    for attempt in (read, read_long):
+        with pytest.raises(InvalidInput, match=sentence):
+            attempt(manifest, message)
 
 
 def test_id_is_kept_or_generated(manifest: Manifest) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import tracemalloc
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -81,11 +82,16 @@ _requests = st.builds(
 
 
 @given(_requests)
-def test_rest_and_raw_contents_are_the_whole_message(message: ModelInferRequest) -> None:
+def test_parts_are_the_whole_message(message: ModelInferRequest) -> None:
     scanned = scan_request(message.SerializeToString(), MAX_IMAGES)
     assert (scanned.model_name, scanned.model_version) == (message.model_name, message.model_version)
-    joined = ModelInferRequest.FromString(scanned.rest)
+    joined = ModelInferRequest.FromString(scanned.rest())
     joined.raw_input_contents.extend(map(bytes, scanned.raws))
+    images = iter(map(bytes, scanned.images))
+    for original, copied in zip(message.inputs, joined.inputs, strict=True):
+        assert original.HasField("contents") == copied.HasField("contents")
+        assert not copied.contents.bytes_contents
+        copied.contents.bytes_contents.extend(islice(images, len(original.contents.bytes_contents)))
     assert joined.SerializeToString(deterministic=True) == message.SerializeToString(deterministic=True)
     packed = [len(each.contents.uint_contents) for each in message.inputs]
     assert sum(packed) <= scanned.packed_bytes
@@ -152,4 +158,4 @@ def test_largest_request_is_not_refused(manifest: Manifest) -> None:
         scan_request(typed(4, b"\1" * (elements + 1)), MAX_IMAGES).check_contents(manifest, MAX_IMAGES)
     images = [b"x" * 9000] * MAX_IMAGES
     message: Any = ModelInferRequest(inputs=[Tensor(contents=InferTensorContents(bytes_contents=images))])
-    assert ModelInferRequest.FromString(scan_request(message.SerializeToString(), MAX_IMAGES).rest) == message
+    assert scan_request(message.SerializeToString(), MAX_IMAGES).images == images
