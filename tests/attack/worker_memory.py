@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.support.server.procfs import workers
-from tests.support.watcher.process_tree import private_bytes
+from tests.support.watcher.process_tree import resident_bytes
 
 INTERVAL = 0.1
 
@@ -39,4 +39,4 @@ class WorkerMemory:
 
 def memory_of_workers(server: int) -> dict[int, int]:
     """Bytes of each worker that no file backs."""
-    return {pid: private_bytes(pid) for pid in workers(server)}
+    return {pid: resident_bytes(pid) for pid in workers(server)}

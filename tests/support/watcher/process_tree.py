@@ -41,6 +41,19 @@ def private_bytes(pid: int) -> int:
     return int(found[1]) * 1024 if found else 0
 
 
+def resident_bytes(pid: int) -> int:
+    """Resident bytes that no file backs, with all that forks share; 0 after its end.
+
+    Unlike `private_bytes`, this does not lock the process's memory map, which delays its threads.
+    """
+    try:
+        text = (PROC / str(pid) / "status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    found = re.search(r"^RssAnon:\s+([0-9]+) kB$", text, re.MULTILINE)
+    return int(found[1]) * 1024 if found else 0
+
+
 def seconds_in_queue(pid: int) -> float:
     """Time that the main thread of a process was ready to run and did not run."""
     try:
