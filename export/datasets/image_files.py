@@ -1,52 +1,24 @@
-"""Locates and decodes image files, and records unreadable ones.
-
-Images are resized exactly as in the server, so that training and serving see the same pixels: bicubic, after
-a reduction by an integer factor to no less than three times the target size.
-"""
+"""Locates and decodes image files, and records unreadable ones."""
 
 from __future__ import annotations
 
-import io
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal, Self
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import UnidentifiedImageError
 
 from ..errors import DatasetError
-from ..repository.io_spec import InputSpec
+from ..imaging import decoder
+from ..imaging.geometry import Size
+
+__all__ = ["MAX_UNREADABLE", "ImageErrors", "Location", "Size", "decode"]
 
 # A larger fraction of unreadable images is an error.
 MAX_UNREADABLE: Final = 0.01
-
-_FILTER = Image.Resampling.BICUBIC
-_REDUCING_GAP = 3.0
-
-
-@dataclass(frozen=True)
-class Size:
-    """The size that images are decoded to.
-
-    Attributes:
-        height, width, channels: the shape of the result; channels is 1 or 3.
-        resize: "crop" keeps the aspect ratio and the centre; the other rules ignore the aspect ratio here.
-    """
-
-    height: int
-    width: int
-    channels: int
-    resize: Literal["fit", "stretch", "crop", "ink"]
-
-    @classmethod
-    def of(cls, spec: InputSpec) -> Self:
-        """Return the size of a graph's input, whose height and width must be fixed."""
-        assert spec.height is not None
-        assert spec.width is not None
-        return cls(spec.height, spec.width, spec.channels, spec.resize)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,47 +110,10 @@ def decode(content: bytes, size: Size) -> NDArray[np.uint8]:
     Raises:
         DatasetError: the content is not an image, or damaged.
     """
-    image = open_image(content, size.channels)
-    return np.asarray(_resize(image, size)).reshape(size.height, size.width, size.channels)
-
-
-def open_image(content: bytes, channels: int) -> Image.Image:
-    """Decode an image file in its own size to mode L or RGB, upright.
-
-    Raises:
-        DatasetError: the content is not an image, or damaged.
-    """
     try:
-        with Image.open(io.BytesIO(content)) as opened:
-            upright = ImageOps.exif_transpose(opened)
-            return _convert_mode(upright, "L" if channels == 1 else "RGB")
+        return decoder.decode(content, size)
     except Exception as error:  # Pillow's plugins raise many types for damaged files
         raise DatasetError(_reason(error)) from error
-
-
-def _convert_mode(image: Image.Image, mode: str) -> Image.Image:
-    """Convert the mode, with transparent pixels over white, as in the server."""
-    if image.has_transparency_data:
-        layer = image.convert("RGBA")
-        image = Image.new("RGB", layer.size, (255, 255, 255))
-        image.paste(layer, mask=layer)
-    return image.convert(mode)
-
-
-def _resize(image: Image.Image, size: Size) -> Image.Image:
-    target = size.width, size.height
-    if image.size == target:
-        return image
-    box = _centre_crop(image.size, target) if size.resize == "crop" else None
-    return image.resize(target, _FILTER, box, reducing_gap=_REDUCING_GAP)
-
-
-def _centre_crop(size: Sequence[int], target: Sequence[int]) -> tuple[float, float, float, float]:
-    """Return the largest centred box with the aspect ratio of the target."""
-    width, height = size
-    scale = min(width / target[0], height / target[1])
-    left, top = (width - target[0] * scale) / 2, (height - target[1] * scale) / 2
-    return left, top, width - left, height - top
 
 
 def _reason(error: Exception) -> str:

@@ -22,10 +22,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..errors import DatasetError
+from ..imaging.decoder import prepared
 from ..repository.io_spec import InputSpec
-from . import gtsrb, image_folder, mnist, server_input
+from . import gtsrb, image_folder, mnist
 from .dataset import Dataset, Examples, FileExamples, InMemoryExamples
-from .image_files import Location, Size, open_image
+from .image_files import Location, Size, decode
 
 Indices = NDArray[np.intp]
 
@@ -61,10 +62,11 @@ class LabelledImages:
         """
         assert spec.height is not None
         assert spec.width is not None
+        size = Size.of(spec)
         pixels, kept = [], []
         for index in indices:
             try:
-                pixels.append(server_input.prepare(self._open(int(index), spec.channels), spec))
+                pixels.append(self._read(int(index), size))
                 kept.append(index)
             except DatasetError as error:
                 self.unreadable[self.names[int(index)]] = str(error)
@@ -86,13 +88,13 @@ class LabelledImages:
             self.unreadable,
         )
 
-    def _open(self, index: int, channels: int) -> Image.Image:
+    def _read(self, index: int, size: Size) -> NDArray[np.uint8]:
         source = self.sources[index]
         if isinstance(source, Location):
-            return open_image(source.read(), channels)
+            return decode(source.read(), size)
         image = Image.fromarray(source[..., 0] if source.shape[2] == 1 else source)
-        mode = "L" if channels == 1 else "RGB"
-        return image if image.mode == mode else image.convert(mode)
+        mode = "L" if size.channels == 1 else "RGB"
+        return prepared(image if image.mode == mode else image.convert(mode), size)
 
 
 def load_test_images(folder: Path | None, labels: Sequence[str], spec: InputSpec) -> LabelledImages:

@@ -43,6 +43,8 @@ class InputSpec:
     def __post_init__(self) -> None:
         if (self.height is None) != (self.width is None):
             raise ManifestError("height and width must both be set or both be None")
+        if self.resize == "ink" and (self.height is None or self.polarity is None):
+            raise ManifestError("the resize rule ink needs a height, a width and a polarity")
         if any(side is not None and side < 1 for side in (self.height, self.width)) or (
             self.channels not in (1, 3)
         ):

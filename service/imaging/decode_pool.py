@@ -140,7 +140,7 @@ class DecodePool:
                 if batch.pixels > self._max_request_pixels:
                     raise PayloadTooLarge(
                         f"the images of the request have {batch.pixels:,} pixels; "
-                        f"at most {self._max_request_pixels:,} are decoded"
+                        f"at most {self._max_request_pixels:,} are decoded (CONVSERVE_MAX_REQUEST_PIXELS)"
                     )
                 await self._decode_jobs(batch, key, account)
         except TimeoutError as error:

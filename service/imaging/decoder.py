@@ -16,20 +16,23 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
-from PIL.BmpImagePlugin import BmpImageFile
-from PIL.ExifTags import Base as Tag
-from PIL.GifImagePlugin import GifImageFile
-from PIL.JpegImagePlugin import JpegImageFile
-from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
-from PIL.WebPImagePlugin import WebPImageFile
 
 from ..errors import InvalidImage, PayloadTooLarge
 from ..repository.manifest import InputSpec
-from .decompression_guards import LimitedSource, recognise
-from .flatten import PART_PIXEL_BYTES, PART_PIXELS, flatten, flatten_and_resize, load, part_size
+from .decompression_guards import LimitedSource, PixelLimit, recognise
+from .flatten import (
+    PART_PIXEL_BYTES,
+    PART_PIXELS,
+    flatten,
+    flatten_and_resize,
+    load,
+    part_size,
+    with_channels,
+)
+from .formats.plugins import PLUGINS, OwnFile
 from .headers.image_header import ImageHeader, read_header
-from .libtiff import silence_libtiff
+from .ink.glyph import WORK_BYTES, draw_glyph
 from .orientation import ORIENTATION_KEYS, read_orientation
 from .plain_png import PlainPng
 from .polarity import Pixels, is_light, padded
@@ -45,51 +48,6 @@ PIXEL_BYTES = 4  # of Pillow's images of three channels
 # A resized image is copied to an array of bytes, which is inverted, transposed and normalised.
 ROW_SAMPLE_BYTES = 1 + 1 + 1 + 4
 
-
-class _FirstFrame(GifImageFile):
-    """A GIF of one frame; for a second one Pillow would allocate all pixels as it opens the file."""
-
-    @property
-    def disposal_method(self) -> int:
-        return 0
-
-    @disposal_method.setter
-    def disposal_method(self, method: int) -> None:
-        pass
-
-
-class _JpegWithoutExif(JpegImageFile):
-    """A JPEG whose EXIF data Pillow does not read, as it would for the resolution: it may be expensive."""
-
-    def getexif(self) -> Image.Exif:
-        return Image.Exif()
-
-
-class _TiffWithoutExif(TiffImageFile):
-    """A TIFF of whose metadata Pillow reads only the orientation; it rotates the image as it loads it."""
-
-    def getexif(self) -> Image.Exif:
-        exif = Image.Exif()
-        orientation = self.tag_v2.get(Tag.Orientation) or read_orientation(self.info)
-        if orientation is not None:
-            exif[Tag.Orientation] = orientation
-        return exif
-
-    def load_prepare(self) -> None:
-        silence_libtiff()  # in each process that decodes TIFFs
-        super().load_prepare()
-
-
-_PLUGINS: Mapping[str, type[ImageFile.ImageFile]] = MappingProxyType(
-    {
-        "PNG": PngImageFile,
-        "JPEG": _JpegWithoutExif,
-        "WebP": WebPImageFile,
-        "BMP": BmpImageFile,
-        "GIF": _FirstFrame,
-        "TIFF": _TiffWithoutExif,
-    }
-)
 
 _TURNS = frozenset(
     {
@@ -129,8 +87,12 @@ class Decoder:
 
     def __init__(self, spec: InputSpec, *, max_pixels: int, max_decode_bytes: int = 1 << 28) -> None:
         self._spec = spec
-        self._max_pixels = max_pixels
+        self._max_pixels = PixelLimit(
+            max_pixels, "a model of any size" if spec.dynamic else "CONVSERVE_MAX_PIXELS"
+        )
         self._max_decode_bytes = max_decode_bytes
+        # The rule for images without ink.
+        self._ink = spec.model_copy(update={"resize": "fit"}) if spec.resize == "ink" else None
         self._scale = None if spec.scale is None else np.float32(spec.scale)
         channelwise = (-1,) if spec.layout == "NHWC" else (-1, 1, 1)
         self._mean = None if spec.mean is None else np.array(spec.mean, np.float32).reshape(channelwise)
@@ -167,14 +129,15 @@ class Decoder:
         image_format = recognise(data)
         try:
             header = read_header(image_format, data, self._max_pixels)
-        except struct.error as error:
+        except (struct.error, ValueError) as error:
             raise self._invalid(image_format, error) from error
         if header.width * header.height > PART_PIXELS or header.codec_bytes > PART_PIXELS:
             needed = self.decode_bytes(header)
             if needed > self._max_decode_bytes:
                 raise PayloadTooLarge(
                     f"decoding the {image_format} of {header.width}x{header.height} pixels needs "
-                    f"{needed:,} bytes of memory; at most {self._max_decode_bytes:,} are allowed"
+                    f"{needed:,} bytes of memory; at most {self._max_decode_bytes:,} are allowed "
+                    "(CONVSERVE_MAX_DECODE_BYTES)"
                 )
         return header
 
@@ -187,6 +150,8 @@ class Decoder:
             width, height = -(-width // scale), -(-height // scale)
         pixels = width * height
         needed = BASE_BYTES + pixels * header.pixel_bytes + header.codec_bytes
+        if self._ink:
+            needed += WORK_BYTES
         if pixels <= PART_PIXELS:
             return needed + max(pixels, 1) * PART_PIXEL_BYTES + self._row_bytes(pixels)
         plan = resize_plan((width, height), spec)
@@ -225,7 +190,7 @@ class Decoder:
             # A file this small cannot exceed the limit of reads, and a plain buffer is faster.
             small = len(data) <= HEADER_READS
             source = io.BytesIO(data) if small else LimitedSource(data, reads=HEADER_READS)
-            image = _PLUGINS[header.format](source)
+            image = PLUGINS[header.format](source)
         except Exception as error:  # see decode
             raise self._invalid(header.format, error) from error
         pixels = header.width * header.height
@@ -256,7 +221,7 @@ class Decoder:
                 plain = flatten(loaded, source, spec.channels)
                 if transpose is not None:
                     plain = plain.transpose(transpose)
-                if plain.size != (spec.width, spec.height):
+                if plain.size != (spec.width, spec.height) and not self._ink:
                     plain = resize(plain, resize_plan(plain.size, spec))
             else:
                 # Rotating the small result instead of the large image changes its pixels by about one of 255.
@@ -264,6 +229,8 @@ class Decoder:
                 plain = flatten_and_resize(loaded, source, spec.channels, plan)
                 if transpose is not None:
                     plain = plain.transpose(transpose)
+            if self._ink and plain.size != (spec.width, spec.height):
+                plain = self._drawn(plain)
         except Exception as error:
             # Pillow raises a dozen kinds of exceptions on damaged bytes, and each plugin its own. Here any of
             # them means that the image is invalid.
@@ -282,6 +249,17 @@ class Decoder:
             pixels = np.ascontiguousarray(pixels.transpose(2, 0, 1))
         return pixels if spec.dtype == "uint8" else self._normalised(pixels)
 
+    def _drawn(self, image: Image.Image) -> Image.Image:
+        """The glyph of an image, in the polarity of `spec`; without one, the image as `fit` resizes it."""
+        assert self._ink is not None
+        spec = self._spec
+        assert spec.width is not None and spec.height is not None
+        glyph = draw_glyph(image, (spec.width, spec.height))
+        if glyph is None:
+            return resize(image, resize_plan(image.size, self._ink))
+        drawn = Image.fromarray(glyph if spec.polarity == "light-on-dark" else 255 - glyph)
+        return with_channels(drawn, spec.channels)
+
     def _normalised(self, pixels: Pixels) -> NDArray[np.float32]:
         values = pixels.astype(np.float32)
         if self._scale is not None:
@@ -294,7 +272,7 @@ class Decoder:
 
     def _invalid(self, image_format: str, error: Exception) -> InvalidImage:
         if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
-            return InvalidImage(f"the image has too many pixels; at most {self._max_pixels:,} are decoded")
+            return InvalidImage(f"the image has too many pixels; at most {self._max_pixels}")
         reason = str(error).replace("not identified by this driver", "it has no complete header")
         plain = isinstance(error, OSError | SyntaxError | ValueError) and _PLAIN_TEXT.fullmatch(reason)
         return InvalidImage(f"the {image_format} is truncated or corrupt" + (f": {reason}" if plain else ""))
@@ -302,6 +280,8 @@ class Decoder:
 
 def _transpose(image: ImageFile.ImageFile) -> Image.Transpose | None:
     """The rotation that the metadata of the image asks for; Pillow rotates TIFFs itself."""
+    if isinstance(image, OwnFile):
+        return _TRANSPOSES.get(image.orientation)
     if ORIENTATION_KEYS.isdisjoint(image.info) or isinstance(image, TiffImageFile):
         return None
     return _TRANSPOSES.get(read_orientation(image.info))

@@ -8,10 +8,12 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
+from PIL.BmpImagePlugin import BmpImageFile
 from PIL.ExifTags import Base as Tag
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from .formats.plugins import OwnFile
 from .polarity import Pixels
 from .resize import ResizePlan, resize
 
@@ -29,6 +31,8 @@ def load(image: ImageFile.ImageFile) -> Image.Image:
     """Decode the image; returns what holds its pixels."""
     if isinstance(image, WebPImageFile):
         return _webp_frame(image)
+    if isinstance(image, OwnFile):
+        return image.pixels()
     if "transparency" in image.info:
         _scale_key_colour(image)
     image.load()
@@ -114,6 +118,8 @@ def _scale_key_colour(image: ImageFile.ImageFile) -> None:
 def _flatten_of(image: Image.Image, source: ImageFile.ImageFile) -> Flatten:
     """A function that converts parts of an image, read from `source`, to mode L or RGB."""
     if not image.mode.startswith(("I", "F")):
+        if isinstance(source, BmpImageFile) and image.mode == "RGBA" and _alpha_is_empty(image):
+            return _plain
         return _opaque if image.has_transparency_data else _plain
     tags = source.tag_v2 if isinstance(source, TiffImageFile) else {}
     inverted = bool(tags) and tags.get(Tag.PhotometricInterpretation, WHITE_IS_ZERO) == WHITE_IS_ZERO
@@ -125,6 +131,11 @@ def _flatten_of(image: Image.Image, source: ImageFile.ImageFile) -> Flatten:
     whites = (255, 65535) if image.mode == "I" else (1, 255, 65535)
     white = next((white for white in whites if peak <= white), peak)
     return partial(_scaled, white=white, inverted=inverted)
+
+
+def _alpha_is_empty(image: Image.Image) -> bool:
+    # Programs that know no alpha leave these bytes 0, and browsers show such a BMP.
+    return all(part.getchannel("A").getbbox() is None for _, _, part in _parts(image))
 
 
 def _plain(part: Image.Image) -> Image.Image:

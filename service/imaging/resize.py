@@ -10,6 +10,7 @@ from PIL import Image, ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 
 from ..repository.manifest import InputSpec
+from .ink.glyph import WORK_SIDE
 from .polarity import Pixels
 
 # Bicubic is sharp in both directions, and without the ringing of Lanczos around strokes. Reducing by whole
@@ -58,8 +59,9 @@ def _draft_size(size: tuple[int, int], spec: InputSpec) -> tuple[int, int] | Non
     if spec.width is None or spec.height is None or 0 in size:
         return None
     # The longer side counts for both, because EXIF data may rotate the image.
-    target = math.ceil(REDUCING_GAP * max(spec.width, spec.height))
-    if spec.resize != "fit":
+    ink = spec.resize == "ink"
+    target = WORK_SIDE if ink else math.ceil(REDUCING_GAP * max(spec.width, spec.height))
+    if spec.resize != "fit" and not ink:
         return target, target
     longer = max(size)
     return math.ceil(target * size[0] / longer), math.ceil(target * size[1] / longer)
@@ -67,6 +69,8 @@ def _draft_size(size: tuple[int, int], spec: InputSpec) -> tuple[int, int] | Non
 
 def resize_plan(source: tuple[int, int], spec: InputSpec, *, turned: bool = False) -> ResizePlan:
     """The plan for an image of this size; `turned` if it lies on its side, and so does the result.
+
+    With the rule `ink` the result is an image in which the glyph is looked for.
 
     An image that already has the size of `spec` is not changed, nor is any image if that size is dynamic.
     """
@@ -80,6 +84,9 @@ def resize_plan(source: tuple[int, int], spec: InputSpec, *, turned: bool = Fals
         box = _centre_box(source, target)
     elif spec.resize == "fit":
         scale = min(target[0] / width, target[1] / height)
+        size = max(1, round(width * scale)), max(1, round(height * scale))
+    elif spec.resize == "ink":
+        scale = min(1.0, WORK_SIDE / max(width, height))
         size = max(1, round(width * scale)), max(1, round(height * scale))
     factor = (
         int((box[2] - box[0]) / size[0] / REDUCING_GAP) or 1,

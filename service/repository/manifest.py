@@ -95,6 +95,8 @@ class InputSpec(Section):
     def _check_consistency(self) -> Self:
         if (self.height is None) != (self.width is None):
             raise ValueError("height and width must both be dynamic or both be fixed")
+        if self.resize == "ink" and (self.height is None or self.polarity is None):
+            raise ValueError("the resize rule ink needs a fixed height and width, and a polarity")
         if self.dtype == "uint8" and (self.scale, self.mean, self.std) != (None, None, None):
             raise ValueError("scale, mean and std are for float32 inputs; a uint8 graph scales by itself")
         for name, values in (("mean", self.mean), ("std", self.std)):

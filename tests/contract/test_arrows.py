@@ -53,6 +53,7 @@ LAYERS = {
     "export": (
         "errors",
         "repository",
+        "imaging",
         "datasets",
         "networks",
         "graph",
@@ -76,6 +77,9 @@ ONLY_IMPORTERS = {
     "PIL": {
         "imaging.decoder",
         "imaging.flatten",
+        "imaging.formats.plugins",
+        "imaging.ink.glyph",
+        "imaging.ink.levels",
         "imaging.libtiff",
         "imaging.plain_png",
         "imaging.resize",

@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from export.datasets.image_files import open_image
-from export.datasets.server_input import as_input, prepare
+from export.datasets.image_files import Size, decode
+from export.datasets.server_input import as_input
 from export.repository.io_spec import InputSpec
 from service.imaging.decoder import Decoder
 from service.repository.manifest import InputSpec as ServedInput
 
 SPECS = {
     "digits": InputSpec("x", "uint8", "NHWC", 28, 28, 1, "fit", "light-on-dark"),
+    "one digit": InputSpec("x", "uint8", "NHWC", 28, 28, 1, "ink", "light-on-dark"),
     "dark on light": InputSpec("x", "uint8", "NHWC", 20, 30, 3, "fit", "dark-on-light"),
     "stretched": InputSpec("x", "uint8", "NHWC", 48, 48, 3, "stretch"),
     "cropped": InputSpec(
@@ -59,6 +60,6 @@ def test_evaluation_and_server_see_equal_inputs(
     content = drawn(size, mode, light)
     decoder = Decoder(served(spec), max_pixels=10**7)
     expected = decoder.decode(decoder.open(content))
-    found = as_input(prepare(open_image(content, spec.channels), spec)[np.newaxis], spec)[0]
+    found = as_input(decode(content, Size.of(spec))[np.newaxis], spec)[0]
     assert found.dtype == expected.dtype
     np.testing.assert_array_equal(found, expected)

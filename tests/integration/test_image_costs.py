@@ -100,7 +100,8 @@ def test_request_of_too_many_pixels_is_refused_before_it_is_decoded(shades: Path
 
         assert response.status == 413
         assert response.json["error"] == (
-            "the images of the request have 7,499,856,150 pixels; at most 500,000,000 are decoded"
+            "the images of the request have 7,499,856,150 pixels; at most 500,000,000 are decoded "
+            "(CONVSERVE_MAX_REQUEST_PIXELS)"
         )
         assert time.monotonic() - started < ONE_IMAGE
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
-from ..decompression_guards import check_runs, check_size
+from ..decompression_guards import PixelLimit, check_runs, check_size
+from ..formats import netpbm
 from .jpeg_header import read_jpeg
 from .png_texts import read_texts
 from .tiff_directory import read_tiff
@@ -21,6 +22,7 @@ ROWS = 64
 TEXT_PARTS = 64
 RUN_LENGTH_PIXELS_OF_A_PART = 64
 FIELDS_OF_A_PART = 2
+PLAIN_BYTES_OF_A_PART = 512
 MAX_GIF_BLOCKS = 10_000
 
 
@@ -45,12 +47,13 @@ class ImageHeader(NamedTuple):
         return self.width * self.height
 
 
-def read_header(image_format: str, data: bytes, max_pixels: int) -> ImageHeader:
+def read_header(image_format: str, data: bytes, max_pixels: PixelLimit) -> ImageHeader:
     """The header of an image of one of FORMATS; its size is 0x0 if it is not found.
 
     Raises:
         InvalidImage: the image is a decompression bomb.
         struct.error: a header is truncated.
+        ValueError: a header is damaged.
     """
     match image_format:
         case "PNG":
@@ -63,6 +66,8 @@ def read_header(image_format: str, data: bytes, max_pixels: int) -> ImageHeader:
             header = _bmp(data)
         case "GIF":
             header = _gif(data)
+        case "PNM":
+            header = _netpbm(data)
         case _:
             header = _tiff(data, max_pixels)
     check_size(header.width, header.height, max_pixels)
@@ -138,7 +143,16 @@ def _after_blocks(data: bytes, position: int) -> int:
     return position + 1
 
 
-def _tiff(data: bytes, max_pixels: int) -> ImageHeader:
+def _netpbm(data: bytes) -> ImageHeader:
+    header = netpbm.read_header(data)
+    # Before Pillow's image there is an array of the samples, and a text may be copied without its comments.
+    codec = header.samples + (len(data) + 16 * netpbm.BLOCK if header.plain else 4 * netpbm.BLOCK)
+    parts = 1 + (len(data) // PLAIN_BYTES_OF_A_PART if header.plain else 0)
+    pixel_bytes = 1 if header.channels == 1 else 4
+    return ImageHeader("PNM", header.width, header.height, pixel_bytes, codec, parts)
+
+
+def _tiff(data: bytes, max_pixels: PixelLimit) -> ImageHeader:
     directory = read_tiff(data)
     # A tile is unpacked whole, even if the image shows little of it.
     check_size(directory.part_width, directory.part_height, max_pixels)

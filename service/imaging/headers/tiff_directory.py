@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...errors import InvalidImage
+from ..formats.float_colours import BLOCK_PIXELS
 from .jpeg_header import LARGE_PIXELS, MAX_SCANS_OF_LARGE_IMAGES
 
 MAX_FIELDS = 4096
@@ -21,6 +22,11 @@ TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_SIZES = 322, 323, 324, 325
 SAMPLE_FORMAT, XMP = 339, 700
 JPEG, OLD_JPEG, WEBP = 7, 6, 50001
 NOT_COMPRESSED = 1
+IEEE_FLOAT = 3
+# The decoded pixels, an array of them, and a copy that is rotated.
+FLOAT_COLOURS_PIXEL_BYTES = 4 + 3 + 4
+# Copies of a block of four samples of 32 bits.
+FLOAT_BLOCK_BYTES = 6 * 16
 
 # Fields of which the first value is needed, with their values if they are missing.
 _DEFAULTS = {
@@ -157,12 +163,17 @@ def _directory(data: bytes, values: dict[int, int], parts: int, *, rotated: bool
     pixel_bytes = 1 if bits <= 8 else 2 if bits <= 16 and values[SAMPLE_FORMAT] == 1 else 4
     if values[SAMPLES] > 1 and bits > 8:
         pixel_bytes = 4
-    if rotated:
-        pixel_bytes *= 2  # Pillow rotates a copy
     codec = 0
+    if values[SAMPLE_FORMAT] == IEEE_FLOAT and values[SAMPLES] >= 3:
+        pixel_bytes = FLOAT_COLOURS_PIXEL_BYTES
+        columns = -(-width // part_width) * part_width if part_width else width
+        codec = columns * height * values[SAMPLES] * 4 + len(data)
+        codec += min(columns * height, BLOCK_PIXELS) * FLOAT_BLOCK_BYTES
+    elif rotated:
+        pixel_bytes *= 2  # Pillow rotates a copy
     if values[COMPRESSION] != NOT_COMPRESSED:
         area = part_width * part_height
-        codec = area * (bits + 7) // 8
+        codec += area * (bits + 7) // 8
         if values[COMPRESSION] in (JPEG, OLD_JPEG):
             # A raster of all strips of YCbCr, and the coefficients if there are several scans.
             codec += area * 12

@@ -113,7 +113,7 @@ def bombs() -> dict[str, tuple[bytes, str]]:
     """Return the bytes and the error message of each bomb by name."""
 
     def too_large(width: int, height: int) -> str:
-        return f"the image has {width}x{height} pixels; at most 50,000,000 are decoded"
+        return f"the image has {width}x{height} pixels; at most 50,000,000 are decoded (CONVSERVE_MAX_PIXELS)"
 
     too_small_parts = "truncated or corrupt: it is made of too many small parts"
     profile = png_chunk(b"iCCP", b"x\0\0" + zlib.compress(bytes(2**20 - 1)))

@@ -69,6 +69,79 @@ def bmp_of_runs(width: int, height: int, runs: bytes) -> bytes:
     return b"BM" + struct.pack("<IHHI", start + len(runs), 0, 0, start) + header + palette + runs
 
 
+def bmp_with_alpha(samples: Array) -> bytes:
+    """A BMP of 32 bits a pixel, whose header has a mask for alpha."""
+    height, width = samples.shape[:2]
+    pixels = np.ascontiguousarray(samples[::-1, :, [2, 1, 0, 3]]).tobytes()
+    masks = struct.pack("<4L", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+    header = struct.pack("<IiiHHIIiiII", 108, width, height, 1, 32, 3, len(pixels), 0, 0, 0, 0) + masks
+    header = header.ljust(108, b"\0")
+    return b"BM" + struct.pack("<IHHI", 122 + len(pixels), 0, 0, 122) + header + pixels
+
+
+def without_adobe(jpeg: bytes) -> bytes:
+    """A JPEG without the segment by which Adobe's programs say that its inks are inverted."""
+    start = jpeg.index(b"\xff\xee")
+    length = int.from_bytes(jpeg[start + 2 : start + 4])
+    return jpeg[:start] + jpeg[start + 2 + length :]
+
+
+def netpbm(magic: str, samples: Array, maximum: int | None = None) -> bytes:
+    """A PBM, PGM or PPM with comments in its header, and between the numbers of a plain one."""
+    top = "" if maximum is None else f"{maximum}\n"
+    head = f"{magic}\n# drawn\n{samples.shape[1]} # wide\n{samples.shape[0]}\n{top}".encode()
+    if magic in ("P1", "P2", "P3"):
+        rows = (" ".join(map(str, row.ravel())) for row in samples)
+        return head + "\n# next row\n".join(rows).encode()
+    return head + samples.tobytes()
+
+
+def float_colours(
+    samples: Array, *, order: str = "<", predictor: int = 0, extra: int | None = None, tile: int = 0
+) -> bytes:
+    """A TIFF of 32-bit colours; with a predictor, 1 to 3, it is deflated, in strips of 8 rows or in tiles."""
+    values = samples.astype(np.float32)
+    height, width, count = values.shape
+    fields: Fields = {256: width, 257: height, 258: (32,) * count, 262: 2, 277: count, 339: (3,) * count}
+    if extra is not None:
+        fields[338] = extra
+    if not predictor:
+        strip = values.astype(f"{order}f4").tobytes()
+        return tiff(strip, fields | {259: 1, 273: 8, 278: height, 279: len(strip)}, order)
+    if tile:
+        whole = np.zeros((-(-height // tile) * tile, -(-width // tile) * tile, count), np.float32)
+        whole[:height, :width] = values
+        corners = [(y, x) for y in range(0, len(whole), tile) for x in range(0, whole.shape[1], tile)]
+        parts = [whole[y : y + tile, x : x + tile] for y, x in corners]
+    else:
+        parts = [values[y : y + 8] for y in range(0, height, 8)]
+    packed = [zlib.compress(_differences(part, predictor, order)) for part in parts]
+    offsets = tuple(8 + sum(map(len, packed[:index])) for index in range(len(packed)))
+    sizes = tuple(map(len, packed))
+    kind: Fields = (
+        {322: tile, 323: tile, 324: offsets, 325: sizes} if tile else {273: offsets, 278: 8, 279: sizes}
+    )
+    return tiff(b"".join(packed), fields | {259: 8, 317: predictor} | kind, order)
+
+
+def packed_floats(order: str) -> bytes:
+    strip = zlib.compress((FLOAT / 255).astype(f"{order}f4").tobytes())
+    size: Fields = {256: 28, 257: 28, 278: 28, 279: len(strip)}
+    return tiff(strip, {258: 32, 259: 8, 262: 1, 273: 8, 339: 3} | size, order)
+
+
+def _differences(values: Array, predictor: int, order: str) -> bytes:
+    height, _, count = values.shape
+    if predictor == 1:
+        return values.astype(f"{order}f4").tobytes()
+    numbers = np.ascontiguousarray(values).view(np.uint32)
+    if predictor == 3:
+        planes = numbers.astype(">u4").view(np.uint8).reshape(height, -1, 4).transpose(0, 2, 1)
+        numbers = np.ascontiguousarray(planes).reshape(height, -1, count)
+    changes = np.concatenate((numbers[:, :1], numbers[:, 1:] - numbers[:, :-1]), axis=1)
+    return changes.tobytes() if predictor == 3 else changes.astype(f"{order}u4").tobytes()
+
+
 def exif(orientation: int) -> Image.Exif:
     data = Image.Exif()
     data[0x0112] = orientation
@@ -245,6 +318,13 @@ GREY_CASES: dict[str, Case] = {
     "TIFF F to 255": Case(encode(FLOAT, "TIFF"), GREY),
     "TIFF F to 65535": Case(encode(FLOAT * 257, "TIFF"), GREY),
     "TIFF F to anything": Case(encode(FLOAT * 1e6, "TIFF"), GREY * (255 / GREY.max()), 1),
+    "TIFF F, packed, big-endian": Case(packed_floats(">"), GREY),
+    "PNM 1, plain": Case(netpbm("P1", 1 - BILEVEL // 255), BILEVEL),
+    "PNM 1": Case(netpbm("P4", np.packbits(1 - BILEVEL // 255, axis=1)).replace(b"4 #", b"28 #"), BILEVEL),
+    "PNM L, plain": Case(netpbm("P2", GREY, 255), GREY),
+    "PNM L": Case(netpbm("P5", GREY, 255), GREY),
+    "PNM 16 bits": Case(netpbm("P5", DEEP.astype(">u2"), 65535), GREY),
+    "PNM 12 bits": Case(netpbm("P5", np.rint(GREY * 4095.0 / 255).astype(">u2"), 4095), GREY),
     "TIFF F below black": Case(encode(FLOAT / 255 - 0.2, "TIFF"), np.maximum(GREY - 51.0, 0), 1),
 }
 
@@ -275,6 +355,9 @@ COLOUR_CASES: dict[str, Case] = {
     ),
     "JPEG RGB": Case(encode(RGB, "JPEG", quality=100, subsampling=0), RGB, 4),
     "JPEG progressive": Case(encode(RGB, "JPEG", quality=100, subsampling=0, progressive=True), RGB, 4),
+    "JPEG CMYK without Adobe's marker": Case(
+        without_adobe(encode(from_bands("CMYK", CMYK), "JPEG", quality=100)), from_cmyk(255 - CMYK), 5
+    ),
     "JPEG CMYK": Case(encode(from_bands("CMYK", CMYK), "JPEG", quality=100), from_cmyk(CMYK), 5),
     "WebP RGB": Case(encode(RGB, "WEBP", lossless=True), RGB),
     "WebP RGB, lossy": Case(encode(RGB, "WEBP", quality=100), RGB, 25),
@@ -282,6 +365,12 @@ COLOUR_CASES: dict[str, Case] = {
     "BMP P": Case(encode(paletted("P"), "BMP"), PALETTE[INDICES]),
     "BMP RGB": Case(encode(RGB, "BMP"), RGB),
     "BMP RGBX": Case(encode(with_alpha(RGB), "BMP"), RGB),
+    "BMP RGBA": Case(bmp_with_alpha(np.dstack((RGB, ALPHA))), over_white(RGB, ALPHA), 1),
+    "BMP RGBA, alpha 0 everywhere": Case(bmp_with_alpha(np.dstack((RGB, ALPHA * 0))), RGB),
+    "PNM RGB, plain": Case(netpbm("P3", RGB, 255), RGB),
+    "PNM RGB": Case(netpbm("P6", RGB, 255), RGB),
+    "PNM RGB to 100": Case(netpbm("P6", RGB // 3, 100), np.rint(RGB // 3 * 255.0 / 100)),
+    "PNM 16 bits RGB": Case(netpbm("P6", RGB.astype(">u2") * 257, 65535), RGB),
     "GIF P": Case(encode(paletted("P"), "GIF"), PALETTE[INDICES]),
     "GIF P, one colour transparent": Case(
         encode(paletted("P"), "GIF", transparency=1),
@@ -301,6 +390,20 @@ COLOUR_CASES: dict[str, Case] = {
         plain_tiff(PREMULTIPLIED, {258: (8, 8, 8, 8), 262: 2, 277: 4, 338: 0}), PREMULTIPLIED[..., :3]
     ),
     "TIFF 16 bits RGB": Case(plain_tiff(RGB.astype("<u2") * 257, {258: (16, 16, 16), 262: 2, 277: 3}), RGB),
+    "TIFF F RGB to 1": Case(float_colours(RGB / 255), RGB),
+    "TIFF F RGB to 65535, big-endian": Case(float_colours(RGB * 257.0, order=">"), RGB),
+    "TIFF F RGB, deflated": Case(float_colours(RGB / 255, predictor=1), RGB),
+    "TIFF F RGB, horizontal predictor": Case(float_colours(RGB / 255, predictor=2), RGB),
+    "TIFF F RGB, floating-point predictor": Case(float_colours(RGB / 255, predictor=3), RGB),
+    "TIFF F RGB, floating-point predictor in tiles": Case(
+        float_colours(RGB / 255, predictor=3, tile=16), RGB
+    ),
+    "TIFF F RGB, floating-point predictor, big-endian": Case(
+        float_colours(RGB / 255, predictor=3, order=">"), RGB
+    ),
+    "TIFF F RGBA": Case(
+        float_colours(np.dstack((RGB, ALPHA)) / 255, predictor=3, extra=2), over_white(RGB, ALPHA), 1
+    ),
     "TIFF CMYK": Case(encode(from_bands("CMYK", CMYK), "TIFF"), from_cmyk(CMYK), 1),
     "TIFF YCbCr": Case(
         plain_tiff(YCBCR, {258: (8, 8, 8), 262: 6, 277: 3, 530: (1, 1)}), from_ycbcr(YCBCR), 2

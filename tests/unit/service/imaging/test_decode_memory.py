@@ -35,7 +35,7 @@ def test_image_that_needs_too_much_memory_is_rejected_by_its_header() -> None:
         decoder(needed - 1).inspect(data)
     assert str(caught.value) == (
         f"decoding the PNG of 1000x1000 pixels needs {needed:,} bytes of memory; "
-        f"at most {needed - 1:,} are allowed"
+        f"at most {needed - 1:,} are allowed (CONVSERVE_MAX_DECODE_BYTES)"
     )
 
 

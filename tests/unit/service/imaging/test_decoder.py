@@ -463,7 +463,7 @@ def test_decoder_is_thread_safe() -> None:
 
 # Rejections
 
-NOT_READ = "not an image in a supported format (PNG, JPEG, WebP, BMP, GIF, TIFF); it begins with"
+NOT_READ = "not an image in a supported format (PNG, JPEG, WebP, BMP, GIF, TIFF, PNM); it begins with"
 
 
 @pytest.mark.parametrize(
@@ -471,9 +471,27 @@ NOT_READ = "not an image in a supported format (PNG, JPEG, WebP, BMP, GIF, TIFF)
     [
         (b"", "the image is empty: it has no bytes"),
         (b"hello world, I am text", f"{NOT_READ} 'hello world,'"),
-        (b"<svg xmlns=", f"{NOT_READ} '<svg xmlns='"),
-        (b"%PDF-1.7\n%\xe2", f"{NOT_READ} '%PDF-1.7.%.'"),
-        (b"\0\0\0\x18ftypheic", f"{NOT_READ} '....ftypheic'"),
+        (b"<html><body>", f"{NOT_READ} '<html><body>'"),
+        (b"<svg xmlns=", "the image is in the format SVG, which is not decoded; save it as JPEG or PNG"),
+        (b"%PDF-1.7\n%\xe2", "the image is in the format PDF, which is not decoded; save it as JPEG or PNG"),
+        (
+            b"\0\0\0\x18ftypheic",
+            "the image is in the format HEIC, which is not decoded; save it as JPEG or PNG",
+        ),
+        (
+            b"\0\0\0\x18ftypavif",
+            "the image is in the format AVIF, which is not decoded; save it as JPEG or PNG",
+        ),
+        (
+            b"\0\0\0\x0cJXL ",
+            "the image is in the format JPEG XL, which is not decoded; save it as JPEG or PNG",
+        ),
+        (b"P5 3", "the PNM is truncated or corrupt: it has no complete header"),
+        (b"P5 3 3 0 ", "the PNM is truncated or corrupt: its maximum value must be between 1 and 65535"),
+        (b"P5 3 3 255 abc", "the PNM is truncated or corrupt: image file is truncated"),
+        (b"P2 3 3 255 1 2 x", "the PNM is truncated or corrupt: its pixels are not numbers"),
+        (b"P2 1 1 255" + b"1" * 100_000, "the PNM is truncated or corrupt: it has no complete header"),
+        (b"P2 1 1 255 " + b"1" * 100_000, "the PNM is truncated or corrupt: its pixels are not numbers"),
         (b"\x89PNG", f"{NOT_READ} '.PNG'"),
         ("Привет".encode(), f"{NOT_READ} '............'"),
         (b"BM", "the BMP is truncated or corrupt"),
@@ -510,14 +528,15 @@ def test_truncated_image_is_rejected_or_complete(name: str) -> None:
         except InvalidImage:
             rejected += 1
         else:
-            # Only bytes after the last pixel are missing.
-            assert np.array_equal(part, whole)
+            # Only bytes after the last pixel are missing, or digits of it.
+            differs = (part != whole).any(axis=-1)
+            assert not differs.any() or ("plain" in name and differs.sum() == differs[-1, -1])
     assert rejected > 40
 
 
 BY_FORMAT: dict[str, list[bytes]] = {
     form: [case.data for name, case in CASES.items() if name.startswith(form)]
-    for form in ("PNG", "JPEG", "WebP", "BMP", "GIF", "TIFF")
+    for form in ("PNG", "JPEG", "WebP", "BMP", "GIF", "TIFF", "PNM")
 }
 BY_FORMAT["PNG"].append(encode(RGB, "PNG", exif=exif(6)))
 BY_FORMAT["JPEG"].append(encode(RGB, "JPEG", exif=exif(8)))
@@ -640,7 +659,9 @@ def test_image_of_exactly_the_limit_is_decoded() -> None:
     data = encode(Image.new("L", (100, 50), 9), "PNG")
 
     assert (decode(data, max_pixels=5000) == 9).all()
-    with pytest.raises(InvalidImage, match="100x50 pixels; at most 4,999 are decoded"):
+    with pytest.raises(
+        InvalidImage, match=r"100x50 pixels; at most 4,999 are decoded \(CONVSERVE_MAX_PIXELS\)"
+    ):
         decode(data, max_pixels=4999)
 
 
@@ -656,7 +677,7 @@ print(*sorted(name.removesuffix("ImagePlugin") for name in sys.modules if name.e
 """
 
 
-def test_only_the_plugins_of_the_six_formats_are_loaded() -> None:
+def test_only_the_plugins_of_the_formats_are_loaded() -> None:
     command = [sys.executable, "-c", PLUGINS_AFTER, spec().model_dump_json()]
     bodies = json.dumps([data.hex() for data in ALL])
 

@@ -1,0 +1,1 @@
+"""Formats that Pillow cannot read, or reads slowly, and the plugins of those that it reads."""
