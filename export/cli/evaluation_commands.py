@@ -1,4 +1,4 @@
-"""The commands `evaluate` and `robustness`, which measure a published model on labelled images."""
+"""The commands `evaluate`, `robustness`, `digits` and `revise`, which measure a published model on images."""
 
 from __future__ import annotations
 
@@ -12,11 +12,22 @@ from .arguments import add_data, add_models, integer_from, options_from
 _EVALUATE = "Measure a published model on labelled images."
 _ROBUSTNESS = "Measure a published model on shifted, scaled, covered, blurred, compressed and noisy images."
 
+_DIGITS = "Measure a model of digits on pictures as people bring them, such as a digit on a sheet of paper."
+_REVISE = "Publish the same graph with another resize rule as the next version."
+
 _EVALUATE_DETAILS = (
     "The images are prepared as by the server. The report has the accuracy, the calibration error, the "
     "result of each class and the most frequent confusions."
 )
 _ROBUSTNESS_DETAILS = "The images are changed in the size of the model's input."
+_DIGITS_DETAILS = (
+    "Digits of the data set are drawn on paper, in bad light and with other pens. The table has the accuracy "
+    "with the resize rules `fit` and `ink`."
+)
+_REVISE_DETAILS = (
+    "It is evaluated on the test set, and published only if the accuracy drops by at most half a percentage "
+    "point. For a model of digits and the rule `ink` the table of `digits` is published too."
+)
 _DATA = (
     "folder of the images: one folder per class, named like its label, below DIR or DIR/test; or the data "
     "set that the model was trained on"
@@ -24,10 +35,11 @@ _DATA = (
 
 # `robustness` reads no more images without --limit.
 DEFAULT_ROBUSTNESS_IMAGES = 2000
+DEFAULT_DIGITS = 2000
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], data: str | None) -> None:
-    """Add the parsers of both commands; `data` is the default of --data."""
+    """Add the parsers of all four commands; `data` is the default of --data."""
     _add_evaluate(
         commands.add_parser("evaluate", help=_EVALUATE, description=f"{_EVALUATE} {_EVALUATE_DETAILS}"), data
     )
@@ -37,6 +49,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], data: str
         ),
         data,
     )
+    _add_digits(commands.add_parser("digits", help=_DIGITS, description=f"{_DIGITS} {_DIGITS_DETAILS}"), data)
+    _add_revise(commands.add_parser("revise", help=_REVISE, description=f"{_REVISE} {_REVISE_DETAILS}"), data)
 
 
 def _add_evaluate(command: argparse.ArgumentParser, data: str | None) -> None:
@@ -74,6 +88,38 @@ def _add_robustness(command: argparse.ArgumentParser, data: str | None) -> None:
     output = command.add_argument_group("output")
     output.add_argument("--json", type=Path, metavar="FILE", help="write the table as JSON")
     _add_publish(output)
+    command.set_defaults(run=run)
+
+
+def _add_digits(command: argparse.ArgumentParser, data: str | None) -> None:
+    def run(arguments: argparse.Namespace, report: TextIO) -> str:
+        from ..pipelines.revise import DigitOptions, measure_digits
+
+        return measure_digits(options_from(arguments, DigitOptions), report)
+
+    _add_model(command)
+    _add_data(command, data, DEFAULT_DIGITS)
+    command.add_argument_group("output").add_argument(
+        "--json", type=Path, metavar="FILE", help="write the table as JSON"
+    )
+    command.set_defaults(run=run)
+
+
+def _add_revise(command: argparse.ArgumentParser, data: str | None) -> None:
+    def run(arguments: argparse.Namespace, report: TextIO) -> Path:
+        from ..pipelines.revise import ReviseOptions, revise
+
+        return revise(options_from(arguments, ReviseOptions), report)
+
+    _add_model(command)
+    add_data(command.add_argument_group("data"), data, _DATA)
+    command.add_argument_group("output").add_argument(
+        "--resize",
+        required=True,
+        choices=["fit", "stretch", "crop", "ink"],
+        help="the rule for pictures of another size than the input; "
+        "`ink` finds one glyph and draws it in the middle, as MNIST does",
+    )
     command.set_defaults(run=run)
 
 

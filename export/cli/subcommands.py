@@ -1,4 +1,4 @@
-"""The commands that do not train: `filters`, `quantize`, `import`, `evaluate`, `robustness` and `profile`.
+"""The commands that do not train: `filters`, `quantize`, `import`, `profile` and those that measure.
 
 The parser of each command has the default `run`, a function of the parsed arguments and a stream for
 progress. Its return value is printed.

@@ -1,7 +1,7 @@
 """Draws handwritten digits as people bring them: on sheets of paper, in bad light, with other pens.
 
-Each condition turns a digit of MNIST's form, light on dark and 28x28, into a grey picture. All draws come from
-a generator that the caller seeds, so a table of accuracies can be repeated.
+Each condition turns a digit of MNIST's form, light on dark and 28x28, into a grey picture. All draws come
+from a generator that the caller seeds, so a table of accuracies can be repeated.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -176,5 +176,6 @@ def _on_paper(ink: Picture, paper: int = _PAPER, colour: int = _INK) -> Picture:
     return _as_bytes(paper + (colour - paper) * (ink.astype(np.float32) / 255))
 
 
-def _as_bytes(values: NDArray[np.float32]) -> Picture:
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+def _as_bytes(values: NDArray[np.floating[Any]]) -> Picture:
+    rounded: Picture = np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    return rounded

@@ -116,7 +116,7 @@ def _opened(content: bytes, size: Size) -> ImageFile.ImageFile:
 
 
 def _in_native_order(tile: ImageFile._Tile) -> ImageFile._Tile:
-    if tile.codec_name != "libtiff":
+    if tile.codec_name != "libtiff" or not isinstance(tile.args, tuple):
         return tile
     return tile._replace(args=(_NATIVE.get(tile.args[0], tile.args[0]), *tile.args[1:]))
 

@@ -71,7 +71,7 @@ def _inverted(source: Image.Image) -> bool:
 def _upper_bits(image: Image.Image, source: Image.Image) -> NDArray[np.uint8]:
     tags = source.tag_v2 if isinstance(source, TiffImageFile) else {}
     values = np.asarray(image)
-    grey = (values >> (tags.get(Tag.BitsPerSample, (16,))[0] - 8)).astype(np.uint8)
+    grey: NDArray[np.uint8] = (values >> (tags.get(Tag.BitsPerSample, (16,))[0] - 8)).astype(np.uint8)
     key = image.info.get("transparency")
     if key is not None:
         grey[values == key] = 255

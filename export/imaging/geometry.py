@@ -22,8 +22,8 @@ class Size:
 
     Attributes:
         height, width, channels: the shape of the result; channels is 1 or 3.
-        resize: "fit" keeps the aspect ratio and pads with the background, "stretch" ignores it, "crop" keeps it
-            and the centre, "ink" finds one glyph and draws it in the middle.
+        resize: "fit" keeps the aspect ratio and pads with the background, "stretch" ignores it, "crop" keeps
+            it and the centre, "ink" finds one glyph and draws it in the middle.
         polarity: the polarity of the result; None keeps that of the image.
     """
 
@@ -56,7 +56,7 @@ class Plan(NamedTuple):
 
 
 def draft_size(source: tuple[int, int], size: Size) -> tuple[int, int]:
-    """The least size at which a JPEG may be decoded; the longer side counts for both, as it may be rotated."""
+    """The least size at which a JPEG may be decoded; the longer side counts for both: it may be rotated."""
     target = WORK_SIDE if size.resize == "ink" else math.ceil(_GAP * max(size.width, size.height))
     if size.resize not in ("fit", "ink"):
         return target, target

@@ -1,7 +1,7 @@
 """Reads PBM, PGM and PPM images, plain or binary, of any maximum value.
 
-Pillow reads the plain ones, and maximum values other than 255 and 65535, pixel by pixel in Python. This module
-imports nothing of the package: `export/imaging/netpbm.py` is the same file.
+Pillow reads the plain ones, and maximum values other than 255 and 65535, pixel by pixel in Python. This
+module imports nothing of the package: `export/imaging/netpbm.py` is the same file.
 """
 
 from __future__ import annotations

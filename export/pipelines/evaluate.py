@@ -9,7 +9,7 @@ from typing import TextIO
 
 from ..datasets.labelled_images import LabelledImages, load_test_images
 from ..errors import ManifestError, PublishError
-from ..evaluation import robustness
+from ..evaluation import digit_table, robustness
 from ..evaluation.report import EvaluationReport, evaluate_graph
 from ..report import evaluation_text, model_card, report_files
 from ..repository.manifest import Manifest
@@ -61,10 +61,10 @@ def evaluate(options: EvaluateOptions, report: TextIO) -> str | Path:
         before = _evaluate(other, images)
     text = evaluation_text.render(results, before)
     if options.json is not None:
-        _write(options.json, evaluation_text.document(results, before).encode())
+        write_file(options.json, evaluation_text.document(results, before).encode())
     plots = report_files.evaluation_plots(results, published.manifest.name)
     if options.plot is not None:
-        _write(options.plot, report_files.side_by_side(list(plots.values())))
+        write_file(options.plot, report_files.side_by_side(list(plots.values())))
     if not options.publish:
         return text
     print(text, file=report, flush=True)
@@ -89,7 +89,7 @@ def measure_robustness(options: EvaluateOptions, report: TextIO) -> str | Path:
     results = robustness.measure(published.graph, published.manifest, images, progress=progress)
     text = evaluation_text.render_robustness(results, _title(published))
     if options.json is not None:
-        _write(options.json, results.dump())
+        write_file(options.json, results.dump())
     if not options.publish:
         return text
     print(text, file=report, flush=True)
@@ -106,13 +106,14 @@ def republish(models: Path, parent: PublishedVersion, manifest: Manifest, files:
     """
     kept = {name: content for name, content in parent.files().items() if name != report_files.MISTAKES_FILE}
     contents = {**kept, **files}
-    results = contents.get(robustness.FILE)
+    results, digits = contents.get(robustness.FILE), contents.get(digit_table.FILE)
     contents[model_card.FILE] = model_card.render(
         manifest,
         parent.graph,
         report_files.pictures(contents),
         None if results is None else robustness.Robustness.parse(results),
         notes_of(manifest),
+        None if digits is None else digit_table.DigitTable.parse(digits),
     ).encode()
     return publish(models, manifest, parent.graph, parent.golden_inputs, parent.golden_outputs, contents)
 
@@ -142,7 +143,11 @@ def _check_comparable(published: PublishedVersion, other: PublishedVersion) -> N
         )
 
 
-def _write(path: Path, content: bytes) -> None:
+def write_file(path: Path, content: bytes) -> None:
+    """
+    Raises:
+        PublishError: the file cannot be written.
+    """
     try:
         path.write_bytes(content)
     except OSError as error:

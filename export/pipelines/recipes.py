@@ -130,7 +130,7 @@ _DIGIT_INPUT: Final = InputSpec(
     height=mnist.SIDE,
     width=mnist.SIDE,
     channels=1,
-    resize="fit",
+    resize="ink",
     polarity="light-on-dark",
 )
 

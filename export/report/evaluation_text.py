@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
+from ..evaluation.digit_table import DigitTable
 from ..evaluation.report import ClassResult, EvaluationReport, Flip
 from ..evaluation.robustness import Robustness
 
@@ -42,6 +43,19 @@ def render_robustness(robustness: Robustness, version: str) -> str:
             f"{version} on {robustness.dataset}, {robustness.examples:,} images",
             "",
             *_align(rows, right=(1, 2)),
+        ]
+    )
+
+
+def render_digits(table: DigitTable, version: str) -> str:
+    """Return the table of digits on paper for a terminal."""
+    rows = [("pictures", *table.rules)]
+    rows += [(result.condition, *(f"{each:.1%}" for each in result.accuracies)) for result in table.results]
+    return "\n".join(
+        [
+            f"{version} on {table.examples:,} digits of {table.dataset}, accuracy by resize rule",
+            "",
+            *_align(rows, right=range(1, 1 + len(table.rules))),
         ]
     )
 

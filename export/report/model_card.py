@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from ..evaluation.digit_table import DigitTable
 from ..evaluation.robustness import Robustness
 from ..graph.structure import GraphStructure
 from ..repository.manifest import CARD_FILE, Manifest
@@ -21,6 +22,7 @@ _RESIZING: Final = {
     "fit": "are scaled with their aspect ratio and padded with their background",
     "stretch": "are stretched to that size",
     "crop": "are scaled to fill that size and cropped at the centre",
+    "ink": "are searched for one glyph, which is drawn in the middle; scaled and padded if there is none",
 }
 
 _WEIGHTS: Final = {
@@ -37,6 +39,7 @@ def render(
     pictures: Sequence[str],
     robustness: Robustness | None = None,
     notes: Sequence[str] = (),
+    digits: DigitTable | None = None,
 ) -> str:
     """Return the model card.
 
@@ -46,6 +49,7 @@ def render(
         pictures: the names of the image files to show, besides the example.
         robustness: the accuracy on changed test images.
         notes: sentences about the use of the model and the meaning of its figures.
+        digits: the accuracy on pictures of digits as people bring them.
     """
     structure = GraphStructure(graph)
     members = len(structure.members())
@@ -56,7 +60,7 @@ def render(
     ]
     if notes:
         lines += ["## Notes", "", *(f"- {note}" for note in notes), ""]
-    lines += [*_robustness(robustness), *_table("Training", _training(manifest))]
+    lines += [*_digits(digits), *_robustness(robustness), *_table("Training", _training(manifest))]
     lines += [*layer_table.render(structure), *_labels(manifest.labels)]
     example = [] if manifest.example is None else [manifest.example.file]
     for picture in [*example, *pictures]:
@@ -115,6 +119,17 @@ def _evaluation(manifest: Manifest, members: int) -> Iterator[tuple[str, str]]:
             f"probabilities differ by at most {parity.max_abs_difference:.1e} on {parity.examples:,} images, "
             f"{'all predicted classes are equal' if parity.argmax_equal else 'predicted classes differ'}",
         )
+
+
+def _digits(digits: DigitTable | None) -> Iterator[str]:
+    if digits is None:
+        return
+    yield from ("## Digits on paper", "")
+    yield (
+        f"{digits.examples:,} test images of {digits.dataset}, drawn as the table says; "
+        "the accuracy by resize rule:"
+    )
+    yield from ("", *digits.markdown(), "")
 
 
 def _robustness(robustness: Robustness | None) -> Iterator[str]:

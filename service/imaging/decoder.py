@@ -253,7 +253,8 @@ class Decoder:
         """The glyph of an image, in the polarity of `spec`; without one, the image as `fit` resizes it."""
         assert self._ink is not None
         spec = self._spec
-        assert spec.width is not None and spec.height is not None
+        assert spec.width is not None
+        assert spec.height is not None
         glyph = draw_glyph(image, (spec.width, spec.height))
         if glyph is None:
             return resize(image, resize_plan(image.size, self._ink))

@@ -30,6 +30,7 @@ SAME_FILES = {
 }
 
 Resize = Literal["fit", "stretch", "crop", "ink"]
+Polarity = Literal["light-on-dark", "dark-on-light"] | None
 RULES: tuple[Resize, ...] = ("fit", "stretch", "crop", "ink")
 
 
@@ -93,7 +94,7 @@ IMAGES = {name: case.data for name, case in CASES.items()} | {
 @pytest.mark.parametrize("name", IMAGES)
 def test_training_and_serving_decode_alike(name: str) -> None:
     for resize in RULES:
-        polarities = ("light-on-dark", "dark-on-light") if resize == "ink" else (None, "light-on-dark")
+        polarities: tuple[Polarity, ...] = ("light-on-dark", "dark-on-light" if resize == "ink" else None)
         for channels in (1, 3):
             for side in (48, 28):
                 for polarity in polarities:

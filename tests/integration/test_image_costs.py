@@ -90,7 +90,7 @@ def test_image_that_needs_too_much_memory_is_refused(roomy: ServerProcess) -> No
 
     assert response.status == 413
     assert response.json["error"].startswith("decoding the WebP of 7071x7071 pixels needs 6")
-    assert response.json["error"].endswith("bytes of memory; at most 268,435,456 are allowed")
+    assert response.json["error"].endswith("at most 268,435,456 are allowed (CONVSERVE_MAX_DECODE_BYTES)")
 
 
 def test_request_of_too_many_pixels_is_refused_before_it_is_decoded(shades: Path) -> None:

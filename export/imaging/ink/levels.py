@@ -74,7 +74,7 @@ def _closed(grey: Grey, window: int) -> Grey:
 def _slid(grey: Grey, window: int, extreme: Callable[[Grey, Grey], Any], outside: int) -> Grey:
     """The extreme of each column within a centred window of odd height, transposed.
 
-    Windows of one, two, four and more rows are combined, so the number of steps is the logarithm of the height.
+    Windows of one, two, four and more rows are combined: the steps are the logarithm of the height.
     """
     rows = len(grey)
     padded = np.full((rows + window - 1, grey.shape[1]), outside, np.uint8)

@@ -1,8 +1,8 @@
 """Reads TIFFs of floating-point colours, which Pillow does not know, by way of floating-point greys.
 
-A colour image is a grey one that is several times as wide. `read_float_colours` appends a directory that says
-so, without the predictor of the compression, which `to_rgb` undoes. This module imports nothing of the package:
-`export/imaging/float_colours.py` is the same file.
+A colour image is a grey one that is several times as wide. `read_float_colours` appends a directory that
+says so, without the predictor of the compression, which `to_rgb` undoes. This module imports nothing of the
+package: `export/imaging/float_colours.py` is the same file.
 """
 
 from __future__ import annotations
@@ -108,8 +108,8 @@ def read_float_colours(data: bytes) -> FloatColours | None:
 def to_rgb(read: ReadRows, colours: FloatColours) -> NDArray[np.uint8]:
     """Eight bits of red, green and blue, over white; `read` returns some rows of the greys.
 
-    The format does not define white: it is the lowest of 1, 255 and 65535 that no value exceeds, otherwise the
-    highest value. Negative and non-finite values are black.
+    The format does not define white: it is the lowest of 1, 255 and 65535 that no value exceeds, otherwise
+    the highest value. Negative and non-finite values are black.
     """
     rows = max(1, BLOCK_PIXELS // colours.width)
     blocks = [(top, min(top + rows, colours.height)) for top in range(0, colours.height, rows)]

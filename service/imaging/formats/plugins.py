@@ -1,4 +1,4 @@
-"""Pillow's plugins for the formats that are decoded, and own ones for what Pillow cannot read, or reads slowly."""
+"""Pillow's plugins, and own ones for images that Pillow cannot read or reads slowly."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import io
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,10 +57,7 @@ class TiffWithoutExif(TiffImageFile):
     def _setup(self) -> None:
         super()._setup()
         if self.use_load_libtiff:
-            self.tile = [
-                tile._replace(args=(_NATIVE.get(tile.args[0], tile.args[0]), *tile.args[1:]))
-                for tile in self.tile
-            ]
+            self.tile = [_in_native_order(tile) for tile in self.tile]
 
     def load_prepare(self) -> None:
         silence_libtiff()  # in each process that decodes TIFFs
@@ -73,6 +69,12 @@ class TiffWithoutExif(TiffImageFile):
         if orientation is not None:
             exif[Tag.Orientation] = orientation
         return exif
+
+
+def _in_native_order(tile: ImageFile._Tile) -> ImageFile._Tile:
+    if not isinstance(tile.args, tuple):
+        return tile
+    return tile._replace(args=(_NATIVE.get(tile.args[0], tile.args[0]), *tile.args[1:]))
 
 
 class OwnFile(ImageFile.ImageFile):
@@ -92,7 +94,7 @@ class OwnFile(ImageFile.ImageFile):
 class NetpbmFile(OwnFile):
     """A PBM, PGM or PPM."""
 
-    format: ClassVar[str] = "PNM"
+    format = "PNM"
 
     def _open(self) -> None:
         assert self.fp is not None
@@ -108,7 +110,7 @@ class NetpbmFile(OwnFile):
 class FloatColoursFile(OwnFile):
     """A TIFF of floating-point colours."""
 
-    format: ClassVar[str] = "TIFF"
+    format = "TIFF"
 
     def __init__(self, colours: float_colours.FloatColours) -> None:
         self._colours = colours

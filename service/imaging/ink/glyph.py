@@ -1,7 +1,7 @@
 """Finds the ink of one glyph in an image and draws it in the form of MNIST's digits.
 
-MNIST's digits fill a box of 20 of 28 pixels with their longer side, and have their centre of mass in the middle
-(Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, Proceedings of the IEEE 86(11), 1998, section III).
+MNIST's digits fill a box of 20 of 28 pixels with their longer side, and have their centre of mass in the
+middle (Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, Proceedings of the IEEE 86(11), 1998, section III).
 """
 
 from __future__ import annotations
@@ -100,8 +100,7 @@ def _cells(mask: Mask) -> Mask:
     height, width = (-(-side // CELL) * CELL for side in mask.shape)
     padded = np.zeros((height, width), np.bool_)
     padded[: mask.shape[0], : mask.shape[1]] = mask
-    cells: Mask = padded.reshape(height // CELL, CELL, width // CELL, CELL).any(axis=(1, 3))
-    return cells
+    return np.asarray(padded.reshape(height // CELL, CELL, width // CELL, CELL).any(axis=(1, 3)))
 
 
 def _without_border(cells: Mask) -> Mask | None:
@@ -137,7 +136,9 @@ def _without_specks(mask: Mask) -> Mask:
 
     def counts(side: int) -> NDArray[Any]:
         """The cells with ink in each window of this side."""
-        return sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
+        above: NDArray[Any] = sums[side:, side:] - sums[:-side, side:]
+        found: NDArray[Any] = above - (sums[side:, :-side] - sums[:-side, :-side])
+        return found
 
     inner, outer = counts(2)[1:-1, 1:-1], counts(4)
     alone = (inner > 0) & (inner == outer)
@@ -172,7 +173,8 @@ def _thick_enough(strength: Grey, mask: Mask, size: tuple[int, int]) -> Grey:
 def _stretched(strength: Grey, paper: int, ink: int) -> Grey:
     black = paper + CUT_OFF * (ink - paper)
     stretched = (strength.astype(np.float32) - np.float32(black)) * np.float32(255 / (ink - black))
-    return np.clip(stretched, 0, 255).astype(np.uint8)
+    clipped: Grey = np.clip(stretched, 0, 255).astype(np.uint8)
+    return clipped
 
 
 def _placed(glyph: Grey, size: tuple[int, int]) -> Grey:

@@ -121,7 +121,7 @@ def float_colours(
     kind: Fields = (
         {322: tile, 323: tile, 324: offsets, 325: sizes} if tile else {273: offsets, 278: 8, 279: sizes}
     )
-    return tiff(b"".join(packed), fields | {259: 8, 317: predictor} | kind, order)
+    return tiff(b"".join(packed), {**fields, **kind, 259: 8, 317: predictor}, order)
 
 
 def packed_floats(order: str) -> bytes:
@@ -134,7 +134,7 @@ def _differences(values: Array, predictor: int, order: str) -> bytes:
     height, _, count = values.shape
     if predictor == 1:
         return values.astype(f"{order}f4").tobytes()
-    numbers = np.ascontiguousarray(values).view(np.uint32)
+    numbers: NDArray[Any] = np.ascontiguousarray(values).view(np.uint32)
     if predictor == 3:
         planes = numbers.astype(">u4").view(np.uint8).reshape(height, -1, 4).transpose(0, 2, 1)
         numbers = np.ascontiguousarray(planes).reshape(height, -1, count)

@@ -36,8 +36,11 @@ def middle(glyph: Array) -> tuple[float, float]:
 
 def overlap(one: Array, other: Array) -> float:
     """The correlation of two images; one of them may be shifted by half a pixel."""
-    soft = (Image.fromarray(image).filter(ImageFilter.GaussianBlur(1)) for image in (one, other))
-    return float(np.corrcoef(*(np.asarray(image).ravel() for image in soft))[0, 1])
+    first, second = (
+        np.asarray(Image.fromarray(image).filter(ImageFilter.GaussianBlur(1))).ravel()
+        for image in (one, other)
+    )
+    return float(np.corrcoef(first, second)[0, 1])
 
 
 @pytest.mark.parametrize("name", CONDITIONS)
