@@ -127,7 +127,7 @@ def float_colours(
 def packed_floats(order: str) -> bytes:
     strip = zlib.compress((FLOAT / 255).astype(f"{order}f4").tobytes())
     size: Fields = {256: 28, 257: 28, 278: 28, 279: len(strip)}
-    return tiff(strip, {258: 32, 259: 8, 262: 1, 273: 8, 339: 3} | size, order)
+    return tiff(strip, {**size, 258: 32, 259: 8, 262: 1, 273: 8, 339: 3}, order)
 
 
 def _differences(values: Array, predictor: int, order: str) -> bytes:
