@@ -23,6 +23,7 @@ from ..inference.data_plane import DataPlane
 from ..lifecycle.lifecycle import CoordinatorLink, Lifecycle
 from ..process_pool.pool import ProcessPool
 from ..protocols.native.rest import Native
+from ..protocols.open_inference.repository import Repository
 from ..protocols.open_inference.rest import OpenInference
 from ..protocols.operations import Operations
 from ..protocols.shared.request_handler import disconnected_status
@@ -99,8 +100,10 @@ def build(
     if settings.ui:
         UserInterface(prefix).mount(app)
     DocsPage().mount(app)
-    for dialect in (Native, OpenInference, TensorFlowServing, TorchServe):
+    for dialect in (Native, TensorFlowServing, TorchServe):
         dialect(plane, Limits.of(settings)).mount(app, telemetry)
+    repository = Repository(plane.registry, lifecycle)
+    OpenInference(plane, Limits.of(settings), repository).mount(app, telemetry)
     Operations(plane.registry, Exposition(collectors, metrics_dir), telemetry, prefix).mount(app)
     check_prefix(app, prefix)
     app.add_exception_handler(ConvserveError, _domain_error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..errors import ModelNotFound, ModelNotReady, shown
@@ -89,6 +89,7 @@ class Registry:
         failures: the versions that ought to be served and are not.
         problems: the reasons why changes on disk have no effect, by model, or by "" for all models.
         default_name: the model of requests that do not name one.
+        on_replaced: called after each change of what is served.
     """
 
     def __init__(self, default_model: str | None, *, engine_timeout: float, drain_timeout: float) -> None:
@@ -102,6 +103,7 @@ class Registry:
         self.failures: tuple[LoadFailure, ...] = ()
         self.problems: Mapping[str, str] = {}
         self.default_name = default_model or PREFERRED_DEFAULT
+        self.on_replaced: Callable[[], None] = lambda: None
 
     def replace(self, name: str, served: ServedModel | None) -> None:
         """Serve these versions of a model from now on; None to serve none."""
@@ -110,6 +112,7 @@ class Registry:
             models[name] = served
         self._models = dict(sorted(models.items()))
         self.default_name = self._default_model or self._choose_default()
+        self.on_replaced()
 
     def served(self, name: str) -> ServedModel | None:
         """A model if it is served."""

@@ -9,7 +9,7 @@ from ..errors import ConvserveError, InvalidModel
 from ..repository.scan import UNKNOWN, ModelFound, VersionFound
 from .desired import Desired, desired, labels_of, merged
 from .messages import Found
-from .plans import Failure, Loaded, ModelPlan, ModelReport, State, Target
+from .plans import UNLOADED, Failure, Loaded, ModelPlan, ModelReport, State, Target
 
 
 class Catalog:
@@ -181,7 +181,7 @@ class Catalog:
         failures = sorted(self.failures(name), key=lambda each: int(each.version))
         problems: list[str] = []
         if name in self._unloaded:
-            problems.append("it was unloaded by a call")
+            problems.append(UNLOADED)
         elif found is not None and plan is None:
             reason = found.error or found.config_error
             if reason is not None:

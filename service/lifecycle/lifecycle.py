@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from ..config.settings import Settings
-from ..errors import ModelNotReady
+from ..errors import Forbidden, ModelNotReady
 from ..inference.data_plane import DataPlane
+from ..system.sockets import is_loopback
 from ..telemetry.metrics import ServerMetrics
 from .coordinator import Coordinator
 from .message_socket import MessageSocket
@@ -122,11 +123,13 @@ class Lifecycle:
         """Load a model as it lies on disk, or unload it; returns once every worker does so.
 
         Raises:
+            Forbidden: anybody in the network could call this.
             ModelNotFound: the repository has no such model.
             InvalidModel: a version cannot be loaded; what was served still is.
             LoadConflict: too many such calls wait.
             ModelNotReady: the server is shutting down.
         """
+        self._check_access()
         if self._plane.registry.draining:
             raise ModelNotReady("the server is shutting down")
         self._call_number += 1
@@ -141,6 +144,15 @@ class Lifecycle:
             raise
         finally:
             del self._calls[number]
+
+    def _check_access(self) -> None:
+        settings = self._settings
+        has_keys = settings.api_keys is not None or settings.api_keys_file is not None
+        if not has_keys and not is_loopback(settings.host):
+            raise Forbidden(
+                f"models are loaded and unloaded only with an API key, because the server listens on "
+                f"{settings.host}, which others can reach: set CONVSERVE_API_KEYS or CONVSERVE_API_KEYS_FILE"
+            )
 
     def look(self) -> None:
         """Look at the repository now, if this worker is the one that does."""

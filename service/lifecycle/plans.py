@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 
 from ..repository.model_config import DEFAULT_CONFIG, ModelConfig
 
+# The problem of a model that somebody has unloaded on purpose.
+UNLOADED = "it was unloaded by a call"
+
 
 @dataclass(frozen=True, slots=True)
 class Target:

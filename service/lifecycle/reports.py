@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from .plans import ModelReport, State
+from .plans import UNLOADED, ModelReport, State
 
 logger = logging.getLogger(__name__)
 
@@ -23,4 +23,5 @@ def log_change(before: ModelReport, after: ModelReport) -> None:
         if (failure.version, failure.reason) not in known:
             logger.error("%s version %s is not served: %s", failure.name, failure.version, failure.reason)
     if after.problem is not None and after.problem != before.problem:
-        logger.warning("%s: %s", after.name, after.problem)
+        level = logging.INFO if after.problem == UNLOADED else logging.WARNING
+        logger.log(level, "%s: %s", after.name, after.problem)

@@ -313,6 +313,7 @@ async def _run(
         if grpc_server is not None and endpoints.grpc_address is not None:
             server.grpc = grpc_server(
                 service.plane,
+                service.lifecycle,
                 service.telemetry,
                 Limits.of(settings),
                 service.budget,

@@ -8,6 +8,7 @@ import struct
 import termios
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ipaddress import ip_address
 
 from ..errors import ConfigurationError
 
@@ -53,6 +54,14 @@ def reserved(host: str, port: int) -> Iterator[socket.socket]:
         port = guard.getsockname()[1]
     with bind(host, port, shared=True) as reservation:
         yield reservation
+
+
+def is_loopback(host: str) -> bool:
+    """True if only this machine reaches an address."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:  # a name
+        return host == "localhost"
 
 
 def address(listener: socket.socket) -> str:

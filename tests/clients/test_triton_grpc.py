@@ -105,10 +105,15 @@ def test_repository(client: Any) -> None:
         ("convnet", "2", "READY"),
         ("shades", "1", "READY"),
     }
-    with rejected("UNIMPLEMENTED", "RepositoryModelLoad is not supported"):
-        client.load_model("shades")
-    with rejected("UNIMPLEMENTED", "RepositoryModelUnload is not supported"):
-        client.unload_model("shades")
+    client.load_model("shades")
+    with rejected("NOT_FOUND", "the model repository has no model 'nothing'"):
+        client.load_model("nothing")
+    with rejected("INVALID_ARGUMENT", "the parameter 'config' is not accepted"):
+        client.load_model("shades", config="{}")
+    client.unload_model("shades")
+    assert not client.is_model_ready("shades")
+    client.load_model("shades")
+    assert client.is_model_ready("shades")
 
 
 @pytest.mark.parametrize("compression", [None, "gzip", "deflate"])

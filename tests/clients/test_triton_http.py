@@ -182,8 +182,10 @@ def test_compression_both_ways(client: Client, into: str | None, back: str | Non
             "shades has no output 'logits'; it has 'probabilities'",
         ),
         (lambda c: c.infer("shades", [tensor(rows(0))], timeout=1), "the deadline passed"),
-        (lambda c: c.load_model("shades"), "/v2/repository/models/shades/load is not supported"),
-        (lambda c: c.unload_model("shades"), "/v2/repository/models/shades/unload is not supported"),
+        (lambda c: c.load_model("nothing"), "the model repository has no model 'nothing'"),
+        (lambda c: c.load_model("shades", config="{}"), "the parameter 'config' is not accepted"),
+        (lambda c: c.load_model("shades", files={"file:1/a": b""}), "the parameter '(config|file:1/a)'"),
+        (lambda c: c.unload_model("nothing"), "the model repository has no model 'nothing'"),
     ],
 )
 def test_errors_have_the_message_of_the_server(

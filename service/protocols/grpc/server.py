@@ -14,12 +14,14 @@ from ...client_budget.identity import TrustedProxies
 from ...config.limits import Limits
 from ...errors import ConfigurationError
 from ...inference.data_plane import DataPlane
+from ...lifecycle.lifecycle import Lifecycle
 from ...security.authorization import Authorizer
 from ...security.tls import Tls
 from ...system.tcp_connections import Address, TcpConnections
 from ...telemetry.metrics import ServerMetrics
 from ...telemetry.rejections import RejectionCounters
 from ...telemetry.request_log import RequestLog
+from ..open_inference.repository import Repository
 from . import health, servicer
 from .auth_interceptor import AuthInterceptor
 from .call_acceptors import CallAcceptors
@@ -48,6 +50,7 @@ class GrpcServer:
     def __init__(
         self,
         plane: DataPlane,
+        lifecycle: Lifecycle,
         telemetry: ServerMetrics,
         limits: Limits,
         budget: ClientBudget,
@@ -70,8 +73,9 @@ class GrpcServer:
         self._idle_connections: IdleConnections | None = None
         self._maintenance: asyncio.Future[None] | None = None
         self._stops: list[asyncio.Task[None]] = []
-        inference = OpenInferenceGrpc(plane, limits, telemetry)
+        inference = OpenInferenceGrpc(plane, limits, telemetry, Repository(plane.registry, lifecycle))
         self._health = Health(plane.registry, servicer.SERVICE.full_name)
+        plane.registry.on_replaced = self._health.changed
         described = (servicer.SERVICE.file, health.SERVICE.file)
         interceptors: list[grpc.aio.ServerInterceptor[Any, Any]] = []
         if request_log is not None:  # the first is the outermost

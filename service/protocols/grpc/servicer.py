@@ -15,16 +15,17 @@ from ...errors import ConvserveError, InvalidInput, ModelNotFound, ModelNotReady
 from ...inference.data_plane import DataPlane
 from ...inference.footprint import SCORE_BYTES
 from ...inference.model import LoadedModel
+from ...lifecycle.messages import Action
 from ...telemetry.metrics import ServerMetrics
 from ..open_inference.infer_request import infer
 from ..open_inference.metadata import (
     all_statistics,
     config_of,
-    index_of,
     metadata_of,
     server_metadata,
     statistics_by_name,
 )
+from ..open_inference.repository import Repository
 from ..shared.request_metrics import RequestMetrics
 from ..shared.status_codes import STATUS_BY_ERROR
 from . import inference_pb2 as messages
@@ -47,6 +48,7 @@ class OpenInferenceGrpc:
     plane: DataPlane
     limits: Limits
     telemetry: ServerMetrics
+    repository: Repository
 
     def handlers(self, handlers: ServiceHandlers) -> dict[str, MethodHandler]:
         return handlers.create(SERVICE, self._behaviours())
@@ -63,6 +65,8 @@ class OpenInferenceGrpc:
             "ModelConfig": self.model_config,
             "ModelStatistics": self.model_statistics,
             "RepositoryIndex": self.repository_index,
+            "RepositoryModelLoad": self.load,
+            "RepositoryModelUnload": self.unload,
             "TraceSetting": self.trace_setting,
             "LogSettings": self.log_settings,
             "SystemSharedMemoryStatus": self.shared_memory_status,
@@ -179,10 +183,23 @@ class OpenInferenceGrpc:
     async def repository_index(
         self, request: messages.RepositoryIndexRequest, call: Call
     ) -> messages.RepositoryIndexResponse:
-        if request.repository_name:
-            raise InvalidInput("this server has one repository, which has no name")
-        rows = index_of(self.plane.registry, ready_only=request.ready)
+        _check_repository(request.repository_name)
+        rows = self.repository.index(ready_only=request.ready)
         return _filled(messages.RepositoryIndexResponse(), {"models": rows})
+
+    async def load(
+        self, request: messages.RepositoryModelLoadRequest, call: Call
+    ) -> messages.RepositoryModelLoadResponse:
+        _check_repository(request.repository_name)
+        await self.repository.change(Action.LOAD, request.model_name, request.parameters)
+        return messages.RepositoryModelLoadResponse(model_name=request.model_name, isLoaded=True)
+
+    async def unload(
+        self, request: messages.RepositoryModelUnloadRequest, call: Call
+    ) -> messages.RepositoryModelUnloadResponse:
+        _check_repository(request.repository_name)
+        await self.repository.change(Action.UNLOAD, request.model_name, request.parameters)
+        return messages.RepositoryModelUnloadResponse(model_name=request.model_name, isUnloaded=True)
 
     async def trace_setting(
         self, request: messages.TraceSettingRequest, call: Call
@@ -204,6 +221,11 @@ class OpenInferenceGrpc:
 
     def _resolve(self, name: str, version: str) -> LoadedModel:
         return self.plane.registry.resolve(name, version or None)
+
+
+def _check_repository(name: str) -> None:
+    if name:
+        raise InvalidInput("this server has one repository, which has no name")
 
 
 def _filled(message: M, content: dict[str, Any]) -> M:

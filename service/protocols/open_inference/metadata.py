@@ -1,4 +1,4 @@
-"""Metadata, Triton's configuration, statistics and the repository index, for REST and gRPC.
+"""Metadata, Triton's configuration and statistics, for REST and gRPC.
 
 Each is a JSON object whose members have the names of the gRPC message's fields.
 """
@@ -30,25 +30,6 @@ EXTENSIONS = [
 def server_metadata() -> dict[str, Any]:
     """The response of `GET /v2`."""
     return {"name": "convserve", "version": __version__, "extensions": EXTENSIONS}
-
-
-def index_of(registry: Registry, *, ready_only: bool) -> list[dict[str, Any]]:
-    """The response of `POST /v2/repository/index`: every version found, with its state."""
-    rows: list[dict[str, Any]] = [
-        {"name": model.name, "version": model.version, "state": "READY", "reason": ""}
-        for model in registry.models
-    ]
-    if not ready_only:
-        rows += [
-            {
-                "name": failed.name,
-                "version": failed.version,
-                "state": "UNAVAILABLE",
-                "reason": failed.reason,
-            }
-            for failed in registry.failures
-        ]
-    return rows
 
 
 def metadata_of(model: LoadedModel, versions: Sequence[str]) -> dict[str, Any]:

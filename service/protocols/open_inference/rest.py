@@ -12,24 +12,24 @@ from functools import partial
 from typing import TypeVar
 
 from fastapi import FastAPI, Request
-from pydantic import BaseModel, ConfigDict, TypeAdapter
 from starlette.responses import Response
 
 from ...config.limits import Limits
-from ...errors import ModelNotFound, PayloadTooLarge, shortened
+from ...errors import Forbidden, ModelNotFound, PayloadTooLarge, shortened
 from ...inference.data_plane import DataPlane
 from ...inference.model import LoadedModel
 from ...inference.text_executor import INLINE_BYTES
+from ...lifecycle.messages import Action
 from ...security.api_keys import Scope
 from ...telemetry.metrics import ServerMetrics
 from ..shared.content_coding import compress, decompress
-from ..shared.json_body import COST_PER_BYTE, parse_json
+from ..shared.json_body import COST_PER_BYTE
 from ..shared.request_body import read_body
 from ..shared.request_handler import InferenceContext, inference_endpoint
 from ..shared.responses import EncodedResponse, error_json, json_response, readiness_response
 from ..shared.routes import InferenceRoute, add_route
 from .infer_request import infer
-from .metadata import all_statistics, config_of, index_of, metadata_of, server_metadata, statistics_by_name
+from .metadata import all_statistics, config_of, metadata_of, server_metadata, statistics_by_name
 from .openapi import INFER_DESCRIPTION, index_body, infer_body, infer_parameters, responses, settings_body
 from .read_only_settings import (
     LOGS_FIXED,
@@ -39,6 +39,7 @@ from .read_only_settings import (
     parse_settings,
     trace_settings,
 )
+from .repository import Repository, read_index, read_parameters
 from .rest_codec import RAW_HEADER_LENGTH, json_size, read_decoded, read_request, write_response
 
 T = TypeVar("T")
@@ -51,21 +52,13 @@ MAX_JOINED_BYTES = 64 * 1024
 TAG = "Open Inference Protocol"
 
 
-class IndexRequest(BaseModel):
-    model_config = ConfigDict(extra="ignore", strict=True)
-
-    ready: bool = False
-
-
-_INDEX = TypeAdapter(IndexRequest)
-
-
 @dataclass(frozen=True, slots=True)
 class OpenInference:
     """Everything below `/v2`."""
 
     plane: DataPlane
     limits: Limits
+    repository: Repository
 
     def mount(self, app: FastAPI, telemetry: ServerMetrics) -> None:
         add_route(app, "/v2/health/live", self.live, scope=None, tags=[TAG])
@@ -101,6 +94,18 @@ class OpenInference:
             openapi_extra={"requestBody": index_body()},
             tags=[TAG],
         )
+        for action in Action:
+            add_route(
+                app,
+                f"/v2/repository/models/{{name}}/{action}",
+                partial(self.change, action),
+                scope=Scope.ADMIN,
+                methods=["POST"],
+                name=f"{action}_model",
+                summary=f"{action.capitalize()} a model",
+                openapi_extra={"requestBody": settings_body()},
+                tags=[TAG],
+            )
         for path, settings in (
             ("/v2/logging", self.logging),
             ("/v2/trace/setting", self.tracing),
@@ -221,9 +226,16 @@ class OpenInference:
 
     async def index(self, request: Request) -> Response:
         """Accept an empty body, and no Content-Type, because tritonclient sends neither."""
-        body = await self._read_small(request)
-        parsed = parse_json(_INDEX, body or b"{}", self.limits.json)
-        return json_response(index_of(self.plane.registry, ready_only=parsed.ready))
+        wanted = read_index(await self._read_small(request), self.limits.json)
+        return json_response(self.repository.index(ready_only=wanted.ready))
+
+    async def change(self, action: Action, request: Request) -> Response:
+        """Load or unload a model; the response comes when every worker has done it."""
+        name = request.path_params["name"]
+        parameters = read_parameters(await self._read_small(request), self.limits.json)
+        _check_origin(request)
+        await self.repository.change(action, name, parameters)
+        return json_response({"name": name, action.value: True})  # as KServe; Triton's clients read no body
 
     async def _read_small(self, request: Request) -> bytes:
         """A body of a few members, which is parsed in the event loop.
@@ -267,9 +279,18 @@ class OpenInference:
         return self.plane.registry.resolve_named(names)
 
 
+def _check_origin(request: Request) -> None:
+    """Refuse a call from another site's page, which a browser sends without asking anybody.
+
+    Raises:
+        Forbidden: the call comes from such a page.
+    """
+    origin = request.headers.get("origin")
+    if origin is not None and origin.partition("://")[2] != request.headers.get("host"):
+        raise Forbidden("pages of other sites may not load or unload models")
+
+
 UNSUPPORTED_PATHS = (
-    "/v2/repository/models/{name}/load",
-    "/v2/repository/models/{name}/unload",
     "/v2/repository/{repository}/index",
     "/v2/repository/{repository}/models/{name}/load",
     "/v2/repository/{repository}/models/{name}/unload",

@@ -87,10 +87,12 @@ async def served(models: Path, **settings: Any) -> AsyncIterator[Served]:
     metrics = CollectorRegistry()
     telemetry = ServerMetrics(metrics)
     plane = DataPlane.build(wired, telemetry)
-    async with Lifecycle(wired, plane, telemetry).opened():
+    lifecycle = Lifecycle(wired, plane, telemetry)
+    async with lifecycle.opened():
         budget = ClientBudget(wired.client_budget_bytes)
         server = GrpcServer(
             plane,
+            lifecycle,
             telemetry,
             Limits.of(wired),
             budget,
@@ -190,7 +192,38 @@ def test_failed_versions_are_in_the_index_and_not_ready(repository: Path) -> Non
     run(repository, test)
 
 
-@pytest.mark.parametrize("method", ["RepositoryModelLoad", "RepositoryModelUnload"])
+def test_models_are_loaded_and_unloaded(repository: Path) -> None:
+    async def test(serving: Served) -> None:
+        watch = health_pb2_grpc.HealthStub(serving.channel).Watch(
+            health_pb2.HealthCheckRequest(service="shades")
+        )
+        assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
+        name = messages.RepositoryModelUnloadRequest(model_name="shades").SerializeToString()
+        for method, state in (("RepositoryModelUnload", "UNAVAILABLE"), ("RepositoryModelLoad", "READY")):
+            await serving.call(method, name)
+            index = await serving.call("RepositoryIndex", b"")
+            assert {row.state for row in index.models} <= {state, "UNLOADING"}
+        assert (await watch.read()).status != health_pb2.HealthCheckResponse.SERVING
+        assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
+        for parameter in ("config", "file:1/model.onnx"):
+            upload = messages.RepositoryModelLoadRequest(model_name="shades")
+            upload.parameters[parameter].string_param = "{}"
+            await rejected(
+                serving.call("RepositoryModelLoad", upload.SerializeToString()),
+                grpc.StatusCode.INVALID_ARGUMENT,
+                f"the parameter '{parameter}' is not accepted",
+            )
+        unknown = messages.RepositoryModelLoadRequest(model_name="../shades").SerializeToString()
+        await rejected(
+            serving.call("RepositoryModelLoad", unknown),
+            grpc.StatusCode.NOT_FOUND,
+            "has no model '../shades'",
+        )
+
+    run(repository, test)
+
+
+@pytest.mark.parametrize("method", ["SystemSharedMemoryRegister", "CudaSharedMemoryRegister"])
 def test_unimplemented_methods_name_themselves(repository: Path, method: str) -> None:
     async def test(serving: Served) -> None:
         await rejected(serving.call(method, b""), grpc.StatusCode.UNIMPLEMENTED, f"{method} is not supported")

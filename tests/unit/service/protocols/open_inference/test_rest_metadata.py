@@ -92,8 +92,6 @@ def test_invalid_index_requests(client: TestClient, body: bytes) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "/v2/repository/models/shades/load",
-        "/v2/repository/models/shades/unload",
         "/v2/repository/main/index",
         "/v2/repository/main/models/shades/load",
         "/v2/systemsharedmemory/region/r/register",
