@@ -37,7 +37,8 @@ A server with one worker also exports Prometheus's standard process metrics: `pr
 LABELS: Mapping[str, str] = {
     "model": "Name of the model. Empty for a request that names no served model.",
     "version": "Version of the model, a whole number.",
-    "protocol": "`native`, `open_inference`, `open_inference_grpc`, `tensorflow_serving` or `torchserve`.",
+    "protocol": "`native`, `explain`, `open_inference`, `open_inference_grpc`, `tensorflow_serving` or "
+    "`torchserve`.",
     "change": "`loaded`, `unloaded`, or `failed` to load.",
     "code": "HTTP status code, or the name of the gRPC status code.",
     "stage": "Stage of a request: decoding its images, waiting in the queue, or computing.",

@@ -98,3 +98,11 @@ def image_size(text: str) -> tuple[int, int]:
     if not (cross and height.isdecimal() and width.isdecimal() and int(height) and int(width)):
         raise argparse.ArgumentTypeError(f"{text!r} is not a size; expected HxW, such as 224x224")
     return int(height), int(width)
+
+
+def name_and_version(text: str) -> tuple[str, str | None]:
+    """Read `NAME` or `NAME/VERSION`."""
+    name, slash, version = text.partition("/")
+    if not name or (slash and not version.isdecimal()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a model; expected NAME or NAME/VERSION")
+    return name, version or None

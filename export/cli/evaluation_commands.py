@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 from typing import TextIO
 
-from .arguments import add_data, add_models, integer_from, options_from
+from .arguments import add_data, add_models, integer_from, name_and_version, options_from
 
 _EVALUATE = "Measure a published model on labelled images."
 _ROBUSTNESS = "Measure a published model on shifted, scaled, covered, blurred, compressed and noisy images."
@@ -127,7 +127,7 @@ def _add_model(command: argparse.ArgumentParser) -> None:
     model = command.add_argument_group("model")
     model.add_argument(
         "model",
-        type=_name_and_version,
+        type=name_and_version,
         metavar="NAME[/VERSION]",
         help="the model, and its version unless it is the highest one that is not quantized",
     )
@@ -153,10 +153,3 @@ def _add_publish(group: argparse._ArgumentGroup) -> None:
         action="store_true",
         help="publish the same graph with the result as the next version",
     )
-
-
-def _name_and_version(text: str) -> tuple[str, str | None]:
-    name, slash, version = text.partition("/")
-    if not name or (slash and not version.isdecimal()):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a model; expected NAME or NAME/VERSION")
-    return name, version or None

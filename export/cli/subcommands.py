@@ -1,4 +1,4 @@
-"""The commands that do not train: `filters`, `quantize`, `import`, `profile` and those that measure.
+"""The commands that do not train: `filters`, `quantize`, `import`, `evaluate`, `inspect` and others.
 
 The parser of each command has the default `run`, a function of the parsed arguments and a stream for
 progress. Its return value is printed.
@@ -11,7 +11,7 @@ import argparse
 from pathlib import Path
 from typing import TextIO
 
-from . import evaluation_commands, import_command
+from . import evaluation_commands, import_command, inspection_commands
 from .arguments import add_data, add_models, add_published_model, integer_from
 
 _FILTERS = "Publish a network of four fixed image filters, without training."
@@ -32,6 +32,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], data: str
     )
     import_command.add(commands, data)
     evaluation_commands.add(commands, data)
+    inspection_commands.add(commands)
     _add_profile(commands.add_parser("profile", help=_PROFILE, description=_PROFILE))
 
 

@@ -18,10 +18,13 @@ from ..client_budget import ClientBudget
 from ..config.limits import Limits
 from ..config.settings import Settings
 from ..errors import ConvserveError, shortened
+from ..explain.explainer import Explainer
+from ..explain.inspector import Inspector
 from ..http.path_prefix import PathPrefix
 from ..inference.data_plane import DataPlane
 from ..lifecycle.lifecycle import CoordinatorLink, Lifecycle
 from ..process_pool.pool import ProcessPool
+from ..protocols.native.explain_rest import Explanations
 from ..protocols.native.rest import Native
 from ..protocols.open_inference.repository import Repository
 from ..protocols.open_inference.rest import OpenInference
@@ -79,11 +82,15 @@ def build(
     telemetry = ServerMetrics(collectors, metrics_dir)
     plane = DataPlane.build(settings, telemetry, processes)
     lifecycle = Lifecycle(settings, plane, telemetry, coordinator)
+    explainer = Explainer(plane.classifier, Inspector(settings.explain_bytes))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with lifecycle.opened():
-            yield
+            try:
+                yield
+            finally:
+                explainer.close()
 
     prefix = PathPrefix.of_settings(settings)
     app = Application(
@@ -99,6 +106,7 @@ def build(
     )
     if settings.ui:
         UserInterface(prefix).mount(app)
+        Explanations(plane, explainer, Limits.of(settings)).mount(app, telemetry)
     DocsPage().mount(app)
     for dialect in (Native, TensorFlowServing, TorchServe):
         dialect(plane, Limits.of(settings)).mount(app, telemetry)

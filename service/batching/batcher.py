@@ -4,6 +4,8 @@ A batch starts when the engine is free, and takes the waiting rows up to `max_ba
 not wait for rows that may not arrive, unless `max_queue_delay` is set; under load batches grow while the
 engine runs. A slow engine also waits briefly for rows that are expected; see `BatchWindow`.
 
+Rows of the background, such as those of explanations, run while no others wait.
+
 No background task can fail unnoticed: every step is a callback of the event loop, and its outermost block
 completes all requests of its batch, whatever exception is raised.
 """
@@ -77,6 +79,7 @@ class Batcher:
         self._observe = observe
         self._queue_changed = queue_changed
         self._waiting: deque[PendingRequest] = deque()
+        self._background: deque[PendingRequest] = deque()
         self._rows_waiting = 0
         self._flush_handle: asyncio.Handle | None = None
         self._flush_is_due = False
@@ -116,6 +119,28 @@ class Batcher:
             self._count_waiting(-request.skip())
             raise
 
+    async def submit_background(self, rows: Rows, *, deadline: float = NEVER) -> Scores:
+        """The scores of rows `(n, …)` that run while no others wait, in one run of their own.
+
+        They delay other rows by at most this run, and neither observers nor metrics count them. `n` is at
+        most `max_batch_size`.
+
+        Raises:
+            DeadlineExceeded, InferenceFailed, ModelNotReady: as `submit`.
+        """
+        if self._closed:
+            raise ModelNotReady("the model is being unloaded")
+        loop = asyncio.get_running_loop()
+        if deadline <= loop.time():
+            raise DeadlineExceeded("the deadline passed before the request reached the engine")
+        request = PendingRequest(rows, loop.create_future(), deadline)
+        self._background.append(request)
+        self._idle.clear()
+        if deadline < self._deadlines.nearest:
+            self._deadlines.watch(deadline)
+        self._schedule_flush()
+        return (await request.future).scores
+
     def expect_rows(self, rows: int) -> None:
         """Announce rows that are being prepared; `rows_ready` must be called for all of them."""
         self._window.expect_rows(rows)
@@ -147,13 +172,15 @@ class Batcher:
     async def drain(self) -> None:
         """Reject new rows and return when every submitted request is complete."""
         self._closed = True
+        for request in self._background:
+            request.set_exception(ModelNotReady("the model is being unloaded"))
         self._schedule_flush()
         await self._idle.wait()
         self._deadlines.close()
 
     def _schedule_flush(self) -> None:
         """Schedule `_flush` for the end of the batch window, or for this iteration of the event loop."""
-        if self._running is not None or self._flush_is_due or not self._waiting:
+        if self._running is not None or self._flush_is_due or not (self._waiting or self._background):
             return
         full = self._closed or self._rows_waiting >= self._max_batch_size
         if self._pause is not None and not full:
@@ -164,7 +191,7 @@ class Batcher:
             self._window.open()
         else:
             self._flush_handle.cancel()
-        delay = 0.0 if full else self._window.delay(self._rows_waiting)
+        delay = 0.0 if full or not self._waiting else self._window.delay(self._rows_waiting)
         # Not a direct call, so that requests of the same iteration share the batch.
         self._flush_handle = (
             loop.call_at(self._window_opened + delay, self._flush) if delay else loop.call_soon(self._flush)
@@ -173,7 +200,8 @@ class Batcher:
 
     def _pending(self) -> Iterator[PendingRequest]:
         running = () if self._running_batch is None else self._running_batch.requests
-        return (request for request in chain(running, self._waiting) if not request.future.done())
+        requests = chain(running, self._waiting, self._background)
+        return (request for request in requests if not request.future.done())
 
     def _flush(self) -> None:
         self._flush_handle, self._flush_is_due = None, False
@@ -181,6 +209,8 @@ class Batcher:
             self._pause.cancel()
             self._pause = None
         batch = self._take_batch()
+        if not batch.requests and self._background:
+            batch = self._take_background()
         if not batch.requests:
             self._schedule()
         elif self._executor is None:
@@ -212,6 +242,17 @@ class Batcher:
                 self._count_waiting(-request.skip())
             self._waiting.popleft()
         self._count_waiting(-taken)
+        return batch
+
+    def _take_background(self) -> Batch:
+        """Take the rows of the next background request that is still awaited."""
+        batch = Batch()
+        while self._background and not batch.requests:
+            request = self._background.popleft()
+            if not request.future.done():
+                batch.parts.append(request.take(len(request.rows), time.perf_counter()))
+                batch.requests.append(request)
+                batch.background = True
         return batch
 
     def _count_waiting(self, change: int) -> None:
@@ -255,7 +296,8 @@ class Batcher:
         try:
             scores, seconds = result()
             batch.set_result(scores, seconds)
-            self._observe(scores, seconds)
+            if not batch.background:
+                self._observe(scores, seconds)
         except (Exception, asyncio.CancelledError) as error:
             self._fail(batch, error)
         finally:
@@ -267,7 +309,7 @@ class Batcher:
             request.set_exception(InferenceFailed("the engine failed on the batch of this request"))
 
     def _schedule(self) -> None:
-        if self._waiting:
+        if self._waiting or self._background:
             self._schedule_flush()
         elif self._running is None:
             self._idle.set()

@@ -92,11 +92,12 @@ class PendingRequest:
 
 
 class Batch:
-    """Rows of several requests for one run."""
+    """Rows of several requests for one run; or, with `background`, of one that no others wait behind."""
 
-    __slots__ = ("parts", "requests")
+    __slots__ = ("background", "parts", "requests")
 
     def __init__(self) -> None:
+        self.background = False
         self.requests: list[PendingRequest] = []
         self.parts: list[Rows] = []
 

@@ -131,6 +131,12 @@ class Settings(BaseModel):
         "files from which it takes weights. A larger version is not served.",
         default=2048 * MEBIBYTE,  # protobuf's own limit for a graph
     )
+    explain_bytes: PositiveInt = _setting(
+        Group.MODELS,
+        "Bytes of memory for looking into networks: the graphs that explain answers, with copies of their "
+        "weights. They are opened at the first use, and closed when they are idle.",
+        default=512 * MEBIBYTE,
+    )
     engine_timeout_s: PositiveFloat = _setting(
         Group.MODELS,
         "Seconds an engine may spend on one batch. If it takes longer, the server reports not ready until "

@@ -171,6 +171,17 @@ class Classifier:
             permit.add_decoded()
             return await _infer(model, rows, seconds, deadline)
 
+    async def decode(
+        self, model: LoadedModel, image: EncodedImage, *, deadline: float, account: Account
+    ) -> Rows:
+        """One image as rows `(1, …)` of the model's input, without a run of the model."""
+        small = self._pool.decode_small(model.decoder, image, deadline=deadline)
+        if isinstance(small, np.ndarray):
+            return small
+        return await self._pool.decode(
+            model.decoder, [image], deadline=deadline, key=account.peer, header=small, account=account
+        )
+
     async def _decode(
         self,
         model: LoadedModel,

@@ -34,6 +34,7 @@ LAYERS = {
         "batching",
         "inference",
         "lifecycle",
+        "explain",
         "http",
         "protocols.shared",
         "protocols.native",
@@ -59,6 +60,7 @@ LAYERS = {
         "graph",
         "evaluation",
         "training",
+        "inspection",
         "report",
         "importing",
         "pipelines",
@@ -73,8 +75,9 @@ ALLOWED_SIBLINGS = {"grpc": {"open_inference"}}
 
 # Libraries that only these modules may import.
 ONLY_IMPORTERS = {
-    "onnxruntime": {"engine.cuda_graphs", "engine.session"},
+    "onnxruntime": {"engine.cuda_graphs", "engine.inspect_session", "engine.session"},
     "PIL": {
+        "explain.rendering.pictures",
         "imaging.decoder",
         "imaging.flatten",
         "imaging.formats.plugins",
@@ -180,7 +183,7 @@ def test_runtime_library_is_imported_only_where_allowed(library: str, importers:
     }
 
 
-@pytest.mark.parametrize("package", ["batching", "engine", "imaging", "inference", "repository"])
+@pytest.mark.parametrize("package", ["batching", "engine", "explain", "imaging", "inference", "repository"])
 def test_data_plane_imports_no_protocol_library(package: str) -> None:
     for path in (ROOT / "service" / package).rglob("*.py"):
         assert not top_packages(path) & {"fastapi", "grpc", "starlette", "uvicorn"}

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 PAGE = ROOT / "docs" / "reference" / "limits.md"
 LIMIT_GROUPS = (Group.ADMISSION, Group.REQUESTS, Group.IMAGES, Group.CONNECTIONS, Group.SHUTDOWN)
 # Limits among the settings of models and workers.
-OTHER_LIMITS = ("max_model_bytes", "worker_timeout_s", "engine_timeout_s")
+OTHER_LIMITS = ("explain_bytes", "max_model_bytes", "worker_timeout_s", "engine_timeout_s")
 # Their text is on the page, because they are no numbers.
 WITHOUT_A_NUMBER = {"trusted_proxies"}
 UNITS = {"KiB": 1024, "MiB": 1024 * 1024, "s": 1, "ms": 1, "B/s": 1, "": 1}

@@ -12,21 +12,19 @@ from fastapi import FastAPI
 from starlette.requests import Request
 
 from ...config.limits import Limits
-from ...errors import InvalidInput, PayloadTooLarge, UnsupportedContent, shown
+from ...errors import InvalidInput, PayloadTooLarge, shown
 from ...imaging.decode_pool import EncodedImage
 from ...inference.data_plane import DataPlane
 from ...inference.text_executor import INLINE_BYTES
 from ...security.api_keys import Scope
 from ...telemetry.metrics import ServerMetrics
-from ..shared.json_body import COST_PER_BYTE
-from ..shared.multipart import read_files, text_size
 from ..shared.openapi import path_parameters
 from ..shared.request_body import read_body
 from ..shared.request_handler import InferenceContext, inference_endpoint
 from ..shared.responses import JSON_CONTENT_TYPE, EncodedResponse
 from ..shared.routes import InferenceRoute, add_route
+from .image_body import image_reader
 from .json_codec import as_json
-from .json_images import read_json_images
 from .openapi import DESCRIPTION, PATHS, parameters, request_body, responses
 
 T = TypeVar("T")
@@ -73,7 +71,7 @@ class Native:
         model = context.resolve(self.plane.registry.resolve_named, self.limits.request_timeout)
         top_k = _top_k(context.request)
         body = await read_body(context.request, self.limits.max_body_bytes)
-        read, size = _reader(context, body, self.limits)
+        read, size = image_reader(context, body, self.limits)
         if size <= INLINE_BYTES:
             images = read()
         else:
@@ -104,31 +102,6 @@ class Native:
                 f"the request has {len(images)} images; the limit is {self.limits.max_images} "
                 "(CONVSERVE_MAX_IMAGES)"
             )
-
-
-def _reader(
-    context: InferenceContext, body: bytes, limits: Limits
-) -> tuple[Callable[[], list[EncodedImage]], int]:
-    """The function that reads the images of a body, and the bytes of text that it reads."""
-    content_type = context.header(b"content-type") or ""
-    encoding = context.header(b"content-encoding") or "identity"
-    if encoding != "identity":
-        raise UnsupportedContent(
-            f"Content-Encoding {shown(encoding)} is not supported here; send the body uncompressed"
-        )
-    if not body:
-        raise InvalidInput("the body is empty; send an image, a form with files, or JSON")
-    media_type = content_type.partition(";")[0].strip().lower()
-    if media_type.startswith("image/") or media_type in ("application/octet-stream", ""):
-        return lambda: [EncodedImage(body)], 0
-    if media_type == "multipart/form-data":
-        return partial(read_files, content_type, body, limits.max_parts), text_size(body)
-    if media_type == "application/json":
-        return partial(read_json_images, body, limits.json), COST_PER_BYTE * len(body)
-    raise UnsupportedContent(
-        f"Content-Type {shown(media_type)} is not supported; send an image as image/* (with curl: "
-        "-H 'Content-Type: image/png'), files as multipart/form-data, or base64 in application/json"
-    )
 
 
 def _top_k(request: Request) -> int:

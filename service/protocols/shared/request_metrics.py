@@ -15,6 +15,9 @@ from ...telemetry import log_fields
 from ...telemetry.metrics import ServerMetrics
 from ...telemetry.request_context import RequestContext, current
 
+# The protocol of explanations, which are no inferences.
+EXPLAIN = "explain"
+
 _REASONS = {Overloaded: "overloaded", DeadlineExceeded: "deadline", ModelNotReady: "not_ready"}
 
 
@@ -84,10 +87,10 @@ class RequestMetrics:
         if (model := self.model) is not None:
             name, version = model.name, model.version
             model.leases.give_back()
-            if self.timings is None:
-                model.statistics.record_failure(seconds)
-            else:
+            if self.timings is not None:
                 self._record_stages(model, self.timings, seconds)
+            elif self._protocol != EXPLAIN:
+                model.statistics.record_failure(seconds)
         self._telemetry.record_request(name, version, self._protocol, self.code, seconds)
         if (context := current.get()) is not None:
             self._annotate(context, name, version)

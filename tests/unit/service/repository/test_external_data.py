@@ -15,7 +15,8 @@ from onnx import (
     helper,
 )
 
-from service.repository.external_data import MAX_FIELDS, MESSAGES, external_files
+from service.repository.external_data import MESSAGES, external_files
+from service.repository.protobuf_message import MAX_FIELDS
 from tests.support.models.gray_classifier import graph
 
 

@@ -1,0 +1,1 @@
+"""Explains the answers of a network: which parts of an image led to them."""

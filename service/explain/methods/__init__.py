@@ -1,0 +1,1 @@
+"""The methods that explain an answer, and the tests of their maps."""

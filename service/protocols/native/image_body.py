@@ -1,0 +1,44 @@
+"""Reads images from a body of any supported media type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from ...config.limits import Limits
+from ...errors import InvalidInput, UnsupportedContent, shown
+from ...imaging.decode_pool import EncodedImage
+from ..shared.json_body import COST_PER_BYTE
+from ..shared.multipart import read_files, text_size
+from ..shared.request_handler import InferenceContext
+from .json_images import read_json_images
+
+
+def image_reader(
+    context: InferenceContext, body: bytes, limits: Limits
+) -> tuple[Callable[[], list[EncodedImage]], int]:
+    """The function that reads the images of a body, and the bytes of text that it reads.
+
+    Raises:
+        InvalidInput: the body is empty.
+        UnsupportedContent: its media type or encoding is not supported.
+    """
+    content_type = context.header(b"content-type") or ""
+    encoding = context.header(b"content-encoding") or "identity"
+    if encoding != "identity":
+        raise UnsupportedContent(
+            f"Content-Encoding {shown(encoding)} is not supported here; send the body uncompressed"
+        )
+    if not body:
+        raise InvalidInput("the body is empty; send an image, a form with files, or JSON")
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type.startswith("image/") or media_type in ("application/octet-stream", ""):
+        return lambda: [EncodedImage(body)], 0
+    if media_type == "multipart/form-data":
+        return partial(read_files, content_type, body, limits.max_parts), text_size(body)
+    if media_type == "application/json":
+        return partial(read_json_images, body, limits.json), COST_PER_BYTE * len(body)
+    raise UnsupportedContent(
+        f"Content-Type {shown(media_type)} is not supported; send an image as image/* (with curl: "
+        "-H 'Content-Type: image/png'), files as multipart/form-data, or base64 in application/json"
+    )
