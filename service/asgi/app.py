@@ -25,6 +25,7 @@ from ..inference.data_plane import DataPlane
 from ..lifecycle.lifecycle import CoordinatorLink, Lifecycle
 from ..process_pool.pool import ProcessPool
 from ..protocols.native.explain_rest import Explanations
+from ..protocols.native.input_image import InputImage
 from ..protocols.native.rest import Native
 from ..protocols.open_inference.repository import Repository
 from ..protocols.open_inference.rest import OpenInference
@@ -112,6 +113,7 @@ def build(
         dialect(plane, Limits.of(settings)).mount(app, telemetry)
     repository = Repository(plane.registry, lifecycle)
     OpenInference(plane, Limits.of(settings), repository).mount(app, telemetry)
+    InputImage(plane, Limits.of(settings)).mount(app)
     Operations(plane.registry, Exposition(collectors, metrics_dir), telemetry, prefix).mount(app)
     check_prefix(app, prefix)
     app.add_exception_handler(ConvserveError, _domain_error)

@@ -113,6 +113,8 @@ def _bodies(model: LoadedModel) -> dict[str, Any]:
     tensor = {"name": model.manifest.input.name, "shape": [1], "datatype": "BYTES", "data": [image]}
     return {
         "/classify": {"images": [{"b64": image}]},
+        "/input": {"images": [{"b64": image}]},
+        "/explain": {"images": [{"b64": image}]},
         "/infer": {"inputs": [tensor]},
         ":predict": {"instances": [{"b64": image}]},
         ":classify": {"examples": [{"image": {"b64": image}}]},

@@ -66,7 +66,7 @@ def _announcer(
     grpc_address = None if grpc is None else client_address(grpc)
 
     def announce(banner: StartupBanner) -> None:
-        print(banner.text(url, grpc_address, admin_url), flush=True)
+        print(banner.text(url, grpc_address, admin_url, ui=settings.ui), flush=True)
 
     return announce
 

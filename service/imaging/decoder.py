@@ -99,6 +99,15 @@ class Decoder:
         self._std = None if spec.std is None else np.array(spec.std, np.float32).reshape(channelwise)
         self._plain = self._plain_png()
 
+    def of_pixels(self) -> Decoder:
+        """A decoder of the same pixels `(height, width, channels)`, before normalisation."""
+        plain = {"dtype": "uint8", "layout": "NHWC", "scale": None, "mean": None, "std": None}
+        return Decoder(
+            self._spec.model_copy(update=plain),
+            max_pixels=self._max_pixels.pixels,
+            max_decode_bytes=self._max_decode_bytes,
+        )
+
     def _plain_png(self) -> tuple[PlainPng, ImageHeader] | None:
         """The PNGs that need no conversion, with the header of each of them; None if there are none."""
         spec = self._spec

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, NamedTuple, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..batching.pending_request import Rows, Scores
 from ..client_budget import Account
@@ -198,6 +199,22 @@ class Classifier:
             )
         finally:
             model.batcher.rows_ready(len(images))
+
+    async def input_pixels(
+        self, model: LoadedModel, image: EncodedImage, *, deadline: float, account: Account
+    ) -> NDArray[np.uint8]:
+        """The pixels `(height, width, channels)` that the model receives for an image, before normalisation.
+
+        Raises:
+            InvalidImage: the image cannot be decoded.
+        """
+        model.footprint.charge_images(account, 1, 0)
+        decoder = model.decoder.of_pixels()
+        rows = await self._pool.decode(decoder, [image], deadline=deadline, key=account.peer, account=account)
+        if model.manifest.input.dynamic:
+            account.charge(2 * rows.nbytes)  # for the file that is written from them
+        pixels: NDArray[np.uint8] = rows[0]
+        return pixels
 
     async def infer_rows(
         self,

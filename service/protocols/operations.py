@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from types import MappingProxyType
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -12,12 +13,14 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from .. import __version__
+from ..errors import ModelNotFound, shown
 from ..http.path_prefix import PathPrefix
 from ..inference.model import LoadedModel
 from ..inference.registry import Registry
 from ..security.api_keys import Scope
 from ..telemetry.exposition import Exposition
 from ..telemetry.metrics import ServerMetrics
+from .shared.conditional import conditional_response, etag_of
 from .shared.responses import json_response, readiness_response, state_of
 from .shared.routes import add_route
 
@@ -29,10 +32,18 @@ LINKS = {
     "live": "/livez",
     "ready": "/readyz",
 }
+FILE_PATHS = ("/models/{name}/files/{file}", "/models/{name}/versions/{version}/files/{file}")
+CONTENT_TYPES: Mapping[str, bytes] = MappingProxyType(
+    {"png": b"image/png", "json": b"application/json", "md": b"text/plain; charset=utf-8"}
+)
+FILE_HEADERS = (
+    (b"cache-control", b"private, no-cache"),
+    (b"content-security-policy", b"default-src 'none'; sandbox"),
+)
 
 
 class Operations:
-    """`GET /`, `/livez`, `/readyz`, `/metrics`, `/models` and `/models/{name}`."""
+    """`GET /`, `/livez`, `/readyz`, `/metrics`, `/models`, `/models/{name}` and its files."""
 
     def __init__(
         self, registry: Registry, exposition: Exposition, telemetry: ServerMetrics, prefix: PathPrefix
@@ -52,6 +63,7 @@ class Operations:
             ("/metrics", self.metrics, Scope.METRICS, "Prometheus metrics"),
             ("/models", self.models, Scope.INFER, "The served models, and those that failed to load"),
             ("/models/{name}", self.model, Scope.INFER, "All versions of one model"),
+            *((path, self.file, Scope.INFER, "A picture, table or text of a version") for path in FILE_PATHS),
         ):
             add_route(app, path, endpoint, scope=scope, summary=summary, tags=["operations"])
 
@@ -110,6 +122,19 @@ class Operations:
         problems = [{"name": name, "reason": reason} for name, reason in self._registry.problems.items()]
         return {"failed": self._failed(), "problems": problems}
 
+    async def file(self, request: Request) -> Response:
+        """A file that came with the version, if its manifest names it; its digest is the ETag."""
+        model = self._registry.resolve_named(request.path_params)
+        name = request.path_params["file"]
+        content = await run_in_threadpool(model.folder.evidence, model.manifest, name)
+        if content is None:
+            raise ModelNotFound(
+                f"{model.name} version {model.version} has no file {shown(name)}; "
+                f"available: {', '.join(model.manifest.evidence) or 'none'}"
+            )
+        content_type = (b"content-type", CONTENT_TYPES[name.rpartition(".")[2]])
+        return conditional_response(request, content, etag_of(content), content_type, *FILE_HEADERS)
+
     def _failed(self) -> Sequence[dict[str, Any]]:
         return [asdict(failure) for failure in self._registry.failures]
 
@@ -125,6 +150,7 @@ def describe(model: LoadedModel) -> dict[str, Any]:
         "labels": manifest.labels,
         "input": manifest.input,
         "output": manifest.output,
+        "files": manifest.evidence,
         "max_batch_size": manifest.max_batch_size,
         "provider": model.engine.provider,
         "device": model.engine.device,

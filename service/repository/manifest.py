@@ -28,6 +28,9 @@ MAX_BATCH_SIZE = 4096
 # Of the inputs of the largest batch, and of its outputs.
 MAX_BATCH_BYTES = 1 << 30
 
+# Kinds of files that a browser shows and in which no script can run.
+EVIDENCE_SUFFIXES = (".png", ".json", ".md")
+
 # Limits the pixels of all images of one request to a model of dynamic size, because its feature maps are many
 # times as large.
 MAX_DYNAMIC_PIXELS = 1 << 22
@@ -310,6 +313,14 @@ class Manifest(Section):
         if self.features is not None and self.features.file is not None:
             names.append(self.features.file)
         return frozenset(names)
+
+    @property
+    def evidence(self) -> Sequence[str]:
+        """The names of the pictures, tables and texts of the version that people look at, sorted."""
+        names = {each.name for each in self.files}
+        if self.example is not None:
+            names.add(self.example.file)
+        return sorted(name for name in names if name.endswith(EVIDENCE_SUFFIXES))
 
     @model_validator(mode="after")
     def _check_variants(self) -> Self:

@@ -22,6 +22,7 @@ from .manifest import Manifest
 # Room for 65,536 labels and what the test set says about each.
 MAX_MANIFEST_BYTES = 4 << 20
 MAX_EXAMPLE_BYTES = 1 << 20
+MAX_EVIDENCE_BYTES = 4 << 20
 # Golden inputs, each of which is run when the version is loaded.
 MAX_CASES = 4096
 
@@ -151,6 +152,18 @@ class VersionFolder:
             raise
         except Exception as error:  # zipfile, zlib and numpy each raise their own
             raise InvalidModel(f"{name} cannot be read: {error}") from error
+
+    def evidence(self, manifest: Manifest, name: str) -> bytes | None:
+        """The content of a file of `Manifest.evidence`; None if it is none, or is not as it was published."""
+        if name not in manifest.evidence:
+            return None
+        digest = next((each.sha256 for each in manifest.files if each.name == name), None)
+        try:
+            content = read_regular(self.path / name, MAX_EVIDENCE_BYTES)
+        except OSError:
+            return None
+        # Format 1 names the example without its digest.
+        return content if digest in (None, hashlib.sha256(content).hexdigest()) else None
 
     def example(self, manifest: Manifest) -> bytes | None:
         """The example image; None if there is none that can be read and is small."""

@@ -40,7 +40,10 @@ class StartupBanner:
             example=None if default is None else _example(default),
         )
 
-    def text(self, url: str, grpc_address: str | None, admin_url: str | None = None) -> str:
+    def text(
+        self, url: str, grpc_address: str | None, admin_url: str | None = None, *, ui: bool = True
+    ) -> str:
+        """The text for a server at this URL; `ui` is whether it serves the page."""
         lines = [f"convserve listens on {url}", *self.models, *self.failures]
         if self.example is not None:
             path = shlex.quote(str(self.example))
@@ -49,6 +52,8 @@ class StartupBanner:
             lines.append(f"  admin: {admin_url}")
         if grpc_address is not None:
             lines.append(f"  grpc: {grpc_address}")
+        if ui:
+            lines.append(f"  page: {url}/ui")
         return "\n".join([*lines, f"  docs: {url}/docs"])
 
 

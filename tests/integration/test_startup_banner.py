@@ -14,15 +14,16 @@ from tests.support.server.server_process import ServerProcess, environment
 
 
 def test_banner_names_the_address_models_and_docs(server: ServerProcess) -> None:
-    first, model, _, docs = server.stdout.text.splitlines()
+    first, model, _, page, docs = server.stdout.text.splitlines()
     assert first == f"convserve listens on {server.url}"
     assert model.startswith("  shades version 1 (default): accuracy 100.00% on uniform grays; CPU, 1 thread")
+    assert page == f"  page: {server.url}/ui"
     assert docs == f"  docs: {server.url}/docs"
 
 
 def test_server_listens_when_the_banner_appears(server: ServerProcess) -> None:
     assert get(f"{server.url}/readyz").json["status"] == "ready"
-    assert get(f"{server.url}/docs").status == 200
+    assert get(f"{server.url}/ui").status == get(f"{server.url}/docs").status == 200
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")

@@ -148,7 +148,7 @@ class Explanations:
 
     async def _image(self, context: InferenceContext) -> EncodedImage:
         body = await read_body(context.request, self.limits.max_body_bytes)
-        read, size = image_reader(context, body, self.limits)
+        read, size = image_reader(context.headers, body, self.limits)
         if size <= INLINE_BYTES:
             images = read()
         else:

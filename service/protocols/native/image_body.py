@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from ...config.limits import Limits
@@ -10,12 +10,11 @@ from ...errors import InvalidInput, UnsupportedContent, shown
 from ...imaging.decode_pool import EncodedImage
 from ..shared.json_body import COST_PER_BYTE
 from ..shared.multipart import read_files, text_size
-from ..shared.request_handler import InferenceContext
 from .json_images import read_json_images
 
 
 def image_reader(
-    context: InferenceContext, body: bytes, limits: Limits
+    headers: Mapping[bytes, bytes], body: bytes, limits: Limits
 ) -> tuple[Callable[[], list[EncodedImage]], int]:
     """The function that reads the images of a body, and the bytes of text that it reads.
 
@@ -23,8 +22,8 @@ def image_reader(
         InvalidInput: the body is empty.
         UnsupportedContent: its media type or encoding is not supported.
     """
-    content_type = context.header(b"content-type") or ""
-    encoding = context.header(b"content-encoding") or "identity"
+    content_type = headers.get(b"content-type", b"").decode("latin-1")
+    encoding = headers.get(b"content-encoding", b"identity").decode("latin-1")
     if encoding != "identity":
         raise UnsupportedContent(
             f"Content-Encoding {shown(encoding)} is not supported here; send the body uncompressed"

@@ -71,7 +71,7 @@ class Native:
         model = context.resolve(self.plane.registry.resolve_named, self.limits.request_timeout)
         top_k = _top_k(context.request)
         body = await read_body(context.request, self.limits.max_body_bytes)
-        read, size = image_reader(context, body, self.limits)
+        read, size = image_reader(context.headers, body, self.limits)
         if size <= INLINE_BYTES:
             images = read()
         else:

@@ -38,15 +38,19 @@ Resolve = Callable[[Mapping[str, str]], LoadedModel]
 
 
 class InferenceContext(RequestMetrics):
-    """The state of one inference request over HTTP."""
+    """The state of one inference request over HTTP.
 
-    __slots__ = ("_headers", "request")
+    Attributes:
+        headers: the first header of each name, which is in lower case.
+    """
+
+    __slots__ = ("headers", "request")
 
     def __init__(self, request: Request, telemetry: ServerMetrics, protocol: str) -> None:
         super().__init__(telemetry, protocol, code="500", account=request.scope.get(ACCOUNT))
         self.request = request
         # Of several headers of a name, the first counts.
-        self._headers: dict[bytes, bytes] = dict(reversed(request.scope["headers"]))
+        self.headers: dict[bytes, bytes] = dict(reversed(request.scope["headers"]))
 
     @property
     def path_params(self) -> Mapping[str, str]:
@@ -56,7 +60,7 @@ class InferenceContext(RequestMetrics):
     def header(self, name: bytes) -> str | None:
         """The first header of this name, which is in lower case."""
         # Starlette's mapping decodes every header at every lookup.
-        value = self._headers.get(name)
+        value = self.headers.get(name)
         return None if value is None else value.decode("latin-1")
 
     def resolve(self, find: Resolve, default_timeout: float) -> LoadedModel:

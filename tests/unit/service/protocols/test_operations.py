@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 
 from service.asgi.app import Service, create_app
 from service.config.settings import Settings
+from tests.support.models.file_records import record_files
 from tests.support.models.gray_classifier import LABELS, image, level, publish_shades
 
 PNG = {"Content-Type": "image/png"}
@@ -75,6 +76,35 @@ def test_models_lists_served_and_failed_versions(repository: Path) -> None:
     }
 
 
+def test_files_of_a_version_are_served_if_its_manifest_names_them(repository: Path) -> None:
+    folder = repository / "shades" / "1"
+    (folder / "kernels.png").write_bytes(image(0))
+    (folder / "unlisted.png").write_bytes(image(1))
+    (folder / "picture.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
+    (folder / "curves.json").write_text("{}")
+    unlisted = folder / "unlisted.png"
+    unlisted.rename(repository / "unlisted.png")
+    record_files(folder)
+    (repository / "unlisted.png").rename(unlisted)
+    with TestClient(create_app(Settings(models=repository))) as client:
+        [described] = client.get("/models").json()["models"]
+        files = "/models/shades/versions/1/files"
+        assert {"kernels.png", "curves.json", "example.png"} <= set(described["files"])
+        kernels = client.get(f"{files}/kernels.png")
+        assert (kernels.content, kernels.headers["content-type"]) == (image(0), "image/png")
+        assert "sandbox" in kernels.headers["content-security-policy"]
+        unchanged = client.get(f"{files}/kernels.png", headers={"If-None-Match": kernels.headers["etag"]})
+        assert unchanged.status_code == 304
+        (folder / "kernels.png").write_bytes(image(2))  # not as published any more
+        (folder / "curves.json").unlink()
+        for name in ("kernels.png", "curves.json", "unlisted.png", "picture.svg", "model.onnx", "golden.npz"):
+            response = client.get(f"{files}/{name}")
+            assert response.status_code == 404, name
+            assert f"has no file {name!r}" in response.json()["error"]
+        for name in ("manifest.json", "..%2Fmanifest.json", "%2e%2e/manifest.json"):
+            assert client.get(f"{files}/{name}").status_code == 404
+
+
 def test_unknown_model(client: TestClient) -> None:
     response = client.get("/models/none")
     assert response.status_code == 404
@@ -115,8 +145,10 @@ def test_every_openapi_example_works(client: TestClient) -> None:
         response = client.post(path.format_map(names), json=example)
         wanted = 404 if "{label}" in path else 200  # versions have no labels
         assert response.status_code == wanted, response.text
+        if path.endswith("/unload"):  # the other paths need the model
+            client.post(path.format_map(names).replace("/unload", "/load"), json={})
         tried.append(path)
-    assert len(tried) == 16
+    assert len(tried) == 23
 
 
 def test_openapi_example_is_the_image_of_the_model(client: TestClient) -> None:
