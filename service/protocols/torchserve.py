@@ -17,6 +17,7 @@ from ..security.api_keys import Scope
 from ..telemetry.metrics import ServerMetrics
 from .shared.multipart import read_files, text_size
 from .shared.openapi import BINARY, TIMEOUT, error_responses
+from .shared.parsing.text_jobs import parse_text
 from .shared.request_body import read_body
 from .shared.request_handler import InferenceContext, inference_endpoint
 from .shared.responses import JSON_CONTENT_TYPE, EncodedResponse, readiness_response
@@ -68,12 +69,9 @@ class TorchServe:
         form = content_type.lower().startswith("multipart/form-data")
         images = [EncodedImage(body)]
         if form:
-            context.account.charge(2 * len(body))  # for the copy that is read, and for the files in it
-            images = await self.plane.texts.parse(
-                partial(read_files, content_type, body, self.limits.max_parts),
-                size=text_size(body),
-                account=context.account,
-                deadline=context.deadline,
+            read = partial(read_files, content_type, body, self.limits.max_parts)
+            images = await parse_text(
+                self.plane.texts, context, read, size=text_size(body), memory=2 * len(body)
             )
         if len(images) != 1:
             raise InvalidInput(f"a prediction takes exactly one image; the form has {len(images)}")

@@ -34,6 +34,7 @@ from ...security.api_keys import Scope
 from ...telemetry.metrics import ServerMetrics
 from ..shared.conditional import conditional_response, etag_of
 from ..shared.openapi import path_parameters
+from ..shared.parsing.text_jobs import parse_text
 from ..shared.request_body import read_body
 from ..shared.request_handler import InferenceContext, inference_endpoint
 from ..shared.request_metrics import EXPLAIN
@@ -152,10 +153,7 @@ class Explanations:
         if size <= INLINE_BYTES:
             images = read()
         else:
-            context.account.charge(2 * len(body))
-            images = await self.plane.texts.parse(
-                read, size=size, account=context.account, deadline=context.deadline
-            )
+            images = await parse_text(self.plane.texts, context, read, size=size, memory=2 * len(body))
         if len(images) != 1:
             raise InvalidInput(f"the request has {len(images)} images; one is explained at a time")
         return images[0]

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
 
 from fastapi import FastAPI
 from starlette.requests import Request
@@ -19,6 +18,7 @@ from ...inference.text_executor import INLINE_BYTES
 from ...security.api_keys import Scope
 from ...telemetry.metrics import ServerMetrics
 from ..shared.openapi import path_parameters
+from ..shared.parsing.text_jobs import parse_text, write_text
 from ..shared.request_body import read_body
 from ..shared.request_handler import InferenceContext, inference_endpoint
 from ..shared.responses import JSON_CONTENT_TYPE, EncodedResponse
@@ -26,8 +26,6 @@ from ..shared.routes import InferenceRoute, add_route
 from .image_body import image_reader
 from .json_codec import as_json
 from .openapi import DESCRIPTION, PATHS, parameters, request_body, responses
-
-T = TypeVar("T")
 
 DEFAULT_TOP_K = 5
 
@@ -75,10 +73,7 @@ class Native:
         if size <= INLINE_BYTES:
             images = read()
         else:
-            context.account.charge(2 * len(body))  # for the copy that is read, and for the files in it
-            images = await self.plane.texts.parse(
-                read, size=size, account=context.account, deadline=context.deadline
-            )
+            images = await parse_text(self.plane.texts, context, read, size=size, memory=2 * len(body))
         self._check_count(images)
         classification = await self.plane.classifier.classify(
             model, images, top_k=top_k, deadline=context.deadline, account=context.account
@@ -87,12 +82,8 @@ class Native:
         size = len(images) * min(top_k, len(model.manifest.labels)) * PREDICTION_BYTES
         if size <= INLINE_BYTES:
             return EncodedResponse(as_json(classification), JSON_CONTENT_TYPE)
-        text = await self._run(context, partial(as_json, classification), size)
+        text = await write_text(self.plane.texts, context, partial(as_json, classification), size=size)
         return EncodedResponse(text, JSON_CONTENT_TYPE)
-
-    async def _run(self, context: InferenceContext, job: Callable[[], T], size: int) -> T:
-        texts = self.plane.texts
-        return await texts.run(job, size=size, account=context.account, deadline=context.deadline)
 
     def _check_count(self, images: Sequence[EncodedImage]) -> None:
         if not images:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
 
 from fastapi import FastAPI, Request
 from starlette.responses import Response
@@ -24,6 +23,7 @@ from ...security.api_keys import Scope
 from ...telemetry.metrics import ServerMetrics
 from ..shared.content_coding import compress, decompress
 from ..shared.json_body import COST_PER_BYTE
+from ..shared.parsing.text_jobs import parse_text, write_text
 from ..shared.request_body import read_body
 from ..shared.request_handler import InferenceContext, inference_endpoint
 from ..shared.responses import EncodedResponse, error_json, json_response, readiness_response
@@ -41,8 +41,6 @@ from .read_only_settings import (
 )
 from .repository import Repository, read_index, read_parameters
 from .rest_codec import RAW_HEADER_LENGTH, json_size, read_decoded, read_request, write_response
-
-T = TypeVar("T")
 
 NOT_IMPLEMENTED = 501
 # Bodies of all requests but inference hold a few members.
@@ -152,13 +150,12 @@ class OpenInference:
         if COST_PER_BYTE * size <= INLINE_BYTES:
             parsed = read_request(*arguments)
         else:
-            # For the copy that is parsed, for strings, and for what is decoded from them.
-            context.account.charge(len(body) + 2 * size)
-            parsed = await texts.parse(
+            parsed = await parse_text(
+                texts,
+                context,
                 partial(read_decoded, *arguments, self.limits.max_images),
                 size=COST_PER_BYTE * size,
-                account=context.account,
-                deadline=context.deadline,
+                memory=len(body) + 2 * size,  # also for strings, and for what is decoded from them
             )
         if parsed.timeout is not None:
             context.shorten_deadline(parsed.timeout)
@@ -174,7 +171,10 @@ class OpenInference:
         context.timings = inference.timings
         size = inference.scores.nbytes
         write = partial(write_response, parsed, model, outputs)
-        content, tensors, headers = write() if size <= INLINE_BYTES else await self._run(context, write, size)
+        if size <= INLINE_BYTES:
+            content, tensors, headers = write()
+        else:
+            content, tensors, headers = await write_text(texts, context, write, size=size)
         accepted = context.header(b"accept-encoding")
         size = len(content) + sum(map(len, tensors))
         if accepted or size < MAX_JOINED_BYTES:
@@ -187,10 +187,6 @@ class OpenInference:
             if used is not None:
                 headers.append((b"content-encoding", used.encode()))
         return EncodedResponse(content, *headers, tail=tensors)
-
-    async def _run(self, context: InferenceContext, job: Callable[[], T], size: int) -> T:
-        texts = self.plane.texts
-        return await texts.run(job, size=size, account=context.account, deadline=context.deadline)
 
     async def server(self) -> Response:
         return json_response(server_metadata())

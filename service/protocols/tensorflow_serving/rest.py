@@ -22,6 +22,7 @@ from ..shared.content_coding import decompress
 from ..shared.json_body import COST_PER_BYTE
 from ..shared.openapi import TIMEOUT, error_responses, path_parameters
 from ..shared.parsing.number_writer import numbers_to_json
+from ..shared.parsing.text_jobs import parse_text, write_text
 from ..shared.request_body import read_body
 from ..shared.request_handler import InferenceContext, inference_endpoint
 from ..shared.responses import JSON_CONTENT_TYPE, EncodedResponse, error_json, json_response
@@ -115,7 +116,7 @@ class TensorFlowServing:
         check_json_size(inference.scores, model.manifest)
         # Like TensorFlow Serving, writes NaN and Infinity literally, though JSON does not allow them.
         numbers = partial(numbers_to_json, inference.scores, "constants")
-        text = await self._run(context, numbers, inference.scores.nbytes)
+        text = await write_text(self.plane.texts, context, numbers, size=inference.scores.nbytes)
         return EncodedResponse(b'{"%b":%b}' % (key.encode(), text), JSON_CONTENT_TYPE)
 
     async def classify(self, context: InferenceContext) -> Response:
@@ -124,7 +125,7 @@ class TensorFlowServing:
         job = partial(read_classify, body, model.manifest.input, self.limits.max_images, self.limits.json)
         inference = await self._infer(context, model, await self._parse(context, job, body))
         write = partial(write_results, inference.scores, model.manifest.labels)
-        text = await self._run(context, write, inference.scores.nbytes)
+        text = await write_text(self.plane.texts, context, write, size=inference.scores.nbytes)
         return EncodedResponse(text, JSON_CONTENT_TYPE)
 
     async def other(self, context: InferenceContext) -> Response:
@@ -151,14 +152,8 @@ class TensorFlowServing:
         )
 
     async def _parse(self, context: InferenceContext, job: Callable[[], T], body: bytes) -> T:
-        context.account.charge(2 * len(body))  # for the copy that is parsed, and for what is read from it
-        return await self.plane.texts.parse(
-            job, size=COST_PER_BYTE * len(body), account=context.account, deadline=context.deadline
-        )
-
-    async def _run(self, context: InferenceContext, job: Callable[[], T], size: int) -> T:
-        texts = self.plane.texts
-        return await texts.run(job, size=size, account=context.account, deadline=context.deadline)
+        size = COST_PER_BYTE * len(body)
+        return await parse_text(self.plane.texts, context, job, size=size, memory=2 * len(body))
 
     async def _infer(self, context: InferenceContext, model: LoadedModel, content: Content) -> Inference:
         inference = await self.plane.classifier.infer(
