@@ -23,7 +23,7 @@ LOCK = uv pip compile pyproject.toml --universal --python-version 3.11 --generat
 	--constraint requirements/constraints.txt $(if $(UPGRADE),--upgrade)
 
 .PHONY: serve export convnet lenet5 signnet alexnet lint test coverage test-all newest format lock audit sbom docs docs-serve \
-	proto bench attack clean image image-cuda image-export image-test release
+	proto bench attack lifecycle clean image image-cuda image-export image-test release
 
 serve: $(VENV)/serve.stamp
 	@$(BIN)/python -m service serve --host $(HOST) --port $(PORT) --grpc-port $(GRPC_PORT) \
@@ -102,6 +102,10 @@ bench: $(VENV)/dev.stamp
 # ARGS="--seconds 20 --settle 5" makes a short run; ARGS="--each --seconds 10" plays one attack after the other.
 attack: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.attack $(ARGS)
+
+# Changes the served versions ten times as often as `make test` does, with one and four workers.
+lifecycle: $(VENV)/dev.stamp
+	CONVSERVE_LIFECYCLE=10 $(BIN)/python $(PYTEST) tests/lifecycle $(ARGS)
 
 # Writes the generated reference pages, then builds the site in build/site; a broken link is an error.
 docs: $(VENV)/dev.stamp

@@ -39,6 +39,7 @@ class Coordinator:
         repository: the model repository, for messages.
         default_model: the configured default model, which must exist.
         allow_empty: serve nothing if there is nothing, instead of refusing to start.
+        polls: changes on disk take effect without a request.
         load_timeout: seconds that a worker may take to load a version.
 
     Attributes:
@@ -53,6 +54,7 @@ class Coordinator:
         repository: str,
         default_model: str | None,
         allow_empty: bool,
+        polls: bool,
         load_timeout: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -60,6 +62,7 @@ class Coordinator:
         self._repository = repository
         self._default_model = default_model
         self._allow_empty = allow_empty
+        self._polls = polls
         self._load_timeout = load_timeout
         self._clock = clock
         self._catalog = Catalog(allow_empty=allow_empty)
@@ -67,7 +70,7 @@ class Coordinator:
         self._released: set[int] = set()
         self._scanner: int | None = None
         self._scans = 0
-        self._first_scan = 0
+        self._has_looked = False
         self._dirty: dict[str, None] = {}
         self._change: Change | None = None
         self._lost: Counter[tuple[str, str]] = Counter()
@@ -83,6 +86,7 @@ class Coordinator:
             repository=str(settings.models),
             default_model=settings.default_model,
             allow_empty=settings.allow_empty,
+            polls=bool(settings.poll_s),
             load_timeout=settings.load_timeout_s,
         )
 
@@ -131,13 +135,12 @@ class Coordinator:
     def tick(self) -> None:
         """Give up on a load that takes too long; to be called about once a second."""
         change = self._change
-        if change is None or change.committed or change.target is None or self._clock() < change.deadline:
+        if change is None or change.target is None or change.committed:
             return
-        self._abort(change)
-        self._fail(change.target, f"it was not loaded within {self._load_timeout:g} s")
-        self._advance()
-
-    # Workers.
+        if self._clock() >= change.deadline:
+            self._abort(change)
+            self._fail(change.target, f"it was not loaded within {self._load_timeout:g} s")
+            self._advance()
 
     def _join(self, worker: int, message: messages.Joined) -> None:
         catalog = self._catalog
@@ -160,8 +163,8 @@ class Coordinator:
         """A worker cannot load what the others serve. If there are no others, what it loaded is served."""
         reasons = "; ".join(f"{each.name} version {each.version}: {each.reason}" for each in message.failures)
         if self._workers:
-            sentence = f"this worker cannot load what the others serve: {reasons}"
-            self._send(worker, messages.Go(NothingToServe(sentence)))
+            error = NothingToServe(f"this worker cannot load what the others serve: {reasons}")
+            self._send(worker, messages.Go(error))
             return False
         logger.error("no worker serves %s any more", reasons)
         catalog = self._catalog
@@ -179,15 +182,14 @@ class Coordinator:
         if not self._workers:
             return
         self._scanner = min(self._workers)
-        self._scans += 1
-        if not self.started and not self._first_scan:
-            self._first_scan = self._scans
-        self._send(self._scanner, messages.Scan(self._scans, trust=not self.started))
+        if self.started and not self._polls:  # changes wait until somebody asks for them
+            self._send(self._scanner, messages.Watch())
+        else:
+            self._scans += 1
+            self._send(self._scanner, messages.Scan(self._scans, trust=not self.started))
         calls = self._calls.first
         if calls is not None and calls.scan is not None:
             self._send(self._scanner, messages.Scan(calls.scan, calls.name, trust=True))
-
-    # The disk.
 
     def _found(self, worker: int, message: messages.Found) -> None:
         if worker != self._scanner:
@@ -210,7 +212,7 @@ class Coordinator:
             self._dirty[calls.name] = None
 
     def _check_start(self, message: messages.Found) -> None:
-        self._first_scan = -1
+        self._has_looked = True
         if message.problem is not None:
             self.error = ConfigurationError(message.problem)
         elif self._default_model is not None and message.models and self._default_model not in message.models:
@@ -218,8 +220,6 @@ class Coordinator:
                 f"the default model {self._default_model!r} is not in {self._repository}; "
                 f"available: {', '.join(message.models)}"
             )
-
-    # Calls.
 
     def _called(self, worker: int, message: messages.Call) -> None:
         try:
@@ -255,8 +255,6 @@ class Coordinator:
             return ModelNotFound(f"the model repository has no model {shown(calls.name)}")
         return self._catalog.error(calls.name) if calls.action is messages.Action.LOAD else None
 
-    # Changes.
-
     def _advance(self) -> None:
         """Begin the next change, if none is being made, and end the calls that wait for nothing more."""
         if self.error is not None:
@@ -267,9 +265,7 @@ class Coordinator:
                 del self._dirty[name]
                 self._reconcile(name)
             elif not self.started:
-                if self._first_scan >= 0:
-                    return  # the first look at the disk is not done
-                if not self._start():
+                if not self._has_looked or not self._start():
                     return
             elif self._calls.first is not None and self._calls.first.scan is None:
                 self._end_calls()

@@ -14,7 +14,7 @@ from ..system.sockets import is_loopback
 from ..telemetry.metrics import ServerMetrics
 from .coordinator import Coordinator
 from .message_socket import MessageSocket
-from .messages import Action, Answer, Call, FromWorker, Go, Scan, ToWorker
+from .messages import Action, Answer, Call, FromWorker, Go, Scan, ToWorker, Watch
 from .participant import Participant
 from .plans import State
 from .scanner import Known, Scanner
@@ -164,6 +164,8 @@ class Lifecycle:
         assert self._scanner is not None
         if isinstance(message, Scan):
             self._scanner.request(message)
+        elif isinstance(message, Watch):
+            self._scanner.watch()
         elif isinstance(message, Answer):
             self._answer(message)
         else:

@@ -61,6 +61,11 @@ class Scan:
 
 
 @dataclass(frozen=True, slots=True)
+class Watch:
+    """Look at the repository when it changes, but not now."""
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """The condition of a model."""
 
@@ -96,7 +101,7 @@ class Go:
     error: ConvserveError | None = None
 
 
-ToWorker = Prepare | Commit | Abort | Scan | Report | RepositoryProblem | Answer | Sync | Go
+ToWorker = Prepare | Commit | Abort | Scan | Watch | Report | RepositoryProblem | Answer | Sync | Go
 
 
 # From a worker to the coordinator.

@@ -74,6 +74,10 @@ class Scanner:
     def request(self, scan: Scan) -> None:
         """Scan, and go on scanning."""
         self._requests.put_nowait(scan)
+        self.watch()
+
+    def watch(self) -> None:
+        """Scan from now on."""
         if self._task is None:
             self._task = asyncio.create_task(self._run())
 

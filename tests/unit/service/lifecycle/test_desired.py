@@ -93,9 +93,9 @@ def test_invalid_configuration_keeps_the_former_one() -> None:
 
 
 def test_labelled_versions_are_served_too() -> None:
-    config = {"labels": {"stable": 1, "canary": 3}}
-    assert goal(found(1, 2, 3, 4, **config), None).versions == ("1", "3", "4")
-    assert goal(found(1, 2, 3, 4, versions=[], **config), None).versions == ("1", "3")
+    labels = {"stable": 1, "canary": 3}
+    assert goal(found(1, 2, 3, 4, labels=labels), None).versions == ("1", "3", "4")
+    assert goal(found(1, 2, 3, 4, versions=[], labels=labels), None).versions == ("1", "3")
 
 
 def test_label_moves_only_to_a_version_that_is_served() -> None:
