@@ -325,6 +325,8 @@ class Participant:
         )
         problems = {report.name: report.problem for report in reports if report.problem is not None}
         self._registry.problems = problems if self._problem is None else {"": self._problem, **problems}
+        failed = [failure.name for failure in self._registry.failures]
+        self._telemetry.record_conditions(failed, self._registry.problems)
 
     def _count(self, name: str, change: str) -> None:
         self._telemetry.record_model_change(name, change)

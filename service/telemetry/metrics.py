@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -125,10 +125,21 @@ class ServerMetrics:
             ("model", "version", "provider", "sha256"),
             merge="max",
         )
+        self._known_conditions: set[str] = set()
         self._model_changes = collector.counter(
             "model_changes_total",
             "Versions that were loaded, unloaded, or failed to load, counted by each worker.",
             ("model", "change"),
+        )
+        self._model_failures = collector.gauge(
+            "model_failures", "Versions that ought to be served and are not.", ("model",), merge="max"
+        )
+        self._model_problems = collector.gauge(
+            "model_problems",
+            "1 if a change on disk has no effect, such as an invalid configuration; the model is empty if "
+            "the repository cannot be read.",
+            ("model",),
+            merge="max",
         )
         self._predictions = collector.counter(
             "predictions_total", "Images by predicted label.", ("model", "version", "label")
@@ -188,6 +199,9 @@ class ServerMetrics:
         self, name: str, version: str, *, provider: str, sha256: str, seconds: float, queue_limit: int
     ) -> None:
         """Record that a version is served after `seconds` of loading, and how many images it admits."""
+        self._known_conditions.add(name)
+        self._model_failures.labels(name)  # the series exists from here on
+        self._model_problems.labels(name)
         self._load.labels(name, version).set(seconds)
         self._info.labels(name, version, provider, sha256).set(1)
         self._queue_limit.labels(name).inc(queue_limit)
@@ -205,6 +219,14 @@ class ServerMetrics:
     def record_model_change(self, name: str, change: str) -> None:
         """Count a version that was `loaded`, `unloaded`, or that `failed`."""
         self._model_changes.labels(name, change).inc()
+
+    def record_conditions(self, failures: Iterable[str], problems: Collection[str]) -> None:
+        """Record the model of each version that is not served, and the models with a problem."""
+        counts = Counter(failures)
+        for name in self._known_conditions.union(counts, problems):
+            self._model_failures.labels(name).set(counts[name])
+            self._model_problems.labels(name).set(float(name in problems))
+        self._known_conditions.update(counts, problems)
 
     def record_evaluation(
         self, name: str, version: str, labels: Sequence[str], predicted: Sequence[int]

@@ -1,4 +1,4 @@
-"""A server whose loads end only when a test says so: `python -m tests.support.lifecycle.gated_server serve …`.
+"""A server whose loads end only when a test says so; it takes the arguments of `convserve`.
 
 The variable LOAD_GATE names a folder. While it contains a file with the name of a model, a load of this model
 does not end, and the process has written a file `<model>-<pid>` there.

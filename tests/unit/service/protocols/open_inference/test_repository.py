@@ -65,6 +65,7 @@ def test_two_failing_loads_have_the_same_reason_and_change_nothing(repository: P
         assert {response.status_code for response in reasons} == {500}
         assert reasons[0].json() == reasons[1].json()
         assert "shades version 2 is not served: model.onnx is not the file" in reasons[0].json()["error"]
+        assert 'convserve_model_failures{model="shades"} 1.0' in client.get("/metrics").text
         assert served(client) == "1"
         (broken / "model.onnx").write_bytes(whole)
         assert client.post(LOAD).status_code == 200
@@ -81,10 +82,12 @@ def test_invalid_configuration_keeps_the_former_one_and_says_why(repository: Pat
         [problem] = client.get("/readyz").json()["problems"]
         assert problem["name"] == "shades"
         assert "the former configuration still applies" in problem["reason"]
+        assert 'convserve_model_problems{model="shades"} 1.0' in client.get("/metrics").text
         configure(repository, "versions = [2]")
         assert client.post(LOAD).status_code == 200
         assert served(client) == "2"
         assert client.get("/readyz").json()["problems"] == []
+        assert 'convserve_model_problems{model="shades"} 0.0' in client.get("/metrics").text
 
 
 def test_model_whose_configuration_is_invalid_at_the_start_is_not_served(repository: Path) -> None:
