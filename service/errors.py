@@ -19,6 +19,7 @@
     ├── InvalidModel            a version on disk must not be served
     ├── NothingToServe          no version could be loaded
     ├── ConfigurationError      a setting is invalid, or cannot be applied on this machine
+    ├── OutputFailed            the result of a command cannot be written
     └── RemoteServerError       a server contacted by the command line failed
 
 Each protocol maps these to its own codes in one table, `protocols/shared/status_codes.py`.
@@ -132,6 +133,10 @@ class NothingToServe(ConvserveError):
 
 class ConfigurationError(ConvserveError):
     """A setting is invalid, or cannot be applied on this machine."""
+
+
+class OutputFailed(ConvserveError):
+    """The result of a command cannot be written, such as to a full disk."""
 
 
 class RemoteServerError(ConvserveError):

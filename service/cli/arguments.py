@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from .. import __version__
+from ..bulk.outputs.row_format import FORMATS
 from ..config.cli_flags import CLIENT_KEY, add_settings
 from ..loadgen.options import add_options as add_bench_options
 from ..loadgen.options import positive_int
@@ -45,11 +45,20 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_classify(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="Image file.")
+    parser.add_argument(
+        "images",
+        nargs="+",
+        metavar="IMAGE",
+        help="Image file, folder (with all folders below it), pattern such as 'photos/**/*.jpg', or - for a "
+        "list of paths on standard input, one a line.",
+    )
+    parser.add_argument(
+        "-0", "--null", action="store_true", help="NUL characters separate the paths on standard input."
+    )
     model = parser.add_argument_group("Model")
     model.add_argument(
         "--url",
-        help="Send the images to the server at this URL instead of loading the models. "
+        help="Send the images to the server at this URL instead of loading the model. "
         f"{CLIENT_KEY} contains the API key, if the server needs one.",
     )
     model.add_argument("--model", metavar="NAME", help="Name of the model. (default: the default model)")
@@ -58,16 +67,41 @@ def _add_classify(parser: argparse.ArgumentParser) -> None:
         metavar="VERSION",
         help="Version of the model; needs --model. (default: the highest)",
     )
+    model.add_argument(
+        "--workers",
+        type=positive_int,
+        metavar="N",
+        help="Processes that classify; each loads the model. (default: one for each core, or one for few "
+        "images)",
+    )
     output = parser.add_argument_group("Output")
     output.add_argument(
         "--top-k",
         type=positive_int,
         default=1,
         metavar="K",
-        help="Classes to print for each image. (default: %(default)s)",
+        help="Classes of each image, best first. (default: %(default)s)",
     )
     output.add_argument(
-        "--json", action="store_true", help="Print each response as one line of JSON, instead of labels."
+        "--format",
+        choices=FORMATS,
+        help="Format of the output: lines of text, JSON Lines, CSV or Parquet; parquet needs the extra "
+        "convserve[parquet]. (default: that of the suffix of FILE, or text)",
+    )
+    output.add_argument(
+        "--json", action="store_const", const="json", dest="format", help="The same as --format json."
+    )
+    output.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="File to write in place of standard output. It appears when it is complete; until then its rows "
+        "are in FILE.part.",
+    )
+    output.add_argument(
+        "--resume",
+        action="store_true",
+        help="Keep the rows that FILE.part or FILE has, and classify only the other images.",
     )
     add_settings(parser, _MODEL_SETTINGS)
 

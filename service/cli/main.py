@@ -26,7 +26,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
     try:
         settings = read_settings(arguments, os.environ)
-        return _COMMANDS[arguments.command](settings, arguments)
+        code = _COMMANDS[arguments.command](settings, arguments)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # here, so that a broken pipe is noticed
+        return code
     except NothingToServe as error:
         return _fail(error, ExitCode.NOTHING_TO_SERVE)
     except ConfigurationError as error:
@@ -35,6 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(error, ExitCode.FAILED)
     except KeyboardInterrupt:
         return _exit_by(signal.SIGINT)
+    except BrokenPipeError:
+        return _exit_by(signal.SIGPIPE)  # quietly, as other programs whose output nobody reads
 
 
 def _serve(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -48,20 +53,11 @@ def _serve(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 def _classify(settings: Settings, arguments: argparse.Namespace) -> int:
-    from .classify import ModelQuery, classify
+    from .classify import classify
 
-    _log_warnings_only(settings)
-    query = ModelQuery(arguments.model, arguments.model_version, arguments.top_k)
-    return asyncio.run(
-        classify(
-            settings,
-            arguments.images,
-            query,
-            url=arguments.url,
-            key=os.environ.get(CLIENT_KEY),
-            as_json=arguments.json,
-        )
-    )
+    level = _log_warnings_only(settings)
+    result = classify(settings, arguments, os.environ.get(CLIENT_KEY), level)
+    return _exit_by(result) if isinstance(result, signal.Signals) else result
 
 
 def _bench(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -107,12 +103,16 @@ _COMMANDS: Mapping[str, Command] = MappingProxyType(
 )
 
 
-def _log_warnings_only(settings: Settings) -> None:
-    """Log only warnings and errors, unless a level is set: the output of a command is its result."""
+def _log_warnings_only(settings: Settings) -> str:
+    """Log only warnings and errors, unless a level is set: the output of a command is its result.
+
+    Returns the lowest level that is logged.
+    """
     from ..telemetry.logs import configure_logs
 
     level = settings.log_level if "log_level" in settings.model_fields_set else "warning"
     configure_logs(level, settings.log_format)
+    return level
 
 
 def _fail(error: ConvserveError, code: ExitCode) -> ExitCode:

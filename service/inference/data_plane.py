@@ -41,21 +41,7 @@ class DataPlane:
             ConfigurationError: this machine cannot provide what a setting requires.
         """
         processes = processes or ProcessPool()
-        cores = max(1, available_cores() // settings.workers)
-        loader = Loader(
-            telemetry=telemetry,
-            provider=choose_provider(settings.provider),
-            threads=settings.threads,
-            cores=cores,
-            queue_limit=settings.queue_limit,
-            max_queue_delay=settings.max_queue_delay_ms / 1000,
-            max_wait=settings.max_queue_wait_ms / 1000,
-            max_pixels=settings.max_pixels,
-            max_response_bytes=settings.max_response_bytes,
-            max_model_bytes=settings.max_model_bytes,
-            load_timeout=settings.engine_timeout_s,
-            max_decode_bytes=settings.max_decode_bytes,
-        )
+        loader = build_loader(settings, telemetry)
         registry = Registry(
             settings.default_model,
             engine_timeout=settings.engine_timeout_s,
@@ -63,7 +49,7 @@ class DataPlane:
         )
         texts = TextExecutor(processes)
         pool = DecodePool(
-            cores,
+            _cores(settings),
             processes=processes,
             timeout=settings.decode_timeout_ms / 1000,
             max_decode_bytes=settings.max_decode_bytes,
@@ -81,3 +67,30 @@ class DataPlane:
             self.classifier.close()
             self.texts.close()
             self.processes.close()
+
+
+def build_loader(settings: Settings, telemetry: ServerMetrics) -> Loader:
+    """The loader of model versions.
+
+    Raises:
+        ConfigurationError: this machine cannot provide what a setting requires.
+    """
+    return Loader(
+        telemetry=telemetry,
+        provider=choose_provider(settings.provider),
+        threads=settings.threads,
+        cores=_cores(settings),
+        queue_limit=settings.queue_limit,
+        max_queue_delay=settings.max_queue_delay_ms / 1000,
+        max_wait=settings.max_queue_wait_ms / 1000,
+        max_pixels=settings.max_pixels,
+        max_response_bytes=settings.max_response_bytes,
+        max_model_bytes=settings.max_model_bytes,
+        load_timeout=settings.engine_timeout_s,
+        max_decode_bytes=settings.max_decode_bytes,
+    )
+
+
+def _cores(settings: Settings) -> int:
+    """The cores of each worker."""
+    return max(1, available_cores() // settings.workers)

@@ -106,7 +106,7 @@ class Loader:
         batcher = Batcher(
             engine.run,
             concat=engine.concat,
-            max_batch_size=_max_batch_rows(engine, manifest),
+            max_batch_size=max_batch_rows(engine, manifest),
             max_batch_elements=MAX_BATCH_ELEMENTS if manifest.input.dynamic else None,
             max_queue_delay=self.max_queue_delay,
             wait_per_row=_wait_per_row(engine, executor),
@@ -209,7 +209,7 @@ def _executor(engine: Engine, manifest: Manifest) -> Executor | None:
     return None if inline else _thread(manifest)
 
 
-def _max_batch_rows(engine: Engine, manifest: Manifest) -> int:
+def max_batch_rows(engine: Engine, manifest: Manifest) -> int:
     """The rows of the largest batch; on the CPU, a batch of a heavy network takes a limited time."""
     if engine.provider != "cpu" or manifest.input.dynamic:
         return manifest.max_batch_size

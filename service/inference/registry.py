@@ -8,11 +8,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..errors import ModelNotFound, ModelNotReady, shown
+from ..errors import InvalidModel, ModelNotFound, ModelNotReady, shown
 from ..repository.model_config import STABLE
+from ..system.printable import printable
 from .model import LoadedModel
 
 PREFERRED_DEFAULT = "convnet"
+# Characters of the reason why a version is not served, parts of which may come from its files.
+MAX_REASON = 500
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +27,15 @@ class LoadFailure:
     name: str
     version: str
     reason: str
+
+    def __str__(self) -> str:
+        return f"{self.name} version {self.version} is not served: {self.reason}"
+
+
+def reason_of(error: Exception) -> str:
+    """The reason why a version is not served: an expected error's sentence, or type and text of any other."""
+    text = str(error) if isinstance(error, InvalidModel) else f"it cannot be loaded: {error!r}"
+    return printable(text if len(text) <= MAX_REASON else f"{text[:MAX_REASON]} …")
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,4 +260,4 @@ class Registry:
     def _check_failures(self, name: str, version: str | None) -> None:
         for failure in self.failures:
             if failure.name == name and version in (None, failure.version):
-                raise ModelNotReady(f"{name} version {failure.version} is not served: {failure.reason}")
+                raise ModelNotReady(str(failure))

@@ -39,12 +39,19 @@ def rank(probabilities: NDArray[np.float32], labels: Sequence[str], top_k: int) 
 def _rank_rows(
     probabilities: NDArray[np.float32], labels: Sequence[str], top_k: int
 ) -> list[list[Prediction]]:
-    best = np.argsort(-probabilities, axis=1, kind="stable")[:, :top_k]
-    values = np.take_along_axis(probabilities, best, axis=1)
+    best, values = best_classes(probabilities, top_k)
     return [
         [Prediction(labels[i], i, p) for i, p in zip(indices, row, strict=True)]
         for indices, row in zip(best.tolist(), values.tolist(), strict=True)
     ]
+
+
+def best_classes(
+    probabilities: NDArray[np.float32], top_k: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The indices and the values of the `top_k` most probable classes of each row, in the order of `rank`."""
+    best = np.argsort(-probabilities, axis=1, kind="stable")[:, :top_k]
+    return best, np.take_along_axis(probabilities, best, axis=1)
 
 
 def argmax_rows(probabilities: NDArray[np.float32]) -> Iterable[tuple[int, float]]:

@@ -276,7 +276,8 @@ class Coordinator:
         """Let the workers serve; False if there is nothing to serve."""
         catalog = self._catalog
         if not catalog.plans and not self._allow_empty:
-            self.error = NothingToServe(nothing_to_serve(self._repository, catalog.state))
+            failures = [each for report in catalog.state.reports.values() for each in report.failures]
+            self.error = NothingToServe(nothing_to_serve(self._repository, failures))
             return False
         self.started = True
         for report in catalog.state.reports.values():

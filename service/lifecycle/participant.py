@@ -9,14 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from ..errors import ConfigurationError, ConvserveError, InvalidModel
+from ..errors import ConfigurationError, ConvserveError
 from ..inference.loader import Loader
 from ..inference.model import LoadedModel
-from ..inference.registry import LoadFailure, Registry, ServedModel
+from ..inference.registry import LoadFailure, Registry, ServedModel, reason_of
 from ..repository.content_digest import content_digest
 from ..repository.scan import signature_of
 from ..repository.version_folder import VersionFolder
-from ..system.printable import printable
 from ..telemetry.metrics import ServerMetrics
 from .messages import (
     Abort,
@@ -35,9 +34,6 @@ from .messages import (
 )
 from .plans import Failure, Loaded, ModelPlan, ModelReport, State, Target
 from .states import VersionLife, VersionState
-
-# Characters of the reason why a version is not served, parts of which may come from its files.
-MAX_REASON = 500
 
 logger = logging.getLogger(__name__)
 
@@ -174,7 +170,7 @@ class Participant:
         except ConfigurationError as error:
             return _Fatal(Failure(target.name, target.version, str(error), signature))
         except Exception as error:  # also MemoryError, RecursionError, OverflowError
-            return self._failure(folder, _reason(error), signature)
+            return self._failure(folder, reason_of(error), signature)
         if target.digest not in (None, model.digest):
             model.discard()
             return Failure(
@@ -337,9 +333,3 @@ class _Fatal:
 
     def __init__(self, failure: Failure) -> None:
         self.failure = failure
-
-
-def _reason(error: Exception) -> str:
-    """The sentence of an expected error, or type and text of any other."""
-    text = str(error) if isinstance(error, InvalidModel) else f"it cannot be loaded: {error!r}"
-    return printable(text if len(text) <= MAX_REASON else f"{text[:MAX_REASON]} …")

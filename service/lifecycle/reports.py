@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from .plans import UNLOADED, ModelReport, State
 
 logger = logging.getLogger(__name__)
 
 
-def nothing_to_serve(repository: str, state: State) -> str:
-    failures = [failure for report in state.reports.values() for failure in report.failures]
+def nothing_to_serve(repository: str, failures: Sequence[Failure | LoadFailure]) -> str:
+    """The message of a repository without a version that could be loaded."""
     if not failures:
         return f"nothing to serve: {repository} contains no <name>/<version>/ folder"
     reasons = "; ".join(f"{f.name} version {f.version}: {f.reason}" for f in failures)

@@ -15,6 +15,8 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 _DESCRIPTORS = Path("/proc/self/fd")
+# Read at a time from a file that is longer than its size says, such as those of /proc.
+_BLOCK_BYTES = 1 << 14
 
 
 def open_regular(path: Path, max_bytes: int) -> BufferedReader:
@@ -23,29 +25,26 @@ def open_regular(path: Path, max_bytes: int) -> BufferedReader:
     Raises:
         OSError: the file cannot be opened, is of another kind, or is larger.
     """
-    # Before it is opened: opening a device can have effects of its own.
-    _check_regular(path, path.stat(), max_bytes)
-    # If another process replaces the file by a FIFO in between, O_NONBLOCK keeps `open` from waiting.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        _check_regular(path, os.fstat(descriptor), max_bytes)
-        return os.fdopen(descriptor, "rb")
-    except BaseException:
-        os.close(descriptor)
-        raise
+    descriptor, _ = _open(path, max_bytes)
+    return os.fdopen(descriptor, "rb")
 
 
-def read_regular(path: Path, max_bytes: int) -> bytes:
+def read_regular(path: Path | str, max_bytes: int) -> bytes:
     """The content of a regular file of at most `max_bytes`.
 
     Raises:
         OSError: as `open_regular`.
     """
-    with open_regular(path, max_bytes) as file:
-        # Not `read()`: some files, such as those of /proc, are longer than their size says.
-        content = file.read(max_bytes + 1)
-    if len(content) > max_bytes:
-        raise _too_large(path, max_bytes)
+    # No buffered file object: creating one takes longer than reading a small image.
+    descriptor, size = _open(path, max_bytes)
+    try:
+        content = os.read(descriptor, size + 1)
+        while block := os.read(descriptor, _BLOCK_BYTES):
+            content += block
+            if len(content) > max_bytes:
+                raise _too_large(path, max_bytes)
+    finally:
+        os.close(descriptor)
     return content
 
 
@@ -68,12 +67,27 @@ def private_file(content: bytes) -> Iterator[Path]:
             yield Path(named.name)
 
 
-def _check_regular(path: Path, status: os.stat_result, max_bytes: int) -> None:
+def _open(path: Path | str, max_bytes: int) -> tuple[int, int]:
+    """The descriptor of a regular file, and its size."""
+    # Before it is opened: opening a device can have effects of its own.
+    _check_regular(path, os.stat(path), max_bytes)
+    # If another process replaces the file by a FIFO in between, O_NONBLOCK keeps `open` from waiting.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        status = os.fstat(descriptor)
+        _check_regular(path, status, max_bytes)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor, status.st_size
+
+
+def _check_regular(path: Path | str, status: os.stat_result, max_bytes: int) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise OSError(errno.EINVAL, "it is not a regular file", str(path))
     if status.st_size > max_bytes:
         raise _too_large(path, max_bytes)
 
 
-def _too_large(path: Path, max_bytes: int) -> OSError:
+def _too_large(path: Path | str, max_bytes: int) -> OSError:
     return OSError(errno.EFBIG, f"it is larger than {max_bytes:,} bytes", str(path))

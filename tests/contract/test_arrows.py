@@ -47,6 +47,7 @@ LAYERS = {
         "asgi",
         "server",
         "http_client",
+        "bulk",
         "loadgen",
         "cli",
         "__main__",
@@ -99,6 +100,7 @@ ONLY_IMPORTERS = {
         "protocols.grpc.server",
     },
     "opentelemetry": {"telemetry.request_log", "telemetry.tracing"},
+    "pyarrow": {"bulk.outputs.parquet_rows"},
     "grpc_health": {"protocols.grpc.health"},
     "grpc_reflection": {"protocols.grpc.reflection"},
 }

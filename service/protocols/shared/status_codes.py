@@ -35,5 +35,6 @@ STATUS_BY_ERROR: dict[type[errors.ConvserveError], Status] = {
     errors.InvalidModel: Status(500, "INTERNAL"),
     errors.NothingToServe: Status(503, "UNAVAILABLE"),
     errors.ConfigurationError: Status(500, "INTERNAL"),
+    errors.OutputFailed: Status(500, "INTERNAL"),
     errors.RemoteServerError: Status(502, "UNAVAILABLE"),
 }

@@ -1,0 +1,1 @@
+"""Classifies many image files without a server, in one or more processes."""

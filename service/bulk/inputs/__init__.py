@@ -1,0 +1,1 @@
+"""Lists the image files that the arguments of a command name."""

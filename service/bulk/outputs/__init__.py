@@ -1,0 +1,1 @@
+"""Writes the results of many images as text, JSON, CSV or Parquet."""
