@@ -90,7 +90,7 @@ class Reporter:
             again = "run the same command" + ("" if self._resume else " with --resume") + " to go on"
         else:
             again = "text cannot be resumed"
-        self._say(f"{_count(kept, 'row')} kept in {self._destination.partial}; {again}")
+        self._say(f"kept {_count(kept, 'row')} in {self._destination.partial}; {again}")
 
     def _failures(self) -> str:
         total = self._kept + self._done

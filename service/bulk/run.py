@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from io import FileIO
 from itertools import chain, islice
 
 from ..config.settings import Settings
@@ -34,7 +35,8 @@ def classify_files(settings: Settings, options: Options) -> bool:
         Interrupted: likewise, by a signal.
         BrokenPipeError: nobody reads the output.
     """
-    stdin = None if sys.stdin is None else sys.stdin.buffer
+    # Not buffered: a thread that waits in a buffered stream would end the interpreter with an error.
+    stdin = None if sys.stdin is None else FileIO(sys.stdin.fileno(), closefd=False)
     listing = Listing(options.arguments, stdin, null=options.null)
     kind = choose_format(options.format, options.output)
     with (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import signal
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Self, cast
 
 from ..errors import ConvserveError, InferenceFailed
+from .chunk_feeder import ChunkFeeder
 from .rows import Chunk, Predictions
 from .worker_process import TERMINAL_SIGNALS, FileClassifying, Ready, work
 
@@ -112,40 +113,33 @@ class WorkerPool:
             ConvserveError: the model cannot be loaded.
         """
         while self.ready is None:
-            self._receive()
+            self._receive(None)
         return self.ready
 
-    def classify(self, chunks: Iterator[Chunk]) -> Iterator[tuple[Chunk, Predictions]]:
+    def classify(self, chunks: Iterable[Chunk]) -> Generator[tuple[Chunk, Predictions], None, None]:
         """The predictions of each chunk, in order.
 
         Raises:
-            ConvserveError: a worker cannot be replaced.
+            ConvserveError: a worker cannot be replaced, or the listing fails.
         """
         expected = 0
-        exhausted = False
-        while True:
-            while expected in self._done:
-                yield self._done.pop(expected)
-                expected += 1
-            while not exhausted and (worker := self._free_worker(expected)) is not None:
-                if not self._todo:
-                    chunk = next(chunks, None)
-                    if chunk is None:
-                        exhausted = True
-                        break
-                    self._todo.append(_Task(chunk))
-                self._send(worker)
-            while self._todo and (worker := self._least_busy()) is not None:
-                self._send(worker)
-            if exhausted and not any(worker.tasks for worker in self._workers) and not self._todo:
-                break
-            self._receive()
+        with ChunkFeeder(chunks) as feeder:
+            feed: Connection | None = feeder.connection
+            while True:
+                while expected in self._done:
+                    yield self._done.pop(expected)
+                    expected += 1
+                while self._todo and (worker := self._least_busy()) is not None:
+                    self._send(worker)
+                if feed is None and not self._todo and not any(worker.tasks for worker in self._workers):
+                    return
+                feed = self._receive(feed)
 
-    def _free_worker(self, expected: int) -> _Worker | None:
-        """A worker that can take another chunk; None if too many results wait for an earlier one."""
-        if len(self._done) >= WINDOW_PER_WORKER * len(self._workers):
-            return None
-        return self._least_busy()
+    @property
+    def _has_room(self) -> bool:
+        """True if another chunk can be sent, and not too many results wait for an earlier one."""
+        few_waiting = len(self._done) < WINDOW_PER_WORKER * len(self._workers)
+        return few_waiting and not self._todo and self._least_busy() is not None
 
     def _least_busy(self) -> _Worker | None:
         worker = min(self._workers, key=lambda each: len(each.tasks))
@@ -160,25 +154,49 @@ class WorkerPool:
         except ConnectionError:
             self._replace(worker)
 
-    def _receive(self) -> None:
-        """Wait for messages of workers, or for the next tick."""
-        connections = {worker.connection: worker for worker in self._workers}
-        for connection in wait(list(connections), None if self._tick is None else 0.1):
-            worker = connections[cast(Connection, connection)]
-            try:
-                message = worker.connection.recv()
-            except (EOFError, ConnectionError):
-                self._replace(worker)
-                continue
-            if isinstance(message, ConvserveError):
-                raise message
-            if isinstance(message, Ready):
-                worker.ready = message
-                self._check(message)
-            else:
-                self._finish(worker.tasks.popleft(), message)
+    def _receive(self, feed: Connection | None) -> Connection | None:
+        """Wait for messages of workers, for a chunk, or for the next tick.
+
+        Args:
+            feed: the source of chunks; it is returned until it has ended.
+        """
+        connections: dict[Connection, _Worker | None] = {each.connection: each for each in self._workers}
+        if feed is not None and self._has_room:
+            connections[feed] = None
+        for ready in wait(list(connections), None if self._tick is None else 0.1):
+            worker = connections[cast(Connection, ready)]
+            if worker is not None:
+                self._receive_from(worker)
+            elif feed is not None:
+                feed = self._take_chunk(feed)
         if self._tick is not None:
             self._tick()
+        return feed
+
+    def _receive_from(self, worker: _Worker) -> None:
+        try:
+            message = worker.connection.recv()
+        except (EOFError, ConnectionError):
+            self._replace(worker)
+            return
+        if isinstance(message, ConvserveError):
+            raise message
+        if isinstance(message, Ready):
+            worker.ready = message
+            self._check(message)
+        else:
+            self._finish(worker.tasks.popleft(), message)
+
+    def _take_chunk(self, feed: Connection) -> Connection | None:
+        """Take the next chunk; returns None if there is none."""
+        try:
+            chunk = feed.recv()
+        except EOFError:
+            return None
+        if isinstance(chunk, Exception):
+            raise chunk
+        self._todo.append(_Task(chunk))
+        return feed
 
     def _finish(self, task: _Task, predictions: Predictions) -> None:
         chunk = task.chunk

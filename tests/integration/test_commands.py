@@ -41,15 +41,14 @@ def test_classify_prints_a_line_for_each_image(two: Path, where: list[str]) -> N
     assert second.startswith(f"{two / 'two.png'}: shade 2 (")
 
 
-def test_classify_prints_the_response_as_json(two: Path, where: list[str]) -> None:
+def test_classify_prints_a_row_as_json(two: Path, where: list[str]) -> None:
     version = ["--model", "shades", "--model-version", "1"]
     result = convserve("classify", *where, "--json", "--top-k", "3", *version, two / "one.png")
     assert (result.returncode, result.stderr) == (0, "")
-    response = json.loads(result.stdout)
-    assert (response["model"], response["version"]) == ("shades", "1")
-    (prediction,) = response["predictions"]
-    assert (prediction["filename"], prediction["label"], prediction["index"]) == ("one.png", "shade 1", 1)
-    assert len(prediction["top_k"]) == 3
+    row = json.loads(result.stdout)
+    assert (row["path"], row["model"], row["version"]) == (str(two / "one.png"), "shades", "1")
+    assert (row["label"], row["index"]) == ("shade 1", 1)
+    assert [each["label"] for each in row["top_k"]] == ["shade 1", "shade 0", "shade 2"]
 
 
 def test_classify_names_unreadable_files_and_continues(two: Path, where: list[str]) -> None:
@@ -136,7 +135,7 @@ def test_text_of_a_model_cannot_command_the_terminal(two: Path, tmp_path: Path) 
     broken = publish_shades(tmp_path / "models")
     edit_manifest(broken, **{"\x1b[2J": 1})
     models = ["--log-level", "error", "--models", str(tmp_path / "models")]
-    result = convserve("classify", *models, "--model", "shades", "--model-version", "1", two / "one.png")
+    result = convserve("classify", *models, "--model", "shades", two / "one.png")
     assert (result.returncode, result.stdout.count("\n")) == (0, 1)
     assert r"\x1b[2J\x1b]0;shade 1\x07\nok" in result.stdout
     for output in (result, convserve("check", *models)):

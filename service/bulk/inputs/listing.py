@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from typing import BinaryIO
+from io import RawIOBase
 
 from ...errors import ConfigurationError
 from .folders import images_below
@@ -20,7 +20,7 @@ class Listing:
 
     Args:
         arguments: paths of files and folders, patterns, and `-` for a list of paths on standard input.
-        stdin: standard input; None if it is closed.
+        stdin: standard input, unbuffered; None if it is closed.
         null: paths on standard input are separated by NUL characters.
 
     Raises:
@@ -30,7 +30,7 @@ class Listing:
         skipped: the files and folders that the last iteration has left out.
     """
 
-    def __init__(self, arguments: Sequence[str], stdin: BinaryIO | None, *, null: bool) -> None:
+    def __init__(self, arguments: Sequence[str], stdin: RawIOBase | None, *, null: bool) -> None:
         self._arguments = arguments
         self._stdin = stdin
         self._null = null

@@ -5,16 +5,17 @@ from __future__ import annotations
 import codecs
 import os
 from collections.abc import Iterator
-from typing import BinaryIO
+from io import RawIOBase
 
 from ...errors import ConfigurationError
+from .source import reason
 
 # Longer than any path that the operating system opens.
 MAX_PATH_BYTES = 1 << 14
 _READ_BYTES = 1 << 16
 
 
-def read_paths(stream: BinaryIO, *, null: bool) -> Iterator[str]:
+def read_paths(stream: RawIOBase, *, null: bool) -> Iterator[str]:
     """The paths of a list, one a line or separated by NUL characters; empty ones are left out.
 
     A byte order mark at the start and a carriage return at the end of a line are left out too.
@@ -40,11 +41,11 @@ def read_paths(stream: BinaryIO, *, null: bool) -> Iterator[str]:
         yield text
 
 
-def _read(stream: BinaryIO) -> bytes:
-    # `read` would wait for a full block, so that the paths of a slow program came late.
-    read = getattr(stream, "read1", stream.read)
-    block: bytes = read(_READ_BYTES)
-    return block
+def _read(stream: RawIOBase) -> bytes:
+    try:
+        return stream.read(_READ_BYTES) or b""
+    except OSError as error:
+        raise ConfigurationError(f"standard input cannot be read: {reason(error)}") from error
 
 
 def _path(line: bytes, number: int, *, null: bool) -> str:

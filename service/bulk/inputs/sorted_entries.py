@@ -12,7 +12,7 @@ from typing import IO, NamedTuple
 
 # Names that are sorted in memory; about 13 MB. A larger folder is sorted with temporary files.
 RUN_NAMES = 1 << 17
-_READ_BYTES = 1 << 16
+_READ_BYTES = 1 << 13  # of each of hundreds of files
 
 
 class Entry(NamedTuple):

@@ -130,7 +130,7 @@ class FileDestination:
         self._format: RowFormat | None = None
         self._waiting: list[Rows] = []
         self._rows_waiting = 0
-        self._flushed = time.monotonic()
+        self._flushed = float("-inf")  # the first rows are written at once: a full disk is noticed
         self._descriptor = self._opened()
         # True while the partial file holds no rows that exist only there.
         self._disposable = not self._size

@@ -57,13 +57,13 @@ def open_destination(output: str | None, kind: type[RowFormat], *, resume: bool)
     Raises:
         ConfigurationError: it cannot be written, or does not fit the format or `resume`.
     """
+    if resume and output in (None, STANDARD_OUTPUT):
+        raise ConfigurationError("--resume needs -o FILE: standard output cannot be resumed")
     if resume and not kind.is_resumable:
         raise ConfigurationError(
             "--resume needs --format json, csv or parquet: text does not tell which files are done"
         )
     if output in (None, STANDARD_OUTPUT):
-        if resume:
-            raise ConfigurationError("--resume needs -o FILE: standard output cannot be resumed")
         _check_stream(kind, "standard output")
         if sys.stdout is None:
             raise ConfigurationError("standard output is closed; -o FILE writes to a file")

@@ -14,7 +14,7 @@ FORMATS: Sequence[str] = ("text", "json", "csv", "parquet")
 
 
 class SavedRow(NamedTuple):
-    """What a row of an earlier run tells.
+    """The facts that a row of an earlier run tells.
 
     Attributes:
         top_k: the classes of the row; None if the row does not tell.

@@ -39,7 +39,7 @@ def test_former_name_of_image_is_hidden() -> None:
 @pytest.mark.parametrize("top_k", ["0", "-1", "1.5", "many"])
 def test_top_k_below_one_is_a_usage_error(top_k: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        build_parser().parse_args(["classify", "--top-k", top_k, "a.png"])
+        build_parser().parse_args(["classify", f"--top-k={top_k}", "a.png"])
     assert ended.value.code == ExitCode.USAGE_ERROR
     assert "must be a whole number of at least 1" in capsys.readouterr().err
 
