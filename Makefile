@@ -23,7 +23,7 @@ LOCK = uv pip compile pyproject.toml --universal --python-version 3.11 --generat
 	--constraint requirements/constraints.txt $(if $(UPGRADE),--upgrade)
 
 .PHONY: serve export convnet lenet5 signnet alexnet lint test coverage test-all newest format lock audit sbom docs docs-serve \
-	proto bench attack lifecycle clean image image-cuda image-export image-test release
+	proto bench bench-classify attack lifecycle clean image image-cuda image-export image-test release
 
 serve: $(VENV)/serve.stamp
 	@$(BIN)/python -m service serve --host $(HOST) --port $(PORT) --grpc-port $(GRPC_PORT) \
@@ -67,7 +67,7 @@ newest:
 	$(PYTHON) -m venv $(NEWEST)
 	$(NEWEST)/bin/python $(PIP_INSTALL) --upgrade "pip>=25.1"
 	$(NEWEST)/bin/python $(PIP_INSTALL) --quiet --constraint requirements/constraints.txt --group dev \
-		--editable ".[export,otel]"
+		--editable ".[export,otel,parquet]"
 	$(NEWEST)/bin/python $(PYTEST) $(ARGS)
 
 format: $(VENV)/dev.stamp
@@ -97,6 +97,11 @@ proto: $(VENV)/dev.stamp
 # ARGS="--quick" makes a short run of two minutes; ARGS="--rows c64 many" measures these rows only.
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks $(or $(ARGS),--publish)
+
+# Measures `convserve classify` on 100,000 small files beside decoder and engine alone, in about two minutes.
+# ARGS="--mnist folder" classifies MNIST's test images; ARGS="--files 20000 --format csv" makes a shorter run.
+bench-classify: $(VENV)/dev.stamp
+	$(BIN)/python -m benchmarks.classify_folder $(ARGS)
 
 # Attacks a server of two workers on loopback for three minutes while polite clients ask; fails if one is affected.
 # ARGS="--seconds 20 --settle 5" makes a short run; ARGS="--each --seconds 10" plays one attack after the other.
@@ -143,7 +148,7 @@ $(VENV)/dev.stamp: requirements/dev.txt | $(VENV)/bin/python
 # Locks new dependencies and keeps the other versions; UPGRADE=1 upgrades all.
 lock:
 	$(LOCK) --output-file requirements/serve.txt
-	$(LOCK) --extra export --extra otel --group dev --constraint requirements/serve.txt --output-file requirements/dev.txt
+	$(LOCK) --extra export --extra otel --extra parquet --group dev --constraint requirements/serve.txt --output-file requirements/dev.txt
 	$(LOCK) --extra export --constraint requirements/dev.txt --output-file requirements/export.txt
 	$(LOCK) --extra gpu --constraint requirements/serve.txt --no-emit-package onnxruntime --output-file requirements/cuda.txt
 	$(subst pyproject.toml,--group build,$(LOCK)) --output-file requirements/build.txt

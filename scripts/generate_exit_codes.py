@@ -24,6 +24,9 @@ reason.
 SIGNALS = """
 On SIGTERM or SIGINT a server drains and then ends by that signal, so a shell reports 143 or 130. A server
 that runs as process 1 of a container exits with the same codes.
+
+`convserve classify` ends by SIGINT, SIGTERM or SIGHUP too (130, 143, 129), after it has said how to go on.
+A command whose output nobody reads any more, such as before `| head`, ends quietly by SIGPIPE (141).
 """
 
 

@@ -105,7 +105,7 @@ class FileClassifier:
             if index in errors:
                 continue
             try:
-                row = decoder.decode(decoder.open(read_regular(path, self._max_bytes)))
+                row = decoder.decode(decoder.open(self._read(path)))
             except OSError as error:
                 errors[index] = reason(error)
             except (InvalidImage, PayloadTooLarge, ValueError) as error:  # ValueError: a NUL in the path
@@ -117,6 +117,9 @@ class FileClassifier:
                     batch[len(read)] = row
                 read.append(index)
         return rows if batch is None else [batch[: len(read)]] if read else []
+
+    def _read(self, path: str) -> bytes:
+        return read_regular(path, self._max_bytes, is_device_unlikely=True)
 
     def _ranked(
         self, batches: Sequence[NDArray[Any]], read: Sequence[int], errors: dict[int, str]

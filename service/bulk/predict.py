@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ..config.settings import Settings
 from ..http_client import HttpClient
 from ..telemetry.logs import configure_logs
+from .garbage import SeldomGarbage
 from .inputs.source import Source
 from .options import Options
 from .rows import Chunk, Predictions, Query, chunks
@@ -89,11 +90,16 @@ def in_workers(
             query = Query(ready.model, ready.version, query.top_k)
         return ClassifierFactory(share, query, _SILENT if number else options.log_level)
 
+    garbage = SeldomGarbage()
     with WorkerPool(count, factory_of, tick) as pool:
         ready = pool.wait_until_ready()
-        yield from pool.classify(chunks(sources, ready.chunk))
+        for result in pool.classify(chunks(sources, ready.chunk)):
+            yield result
+            garbage.after_chunk()
 
 
 def _one_by_one(classifier: FileClassifying, sources: Iterable[Source]) -> Results:
+    garbage = SeldomGarbage()
     for chunk in chunks(sources, classifier.chunk):
         yield chunk, classifier.classify(chunk.paths, chunk.problems)
+        garbage.after_chunk()

@@ -10,6 +10,7 @@ from multiprocessing.connection import Connection
 from typing import Protocol
 
 from ..errors import ConvserveError
+from .garbage import SeldomGarbage
 from .rows import Chunk, Predictions
 
 # A terminal sends these to all processes of a command; the first process decides.
@@ -59,10 +60,12 @@ def work(connection: Connection, factory: Callable[[], FileClassifying]) -> None
     except ConvserveError as error:
         connection.send(error)
         return
+    garbage = SeldomGarbage()
     try:
         connection.send(Ready.of(classifier))
         while True:
             chunk: Chunk = connection.recv()
             connection.send(classifier.classify(chunk.paths, chunk.problems))
+            garbage.after_chunk()
     except (EOFError, ConnectionError):
         sys.exit(0)

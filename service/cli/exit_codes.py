@@ -10,7 +10,8 @@ class ExitCode(IntEnum):
     """The exit codes of every command, each with a description for the manual.
 
     A server that a signal stopped ends by that signal instead; a shell reports it as 128 plus the signal's
-    number: 143 after SIGTERM, 130 after Ctrl-C, 129 after the loss of its terminal.
+    number: 143 after SIGTERM, 130 after Ctrl-C, 129 after the loss of its terminal. A command whose output
+    nobody reads any more ends by SIGPIPE, 141.
     """
 
     description: str

@@ -29,17 +29,23 @@ def open_regular(path: Path, max_bytes: int) -> BufferedReader:
     return os.fdopen(descriptor, "rb")
 
 
-def read_regular(path: Path | str, max_bytes: int) -> bytes:
+def read_regular(path: Path | str, max_bytes: int, *, is_device_unlikely: bool = False) -> bytes:
     """The content of a regular file of at most `max_bytes`.
+
+    Args:
+        is_device_unlikely: examine the file only after it has been opened, which saves a quarter of the time
+            for a small file.
 
     Raises:
         OSError: as `open_regular`.
     """
     # No buffered file object: creating one takes longer than reading a small image.
-    descriptor, size = _open(path, max_bytes)
+    descriptor, size = _open(path, max_bytes, opened_first=is_device_unlikely)
     try:
         content = os.read(descriptor, size + 1)
-        while block := os.read(descriptor, _BLOCK_BYTES):
+        # A read that ends at the size, although it asked for more, has reached the end.
+        at_end = len(content) == size
+        while not at_end and (block := os.read(descriptor, _BLOCK_BYTES)):
             content += block
             if len(content) > max_bytes:
                 raise _too_large(path, max_bytes)
@@ -67,12 +73,13 @@ def private_file(content: bytes) -> Iterator[Path]:
             yield Path(named.name)
 
 
-def _open(path: Path | str, max_bytes: int) -> tuple[int, int]:
+def _open(path: Path | str, max_bytes: int, *, opened_first: bool = False) -> tuple[int, int]:
     """The descriptor of a regular file, and its size."""
-    # Before it is opened: opening a device can have effects of its own.
-    _check_regular(path, os.stat(path), max_bytes)
+    if not opened_first:
+        # Opening a device can have effects of its own.
+        _check_regular(path, os.stat(path), max_bytes)
     # If another process replaces the file by a FIFO in between, O_NONBLOCK keeps `open` from waiting.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     try:
         status = os.fstat(descriptor)
         _check_regular(path, status, max_bytes)

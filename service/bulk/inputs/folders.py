@@ -52,6 +52,7 @@ class _Level(NamedTuple):
     """A folder that is being read; `identity` tells whether a link leads back to it."""
 
     path: str
+    prefix: str
     identity: tuple[int, int]
     entries: Iterator[Entry]
 
@@ -94,12 +95,14 @@ def visits(folder: str, skipped: Skipped) -> Iterator[Visit]:
             entry = None
         if entry is None:
             levels.pop()
-        elif entry.name.startswith("."):
             continue
-        elif entry.is_folder:
-            yield from _enter(joined(level.path, entry.name), levels, skipped)
+        name, is_folder = entry
+        if name[0] == ".":
+            continue
+        if is_folder:
+            yield from _enter(level.prefix + name, levels, skipped)
         else:
-            yield Visit(joined(level.path, entry.name), False)
+            yield Visit(level.prefix + name, False)
 
 
 def _enter(folder: str, levels: list[_Level], skipped: Skipped) -> Iterator[Visit]:
@@ -114,4 +117,4 @@ def _enter(folder: str, levels: list[_Level], skipped: Skipped) -> Iterator[Visi
         skipped.loops += 1
         return
     yield Visit(folder, True)
-    levels.append(_Level(folder, identity, sorted_entries(folder)))
+    levels.append(_Level(folder, joined(folder, ""), identity, sorted_entries(folder)))
