@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from ..config.settings import Settings
@@ -85,19 +85,21 @@ def _candidates(
         if reason := found.error or found.config_error:
             yield found, VersionFound(UNKNOWN, "", "", settled=True, refused=reason)
         elif query.version is None:
-            yield from ((found, version) for version in _by_default(found))
+            yield from ((found, choice) for choice in _by_default(found))
         else:
             yield found, _version(found, query.version)
 
 
-def _by_default(found: ModelFound) -> Sequence[VersionFound]:
-    """The versions that a request may get which names none, the first choice first."""
+def _by_default(found: ModelFound) -> Iterator[VersionFound]:
+    """The versions that a request may get which names none; each as if those before it had failed."""
     stable = found.config.labels.get(STABLE)
     if stable is not None:
-        return [_version(found, str(stable))]
-    goal = desired(found, None)
-    wanted = () if goal is None else goal.versions
-    return [each for each in reversed(found.versions) if each.version in wanted]
+        yield _version(found, str(stable))
+        return
+    failed: set[str] = set()
+    while goal := desired(found, None, failed=failed):
+        yield _version(found, goal.versions[-1])
+        failed.add(goal.versions[-1])
 
 
 def _version(found: ModelFound, key: str) -> VersionFound:

@@ -13,7 +13,7 @@ from .inputs.source import Source
 from .options import Options
 from .rows import Chunk, Predictions, Query, chunks
 from .server_classifier import ServerClassifier
-from .worker_process import FileClassifying, Ready
+from .workers.worker_process import FileClassifying, Ready
 
 Results = Generator[tuple[Chunk, Predictions], None, None]
 
@@ -80,7 +80,7 @@ def in_workers(
     Raises:
         ConvserveError: the model cannot be loaded, or a process cannot be replaced.
     """
-    from .worker_pool import WorkerPool  # imports multiprocessing
+    from .workers.worker_pool import WorkerPool  # imports multiprocessing
 
     share = settings.model_copy(update={"workers": count})
 

@@ -240,10 +240,10 @@ def test_memory_does_not_grow_with_the_number_of_files(shades: Path, tmp_path: P
             code,
             "classify",
             "--models",
-            shades,
-            images,
+            str(shades),
+            str(images),
             "-o",
-            tmp_path / "x.csv",
+            str(tmp_path / "x.csv"),
         ]
         run = subprocess.run(
             command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=120

@@ -10,7 +10,7 @@ from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Self
 
-from .rows import Chunk
+from ..rows import Chunk
 
 
 class ChunkFeeder:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Protocol
 
-from ..errors import ConvserveError
-from .garbage import SeldomGarbage
-from .rows import Chunk, Predictions
+from ...errors import ConvserveError
+from ..garbage import SeldomGarbage
+from ..rows import Chunk, Predictions
 
 # A terminal sends these to all processes of a command; the first process decides.
 TERMINAL_SIGNALS = (signal.SIGINT, signal.SIGHUP)

@@ -13,9 +13,9 @@ from multiprocessing.context import SpawnProcess
 from types import TracebackType
 from typing import Self, cast
 
-from ..errors import ConvserveError, InferenceFailed
+from ...errors import ConvserveError, InferenceFailed
+from ..rows import Chunk, Predictions
 from .chunk_feeder import ChunkFeeder
-from .rows import Chunk, Predictions
 from .worker_process import TERMINAL_SIGNALS, FileClassifying, Ready, work
 
 Factory = Callable[[], FileClassifying]

@@ -1,0 +1,1 @@
+"""Processes that classify chunks of files."""
