@@ -6,14 +6,10 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-<<<<<<< HEAD
-from .plans import UNLOADED, ModelReport, State
-=======
-from .plans import Failure, ModelReport
+from .plans import UNLOADED, Failure, ModelReport
 
 if TYPE_CHECKING:  # it imports NumPy, which the supervisor does without
     from ..inference.registry import LoadFailure
->>>>>>> 23a7a21 (Choose the version to classify with as the server does)
 
 logger = logging.getLogger(__name__)
 
