@@ -63,9 +63,11 @@ class Operations:
             ("/metrics", self.metrics, Scope.METRICS, "Prometheus metrics"),
             ("/models", self.models, Scope.INFER, "The served models, and those that failed to load"),
             ("/models/{name}", self.model, Scope.INFER, "All versions of one model"),
-            *((path, self.file, Scope.INFER, "A picture, table or text of a version") for path in FILE_PATHS),
         ):
             add_route(app, path, endpoint, scope=scope, summary=summary, tags=["operations"])
+        for path in FILE_PATHS:
+            summary = "A picture, table or text of a version"
+            add_route(app, path, self.file, scope=Scope.INFER, summary=summary, tags=["operations"])
 
     async def root(self, request: Request) -> Response:
         prefix = self._prefix.of(request.scope)
