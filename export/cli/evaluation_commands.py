@@ -1,4 +1,4 @@
-"""The commands `evaluate`, `robustness`, `digits` and `revise`, which measure a published model on images."""
+"""The commands that measure and revise a published model on labelled images."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TextIO
 from .arguments import add_data, add_models, integer_from, name_and_version, options_from
 
 _EVALUATE = "Measure a published model on labelled images."
+_CALIBRATE = "Publish a version of a model whose probabilities are as high as it is right."
 _ROBUSTNESS = "Measure a published model on shifted, scaled, covered, blurred, compressed and noisy images."
 
 _DIGITS = "Measure a model of digits on pictures as people bring them, such as a digit on a sheet of paper."
@@ -18,6 +19,10 @@ _REVISE = "Publish the same graph with another resize rule as the next version."
 _EVALUATE_DETAILS = (
     "The images are prepared as by the server. The report has the accuracy, the calibration error, the "
     "result of each class and the most frequent confusions."
+)
+_CALIBRATE_DETAILS = (
+    "The logits are divided by one number, the temperature. It is fitted on the training images that were "
+    "held out from the training. The predicted classes and the weights stay."
 )
 _ROBUSTNESS_DETAILS = "The images are changed in the size of the model's input."
 _DIGITS_DETAILS = (
@@ -39,7 +44,7 @@ DEFAULT_DIGITS = 2000
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], data: str | None) -> None:
-    """Add the parsers of all four commands; `data` is the default of --data."""
+    """Add the parsers of all five commands; `data` is the default of --data."""
     _add_evaluate(
         commands.add_parser("evaluate", help=_EVALUATE, description=f"{_EVALUATE} {_EVALUATE_DETAILS}"), data
     )
@@ -51,6 +56,10 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], data: str
     )
     _add_digits(commands.add_parser("digits", help=_DIGITS, description=f"{_DIGITS} {_DIGITS_DETAILS}"), data)
     _add_revise(commands.add_parser("revise", help=_REVISE, description=f"{_REVISE} {_REVISE_DETAILS}"), data)
+    _add_calibrate(
+        commands.add_parser("calibrate", help=_CALIBRATE, description=f"{_CALIBRATE} {_CALIBRATE_DETAILS}"),
+        data,
+    )
 
 
 def _add_evaluate(command: argparse.ArgumentParser, data: str | None) -> None:
@@ -93,7 +102,7 @@ def _add_robustness(command: argparse.ArgumentParser, data: str | None) -> None:
 
 def _add_digits(command: argparse.ArgumentParser, data: str | None) -> None:
     def run(arguments: argparse.Namespace, report: TextIO) -> str:
-        from ..pipelines.revise import DigitOptions, measure_digits
+        from ..pipelines.revisions.resize_rule import DigitOptions, measure_digits
 
         return measure_digits(options_from(arguments, DigitOptions), report)
 
@@ -107,7 +116,7 @@ def _add_digits(command: argparse.ArgumentParser, data: str | None) -> None:
 
 def _add_revise(command: argparse.ArgumentParser, data: str | None) -> None:
     def run(arguments: argparse.Namespace, report: TextIO) -> Path:
-        from ..pipelines.revise import ReviseOptions, revise
+        from ..pipelines.revisions.resize_rule import ReviseOptions, revise
 
         return revise(options_from(arguments, ReviseOptions), report)
 
@@ -119,6 +128,22 @@ def _add_revise(command: argparse.ArgumentParser, data: str | None) -> None:
         choices=["fit", "stretch", "crop", "ink"],
         help="the rule for pictures of another size than the input; "
         "`ink` finds one glyph and draws it in the middle, as MNIST does",
+    )
+    command.set_defaults(run=run)
+
+
+def _add_calibrate(command: argparse.ArgumentParser, data: str | None) -> None:
+    def run(arguments: argparse.Namespace, report: TextIO) -> Path:
+        from ..pipelines.revisions.temperature import CalibrateOptions, calibrate
+
+        return calibrate(options_from(arguments, CalibrateOptions), report)
+
+    _add_model(command)
+    add_data(command.add_argument_group("data"), data, "folder of the data set that the model was trained on")
+    command.add_argument_group("output").add_argument(
+        "--robustness",
+        action="store_true",
+        help="publish the table of robustness too (default: none)",
     )
     command.set_defaults(run=run)
 

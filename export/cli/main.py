@@ -111,6 +111,7 @@ def _export_network(arguments: argparse.Namespace, report: TextIO) -> CommandRes
         members=arguments.members,
         checkpoints=arguments.checkpoints,
         resume=arguments.resume,
+        start_from=arguments.start_from,
         mixed_precision=arguments.mixed_precision,
         distribute=arguments.distribute,
         random_weights=arguments.weights == "random",
@@ -186,6 +187,12 @@ def _add_training_options(group: argparse._ArgumentGroup, recipe: Recipe) -> Non
         "--resume",
         action="store_true",
         help="continue from the last checkpoint, if there is one (default: start from the beginning)",
+    )
+    group.add_argument(
+        "--start-from",
+        metavar="[NAME/]VERSION",
+        help="start from the weights of this published version; signnet then learns from damaged images, in "
+        "fewer epochs and with a lower learning rate (default: random weights)",
     )
     group.add_argument(
         "--mixed-precision",

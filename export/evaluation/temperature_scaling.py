@@ -1,13 +1,13 @@
 """Temperature scaling: calibrates the probabilities of a network with a single number.
 
 C. Guo, G. Pleiss, Y. Sun, K. Weinberger, On calibration of modern neural networks, ICML 2017, section 4.2:
-the logits are divided by the temperature with the least cross-entropy on held-out images. The predicted
-classes of a single network do not change. All members of an ensemble share one temperature.
+the logits are divided by the temperature with the least cross-entropy on held-out images. The logarithm of
+the mean probabilities of an ensemble takes the place of logits: an average of calibrated members would be
+less sure than it is right. The predicted classes do not change.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import keras
 
-# The probabilities of each ensemble member, [examples, classes].
-MemberProbabilities = Sequence[NDArray[np.floating[Any]]]
+Probabilities = NDArray[np.floating[Any]]
 
 # A temperature that is fitted on fewer images says more about them than about the network.
 MIN_EXAMPLES: Final = 200
@@ -37,32 +36,32 @@ def min_examples(classes: int) -> int:
     return max(MIN_EXAMPLES, MIN_EXAMPLES_PER_CLASS * classes)
 
 
-def fit(members: MemberProbabilities, labels: NDArray[np.int64]) -> float:
+def fit(probabilities: Probabilities, labels: NDArray[np.int64]) -> float:
     """Return the temperature with the least cross-entropy, by golden-section search over its logarithm.
 
     Args:
-        members: the probabilities of each ensemble member, [examples, classes].
+        probabilities: the probabilities of the network or the ensemble, [examples, classes].
         labels: the true classes, [examples].
     """
     golden = (np.sqrt(5) - 1) / 2
     low, high = np.log(_MIN_TEMPERATURE), np.log(_MAX_TEMPERATURE)
     for _ in range(_STEPS):
         left, right = high - golden * (high - low), low + golden * (high - low)
-        if _cross_entropy(members, labels, np.exp(left)) <= _cross_entropy(members, labels, np.exp(right)):
+        if _cross_entropy(probabilities, labels, np.exp(left)) <= _cross_entropy(
+            probabilities, labels, np.exp(right)
+        ):
             high = right
         else:
             low = left
     return float(np.exp((low + high) / 2))
 
 
-def soften(members: MemberProbabilities, temperature: float) -> NDArray[np.float64]:
-    """Return the mean of the members' probabilities at this temperature, [examples, classes]."""
-    mean = np.zeros(members[0].shape)
-    for probabilities in members:
-        logits = np.log(np.maximum(probabilities.astype(np.float64), _EPSILON)) / temperature
-        scores = np.exp(logits - logits.max(axis=1, keepdims=True))
-        mean += scores / scores.sum(axis=1, keepdims=True)
-    return mean / len(members)
+def soften(probabilities: Probabilities, temperature: float) -> NDArray[np.float64]:
+    """Return the probabilities at this temperature, [examples, classes]."""
+    logits = np.log(np.maximum(probabilities.astype(np.float64), _EPSILON)) / temperature
+    scores = np.exp(logits - logits.max(axis=1, keepdims=True))
+    softened: NDArray[np.float64] = scores / scores.sum(axis=1, keepdims=True)
+    return softened
 
 
 def fold(network: keras.Model, temperature: float) -> None:
@@ -73,6 +72,6 @@ def fold(network: keras.Model, temperature: float) -> None:
     last.set_weights([value / np.float32(temperature) for value in last.get_weights()])
 
 
-def _cross_entropy(members: MemberProbabilities, labels: NDArray[np.int64], temperature: float) -> float:
-    probabilities = soften(members, temperature)[np.arange(len(labels)), labels]
-    return float(-np.log(np.maximum(probabilities, _EPSILON)).mean())
+def _cross_entropy(probabilities: Probabilities, labels: NDArray[np.int64], temperature: float) -> float:
+    found = soften(probabilities, temperature)[np.arange(len(labels)), labels]
+    return float(-np.log(np.maximum(found, _EPSILON)).mean())

@@ -1,7 +1,7 @@
 """Converts graphs to float16, which halves their size, for devices with float16 arithmetic.
 
-The input, the output, softmax and the squares of response normalization keep their types: the largest float16
-number is 65,504.
+The input, the output, softmax, the logarithm of probabilities and the squares of response normalization keep
+their types: the largest float16 number is 65,504.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ METHOD: Final = "float16, except softmax and response normalization"
 
 # The operators of response normalization after the rewrites, except for its convolution.
 _SQUARE: Final = "Mul"
-_FLOAT32_OPERATORS: Final = ["Softmax", "LRN", _SQUARE, "Sqrt", "Div", "Pow"]
+_FLOAT32_OPERATORS: Final = ["Softmax", "LRN", "Log", "Max", _SQUARE, "Sqrt", "Div", "Pow"]
 
 
 def to_float16(graph: bytes, images: NDArray[np.uint8]) -> tuple[bytes, tuple[str, ...]]:

@@ -36,7 +36,7 @@ def cast_input(model: onnx.ModelProto, elem_type: int) -> None:
 
 def cast_output(model: onnx.ModelProto, elem_type: int) -> None:
     """Cast the output."""
-    _add_after(model, lambda inner, outer: [helper.make_node("Cast", [inner], [outer], to=elem_type)])
+    add_after_output(model, lambda inner, outer: [helper.make_node("Cast", [inner], [outer], to=elem_type)])
     model.graph.output[0].type.tensor_type.elem_type = elem_type
 
 
@@ -44,7 +44,7 @@ def reshape_input(model: onnx.ModelProto, axes: Axes) -> None:
     """Let the input have other axes after the batch, in the same order of values."""
     value = model.graph.input[0]
     shape = [0, *(axis.dim_value for axis in value.type.tensor_type.shape.dim[1:])]
-    target = _constant(model, "shape", np.array(shape, np.int64))
+    target = new_constant(model, "shape", np.array(shape, np.int64))
     _add_before(model, lambda outer, inner: [helper.make_node("Reshape", [outer, target], [inner])])
     batch = batch_size(value)
     _set_axes(value, [batch, *axes])
@@ -52,28 +52,28 @@ def reshape_input(model: onnx.ModelProto, axes: Axes) -> None:
 
 def reverse_channels(model: onnx.ModelProto, axis: int) -> None:
     """Reverse the three channels of the input, which are on this axis."""
-    order = _constant(model, "order", np.array([2, 1, 0], np.int64))
+    order = new_constant(model, "order", np.array([2, 1, 0], np.int64))
     _add_before(model, lambda outer, inner: [helper.make_node("Gather", [outer, order], [inner], axis=axis)])
 
 
 def flatten_output(model: onnx.ModelProto, classes: int) -> None:
     """Reshape the output to [batch, classes]."""
-    shape = _constant(model, "shape", np.array([-1, classes], np.int64))
-    _add_after(model, lambda inner, outer: [helper.make_node("Reshape", [inner, shape], [outer])])
+    shape = new_constant(model, "shape", np.array([-1, classes], np.int64))
+    add_after_output(model, lambda inner, outer: [helper.make_node("Reshape", [inner, shape], [outer])])
     output = model.graph.output[0]
     _set_axes(output, [batch_size(output), classes])
 
 
 def apply_sigmoid(model: onnx.ModelProto) -> None:
     """Apply a sigmoid to the output."""
-    _add_after(model, lambda inner, outer: [helper.make_node("Sigmoid", [inner], [outer])])
+    add_after_output(model, lambda inner, outer: [helper.make_node("Sigmoid", [inner], [outer])])
 
 
 def add_complement(model: onnx.ModelProto) -> None:
     """Turn the output p, [batch, 1], into [1 - p, p]."""
-    one = _constant(model, "one", np.array([[1]], np.float32))
+    one = new_constant(model, "one", np.array([[1]], np.float32))
     other = _new_name(model, "complement")
-    _add_after(
+    add_after_output(
         model,
         lambda inner, outer: [
             helper.make_node("Sub", [one, inner], [other]),
@@ -103,9 +103,11 @@ def pad_batch(model: onnx.ModelProto, axes: Sequence[int]) -> None:
     value, output = model.graph.input[0], model.graph.output[0]
     size = batch_size(value)
     assert size is not None
-    full = _constant(model, "full", np.array([size], np.int64))
-    first, second = (_constant(model, name, np.array([at], np.int64)) for name, at in (("at", 0), ("to", 1)))
-    row = _constant(model, "row", np.array(axes, np.int64))
+    full = new_constant(model, "full", np.array([size], np.int64))
+    first, second = (
+        new_constant(model, name, np.array([at], np.int64)) for name, at in (("at", 0), ("to", 1))
+    )
+    row = new_constant(model, "row", np.array(axes, np.int64))
     shape, count, missing, padding, zeros = (
         _new_name(model, name) for name in ("sizes", "count", "missing", "padding", "zeros")
     )
@@ -121,7 +123,7 @@ def pad_batch(model: onnx.ModelProto, axes: Sequence[int]) -> None:
             helper.make_node("Concat", [outer, zeros], [inner], axis=0),
         ],
     )
-    _add_after(
+    add_after_output(
         model,
         lambda inner, outer: [helper.make_node("Slice", [inner, first, count, first], [outer])],
     )
@@ -195,7 +197,7 @@ def _rename_everywhere(model: onnx.ModelProto, name: str) -> str:
     return new
 
 
-def _add_after(model: onnx.ModelProto, nodes: Callable[[str, str], _Nodes]) -> None:
+def add_after_output(model: onnx.ModelProto, nodes: Callable[[str, str], _Nodes]) -> None:
     """Append nodes between the value of the output and the output; `nodes` gets both names."""
     graph = model.graph
     outer = graph.output[0].name
@@ -216,9 +218,10 @@ def _rename(node: onnx.NodeProto, old: str, new: str) -> None:
             _rename(inner, old, new)
 
 
-def _constant(
+def new_constant(
     model: onnx.ModelProto, stem: str, array: np.ndarray[tuple[int, ...], np.dtype[np.generic]]
 ) -> str:
+    """Add a constant to the graph and return its name."""
     name = _new_name(model, stem)
     model.graph.initializer.append(numpy_helper.from_array(array, name))
     return name

@@ -106,6 +106,14 @@ class GraphStructure:
             node = self._producer.get(node.input[0])
         return node is not None and node.op_type == "Transpose"
 
+    def flattened_channels_first(self, value: str) -> Sequence[int] | None:
+        """Return channels, height and width of maps that are flattened in this order to a value, or None."""
+        node = self._producer.get(value)
+        if node is None or node.op_type not in ("Reshape", "Flatten") or self.keeps_channels_last(value):
+            return None
+        shape = self._index.shape(node.input[0])
+        return shape[1:] if shape is not None and len(shape) == 4 and all(shape[1:]) else None
+
     def shape(self, value: str) -> Sequence[int] | None:
         """Return the known shape of a value, with 0 for dynamic axes, or None."""
         return self._index.shape(value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
@@ -96,15 +96,23 @@ def measure_robustness(options: EvaluateOptions, report: TextIO) -> str | Path:
     return republish(options.models, published, published.manifest, {robustness.FILE: results.dump()})
 
 
-def republish(models: Path, parent: PublishedVersion, manifest: Manifest, files: Mapping[str, bytes]) -> Path:
+def republish(
+    models: Path,
+    parent: PublishedVersion,
+    manifest: Manifest,
+    files: Mapping[str, bytes],
+    *,
+    without: Collection[str] = (),
+) -> Path:
     """Publish the graph of a version again as the next version, with another manifest and further files.
 
-    The files of the version are kept; its model card is rendered again.
+    The files of the version are kept but those in `without`; its model card is rendered again.
 
     Raises:
         ExportError: the version cannot be read, or the repository cannot be written.
     """
-    kept = {name: content for name, content in parent.files().items() if name != report_files.MISTAKES_FILE}
+    dropped = {report_files.MISTAKES_FILE, *without}
+    kept = {name: content for name, content in parent.files().items() if name not in dropped}
     contents = {**kept, **files}
     results, digits = contents.get(robustness.FILE), contents.get(digit_table.FILE)
     contents[model_card.FILE] = model_card.render(

@@ -21,6 +21,8 @@ class ExportOptions:
         members: networks to train and combine into an ensemble.
         checkpoints: the folder of the checkpoints.
         resume: continues from existing checkpoints.
+        start_from: the published version whose weights the training starts from, as "2" or "signnet/2";
+            None for random weights.
         mixed_precision: computes in 16 bits during training.
         distribute: distributes each batch over all visible GPUs.
         random_weights: publishes the untrained network.
@@ -38,6 +40,7 @@ class ExportOptions:
     members: int | None = None
     checkpoints: Path | None = None
     resume: bool = False
+    start_from: str | None = None
     mixed_precision: bool = False
     distribute: bool = False
     random_weights: bool = False

@@ -31,7 +31,7 @@ from ..repository.manifest import (
 )
 from ..repository.publish import check_writable, publish
 from ..training.backend import check_backend
-from ..training.ensemble import Ensemble, build_ensemble, train_members
+from ..training.ensemble import Ensemble, StartingPoint, build_ensemble, train_members
 from .export_options import ExportOptions
 from .model_identity import ModelIdentity, check_publishable, model_identity
 from .random_weights import EXAMPLE_FILE, publish_random_weights
@@ -157,19 +157,29 @@ def _train(job: TrainingJob, recipe: Recipe, report: TextIO) -> TrainedNetwork:
         seed=options.seed,
         seconds=round(sum(member.seconds for member in members), 1),
         libraries=_libraries(),
-        trainer="; ".join(dict.fromkeys(member.trainer for member in members)),
+        trainer="; ".join(dict.fromkeys(member.trainer for member in members)) + _origin(options.start),
     )
     return TrainedNetwork(ensemble, dataset, job.input, record)
+
+
+def _origin(start: StartingPoint | None) -> str:
+    """Return the version that a training started from, and the training of that version, or nothing."""
+    if start is None:
+        return ""
+    before = start.training
+    earlier = (
+        "" if before is None else f" ({before.epochs} epochs, {before.trainer or 'on an unknown device'})"
+    )
+    return f", from the weights of {start.version}{earlier}"
 
 
 def _verify(trained: TrainedNetwork, report: TextIO) -> VerifiedGraph:
     ensemble, dataset = trained.ensemble, trained.dataset
     graph, rewrites = rewrite(convert(ensemble.network))
-    members = [verify.keras_predictor(member.full_model) for member in ensemble.members]
-    (found, *parts), test = verify.predict([OrtSession(graph).run, *members], dataset.test)
+    predictors = [OrtSession(graph).run, verify.keras_predictor(ensemble.network)]
+    (found, expected), test = verify.predict(predictors, dataset.test)
     if dataset.image_errors and (skipped := dataset.image_errors.summary()):
         print(skipped, file=report, flush=True)
-    expected: NDArray[np.float32] = np.stack(parts).mean(axis=0)
     parity = verify.check_parity(expected, found)
     evaluation = verify.evaluate(found, test, dataset.name)
     calibration = None
@@ -177,7 +187,7 @@ def _verify(trained: TrainedNetwork, report: TextIO) -> VerifiedGraph:
         calibration = Calibration(
             examples=ensemble.examples,
             temperature=ensemble.temperature,
-            error_before=metrics.calibration_error(ensemble.uncalibrated_probabilities(parts), test.labels),
+            error_before=metrics.calibration_error(ensemble.uncalibrated_probabilities(found), test.labels),
             error_after=evaluation.calibration_error,
         )
     print(

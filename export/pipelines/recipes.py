@@ -27,6 +27,7 @@ from ..networks.preprocessing import (
 )
 from ..repository.manifest import InputSpec, Manifest
 from ..training.augment import Affine, Augmentation
+from ..training.faults import Faults
 from ..training.optimizers import Adam, Momentum
 from ..training.train import TrainingPlan
 
@@ -68,6 +69,8 @@ class Recipe:
         held_out: the fraction of the training images that is held out for validation.
         schedule: the training schedule.
         photo_schedule: the training schedule on photographs; None for `schedule`.
+        refinement: the training plan of a training that starts from a published version; None for that of
+            the schedule.
         preprocessings: the preprocessing of each ensemble member.
         members: the default number of ensemble members.
         float16_weights: rounds the published weights to float16.
@@ -89,6 +92,7 @@ class Recipe:
     dataset: str | None = None
     schedule: TrainingSchedule
     photo_schedule: TrainingSchedule | None = None
+    refinement: TrainingPlan | None = None
     preprocessings: tuple[Preprocessing, ...] = (rescaled,)
     members: int = 1
     float16_weights: bool = False
@@ -200,6 +204,24 @@ RECIPES: Final[Mapping[str, Recipe]] = {
                     warp=Affine(rotation=10, scale=0.12, shear=5, translation=3, border="nearest")
                 ),
             )
+        ),
+        refinement=TrainingPlan(
+            epochs=6,
+            batch_size=128,
+            optimizer=Adam(8e-4, warmup=0.05),
+            augmentation=Augmentation(
+                warp=Affine(rotation=10, scale=0.1, shear=5, translation=2, border="nearest"),
+                faults=Faults(
+                    shift=0.18,
+                    scale=0.2,
+                    occlusion=0.3,
+                    blur=0.03,
+                    quality=10,
+                    size=0.5,
+                    noise=25,
+                    probability=0.5,
+                ),
+            ),
         ),
         preprocessings=(standardized, locally_normalized, colour_balanced, stretched),
         members=5,

@@ -13,6 +13,7 @@ from ..report import dataset_table
 from ..repository.manifest import InputSpec
 from ..training.backend import distribution_strategy, start_tensorflow
 from ..training.ensemble import EnsembleOptions
+from ..training.starting_point import load_starting_point
 from .export_options import ExportOptions
 from .recipes import Recipe, TrainingSchedule
 
@@ -69,27 +70,47 @@ def create_training_job(
         validation = dataset.validation
     for line in dataset_table.render(dataset, training, validation):
         print(line, file=report, flush=True)
+    plan = schedule.plan
     start_tensorflow()
+    start = None
+    members = options.members or recipe.members
+    preprocessings = schedule.preprocessings or recipe.preprocessings
+
+    def build() -> keras.Model:
+        return _build(recipe, schedule, len(dataset.labels))
+
+    if options.start_from is not None:
+        plan = recipe.refinement or plan
+        start = load_starting_point(
+            options.name or name,
+            build,
+            preprocessings,
+            members,
+            dataset.labels,
+            options.models,
+            options.start_from,
+        )
     ensemble = EnsembleOptions(
         name=name,
-        build=lambda: _build(recipe, schedule, len(dataset.labels)),
-        preprocessings=schedule.preprocessings or recipe.preprocessings,
+        build=build,
+        preprocessings=preprocessings,
         dataset=dataset,
         training=cache_in_memory(training.sized(schedule.size or Size.of(spec))),
         validation=cache_in_memory(validation.sized(Size.of(spec))),
         plan=replace(
-            schedule.plan,
-            epochs=options.epochs or schedule.plan.epochs,
-            batch_size=options.batch_size or schedule.plan.batch_size,
+            plan,
+            epochs=options.epochs or plan.epochs,
+            batch_size=options.batch_size or plan.batch_size,
             mixed_precision=options.mixed_precision,
         ),
         seed=options.seed,
         checkpoints=options.checkpoints,
         resume=options.resume,
         strategy=distribution_strategy(report) if options.distribute else None,
+        start=start,
     )
     sized = replace(dataset, test=dataset.test.sized(Size.of(spec)))
-    return TrainingJob(ensemble, options.members or recipe.members, sized, spec)
+    return TrainingJob(ensemble, members, sized, spec)
 
 
 def _check_classes(dataset: Dataset, expected: int | None) -> None:

@@ -18,6 +18,7 @@ from ..datasets.dataset import Dataset, Examples
 from ..evaluation import temperature_scaling, verify
 from ..networks.ensemble import average_ensemble
 from ..networks.preprocessing import Preprocessing, from_pixels
+from ..repository.manifest import TrainingRecord
 from .checkpoint import Checkpoint, Curves, fingerprint
 from .mixed_precision import round_to_float16
 from .progress import ProgressBar, progress_callback
@@ -28,6 +29,23 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 DEFAULT_CHECKPOINTS: Final = Path(".checkpoints")
+
+
+@dataclass(frozen=True, eq=False)
+class StartingPoint:
+    """The weights of a published version.
+
+    Attributes:
+        version: the name and the version, "name/1".
+        sha256: the digest of its graph.
+        members: the weights of each member, as `set_weights` of its network takes them.
+        training: the record of its training, or None.
+    """
+
+    version: str
+    sha256: str
+    members: Sequence[Sequence[NDArray[np.float32]]]
+    training: TrainingRecord | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +64,7 @@ class EnsembleOptions:
         checkpoints: the folder of the checkpoints; None for one below `DEFAULT_CHECKPOINTS`.
         resume: continues from existing checkpoints.
         strategy: distributes each batch over several GPUs.
+        start: the version whose weights the members start from; None for random weights.
     """
 
     name: str
@@ -59,6 +78,7 @@ class EnsembleOptions:
     checkpoints: Path | None
     resume: bool
     strategy: tf.distribute.Strategy | None = None
+    start: StartingPoint | None = None
 
     @property
     def folder(self) -> Path:
@@ -68,6 +88,7 @@ class EnsembleOptions:
     @property
     def fingerprint(self) -> str:
         """Identifies everything that determines the weights of every member."""
+        start = () if self.start is None else (self.start.sha256,)
         return fingerprint(
             self.name,
             self.dataset.sha256,
@@ -77,6 +98,7 @@ class EnsembleOptions:
             self.training.shape,
             self.plan,
             self.seed,
+            *start,
         )
 
 
@@ -105,9 +127,8 @@ class Ensemble:
 
     Attributes:
         network: the combined network; takes uint8 pixels.
-        members: its members, calibrated as well.
-        temperature: the temperature that their logits are divided by; None if there are too few examples to
-            fit it.
+        members: its members; a single one is calibrated itself.
+        temperature: the temperature of the combined network; None if there are too few examples to fit it.
         examples: the number of held-out examples.
     """
 
@@ -116,8 +137,8 @@ class Ensemble:
     temperature: float | None
     examples: int
 
-    def uncalibrated_probabilities(self, calibrated: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
-        """Return the probabilities without calibration, from the calibrated ones of each member."""
+    def uncalibrated_probabilities(self, calibrated: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return the probabilities without calibration, from the calibrated ones of the network."""
         return temperature_scaling.soften(calibrated, 1 / (self.temperature or 1))
 
 
@@ -150,13 +171,13 @@ def build_ensemble(
     probabilities, examples = verify.predict(predictors, validation)
     temperature = None
     if len(examples) >= temperature_scaling.min_examples(probabilities[0].shape[1]):
-        temperature = temperature_scaling.fit(probabilities, examples.labels)
-    for member in members:
-        if temperature is not None:
-            temperature_scaling.fold(member.network, temperature)
-        if float16_weights:
+        temperature = temperature_scaling.fit(np.mean(probabilities, axis=0), examples.labels)
+    if temperature is not None and len(members) == 1:
+        temperature_scaling.fold(members[0].network, temperature)
+    if float16_weights:
+        for member in members:
             round_to_float16(member.network)
-    network = average_ensemble([member.full_model for member in members], name)
+    network = average_ensemble([member.full_model for member in members], name, temperature)
     return Ensemble(network, members, temperature, len(examples))
 
 
@@ -170,6 +191,8 @@ def _train_member(options: EnsembleOptions, index: int, report: TextIO) -> Ensem
 
     def build() -> keras.Model:
         networks.append(options.build())
+        if options.start is not None:
+            networks[-1].set_weights(options.start.members[index])
         name = options.name if index == 0 else f"{options.name}-{index + 1}"
         return from_pixels(networks[-1], preprocess, name)
 

@@ -33,6 +33,8 @@ class Faults:
         occlusion: the largest area that a grey or coloured rectangle covers, as a fraction.
         blur: the largest deviation of a Gaussian blur, as a fraction of the side.
         quality: the lowest quality of JPEG compression, up to 95; None without compression.
+        size: the smallest size in which an image is compressed, as a fraction of the side; it is resized
+            back. A small image that is enlarged has larger blocks.
         noise: the largest deviation of Gaussian noise, of 255.
         probability: the probability of each fault.
     """
@@ -42,6 +44,7 @@ class Faults:
     occlusion: float = 0.0
     blur: float = 0.0
     quality: int | None = None
+    size: float = 1.0
     noise: float = 0.0
     probability: float = 0.5
 
@@ -133,18 +136,33 @@ class Faults:
         import tensorflow as tf
 
         assert self.quality is not None
-        count, (first, second) = tf.shape(images)[0], tf.unstack(tf.random.split(seed, 2))
+        count, (first, second, third) = tf.shape(images)[0], tf.unstack(tf.random.split(seed, 3))
         quality = tf.random.stateless_uniform([count], first, self.quality, _BEST_QUALITY + 1, dtype=tf.int32)
         chosen = self._chosen(count, second) > 0
+        sizes = tf.random.stateless_uniform([count], third, self.size, 1.0)
+        height, width = images.shape[1:3]
 
-        def compress(image: tf.Tensor, quality: tf.Tensor, chosen: tf.Tensor) -> tf.Tensor:
-            return tf.cond(chosen, lambda: tf.image.adjust_jpeg_quality(image, quality), lambda: image)
+        def compress(image: tf.Tensor, quality: tf.Tensor, share: tf.Tensor) -> tf.Tensor:
+            if self.size == 1:
+                return tf.image.adjust_jpeg_quality(image, quality)
+            sides = tf.cast(tf.round(share * [height, width]), tf.int32)
+            small = _resized(image, tf.maximum(sides, 1), antialias=True)
+            return _resized(tf.image.adjust_jpeg_quality(small, quality), [height, width])
+
+        def choose(image: tf.Tensor, quality: tf.Tensor, share: tf.Tensor, chosen: tf.Tensor) -> tf.Tensor:
+            return tf.cond(chosen, lambda: compress(image, quality, share), lambda: image)
 
         shape = images.shape
         compressed = tf.map_fn(
-            lambda each: compress(*each), (images, quality, chosen), fn_output_signature=tf.uint8
+            lambda each: choose(*each), (images, quality, sizes, chosen), fn_output_signature=tf.uint8
         )
         return tf.ensure_shape(compressed, shape)
+
+
+def _resized(image: tf.Tensor, size: tf.Tensor, *, antialias: bool = False) -> tf.Tensor:
+    import tensorflow as tf
+
+    return tf.saturate_cast(tf.round(tf.image.resize(image, size, antialias=antialias)), tf.uint8)
 
 
 def _weighted_neighbours(values: tf.Tensor, weights: tf.Tensor, reach: int, axis: int) -> tf.Tensor:

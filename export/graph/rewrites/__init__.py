@@ -3,6 +3,7 @@
 from .rewrite import (
     CHANNELS_LAST,
     FLOAT32_WEIGHTS,
+    FOLDED_SCALING,
     REWRITES,
     SPEEDUPS,
     UINT8_INPUT,
@@ -14,6 +15,7 @@ from .rewrite import (
 __all__ = [
     "CHANNELS_LAST",
     "FLOAT32_WEIGHTS",
+    "FOLDED_SCALING",
     "REWRITES",
     "SPEEDUPS",
     "UINT8_INPUT",

@@ -39,13 +39,15 @@ class RewriteResult(NamedTuple):
     rewrites: tuple[str, ...]
 
 
+FOLDED_SCALING: Final = "input-scaling"
+
 SPEEDUPS: Final[Sequence[Rewrite]] = (
     Rewrite(
         "channels-first",
         (channels_first.move_after_split, channels_first.cancel_pairs, channels_first.fold_into_matmul),
     ),
     Rewrite("grouped-convolution", (grouped_conv.merge_branches,)),
-    Rewrite("input-scaling", (fold_input_scale.fold_into_convolution,)),
+    Rewrite(FOLDED_SCALING, (fold_input_scale.fold_into_convolution,)),
     Rewrite("response-normalisation", (local_response_norm.decompose,)),
 )
 REWRITES: Final[Sequence[Rewrite]] = (

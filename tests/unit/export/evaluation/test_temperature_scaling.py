@@ -28,9 +28,9 @@ def overconfident_logits(times: float) -> np.ndarray:
 @pytest.mark.parametrize("times", [0.5, 1.0, 2.5])
 def test_temperature_recovers_the_scale_of_the_logits(times: float) -> None:
     outputs = softmax(overconfident_logits(times)).astype(np.float32)
-    temperature = temperature_scaling.fit([outputs], LABELS)
+    temperature = temperature_scaling.fit(outputs, LABELS)
     assert temperature == pytest.approx(times, rel=0.08)
-    calibrated = temperature_scaling.soften([outputs], temperature)
+    calibrated = temperature_scaling.soften(outputs, temperature)
     assert metrics.calibration_error(calibrated, LABELS) < 0.03
     assert np.array_equal(calibrated.argmax(axis=1), outputs.argmax(axis=1))
     if times != 1:
@@ -39,15 +39,15 @@ def test_temperature_recovers_the_scale_of_the_logits(times: float) -> None:
 
 def test_soften_is_inverted_by_the_reciprocal_temperature() -> None:
     outputs = softmax(RANDOM.normal(size=(10, 5)))
-    softer = temperature_scaling.soften([outputs], 2.0)
+    softer = temperature_scaling.soften(outputs, 2.0)
     assert np.all(softer.max(axis=1) < outputs.max(axis=1))
-    np.testing.assert_allclose(temperature_scaling.soften([softer], 0.5), outputs)
-    np.testing.assert_allclose(temperature_scaling.soften([outputs, softer], 1.0), (outputs + softer) / 2)
+    np.testing.assert_allclose(temperature_scaling.soften(softer, 0.5), outputs)
+    np.testing.assert_allclose(temperature_scaling.soften(outputs, 1.0), outputs)
 
 
 def test_zero_probabilities_are_accepted() -> None:
     outputs = np.array([[1, 0], [0, 1], [1, 0]], np.float32)
-    assert temperature_scaling.fit([outputs], np.array([0, 1, 1])) == pytest.approx(5, rel=0.01)
+    assert temperature_scaling.fit(outputs, np.array([0, 1, 1])) == pytest.approx(5, rel=0.01)
 
 
 def test_fold_divides_the_logits() -> None:
@@ -58,5 +58,5 @@ def test_fold_divides_the_logits() -> None:
     before = network.predict_on_batch(given)
     temperature_scaling.fold(network, 1.7)
     np.testing.assert_allclose(
-        network.predict_on_batch(given), temperature_scaling.soften([before], 1.7), atol=1e-6
+        network.predict_on_batch(given), temperature_scaling.soften(before, 1.7), atol=1e-6
     )

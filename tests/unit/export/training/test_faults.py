@@ -40,7 +40,9 @@ def checked(channels: int = 3, copies: int = 60) -> Pixels:
     return np.broadcast_to(pattern[np.newaxis, ..., np.newaxis], (copies, SIDE, SIDE, channels)).copy()
 
 
-ALL = Faults(shift=0.15, scale=0.25, occlusion=0.2, blur=0.03, quality=15, noise=25, probability=0.5)
+ALL = Faults(
+    shift=0.15, scale=0.25, occlusion=0.2, blur=0.03, quality=15, size=0.5, noise=25, probability=0.5
+)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -120,6 +122,19 @@ def test_compression_has_at_least_its_quality() -> None:
     )
     assert 0 < kept < 4
     assert damaged > 3 * kept
+
+
+def test_compression_in_a_smaller_size_has_larger_blocks() -> None:
+    images = checked()
+    own, smaller = (
+        np.abs(strike(Faults(quality=90, size=size, **ALWAYS), images).astype(int) - images).mean(
+            axis=(1, 2, 3)
+        )
+        for size in (1.0, 0.3)
+    )
+    assert smaller.max() > 5 * own.max()
+    assert smaller.min() < 3 * own.max()  # close to the own size
+    np.testing.assert_array_equal(strike(Faults(quality=90, size=0.3, **ALWAYS), grey(128)), grey(128))
 
 
 def test_augmentation_without_faults_keeps_its_fingerprint() -> None:

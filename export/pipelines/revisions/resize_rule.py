@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal, TextIO
 
-from ..datasets.labelled_images import LabelledImages, load_test_images
-from ..errors import ManifestError, VerificationError
-from ..evaluation import digit_table
-from ..evaluation.report import EvaluationReport, evaluate_graph
-from ..report import evaluation_text, report_files
-from ..repository.publish import check_writable
-from ..repository.repository_reader import PublishedVersion, read_version
-from .evaluate import republish, write_file
+from ...datasets.labelled_images import LabelledImages, load_test_images
+from ...errors import ManifestError, VerificationError
+from ...evaluation import digit_table
+from ...evaluation.report import EvaluationReport, evaluate_graph
+from ...report import evaluation_text, report_files
+from ...repository.publish import check_writable
+from ...repository.repository_reader import PublishedVersion, read_version
+from ..evaluate import republish, write_file
 
 # The version is not published if its accuracy on the test set drops by more.
 MAX_DROP: Final = 0.005

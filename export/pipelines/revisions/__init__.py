@@ -1,0 +1,1 @@
+"""New versions of published models: another resize rule, a temperature."""
