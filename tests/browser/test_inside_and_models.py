@@ -11,10 +11,10 @@ import pytest
 from numpy.typing import NDArray
 from playwright.sync_api import Page, expect
 
-from service.config.settings import shipped_models
 from tests.support.browser.pages import LOOKS, Look, OpenPage, drop, expect_label, overflow, screenshot
 from tests.support.models.file_records import record_files
 from tests.support.models.gray_classifier import image, publish_shades
+from tests.support.models.shipped import highest_version
 from tests.support.server.server_process import ServerProcess
 
 CARD = """# shades
@@ -126,7 +126,7 @@ def test_steps_of_the_example(server: ServerProcess, open_page: OpenPage, look: 
 def test_steps_on_own_pixels_and_fixed_kernels(
     server: ServerProcess, open_page: OpenPage, look: Look
 ) -> None:
-    page = open_page(f"{server.url}/ui", look, allowed=("status of 404",))
+    page = open_page(f"{server.url}/ui", look)
     page.get_by_role("button", name="Draw a 3").click()
     expect_label(page, "3")
     page.get_by_role("link", name="Look inside").click()
@@ -169,7 +169,7 @@ def test_evidence_and_card_are_inert(open_page: OpenPage, tmp_path: Path, look: 
 
 
 def test_live_figures(open_page: OpenPage, look: Look) -> None:
-    example = (shipped_models() / "convnet/1/example.png").read_bytes()
+    example = (highest_version("convnet") / "example.png").read_bytes()
     with ServerProcess(None) as server:
         page = open_page(f"{server.url}/ui", look)
         page.get_by_role("link", name="Server").click()
@@ -192,7 +192,7 @@ def test_live_figures(open_page: OpenPage, look: Look) -> None:
 
 
 def test_name_of_a_dropped_picture_is_inert_everywhere(server: ServerProcess, open_page: OpenPage) -> None:
-    example = (shipped_models() / "convnet/1/example.png").read_bytes()
+    example = (highest_version("convnet") / "example.png").read_bytes()
     page = open_page(f"{server.url}/ui", LOOKS[0])
     hostile = "\"><script>document.title='broken'</script>"
     drop(page, [(hostile, "image/png", example)])

@@ -53,9 +53,11 @@ export class CodeLines {
       h("div", { class: "row" }, node,
         h("button", { type: "button", class: "quiet", onclick: () => this.#copy() }, "Copy"), this.copied),
       h("pre", { tabindex: 0, "aria-label": "Source text" }, this.text));
+    this.node.hidden = true;
   }
 
   show(model, name) {
+    this.node.hidden = false;
     this.#model = model;
     this.#name = name;
     this.#write();

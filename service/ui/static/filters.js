@@ -1,10 +1,11 @@
 // The fixed kernels as pictures on the visitor's picture, computed by the served model `filters`.
 
-import { encode, send } from "./api.js";
+import { encode, json, pathOf, send } from "./api.js";
 import { card, decimal, fill, h } from "./dom.js";
 import { FIXED } from "./convolution.js";
 import { paintGray, paintSigned, pixelCanvas, shrunk } from "./pixels.js";
-import { state } from "./models.js";
+import { kernelList } from "./layers.js";
+import { state, titleOf } from "./models.js";
 import { subject } from "./subject.js";
 
 const SIDE = 224; // to which the picture is shrunk
@@ -45,13 +46,15 @@ export class FiltersView {
   constructor() {
     this.note = h("p", { class: "muted", role: "status" });
     this.list = h("ul", { class: "filters" });
-    this.node = card("Fixed kernels on your picture", this.note, this.list);
+    this.node = card("Fixed kernels on your picture", this.note, this.list,
+      this.learned = h("div", { class: "kernels" }));
   }
 
   async enter() {
     const serial = (this.#serial += 1);
     const model = state.models.filter((each) => each.output.kind === "maps" && each.labels.includes("edges")).at(-1);
     fill(this.list);
+    fill(this.learned);
     if (!model) {
       this.note.textContent = "The model filters is not served here.";
       return;
@@ -66,15 +69,28 @@ export class FiltersView {
       if (serial !== this.#serial) return;
       this.note.textContent = "These kernels are fixed by hand. A network learns its own in the same way of computing.";
       for (const [name, rows] of Object.entries(maps)) this.list.append(this.#item(name, rows));
+      await this.#showLearned(serial);
     } catch (error) {
       this.note.textContent = error.message ?? "The browser cannot read this picture.";
     }
+  }
+
+  /** The kernels of the chosen network beside the fixed ones, if its version describes its layers. */
+  async #showLearned(serial) {
+    const network = state.chosen;
+    const { layers } = await json(`${pathOf(network)}/layers`);
+    const first = layers.find(({ kind }) => kind === "convolution");
+    if (!first) return;
+    const { weights } = await json(`${pathOf(network)}/layers?layer=${encode(first.name)}`);
+    if (serial !== this.#serial || !weights || weights[0].length !== 1) return;
+    fill(this.learned, h("h3", {}, `What ${titleOf(network)} has learned in its first layer: orange adds, blue subtracts`), kernelList(weights));
   }
 
   #item(name, rows) {
     const fixed = FIXED[name];
     const canvas = pixelCanvas(`Map of the kernel ${fixed?.title ?? name}`);
     canvas.classList.add("smooth");
+    if (name === "edges") canvas.classList.add("signs");
     if (name === "edges") paintSigned(canvas, rows);
     else paintGray(canvas, rows, 0, 255);
     return h("li", {}, h("h3", {}, fixed?.title ?? name), canvas,

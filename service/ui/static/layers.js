@@ -1,7 +1,7 @@
 // The layers of the chosen network: shapes, parameters, multiply-adds, kernels, feature maps, receptive fields.
 
 import { encode, json, pathOf, send } from "./api.js";
-import { card, fill, h, integer, select } from "./dom.js";
+import { card, decimal, fill, h, integer, select } from "./dom.js";
 import { state, titleOf } from "./models.js";
 import { inputOf, paint, paintGray, paintSigned, pixelCanvas, range } from "./pixels.js";
 import { subject } from "./subject.js";
@@ -9,7 +9,7 @@ import { explain } from "./why.js";
 
 const MOST_NUMBERS = 60_000; // of all maps of a layer in one answer
 const MOST_MAPS = 64;
-const NAMES = { convolution: "Convolution", pooling: "Pooling", relu: "ReLU", dense: "Dense", softmax: "Softmax" };
+const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
 export class LayersView {
   #serial = 0;
@@ -70,9 +70,9 @@ export class LayersView {
       this.#open(layer);
     } },
     h("strong", {}, layer.name),
-    h("span", { class: "muted" }, [NAMES[layer.kind] ?? layer.kind, layer.kernel ? `${layer.kernel.join(" × ")}` : ""].filter(Boolean).join(" ")),
+    h("span", { class: "muted right" }, [capital(layer.kind), layer.kernel ? `${layer.kernel.join(" × ")}` : ""].filter(Boolean).join(" ")),
     h("span", { class: "shape" }, layer.shape.join(" × ")),
-    h("span", { class: "muted" }, layer.parameters ? `${integer(layer.parameters)} parameters` : ""),
+    h("span", { class: "muted right" }, layer.parameters ? `${integer(layer.parameters)} parameters` : ""),
     h("span", { class: "track" }, h("span", { class: "bar", style: { "--part": String((layer.multiply_adds ?? 0) / most) } }))))));
   }
 
@@ -111,7 +111,16 @@ export class LayersView {
 
   async #kernels(layer, parent, current) {
     try {
-      const response = await send(`${pathOf(this.model)}/layers?layer=${encode(layer.name)}&format=png`);
+      const path = `${pathOf(this.model)}/layers?layer=${encode(layer.name)}`;
+      if (layer.column === null && (layer.inputs ?? []).includes("input")) {
+        const { weights } = await json(path);
+        if (!current()) return;
+        if (weights[0].length === 1) {
+          fill(parent, h("h3", {}, "Kernels, learned"), kernelList(weights));
+          return;
+        }
+      }
+      const response = await send(`${path}&format=png`);
       if (!current()) return;
       if (this.#url) URL.revokeObjectURL(this.#url);
       this.#url = URL.createObjectURL(await response.blob());
@@ -142,8 +151,10 @@ export class LayersView {
   #map(layer, rows, index, onunit) {
     const canvas = pixelCanvas(`Map ${index + 1} of ${layer.name}`);
     const [low] = range(rows);
-    if (low < 0) paintSigned(canvas, rows);
-    else paintGray(canvas, rows);
+    if (low < 0) {
+      canvas.classList.add("signs");
+      paintSigned(canvas, rows);
+    } else paintGray(canvas, rows);
     const at = { y: Math.floor(rows.length / 2), x: Math.floor(rows[0].length / 2) };
     const tell = () => onunit({ ...at, value: rows[at.y][at.x], map: index + 1 });
     const bound = (value, most) => Math.min(most - 1, Math.max(0, value));
@@ -166,6 +177,16 @@ export class LayersView {
   }
 }
 
+/** The kernels of a convolution of one channel as pictures. */
+export function kernelList(weights) {
+  return h("ul", { class: "kernel-list" }, weights.map(([rows], index) => {
+    const canvas = pixelCanvas(`Kernel ${index + 1}`);
+    canvas.classList.add("signs");
+    paintSigned(canvas, rows);
+    return h("li", {}, canvas);
+  }));
+}
+
 /** Draw the receptive field of a unit on the input. */
 function mark(canvas, image, field, unit, words) {
   const scale = Math.max(1, Math.floor(448 / image.width));
@@ -176,7 +197,7 @@ function mark(canvas, image, field, unit, words) {
   const context = canvas.getContext("2d");
   context.imageSmoothingEnabled = false;
   context.drawImage(base, 0, 0, canvas.width, canvas.height);
-  const value = `Map ${unit.map}, unit in row ${unit.y + 1}, column ${unit.x + 1}: ${unit.value.toPrecision(4)}.`;
+  const value = `Map ${unit.map}, unit in row ${unit.y + 1}, column ${unit.x + 1}: ${decimal(unit.value, 4)}.`;
   if (!field) {
     words.textContent = `${value} It sees the whole picture.`;
     return;

@@ -24,6 +24,7 @@ export class StepView {
   #pooling = { kernel: 2, stride: 2, kind: "max" };
   #unit = { y: 0, x: 0 };
   #timer = 0;
+  #visited = false;
   #serial = 0;
   #check = null; // whether the network's own activations are equal
   #scale = 1; // of the pixels, before a learned kernel
@@ -39,6 +40,7 @@ export class StepView {
     this.channel = select("Channel", [["0", "1"]], "0", (value) => { this.#channel = Number(value); this.#update(); });
     const option = (label, key, min, max) => number(label, this.#options[key], min, max, (value) => {
       this.#options = { ...this.#options, [key]: value };
+      this.#check = null; // it was of other options
       this.#update();
     });
     this.stride = option("Stride", "stride", 1, 4);
@@ -137,7 +139,9 @@ export class StepView {
       .map((_, index) => [`learned:${index}`, `${this.#learned.layer.name}, kernel ${index + 1}`]);
     const list = [...learned, ...fixed, ...(gray ? [["own", "Your own numbers"]] : [])];
     this.kernel.control.replaceChildren(...list.map(([value, text]) => h("option", { value }, text)));
-    const wanted = this.#source === "example" ? chosen || "fixed:diagonal" : chosen;
+    const first = learned.length && !chosen.startsWith("learned:") && this.#source === "yours" && !this.#visited;
+    if (first) this.#visited = true; // the network's own kernels are what a visitor came for
+    const wanted = first ? learned[0][0] : chosen || "fixed:diagonal";
     this.kernel.control.value = list.some(([value]) => value === wanted) ? wanted : list[0][0];
   }
 
@@ -197,6 +201,7 @@ export class StepView {
       const [scale, error] = [1, 1 / 255].map((each) => [each, difference(each)]).sort((a, b) => a[1] - b[1])[0];
       const most = Math.max(...theirs.flat().map(Math.abs)) || 1;
       this.#scale = scale;
+      if (scale !== 1) this.note.textContent = `The pixels that ${titleOf(learned.model)} gets, divided by 255 as the network does.`;
       this.#check = { equal: error <= 1e-3 * most, error };
       this.#update();
     } catch {

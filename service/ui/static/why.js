@@ -51,6 +51,7 @@ export class Why {
     this.words = h("p", { class: "words", role: "status", "aria-live": "polite" });
     this.sum = h("p", { class: "sum" });
     this.error = h("p", { class: "error", hidden: true });
+    this.votes = h("div", {});
     this.more = h("div", { class: "more" });
     this.numbers = h("details", {}, h("summary", {}, "The map as numbers"), this.table = h("div", {}));
     const button = (text, action) => h("button", { type: "button", onclick: action }, text);
@@ -58,7 +59,7 @@ export class Why {
       h("div", { class: "fields" }, this.method.node, this.versus.node), this.error,
       h("div", { class: "answer-grid" }, h("div", { class: "got" }, this.canvas,
         h("p", { class: "muted" }, "Orange speaks for the label, blue against it.")),
-      h("div", { class: "why-text" }, this.words, this.sum,
+      h("div", { class: "why-text" }, this.words, this.sum, this.votes,
         h("div", { class: "row" }, button("Test this map", () => this.#measure({ curves: true })),
           button("Flip it", () => this.#measure({ flip: true }))), this.more, this.numbers)));
     this.toggle = h("button", { type: "button", "aria-expanded": "false", "aria-controls": id, onclick: () => this.#open() }, "Why this answer?");
@@ -84,6 +85,7 @@ export class Why {
       this.versus.control.replaceChildren(h("option", { value: "" }, "any other"),
         ...model.labels.map((label, index) => h("option", { value: `#${index}` }, label)));
     }
+    fill(this.votes);
     this.#model = model;
     this.#blob = blob;
     this.node.hidden = false;
@@ -121,6 +123,7 @@ export class Why {
       const parameters = { method, versus: this.versus.control.value, others: 2 };
       const rounds = method === "occlusion" ? FINER.map((grid) => ({ ...parameters, grid })) : [parameters];
       const image = await inputOf(model, blob);
+      await this.#vote(model, blob, signal);
       for (const round of rounds) {
         const result = await explain(model, blob, round, signal);
         if (blob !== this.#blob || model !== this.#model) return;
@@ -135,6 +138,25 @@ export class Why {
     }
   }
 
+  /** The answer of each column of an ensemble, in which those that dissent are marked. */
+  async #vote(model, blob, signal) {
+    const { columns, layers } = this.#methods.get(keyOf(model));
+    if (!(columns > 1)) return;
+    const votes = [];
+    for (let column = 1; column <= columns; column += 1) {
+      const last = layers.filter((layer) => layer.column === column).at(-1);
+      if (!last) return;
+      const { maps } = await explain(model, blob, { method: "maps", layer: last.name, format: "json" }, signal);
+      const scores = maps.flat(2);
+      votes.push(model.labels[scores.indexOf(Math.max(...scores))]);
+    }
+    if (blob !== this.#blob || model !== this.#model) return;
+    const times = (vote) => votes.filter((each) => each === vote).length;
+    const label = votes.reduce((most, vote) => (times(vote) > times(most) ? vote : most));
+    fill(this.votes, h("h3", {}, "The columns"), h("ol", { class: "votes" }, votes.map((vote, index) =>
+      h("li", { class: vote === label ? undefined : "dissent" }, `${index + 1}: ${vote}${vote === label ? "" : " (dissents)"}`))));
+  }
+
   #show(result, image) {
     this.error.hidden = true;
     this.#result = { ...result, image };
@@ -146,7 +168,7 @@ export class Why {
     };
     const kind = result.score_kind === "logit" ? "Before the softmax" : "As log-odds";
     fill(this.sum, h("span", { class: "muted" }, `${METHODS[result.method] ?? result.method}. ${kind}:`),
-      [{ ...result, label: result.versus ? `${result.label} and not ${result.versus}` : result.label }, ...(result.others ?? [])]
+      [{ ...result, label: result.versus ? `${result.label} and not ${result.versus.label}` : result.label }, ...(result.others ?? [])]
         .map((each) => h("span", { class: "line" }, line(each))));
     fill(this.more);
     fill(this.table, table(`Evidence for ${result.label}`, [], result.cells.map((row) => row.map((value) => decimal(value, 3)))));
@@ -182,6 +204,7 @@ export class Why {
 
   async #measure(what) {
     if (!this.#result) return;
+    this.#abort?.abort(); // a finer map would take the place of the one that is measured
     const result = this.#result;
     fill(this.more, h("p", { class: "muted", role: "status" }, "Computing …"));
     try {

@@ -24,7 +24,7 @@ from tests.support.models.gray_classifier import image, level, publish_shades
 INFER, ADMIN, METRICS, SLOW = (f"key-of-{name}-1234567" for name in ("infer", "admin", "metrics", "slow"))
 KEYS = f"app infer {INFER}; ops admin {ADMIN}; scraper metrics {METRICS}; slow infer {SLOW} 0.001"
 PATH_PARAMETERS = {
-    "name": "shades",
+    "name": "another",  # a request to unload the served model would have an effect
     "version": "1",
     "label": "stable",
     "repository": "main",
@@ -138,7 +138,7 @@ def test_invalid_keys_are_rejected(guarded: TestClient, headers: dict[str, str])
     [
         ("GET", "/metrics", METRICS),
         ("POST", "/v2/repository/index", ADMIN),
-        ("POST", "/v2/repository/models/shades/unload", ADMIN),
+        ("POST", "/v2/repository/models/another/unload", ADMIN),
         ("POST", "/v2/logging", ADMIN),
         ("GET", "/v2/models/shades/trace/setting", ADMIN),
         ("GET", "/models", INFER),
