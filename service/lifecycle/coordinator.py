@@ -150,6 +150,9 @@ class Coordinator:
         if message.failures and not self._adopt_failures(worker, message):
             return
         self._workers.add(worker)
+        for report in catalog.state.reports.values():  # some may have changed while it loaded
+            self._send(worker, messages.Report(report))
+        self._send(worker, messages.RepositoryProblem(catalog.problem))
         change = self._change
         if change is not None and not change.committed and change.target is not None:
             change.later.append(worker)

@@ -7,17 +7,14 @@ import logging
 import multiprocessing
 import multiprocessing.connection
 import os
-import pickle
 import signal
 import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing.connection import Connection
-from multiprocessing.context import ForkProcess
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -36,6 +33,7 @@ from .hangup import Terminal, hangup_is_ignored
 from .periodic_tasks import PeriodicTasks
 from .startup_banner import StartupBanner
 from .worker_link import CHECK_SECONDS, STOP_IMMEDIATELY, Heartbeats, SilenceDetector, WorkerLink
+from .worker_process import Worker
 
 STARTUP_FAILED = 3
 MAX_RESTART_SECONDS = 30.0
@@ -44,29 +42,6 @@ STABLE_SECONDS = 60.0
 _HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class _Worker:
-    """A worker process.
-
-    Attributes:
-        status_pipe: receives None once the models are loaded, then the startup banner; or the error that
-            prevented the start.
-        messages: connects the coordinator with the worker.
-        failures: consecutive processes of this worker that ended early.
-    """
-
-    process: ForkProcess
-    status_pipe: Connection
-    messages: MessageSocket
-    started: float = field(default_factory=time.monotonic)
-    failures: int = 0
-
-    @property
-    def pid(self) -> int:
-        assert self.process.pid is not None  # the process has been started
-        return self.process.pid
 
 
 class Supervisor:
@@ -92,7 +67,7 @@ class Supervisor:
         self._port = listener.getsockname()[1]
         self._grpc_address = grpc_address
         self._context = multiprocessing.get_context("fork")
-        self._workers: dict[int, _Worker] = {}
+        self._workers: dict[int, Worker] = {}
         self._restarts: dict[int, tuple[float, int]] = {}
         self._metrics_dir = Path()
         self._ended_by: signal.Signals | None = None
@@ -158,7 +133,7 @@ class Supervisor:
             if worker.process.is_alive():
                 os.kill(worker.pid, signal.SIGHUP)
 
-    def _stop(self, worker: _Worker) -> None:
+    def _stop(self, worker: Worker) -> None:
         """Signal a worker to stop, without the drain delay if the supervisor was interrupted."""
         immediately = self._fast_shutdown or self._ended_by == signal.SIGINT
         if worker.process.is_alive():
@@ -184,7 +159,7 @@ class Supervisor:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
             sender.close()
             others.close()
-        self._workers[index] = _Worker(process, receiver, MessageSocket(own), failures=failures)
+        self._workers[index] = Worker(process, receiver, MessageSocket(own), failures=failures)
 
     def _preload(self) -> None:
         """Import the modules of the workers, so that they share their memory."""
@@ -216,8 +191,7 @@ class Supervisor:
                 if self._ended_by is not None:
                     return []
                 self._receive()
-                if self._coordinator.error is not None:
-                    raise self._coordinator.error
+                self._check_start()
                 ready = [each for each in found if each is worker.status_pipe]
             try:
                 message = worker.status_pipe.recv()
@@ -227,6 +201,17 @@ class Supervisor:
                 raise message
             messages.append(message)
         return messages
+
+    def _check_start(self) -> None:
+        """
+        Raises:
+            ConvserveError: there is nothing to serve, or a worker has ended, for which the others would wait.
+        """
+        if self._coordinator.error is not None:
+            raise self._coordinator.error
+        for worker in self._workers.values():
+            if worker.messages.has_ended:
+                raise worker.exit_error or NothingToServe("a worker process ended during startup")
 
     def _watch(self, wakeup: socket.socket) -> None:
         while self._ended_by is None:
@@ -285,13 +270,11 @@ class Supervisor:
                 worker.process.name,
                 worker.pid,
                 worker.process.exitcode,
-                _exit_reason(worker.status_pipe),
+                worker.exit_reason,
                 delay,
             )
             forget(self._metrics_dir, GAUGES, worker.pid)
-            worker.process.close()
-            worker.status_pipe.close()
-            worker.messages.close()
+            worker.close()
             self._coordinator.lost(index)
         # Processes of ended workers, if this is process 1.
         reap_orphans({worker.pid for worker in self._workers.values()})
@@ -368,15 +351,6 @@ class Supervisor:
             link=WorkerLink(self._parent_alive.fileno(), partial(self._heartbeats.beat, index)),
             coordinator=CoordinatorLink(MessageSocket(messages), self._coordinator.state),
         )
-
-
-def _exit_reason(status_pipe: Connection) -> str:
-    """The error that a worker sent before it ended, in parentheses; empty if it sent none."""
-    last = None
-    with suppress(EOFError, OSError, pickle.UnpicklingError):  # it may have been killed while it sent
-        while status_pipe.poll():
-            last = status_pipe.recv()
-    return f" ({last})" if isinstance(last, ConvserveError) else ""
 
 
 def _wait(

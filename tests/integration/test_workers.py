@@ -161,7 +161,7 @@ def test_new_metrics_file_does_not_break_the_page(pair: ServerProcess, name: str
 def test_worker_is_started_once_the_supervisor_can(shades: Path) -> None:
     with ServerProcess(shades, "--workers", "2") as server:
         soft, hard = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
-        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (3, hard))
+        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (8, hard))  # fewer than it has open
         kill(min(workers(server.pid)))
         server.stderr.wait_for("worker . cannot be started: .*Too many open files")
         classify_once(server)
