@@ -3,7 +3,7 @@
 
 import { h } from "./dom.js";
 
-const INLINE = /`([^`]+)`|\*\*([^*]+)\*\*|!?\[([^\]]*)\]\(([^)\s]*)\)/g;
+const INLINE = /`([^`]+)`|\*\*([^*]+)\*\*|!?\[([^\]]*)\]\(((?:[^()\s]|\([^()\s]*\))*)\)/g;
 
 function inline(text) {
   const parts = [];
