@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import select
 import socket
 import struct
 import termios
@@ -89,3 +90,12 @@ def unread_bytes(fileno: int) -> int:
         return 0
     (count,) = struct.unpack("i", answer)
     return int(count)
+
+
+def is_reset(fileno: int) -> bool:
+    """True if the other end has reset the connection; False for a socket that this process has closed."""
+    if fileno < 0:
+        return False
+    poll = select.poll()
+    poll.register(fileno, 0)  # errors are always reported
+    return bool(poll.poll(0))

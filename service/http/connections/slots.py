@@ -14,7 +14,7 @@ from collections.abc import Callable, Hashable
 
 from ...client_budget.identity import TrustedProxies, address_identity
 from ...config.limits import ConnectionLimits
-from ...system.sockets import unread_bytes
+from ...system.sockets import is_reset, unread_bytes
 from ...telemetry.rejections import RejectionCounters, RejectionReason
 
 # A search for an idle connection skips so many whose next request has arrived but is not read yet.
@@ -82,6 +82,10 @@ class Slot:
             fileno: the connection's socket.
             address: the client's; None if it has none.
         """
+        # The kernel keeps the request of a connection that was reset before it was accepted. Nobody waits
+        # for the response, and thousands of such requests would delay those of others.
+        if is_reset(fileno):
+            return False
         self._fileno = fileno
         self._slots.assign(self, address)
         return self.partition is not self._slots.closing
