@@ -40,6 +40,10 @@ def choice(models: Path, version: str | None, *, config: str = "", broken: str =
     return tried
 
 
+def load_nothing(folder: VersionFolder) -> LoadedModel:
+    raise AssertionError(f"version {folder.version} is loaded")
+
+
 @pytest.mark.parametrize(
     ("config", "version", "broken", "tried"),
     [
@@ -74,10 +78,10 @@ def test_no_other_version_is_taken_for_a_stable_one_that_cannot_be_loaded(models
 def test_unknown_label_is_refused_with_what_there_is(models: Path) -> None:
     (models / "shades" / "config.toml").write_text("[labels]\ncanary = 2")
     with pytest.raises(ModelNotFound, match="no version 'best'; available: 1, 2, 3, canary"):
-        choose_model(Settings(models=models), Query("shades", "best", 1), pytest.fail)
+        choose_model(Settings(models=models), Query("shades", "best", 1), load_nothing)
 
 
 def test_invalid_configuration_is_named(models: Path) -> None:
     (models / "shades" / "config.toml").write_text("versions = 0")
     with pytest.raises(ModelNotReady, match=r"config\.toml is not valid"):
-        choose_model(Settings(models=models), Query("shades", None, 1), pytest.fail)
+        choose_model(Settings(models=models), Query("shades", None, 1), load_nothing)
