@@ -26,8 +26,8 @@ export function reading(text, time) {
     return models.get(name);
   };
   const add = (buckets, bound, value) => buckets.set(bound, (buckets.get(bound) ?? 0) + value);
-  for (const [name, { model, le, code }, value] of parse(text)) {
-    if (!model) continue;
+  for (const [name, { model, le, code, protocol }, value] of parse(text)) {
+    if (!model || protocol === "explain") continue; // explanations are no inferences
     const each = of(model);
     if (name === "convserve_requests_total") {
       each.requests += value;
