@@ -25,7 +25,7 @@ from benchmarks.server_pool import repository
 from benchmarks.servers import ROOT, BenchmarkServer, baseline_asgi, baseline_fastapi, convserve
 from service.engine.session import choose_provider
 
-CONVNET = ROOT / "models" / "convnet" / "2"
+CONVNET = ROOT / "models" / "convnet" / "3"
 SMALL = ("c1", "c16", "c64", "c512", "many", "tensor", "start")
 LARGE = ("alexnet", "alexnet-int8", "graph")
 DEVICE = ("cuda-convnet", "cuda-alexnet", "cuda-alexnet-float16")

@@ -12,6 +12,7 @@ GT-final_test.csv (semicolons, columns Filename and ClassId).
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import io
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from PIL import Image
 
 from ..errors import DatasetError
 from .archive_index import list_files
@@ -39,6 +41,9 @@ LABELS: Final = (
     "end of no overtaking", "end of no overtaking by lorries",
 )  # fmt: skip
 
+NAME: Final = "GTSRB"
+
+_COMPARED_SIZES: Final = 40
 _FORMATS = "either train.tar and test.tar, or Final_Training and Final_Test"
 
 
@@ -77,8 +82,13 @@ def load(folder: Path, size: Size) -> Dataset:
     sha256 = _digest([*train, *test])
     image_errors = ImageErrors(len(train) + len(test), str(folder))
     published = (len(train), len(test)) == (39_209, 12_630)
+    name = (
+        published_name([row.location for row in (*train, *test)])
+        if published
+        else "signs in the format of GTSRB"
+    )
     return Dataset(
-        name="GTSRB" if published else "signs in the format of GTSRB",
+        name=name,
         labels=LABELS,
         train=_examples(train, size, image_errors),
         test=_examples(test, size, image_errors),
@@ -86,6 +96,18 @@ def load(folder: Path, size: Size) -> Dataset:
         image_errors=image_errors,
         published=published,
     )
+
+
+def published_name(locations: Sequence[Location]) -> str:
+    """Return the name, with the size if the images were scaled: the published ones have many sizes."""
+    sizes = set()
+    for location in locations[:: max(1, len(locations) // _COMPARED_SIZES)]:
+        with contextlib.suppress(DatasetError, OSError), Image.open(io.BytesIO(location.read())) as image:
+            sizes.add(image.size)
+    if len(sizes) != 1:
+        return NAME
+    width, height = sizes.pop()
+    return f"{NAME} scaled to {width}x{height}"
 
 
 def _read_packed(root: Path, part: str) -> Sequence[_Row]:

@@ -31,7 +31,8 @@ def model_identity(network: str, recipe: Recipe, dataset: Dataset, options: Expo
     Raises:
         UsageError: the data set is another one, and the name or the description is missing.
     """
-    own = dataset.published and dataset.name == recipe.dataset
+    # The name may go on with the size that the images were scaled to.
+    own = dataset.published and recipe.dataset is not None and dataset.name.startswith(recipe.dataset)
     missing = [
         flag
         for flag, value in (("--name", options.name), ("--description", options.description))

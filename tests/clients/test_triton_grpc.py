@@ -82,7 +82,7 @@ def test_health(client: Any) -> None:
     assert client.is_server_live()
     assert client.is_server_ready()
     assert client.is_model_ready("convnet")
-    assert client.is_model_ready("convnet", "2")
+    assert client.is_model_ready("convnet", "3")
     assert not client.is_model_ready("convnet", "1000")
     assert not client.is_model_ready("unknown")
 
@@ -102,7 +102,7 @@ def test_metadata_and_configuration_as_image_client_reads_them(client: Any) -> N
 def test_repository(client: Any) -> None:
     index = client.get_model_repository_index().models
     assert {(row.name, row.version, row.state) for row in index} == {
-        ("convnet", "2", "READY"),
+        ("convnet", "3", "READY"),
         ("shades", "1", "READY"),
     }
     client.load_model("shades")

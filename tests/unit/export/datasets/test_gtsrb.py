@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from export.datasets import gtsrb
 from export.datasets.dataset import cache_in_memory
-from export.datasets.image_files import Size
+from export.datasets.image_files import Location, Size
 from export.errors import DatasetError
 from tests.support.images import drawn_signs
 
@@ -123,8 +124,20 @@ def test_invalid_list_is_rejected(packed: Path, found: str, wrong: str, sentence
 
 def test_real_data_set_is_complete(real_data: Path) -> None:
     dataset = gtsrb.load(real_data / "gtsrb", SIZE)
-    assert dataset.name == "GTSRB"
+    assert dataset.name == "GTSRB scaled to 32x32"
     assert (len(dataset.train), len(dataset.test)) == (39_209, 12_630)
     assert dataset.train.groups is not None
     assert len(np.unique(dataset.train.groups)) == 1_307
     assert len(np.unique(dataset.train.labels)) == len(np.unique(dataset.test.labels)) == 43
+
+
+@pytest.mark.parametrize(
+    ("sizes", "name"),
+    [([(32, 32)] * 80, "GTSRB scaled to 32x32"), ([(30 + number % 7, 32) for number in range(80)], "GTSRB")],
+)
+def test_copy_of_one_size_is_named_after_it(sizes: list[tuple[int, int]], name: str, tmp_path: Path) -> None:
+    locations = []
+    for number, size in enumerate(sizes):
+        Image.new("RGB", size).save(path := tmp_path / f"{number}.png")
+        locations.append(Location(path, path.name))
+    assert gtsrb.published_name(locations) == name

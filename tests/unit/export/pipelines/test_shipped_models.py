@@ -21,7 +21,7 @@ from export.report.report_files import MISTAKES_FILE
 from tests.unit.export.conftest import ROOT
 
 SHIPPED = sorted(path.parent for path in (ROOT / "models").glob("*/*/manifest.json"))
-CONVNET = ROOT / "models" / "convnet" / "2"
+CONVNET = ROOT / "models" / "convnet" / "3"
 
 
 def document(version: Path) -> Any:
