@@ -37,7 +37,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "--figures",
         type=Path,
         metavar="FILE",
-        help="faithfulness of each method, as convserve explain --faithfulness writes it; the server does "
+        help="faithfulness of each method, as convserve faithfulness writes it; the server does "
         "not offer methods that are no better than chance (default: offer all)",
     )
     command.set_defaults(run=run)

@@ -28,7 +28,7 @@ class InspectionOptions:
     Attributes:
         models: the model repository.
         model: the name, and the version or None for the highest one that is not quantized.
-        figures: a file of `convserve explain --faithfulness`; None without figures.
+        figures: a file of `convserve faithfulness`; None without figures.
     """
 
     models: Path
@@ -90,7 +90,7 @@ def _read_figures(path: Path) -> Figures:
     except OSError as error:
         raise PublishError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise PublishError(f"{path} is not a file of `convserve explain --faithfulness`") from error
+        raise PublishError(f"{path} is not a file of `convserve faithfulness`") from error
     return {str(name): dict(each) for name, each in figures.items()}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from .. import __version__
 from ..bulk.outputs.row_format import FORMATS
@@ -35,6 +36,10 @@ def build_parser() -> argparse.ArgumentParser:
 
     add_settings(add_command("serve", "serve a model repository over HTTP and gRPC"))
     _add_classify(add_command("classify", "classify images, in this process or by a running server"))
+    _add_explain(add_command("explain", "show which parts of an image led to its label"))
+    _add_faithfulness(
+        add_command("faithfulness", "measure the methods that explain a model, on images of its own kind")
+    )
     bench = add_command("bench", "measure the latency and throughput of a server")
     add_bench_options(bench)
     add_settings(bench)
@@ -61,12 +66,7 @@ def _add_classify(parser: argparse.ArgumentParser) -> None:
         help="Send the images to the server at this URL instead of loading the model. "
         f"{CLIENT_KEY} contains the API key, if the server needs one.",
     )
-    model.add_argument("--model", metavar="NAME", help="Name of the model. (default: the default model)")
-    model.add_argument(
-        "--model-version",
-        metavar="VERSION",
-        help="Version of the model; needs --model. (default: the highest)",
-    )
+    _add_model(model)
     model.add_argument(
         "--workers",
         type=positive_int,
@@ -104,6 +104,53 @@ def _add_classify(parser: argparse.ArgumentParser) -> None:
         help="Keep the rows that FILE.part or FILE has, and classify only the other images.",
     )
     add_settings(parser, _MODEL_SETTINGS)
+
+
+def _add_explain(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("image", type=Path, metavar="IMAGE", help="Image file.")
+    model = parser.add_argument_group("Model")
+    model.add_argument(
+        "--url",
+        help="Send the image to the server at this URL instead of loading the models. "
+        f"{CLIENT_KEY} contains the API key, if the server needs one.",
+    )
+    _add_model(model)
+    method = parser.add_argument_group("Method")
+    method.add_argument("--method", help="How to explain. (default: the best for the network)")
+    method.add_argument("--layer", help="Layer of the map. (default: the best for the method)")
+    method.add_argument("--label", help="Label to explain. (default: the predicted one)")
+    method.add_argument("--versus", metavar="LABEL", help="Explain why the label and not this one.")
+    output = parser.add_argument_group("Output")
+    output.add_argument("-o", "--output", type=Path, metavar="FILE", help="Write the map as PNG.")
+    output.add_argument("--curves", action="store_true", help="Measure deletion and insertion, for --json.")
+    output.add_argument(
+        "--flip", action="store_true", help="Find the smallest erasure that changes the label, for --json."
+    )
+    output.add_argument("--json", action="store_true", help="Print the response as one line of JSON.")
+    add_settings(parser, (*_MODEL_SETTINGS, "explain_bytes"))
+
+
+def _add_faithfulness(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("images", type=Path, metavar="DIR", help="Folder of images; labels are not needed.")
+    _add_model(parser.add_argument_group("Model"))
+    parser.add_argument_group("Output").add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FILE",
+        required=True,
+        help="Write the figures as JSON, for convserve-export inspect --figures.",
+    )
+    add_settings(parser, (*_MODEL_SETTINGS, "explain_bytes"))
+
+
+def _add_model(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--model", metavar="NAME", help="Name of the model. (default: the default model)")
+    group.add_argument(
+        "--model-version",
+        metavar="VERSION",
+        help="Version of the model; needs --model. (default: the highest)",
+    )
 
 
 def _add_key(parser: argparse.ArgumentParser) -> None:

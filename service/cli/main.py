@@ -60,6 +60,40 @@ def _classify(settings: Settings, arguments: argparse.Namespace) -> int:
     return _exit_by(result) if isinstance(result, signal.Signals) else result
 
 
+def _explain(settings: Settings, arguments: argparse.Namespace) -> int:
+    from ..explain.request import ExplainOptions
+    from .explain import ExplainQuery, explain
+
+    _log_warnings_only(settings)
+    options = ExplainOptions(
+        method=arguments.method,
+        layer=arguments.layer,
+        label=arguments.label,
+        versus=arguments.versus,
+        curves=arguments.curves,
+        flip=arguments.flip,
+    )
+    return asyncio.run(
+        explain(
+            settings,
+            arguments.image,
+            arguments.output,
+            ExplainQuery(arguments.model, arguments.model_version, options),
+            url=arguments.url,
+            key=os.environ.get(CLIENT_KEY),
+            as_json=arguments.json,
+        )
+    )
+
+
+def _faithfulness(settings: Settings, arguments: argparse.Namespace) -> int:
+    from .explain import ExplainQuery, faithfulness
+
+    _log_warnings_only(settings)
+    query = ExplainQuery(arguments.model, arguments.model_version)
+    return asyncio.run(faithfulness(settings, arguments.images, arguments.output, query))
+
+
 def _bench(settings: Settings, arguments: argparse.Namespace) -> int:
     from ..loadgen.cli import bench
 
@@ -95,6 +129,8 @@ _COMMANDS: Mapping[str, Command] = MappingProxyType(
     {
         "serve": _serve,
         "classify": _classify,
+        "explain": _explain,
+        "faithfulness": _faithfulness,
         "bench": _bench,
         "check": _check,
         "health": _health,

@@ -19,14 +19,14 @@ from ..inference.classifier import Classifier
 from ..inference.model import LoadedModel
 from ..inference.top_k import Prediction, as_probabilities, rank
 from ..repository.inspect_file import ReceptiveField
-from .geometry import hottest, spread
+from .geometry import hottest, share_out, spread
 from .inspector import Inspector
 from .methods.background_runs import BackgroundRuns
 from .methods.curves import measure_curves
 from .methods.flip import find_flip
 from .methods.gradients import GradientMaps
 from .methods.occlusion import occluded_outputs, occlusion_cells
-from .methods.pixels import as_picture, channels_last
+from .methods.pixels import as_picture, channels_last, ink_of
 from .methods.scores import log_odds
 from .network import INPUT, Method, Network
 from .request import (
@@ -35,6 +35,7 @@ from .request import (
     ExplainOptions,
     Explanation,
     FeatureMaps,
+    Map,
     Target,
 )
 
@@ -121,11 +122,9 @@ class Explainer:
                 raise InvalidInput(f"versus is the label to explain itself, {labels.shown(target.label)}")
             others = [p.index for p in ranked if p.index not in (target.label, versus)][: options.others]
             targets = [target, *(Target(index, None) for index in others)]
-            if method.name == OCCLUSION:
-                evidence = await _occlusion(model, runs, outputs, options.grid, targets, row)
-            else:
-                maps = self._gradients(network, row, deadline)
-                evidence = await maps.evidence(method.name, layer or INPUT, targets, exact=method.exact)
+            evidence = await cells_of(
+                self.inspector, network, method, layer, targets, runs, outputs, options.grid, deadline
+            )
             return await self._finished(model, method, layer, options, ranked, evidence, runs, row, network)
 
     async def feature_maps(
@@ -183,12 +182,6 @@ class Explainer:
         row: NDArray[np.uint8 | np.float32] = rows[0]
         return row
 
-    def _gradients(
-        self, network: Network, row: NDArray[np.uint8 | np.float32], deadline: float
-    ) -> GradientMaps:
-        assert network.inspection is not None  # other methods are not offered without
-        return GradientMaps(self.inspector, network.model, network.inspection, row, deadline)
-
     async def _finished(
         self,
         model: LoadedModel,
@@ -204,9 +197,8 @@ class Explainer:
         """The explanation with all that was asked for besides the map."""
         spec, kind = model.manifest.input, model.manifest.output.kind
         picture = as_picture(row, spec)
-        height, width, _ = picture.shape
-        place = _field(network, layer)
-        overview = spread(evidence[0].cells, height, width, place)
+        place = place_of(network, layer)
+        overview = overview_of(network, layer, evidence[0], row)
         index = evidence[0].target.label
         seed = row.tobytes()
         return Explanation(
@@ -252,18 +244,29 @@ class _Labels:
         return shown(self._labels[index])
 
 
-async def _occlusion(
-    model: LoadedModel,
+async def cells_of(
+    inspector: Inspector,
+    network: Network,
+    method: Method,
+    layer: str | None,
+    targets: Sequence[Target],
     runs: BackgroundRuns,
     outputs: NDArray[np.float32],
     grid: int,
-    targets: Sequence[Target],
-    row: NDArray[np.uint8 | np.float32],
+    deadline: float,
 ) -> list[Evidence]:
-    kind = model.manifest.output.kind
-    height, width, _ = channels_last(row, model.manifest.input).shape
-    grid = min(grid, height, width)
-    occluded = await occluded_outputs(runs, grid, height, width)
+    """The evidence for each target by one method; `outputs` are the model's for the image.
+
+    Raises:
+        DeadlineExceeded, InferenceFailed, ModelNotReady, PayloadTooLarge: the model or its inspect graph.
+    """
+    if method.name != OCCLUSION:
+        assert network.inspection is not None  # other methods are not offered without
+        maps = GradientMaps(inspector, network.model, network.inspection, runs.row, deadline)
+        return await maps.evidence(method.name, layer or INPUT, targets, exact=method.exact)
+    kind = network.model.manifest.output.kind
+    grid = min(grid, *runs.size)
+    occluded = await occluded_outputs(runs, grid, *runs.size)
     return [
         Evidence(
             target=target,
@@ -275,7 +278,17 @@ async def _occlusion(
     ]
 
 
-def _field(network: Network, layer: str | None) -> ReceptiveField | None:
+def overview_of(
+    network: Network, layer: str | None, evidence: Evidence, row: NDArray[np.uint8 | np.float32]
+) -> Map:
+    """The evidence of each pixel, `(height, width)`."""
+    spec = network.model.manifest.input
+    ink, place = ink_of(row, spec), place_of(network, layer)
+    return spread(evidence.cells, *ink.shape) if place is None else share_out(evidence.cells, place, ink)
+
+
+def place_of(network: Network, layer: str | None) -> ReceptiveField | None:
+    """The place of a layer's cells on the picture; None if they divide it evenly."""
     if layer is None or layer == INPUT or network.inspection is None:
         return None
     fields = {each.field for each in network.inspection.named(layer)}

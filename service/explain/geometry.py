@@ -11,29 +11,49 @@ from .request import Map
 
 # Share of the pixels whose evidence the words give.
 TOP_SHARE: Final = 0.1
+# Standard deviation of the effective receptive field, as a share of the whole.
+EFFECTIVE_SHARE: Final = 0.25
+# Added to the ink of each pixel, from 0 to 1: a cell may see background only.
+LEAST_INK: Final = 1e-3
 
 _ROWS = ("upper", "middle", "lower")
 _COLUMNS = ("left", "middle", "right")
 
 
-def spread(cells: Map, height: int, width: int, field: ReceptiveField | None) -> Map:
-    """The evidence of each pixel, `(height, width)`: interpolated between the centres of the cells."""
-    rows = _weights(cells.shape[0], height, None if field is None else _line(field, 0))
-    columns = _weights(cells.shape[1], width, None if field is None else _line(field, 1))
-    return np.asarray(rows @ cells @ columns.T)
+def spread(cells: Map, height: int, width: int) -> Map:
+    """The evidence of each pixel, `(height, width)`, of cells that divide the picture evenly."""
+    return np.asarray(_line(cells.shape[0], height) @ cells @ _line(cells.shape[1], width).T)
 
 
-def _line(field: ReceptiveField, axis: int) -> tuple[float, float]:
-    """The centre of the first cell along an axis, and the distance to the next."""
-    return field.start[axis] + (field.size[axis] - 1) / 2, float(field.step[axis])
+def share_out(cells: Map, field: ReceptiveField, ink: Map) -> Map:
+    """The evidence of each pixel, `(height, width)`, of cells with receptive fields.
+
+    Each cell is shared out among the pixels of its field: more to those near its centre, where most paths
+    through the network begin (W. Luo, Y. Li, R. Urtasun, R. Zemel, Understanding the effective receptive
+    field, NIPS 2016), and in proportion to `ink`, because the background of a drawing adds nothing. The map
+    adds up to the cells.
+    """
+    height, width = ink.shape
+    rows = _windows(cells.shape[0], height, field, 0)
+    columns = _windows(cells.shape[1], width, field, 1)
+    shares = ink + LEAST_INK
+    totals = rows.T @ shares @ columns
+    return np.asarray(shares * (rows @ (cells / totals) @ columns.T))
 
 
-def _weights(cells: int, pixels: int, line: tuple[float, float] | None) -> Map:
-    """The matrix of linear interpolation, `(pixels, cells)`; pixels beyond the centres have the outermost."""
-    start, step = line or (pixels / cells / 2 - 0.5, pixels / cells)
-    place = np.clip((np.arange(pixels) - start) / step, 0, cells - 1)
+def _line(cells: int, pixels: int) -> Map:
+    """The matrix of linear interpolation between the centres of cells, `(pixels, cells)`."""
+    place = np.clip((np.arange(pixels) + 0.5) * cells / pixels - 0.5, 0, cells - 1)
     distance = np.abs(place[:, np.newaxis] - np.arange(cells))
     return np.asarray(np.clip(1 - distance, 0, 1))
+
+
+def _windows(cells: int, pixels: int, field: ReceptiveField, axis: int) -> Map:
+    """The weight of each pixel along an axis in the field of each cell, `(pixels, cells)`."""
+    size, step = field.size[axis], field.step[axis]
+    centres = field.start[axis] + (size - 1) / 2 + np.arange(cells) * step
+    distance = (np.arange(pixels)[:, np.newaxis] - centres) / max(step / 2, size * EFFECTIVE_SHARE)
+    return np.asarray(np.exp(-np.square(distance) / 2))
 
 
 def concentration(overview: Map) -> float:

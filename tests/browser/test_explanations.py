@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.support.browser.pages import Look, OpenPage, drop, expect_label, overflow, screenshot
-from tests.support.models.inspected import publish_inspected
+from tests.support.inspection.inspected import publish_inspected
 from tests.support.models.shipped import highest_version
 from tests.support.server.server_process import ServerProcess
 

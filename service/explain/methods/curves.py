@@ -80,7 +80,7 @@ def random_map(seed: bytes, height: int, width: int) -> Map:
     """A smooth random map; the same seed gives the same map."""
     number = int.from_bytes(hashlib.sha256(seed).digest()[:8], "big")
     cells = np.random.Generator(np.random.PCG64(number)).random((RANDOM_GRID, RANDOM_GRID))
-    return spread(cells, height, width, None)
+    return spread(cells, height, width)
 
 
 def centred_gaussian(height: int, width: int) -> Map:

@@ -52,3 +52,15 @@ def mixed(row: NDArray[Any], erased: NDArray[Any], masks: NDArray[np.bool_], spe
     """Rows in which the pixels of each mask, `(n, height, width)`, are erased."""
     masks = masks[..., np.newaxis] if spec.layout == "NHWC" else masks[:, np.newaxis]
     return np.where(masks, erased, row)
+
+
+def ink_of(row: NDArray[Any], spec: InputSpec) -> NDArray[np.float64]:
+    """The difference of each pixel from the background, from 0 to 1, `(height, width)`.
+
+    A photograph has no background: all pixels count alike.
+    """
+    pixels = channels_last(row, spec).astype(np.float64)
+    if spec.polarity is None:
+        return np.ones(pixels.shape[:2])
+    difference = np.abs(pixels - channels_last(background(row, spec), spec)).mean(axis=-1)
+    return np.asarray(difference / (difference.max() or 1.0))

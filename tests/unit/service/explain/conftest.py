@@ -11,8 +11,8 @@ from fastapi.testclient import TestClient
 
 from service.asgi.app import build
 from service.config.settings import Settings
+from tests.support.inspection.inspected import publish_inspected
 from tests.support.models.gray_classifier import publish_shades
-from tests.support.models.inspected import publish_inspected
 from tests.support.models.shipped import highest_version
 
 
