@@ -7,7 +7,7 @@ import pytest
 from service.cli.arguments import build_parser
 from service.cli.exit_codes import ExitCode
 
-COMMANDS = ("serve", "classify", "bench", "check", "health", "key")
+COMMANDS = ("serve", "classify", "explain", "faithfulness", "bench", "check", "health", "key")
 
 
 def subparsers() -> dict[str, argparse.ArgumentParser]:
