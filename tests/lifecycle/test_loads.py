@@ -39,7 +39,7 @@ def test_former_version_answers_while_the_new_one_loads(repository: Path, gate: 
         gate.close()
         load = thread.submit(change, server, "load")
         eventually(gate.waiting)
-        waits = []
+        waits: list[float] = []
         while len(waits) < TRIES and min(waits, default=MAX_PROBE_SECONDS) >= MAX_PROBE_SECONDS:
             with watched(server) as watch:
                 assert set(versions(server, 50)) == {"1"}
