@@ -13,7 +13,7 @@ from tests.support.browser.pages import HEIGHT, LOOKS, Console, Look, OpenPage
 from tests.support.server.server_process import ServerProcess
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     chromium = shutil.which("chromium")
     if chromium is None:
@@ -25,7 +25,7 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server() -> Iterator[ServerProcess]:
     """A server of the models that come with the project."""
     with ServerProcess(None) as server:

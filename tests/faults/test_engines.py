@@ -89,7 +89,7 @@ def test_hanging_engine_does_not_affect_other_models(hung: ServerProcess) -> Non
     page = scrape_until(hung.url, MetricsPage.is_idle)
     assert page.total("convserve_requests_total", model="hanging", code="504") == 21
     assert hung.stop() == -signal.SIGTERM
-    assert "the engine of hanging version 1 did not finish within" in hung.stderr.text
+    assert "the requests to hanging version 1 did not finish within" in hung.stderr.text
 
 
 def test_supervisor_kills_a_worker_with_a_hanging_engine(tmp_path: Path) -> None:
@@ -112,4 +112,4 @@ def test_hanging_engines_delay_the_shutdown_by_one_timeout_together(tmp_path: Pa
         assert server.stop() == -signal.SIGTERM
         assert time.monotonic() - began < 9  # one after another, they took 12 s
         for name in names:
-            assert f"the engine of {name} version 1 did not finish within" in server.stderr.text
+            assert f"the requests to {name} version 1 did not finish within" in server.stderr.text
