@@ -21,6 +21,7 @@ from ..security.api_keys import Scope
 from ..telemetry.exposition import Exposition
 from ..telemetry.metrics import ServerMetrics
 from .shared.conditional import conditional_response, etag_of
+from .shared.openapi import BINARY
 from .shared.responses import json_response, readiness_response, state_of
 from .shared.routes import add_route
 
@@ -35,6 +36,18 @@ LINKS = {
 FILE_PATHS = ("/models/{name}/files/{file}", "/models/{name}/versions/{version}/files/{file}")
 CONTENT_TYPES: Mapping[str, bytes] = MappingProxyType(
     {"png": b"image/png", "json": b"application/json", "md": b"text/plain; charset=utf-8"}
+)
+FILE_RESPONSES: Mapping[int | str, dict[str, Any]] = MappingProxyType(
+    {
+        200: {
+            "description": "The file.",
+            "content": {
+                "image/png": BINARY,
+                "application/json": {"schema": {}},
+                "text/plain": {"schema": {"type": "string"}},
+            },
+        }
+    }
 )
 FILE_HEADERS = (
     (b"cache-control", b"private, no-cache"),
@@ -66,8 +79,16 @@ class Operations:
         ):
             add_route(app, path, endpoint, scope=scope, summary=summary, tags=["operations"])
         for path in FILE_PATHS:
-            summary = "A picture, table or text of a version"
-            add_route(app, path, self.file, scope=Scope.INFER, summary=summary, tags=["operations"])
+            add_route(
+                app,
+                path,
+                self.file,
+                scope=Scope.INFER,
+                summary="A picture, table or text of a version",
+                responses=dict(FILE_RESPONSES),
+                response_class=Response,
+                tags=["operations"],
+            )
 
     async def root(self, request: Request) -> Response:
         prefix = self._prefix.of(request.scope)
