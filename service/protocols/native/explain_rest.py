@@ -28,13 +28,11 @@ from ...explain.request import Explanation, FeatureMaps
 from ...imaging.decode_pool import EncodedImage
 from ...inference.data_plane import DataPlane
 from ...inference.model import LoadedModel
-from ...inference.text_executor import INLINE_BYTES
 from ...repository.inspect_file import InspectFile
 from ...security.api_keys import Scope
 from ...telemetry.metrics import ServerMetrics
 from ..shared.conditional import conditional_response, etag_of
-from ..shared.openapi import path_parameters
-from ..shared.parsing.text_jobs import parse_text
+from ..shared.openapi import operation_id
 from ..shared.request_body import read_body
 from ..shared.request_handler import InferenceContext, inference_endpoint
 from ..shared.request_metrics import EXPLAIN
@@ -56,7 +54,7 @@ from .explain_parameters import (
     explain_parameters,
     layers_parameters,
 )
-from .image_body import image_reader
+from .image_body import read_images
 from .openapi import request_body
 
 # Numbers of a response in JSON; more are requested as an archive.
@@ -92,7 +90,7 @@ class Explanations:
                 description=EXPLAIN_DESCRIPTION,
                 responses=response_content("The explanation."),
                 openapi_extra={"parameters": explain_query(path), "requestBody": request_body()},
-                operation_id="_".join(["explain", *(p["name"] for p in path_parameters(path))]),
+                operation_id=operation_id("explain", path),
                 tags=["explain"],
             )
         for path in LAYERS_PATHS:
@@ -106,7 +104,7 @@ class Explanations:
                 description=LAYERS_DESCRIPTION,
                 responses=response_content("The layers."),
                 openapi_extra={"parameters": layers_query(path)},
-                operation_id="_".join(["layers", *(p["name"] for p in path_parameters(path))]),
+                operation_id=operation_id("layers", path),
                 tags=["explain"],
             )
 
@@ -149,11 +147,14 @@ class Explanations:
 
     async def _image(self, context: InferenceContext) -> EncodedImage:
         body = await read_body(context.request, self.limits.max_body_bytes)
-        read, size = image_reader(context.headers, body, self.limits)
-        if size <= INLINE_BYTES:
-            images = read()
-        else:
-            images = await parse_text(self.plane.texts, context, read, size=size, memory=2 * len(body))
+        images = await read_images(
+            self.plane.texts,
+            context.headers,
+            body,
+            self.limits,
+            account=context.account,
+            deadline=context.deadline,
+        )
         if len(images) != 1:
             raise InvalidInput(f"the request has {len(images)} images; one is explained at a time")
         return images[0]

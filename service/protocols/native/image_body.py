@@ -5,15 +5,40 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 
+from ...client_budget import Account
 from ...config.limits import Limits
 from ...errors import InvalidInput, UnsupportedContent, shown
 from ...imaging.decode_pool import EncodedImage
+from ...inference.text_executor import INLINE_BYTES, TextExecutor
 from ..shared.json_body import COST_PER_BYTE
 from ..shared.multipart import read_files, text_size
 from .json_images import read_json_images
 
 
-def image_reader(
+async def read_images(
+    texts: TextExecutor,
+    headers: Mapping[bytes, bytes],
+    body: bytes,
+    limits: Limits,
+    *,
+    account: Account,
+    deadline: float,
+) -> list[EncodedImage]:
+    """The images of a body; a long text is read outside the event loop, and charged to the account.
+
+    Raises:
+        InvalidInput: the body is empty, or malformed.
+        UnsupportedContent: its media type or encoding is not supported.
+        ConvserveError: as `TextExecutor.parse`.
+    """
+    read, size = _image_reader(headers, body, limits)
+    if size <= INLINE_BYTES:
+        return read()
+    account.charge(2 * len(body))  # for the copy that is read, and for the files in it
+    return await texts.parse(read, size=size, account=account, deadline=deadline)
+
+
+def _image_reader(
     headers: Mapping[bytes, bytes], body: bytes, limits: Limits
 ) -> tuple[Callable[[], list[EncodedImage]], int]:
     """The function that reads the images of a body, and the bytes of text that it reads.

@@ -16,13 +16,12 @@ from ...errors import InvalidInput
 from ...http.scope_extensions import ACCOUNT
 from ...imaging.png_writer import write_png
 from ...inference.data_plane import DataPlane
-from ...inference.text_executor import INLINE_BYTES
 from ...security.api_keys import Scope
-from ..shared.openapi import BINARY, error_responses, path_parameters
+from ..shared.openapi import BINARY, error_responses, operation_id, path_parameters
 from ..shared.request_body import read_body
 from ..shared.responses import EncodedResponse
 from ..shared.routes import add_route
-from .image_body import image_reader
+from .image_body import read_images
 from .openapi import request_body
 
 PATHS = ("/models/{name}/input", "/models/{name}/versions/{version}/input")
@@ -56,7 +55,7 @@ class InputImage:
                 description=DESCRIPTION,
                 responses=_RESPONSES,
                 openapi_extra={"parameters": path_parameters(path), "requestBody": request_body()},
-                operation_id="_".join(["input", *(p["name"] for p in path_parameters(path))]),
+                operation_id=operation_id("input", path),
                 tags=["classify"],
             )
 
@@ -66,12 +65,9 @@ class InputImage:
         account: Account = request.scope.get(ACCOUNT) or Account.unlimited()
         body = await read_body(request, self.limits.max_body_bytes)
         headers: dict[bytes, bytes] = dict(reversed(request.scope["headers"]))
-        read, size = image_reader(headers, body, self.limits)
-        if size <= INLINE_BYTES:
-            images = read()
-        else:
-            account.charge(2 * len(body))  # for the copy that is read, and for the files in it
-            images = await self.plane.texts.parse(read, size=size, account=account, deadline=deadline)
+        images = await read_images(
+            self.plane.texts, headers, body, self.limits, account=account, deadline=deadline
+        )
         if len(images) != 1:
             raise InvalidInput(f"the request has {len(images)} images; the input is returned for one")
         pixels = await self.plane.classifier.input_pixels(

@@ -17,13 +17,13 @@ from ...inference.data_plane import DataPlane
 from ...inference.text_executor import INLINE_BYTES
 from ...security.api_keys import Scope
 from ...telemetry.metrics import ServerMetrics
-from ..shared.openapi import path_parameters
-from ..shared.parsing.text_jobs import parse_text, write_text
+from ..shared.openapi import operation_id
+from ..shared.parsing.text_jobs import write_text
 from ..shared.request_body import read_body
 from ..shared.request_handler import InferenceContext, inference_endpoint
 from ..shared.responses import JSON_CONTENT_TYPE, EncodedResponse
 from ..shared.routes import InferenceRoute, add_route
-from .image_body import image_reader
+from .image_body import read_images
 from .json_codec import as_json
 from .openapi import DESCRIPTION, PATHS, parameters, request_body, responses
 
@@ -61,7 +61,7 @@ class Native:
                 description=DESCRIPTION,
                 responses=responses(),
                 openapi_extra={"parameters": parameters(path), "requestBody": request_body()},
-                operation_id="_".join(["classify", *(p["name"] for p in path_parameters(path))]),
+                operation_id=operation_id("classify", path),
                 tags=["classify"],
             )
 
@@ -69,11 +69,14 @@ class Native:
         model = context.resolve(self.plane.registry.resolve_named, self.limits.request_timeout)
         top_k = _top_k(context.request)
         body = await read_body(context.request, self.limits.max_body_bytes)
-        read, size = image_reader(context.headers, body, self.limits)
-        if size <= INLINE_BYTES:
-            images = read()
-        else:
-            images = await parse_text(self.plane.texts, context, read, size=size, memory=2 * len(body))
+        images = await read_images(
+            self.plane.texts,
+            context.headers,
+            body,
+            self.limits,
+            account=context.account,
+            deadline=context.deadline,
+        )
         self._check_count(images)
         classification = await self.plane.classifier.classify(
             model, images, top_k=top_k, deadline=context.deadline, account=context.account

@@ -47,3 +47,8 @@ def path_parameters(path: str) -> list[dict[str, Any]]:
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
         for name in _NAMES.findall(path)
     ]
+
+
+def operation_id(operation: str, path: str) -> str:
+    """A unique identifier for an operation that has several paths, from the parameters of this one."""
+    return "_".join([operation, *_NAMES.findall(path)])
