@@ -33,12 +33,7 @@ class ProcessTree:
 
 def private_bytes(pid: int) -> int:
     """Resident bytes that no file backs, with a part of those that forks share; 0 after its end."""
-    try:
-        text = (PROC / str(pid) / "smaps_rollup").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
-    found = re.search(r"^Pss_Anon: +([0-9]+) kB$", text, re.MULTILINE)
-    return int(found[1]) * 1024 if found else 0
+    return _kibibytes(pid, "smaps_rollup", "Pss_Anon") * 1024
 
 
 def resident_bytes(pid: int) -> int:
@@ -46,12 +41,17 @@ def resident_bytes(pid: int) -> int:
 
     Unlike `private_bytes`, this does not lock the process's memory map, which delays its threads.
     """
+    return _kibibytes(pid, "status", "RssAnon") * 1024
+
+
+def _kibibytes(pid: int, file: str, field: str) -> int:
+    """A field of a process's file; 0 if it is absent."""
     try:
-        text = (PROC / str(pid) / "status").read_text()
+        text = (PROC / str(pid) / file).read_text()
     except (FileNotFoundError, ProcessLookupError):
         return 0
-    found = re.search(r"^RssAnon:\s+([0-9]+) kB$", text, re.MULTILINE)
-    return int(found[1]) * 1024 if found else 0
+    found = re.search(rf"^{field}:\s+([0-9]+) kB$", text, re.MULTILINE)
+    return int(found[1]) if found else 0
 
 
 def seconds_in_queue(pid: int) -> float:

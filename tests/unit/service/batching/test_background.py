@@ -3,42 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from service.batching.batcher import Batcher
-from service.batching.pending_request import Rows, Scores
+from service.batching.pending_request import Scores
 from service.errors import DeadlineExceeded, ModelNotReady
-
-
-def rows(*values: int) -> NDArray[np.uint8]:
-    return np.array(values, dtype=np.uint8).reshape(-1, 1)
-
-
-class GatedEngine:
-    """Doubles rows once the gate is open."""
-
-    def __init__(self) -> None:
-        self.gate = threading.Event()
-        self.batches: list[list[float]] = []
-
-    def run(self, batch: Rows) -> Scores:
-        assert self.gate.wait(timeout=30)
-        self.batches.append(batch.ravel().tolist())
-        return batch.astype(np.float32) * 2
-
-
-@pytest.fixture
-def gated() -> Iterator[tuple[GatedEngine, ThreadPoolExecutor]]:
-    engine = GatedEngine()
-    with ThreadPoolExecutor(1) as executor:
-        yield engine, executor
-        engine.gate.set()
+from tests.support.batching.gated_engine import GatedEngine, rows
 
 
 async def iterate(count: int = 5) -> None:

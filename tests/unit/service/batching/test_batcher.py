@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,42 +12,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from service.batching.batcher import Batcher
 from service.batching.pending_request import TIMER_RESOLUTION, RequestResult, Rows, Scores
 from service.errors import DeadlineExceeded, InferenceFailed, ModelNotReady
+from tests.support.batching.gated_engine import GatedEngine, double, rows
 
 FOREVER = 3600.0
-
-
-def rows(*values: int) -> NDArray[np.uint8]:
-    return np.array(values, dtype=np.uint8).reshape(-1, 1)
-
-
-def double(batch: Rows) -> Scores:
-    return batch.astype(np.float32) * 2
-
-
-class GatedEngine:
-    """Doubles rows once the gate is open."""
-
-    def __init__(self) -> None:
-        self.gate = threading.Event()
-        self.batches: list[list[float]] = []
-
-    def run(self, batch: Rows) -> Scores:
-        assert self.gate.wait(timeout=30)
-        self.batches.append(batch.ravel().tolist())
-        return double(batch)
-
-
-@pytest.fixture
-def gated() -> Iterator[tuple[GatedEngine, ThreadPoolExecutor]]:
-    engine = GatedEngine()
-    with ThreadPoolExecutor(1) as executor:
-        yield engine, executor
-        engine.gate.set()
 
 
 @contextmanager

@@ -12,13 +12,10 @@ import pytest
 from service.batching.batcher import Batcher
 from service.batching.pending_request import RequestResult, Rows, Scores
 from service.errors import DeadlineExceeded, InferenceFailed
+from tests.support.batching.gated_engine import double
 from tests.support.manual_clock import ManualClockLoop
 
 FOREVER = 3600.0
-
-
-def double(batch: Rows) -> Scores:
-    return batch.astype(np.float32) * 2
 
 
 def fail(batch: Rows) -> Scores:
