@@ -89,7 +89,7 @@ class ServedModel:
 class Registry:
     """Resolves names, versions and labels to loaded models.
 
-    Whoever changes what is served replaces a model as a whole, between two steps of the event loop.
+    `replace` swaps the versions of a model as a whole, between two steps of the event loop.
 
     Args:
         default_model: the model of requests that do not name one; None selects `convnet` if it is served, and

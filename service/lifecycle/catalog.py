@@ -125,7 +125,7 @@ class Catalog:
                 del self._changed[key]
 
     def drop(self, failures: Iterable[Failure]) -> Iterable[str]:
-        """Serve certain versions no more, because nobody can; returns the names of their models."""
+        """Stop serving versions that no worker can load; returns the names of their models."""
         self.generation += 1
         for failure in failures:
             plan = self.plans[failure.name]
@@ -148,7 +148,7 @@ class Catalog:
         return "" if found is None else found.signature
 
     def load_called(self, name: str) -> None:
-        """Forget that a model was unloaded, and why its versions failed: somebody wants another attempt."""
+        """Forget that a model was unloaded, and why its versions failed, so that they are tried again."""
         self._unloaded.discard(name)
         for failure in self.failures(name):
             del self._failures[name, failure.version]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from ..repository.model_config import DEFAULT_CONFIG, ModelConfig
 
-# The problem of a model that somebody has unloaded on purpose.
+# The problem of a model that a call has unloaded.
 UNLOADED = "it was unloaded by a call"
 
 
